@@ -1,0 +1,37 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError, parseEnvironment, type Environment } from "./schema";
+
+const NOT_ENVIRONMENTS = ["schema", "load"];
+
+/** The environments that have a file in config/. */
+export function environmentNames(): string[] {
+  return readdirSync(__dirname)
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => file.slice(0, -3))
+    .filter((name) => !NOT_ENVIRONMENTS.includes(name))
+    .sort();
+}
+
+/**
+ * Reads and validates `config/<name>.ts`.
+ * @throws ConfigError when there is no such file, when it can't be loaded, or for each value that is not allowed.
+ */
+export async function loadEnvironment(name: string): Promise<Environment> {
+  const file = join(__dirname, `${name}.ts`);
+  const isEnvironment = /^[a-z0-9-]+$/.test(name) && !NOT_ENVIRONMENTS.includes(name) && existsSync(file);
+  if (!isEnvironment) {
+    throw new ConfigError([
+      `environment: received ${JSON.stringify(name)}, allowed: one of ${environmentNames().join(", ")}`,
+    ]);
+  }
+  const shortName = `config/${name}.ts`;
+  let exported: { default?: unknown };
+  try {
+    exported = (await import(file)) as typeof exported;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`${shortName}: can't be loaded: ${message.split("\n")[0] ?? ""}`]);
+  }
+  return parseEnvironment(shortName, exported.default);
+}

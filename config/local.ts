@@ -1,0 +1,58 @@
+import { Privileges } from "../constructs/postgres/privileges";
+import type { EnvironmentInput } from "./schema";
+
+const lifetimes = {
+  lease: { defaultTtl: "1h", maxTtl: "24h" },
+  token: { ttl: "20m", maxTtl: "30m" },
+  // The example's own choice: a consumer that outlives its token logs in and leases anew.
+  leaseEndsWithToken: true,
+  secretId: { ttl: "24h", uses: 100 },
+} as const;
+
+/** One database with a schema admin, a writer and a reader: the nanvc example. */
+const local: EnvironmentInput = {
+  name: "local",
+  platform: {
+    postgres: { image: "postgres:18.4", hostPort: 35432 },
+    vault: { image: "hashicorp/vault:1.21.4", hostPort: 8200 },
+  },
+  superuser: "nanvc",
+  vault: { authMount: "approle", namePrefix: "db-" },
+  databases: [
+    {
+      name: "nanvc",
+      schema: "example",
+      owner: "example_owner",
+      manager: { name: "vault", passwordVersion: 1 },
+      vault: { mount: "database", connection: "postgres-example" },
+      personas: [
+        {
+          name: "schema-admin",
+          groupRole: "schema_admin_role",
+          appRole: "db-admin-schema-role",
+          actsAsOwner: true,
+          privileges: Privileges.OWNER,
+          ...lifetimes,
+        },
+        {
+          name: "readwrite",
+          groupRole: "readwrite_role",
+          appRole: "db-readwrite-role",
+          privileges: Privileges.READ_WRITE,
+          ...lifetimes,
+        },
+        {
+          name: "readonly",
+          groupRole: "readonly_role",
+          appRole: "db-readonly-role",
+          privileges: Privileges.READ,
+          ...lifetimes,
+        },
+      ],
+      workload: { kind: "users", admin: "schema-admin", writer: "readwrite", reader: "readonly" },
+    },
+  ],
+  verification: true,
+};
+
+export default local;

@@ -1,0 +1,56 @@
+import { Container } from "@cdktf/provider-docker/lib/container";
+import { Image } from "@cdktf/provider-docker/lib/image";
+import type { Network } from "@cdktf/provider-docker/lib/network";
+import { TerraformVariable } from "cdktf";
+import { Construct } from "constructs";
+import { hardened, loopbackPort } from "./hardening";
+
+export interface PostgresContainerProps {
+  readonly name: string;
+  /** With an exact tag; from image 18 on. */
+  readonly image: string;
+  readonly network: Network;
+  readonly hostPort: number;
+  readonly superuser: string;
+  readonly database: string;
+}
+
+const UID = 999;
+const PASSWORD_FILE = "/run/secrets/postgres-password";
+
+/** The official PostgreSQL image. Other containers reach it as `postgres:5432`. */
+export class PostgresContainer extends Construct {
+  constructor(scope: Construct, id: string, props: PostgresContainerProps) {
+    super(scope, id);
+    const passwordFile = new TerraformVariable(scope, "postgres_password_file", {
+      type: "string",
+      description: "absolute path of the file with the superuser's password; must be there at every start",
+    });
+    const image = new Image(this, "Image", { name: props.image, keepLocally: true });
+    const ready = `pg_isready -q -h 127.0.0.1 -U ${props.superuser} -d ${props.database}`;
+    new Container(this, "Resource", {
+      name: props.name,
+      image: image.imageId,
+      user: `${String(UID)}:${String(UID)}`,
+      // The password is in a file since environment variables stand in Terraform's state and in `docker inspect`.
+      env: [
+        `POSTGRES_DB=${props.database}`,
+        `POSTGRES_PASSWORD_FILE=${PASSWORD_FILE}`,
+        `POSTGRES_USER=${props.superuser}`,
+      ],
+      networksAdvanced: [{ name: props.network.name, aliases: ["postgres"] }],
+      ports: loopbackPort(5432, props.hostPort),
+      // A volume that Docker makes, not Terraform: it outlives destroy. Image 18 keeps its data below this folder.
+      volumes: [{ volumeName: `${props.name}-data`, containerPath: "/var/lib/postgresql" }],
+      // As a mount: a missing source is an error, where a volume would become a directory of root's.
+      mounts: [{ type: "bind", source: passwordFile.stringValue, target: PASSWORD_FILE, readOnly: true }],
+      tmpfs: {
+        "/tmp": "",
+        "/var/run/postgresql": `uid=${String(UID)},gid=${String(UID)},mode=0775`,
+      },
+      // -h: without it the server of the image's own initialisation counts as ready.
+      healthcheck: { test: ["CMD-SHELL", ready], interval: "2s", timeout: "3s", retries: 30 },
+      ...hardened(1024),
+    });
+  }
+}

@@ -1,0 +1,61 @@
+import { Grant } from "@cdktf/provider-postgresql/lib/grant";
+import { GrantRole } from "@cdktf/provider-postgresql/lib/grant-role";
+import { Role } from "@cdktf/provider-postgresql/lib/role";
+import { Construct } from "constructs";
+import { checkName, POSTGRES_ROLE } from "../names";
+import type { Secret } from "../secret";
+import type { AccessRole } from "./access-role";
+import type { Database } from "./database";
+
+export interface ManagerLoginProps {
+  readonly name: string;
+  readonly password: Secret;
+  /** Raised, it sets the password anew. From 1: the provider never sends version 0. */
+  readonly passwordVersion: number;
+}
+
+/**
+ * Vault's own login. CREATEROLE lets it make the leased roles and member of the owner lets it hand over what they leave;
+ * it is no superuser.
+ */
+export class ManagerLogin extends Construct {
+  private readonly resource: Role;
+  private readonly members = new Construct(this, "Members");
+
+  constructor(
+    private readonly database: Database,
+    id: string,
+    props: ManagerLoginProps,
+  ) {
+    super(database, id);
+    this.resource = new Role(this, "Resource", {
+      name: checkName(POSTGRES_ROLE, "manager name", props.name),
+      login: true,
+      createRole: true,
+      searchPath: [database.schemaName],
+      passwordWo: props.password.reference,
+      passwordWoVersion: String(props.passwordVersion),
+      // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference.
+      lifecycle: { ignoreChanges: ["roles"] },
+    });
+    const role = this.resource.name;
+    database.chain((dependsOn) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, dependsOn }));
+    database.chain((dependsOn) => {
+      const on = { database: database.databaseName, objectType: "database" };
+      return new Grant(this, "Database", { ...on, role, privileges: ["CONNECT"], dependsOn });
+    });
+  }
+
+  /** Lets it put leased logins into the role. */
+  manage(member: AccessRole): void {
+    this.database.chain(
+      (dependsOn) =>
+        new GrantRole(this.members, member.node.id, {
+          role: this.resource.name,
+          grantRole: member.roleName,
+          withAdminOption: true,
+          dependsOn,
+        }),
+    );
+  }
+}

@@ -1,0 +1,59 @@
+import { DatabaseSecretBackendConnection } from "@cdktf/provider-vault/lib/database-secret-backend-connection";
+import { Lazy } from "cdktf";
+import { Construct } from "constructs";
+import { checkName, POSTGRES_IDENTIFIER, POSTGRES_ROLE, VAULT_NAME } from "../names";
+import type { Secret } from "../secret";
+import type { DatabaseMount } from "./database-mount";
+import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
+
+export interface DatabaseConnectionProps {
+  readonly name: string;
+  /** As Vault reaches it; usually a variable. */
+  readonly host: string;
+  /** As Vault reaches it; usually a variable. */
+  readonly port: string;
+  readonly database: string;
+  readonly username: string;
+  readonly password: Secret;
+  /** Raised, it sets the password anew. From 1: the provider never sends version 0. */
+  readonly passwordVersion: number;
+}
+
+/** How Vault reaches a database, as its manager. Only roles that were added to it may use it. */
+export class DatabaseConnection extends Construct {
+  readonly connectionName: string;
+  /** Where its roles live, so that none can take the id of a part of the connection. */
+  readonly roles = new Construct(this, "Roles");
+  private readonly resource: DatabaseSecretBackendConnection;
+  private readonly allowedRoles: string[] = [];
+
+  constructor(
+    readonly mount: DatabaseMount,
+    id: string,
+    props: DatabaseConnectionProps,
+  ) {
+    super(mount, id);
+    this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
+    const database = checkName(POSTGRES_IDENTIFIER, "database name", props.database);
+    this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
+      backend: mount.mountedPath,
+      name: this.connectionName,
+      allowedRoles: Lazy.listValue({ produce: () => this.allowedRoles }),
+      postgresql: {
+        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=disable`,
+        username: checkName(POSTGRES_ROLE, "username", props.username),
+        passwordWo: props.password.reference,
+        passwordWoVersion: props.passwordVersion,
+        // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.
+        passwordAuthentication: "scram-sha-256",
+      },
+    });
+  }
+
+  /** Adds a role that leases logins in a group role. */
+  addRole(id: string, props: DatabaseRoleProps): DatabaseRole {
+    const role = new DatabaseRole(this, id, this.resource.name, props);
+    this.allowedRoles.push(role.databaseRoleName);
+    return role;
+  }
+}

@@ -1,0 +1,43 @@
+import { Mount } from "@cdktf/provider-vault/lib/mount";
+import { Construct } from "constructs";
+import { checkName, VAULT_MOUNT_PATH } from "../names";
+import type { IGrantee } from "./policy-document";
+
+export interface DatabaseMountProps {
+  readonly path: string;
+}
+
+/** The database secrets engine, mounted. */
+export class DatabaseMount extends Construct {
+  readonly path: string;
+  private readonly resource: Mount;
+
+  constructor(scope: Construct, id: string, props: DatabaseMountProps) {
+    super(scope, id);
+    this.path = checkName(VAULT_MOUNT_PATH, "mount path", props.path);
+    this.resource = new Mount(this, "Resource", { type: "database", path: this.path });
+  }
+
+  /** The mounted path, for resources that need the mount to be there. */
+  get mountedPath(): string {
+    return this.resource.path;
+  }
+
+  /** Everything on the mount but its credentials. */
+  grantManage(grantee: IGrantee): void {
+    grantee.allow(
+      { path: `sys/mounts/${this.path}`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `${this.path}/config/*`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `${this.path}/roles/*`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `sys/leases/revoke-prefix/${this.path}/*`, capabilities: ["update", "sudo"] },
+    );
+  }
+
+  grantInspect(grantee: IGrantee): void {
+    grantee.allow(
+      { path: `sys/mounts/${this.path}`, capabilities: ["read"] },
+      { path: `${this.path}/config/*`, capabilities: ["read"] },
+      { path: `${this.path}/roles/*`, capabilities: ["read"] },
+    );
+  }
+}

@@ -1,0 +1,28 @@
+import { Policy as PolicyResource } from "@cdktf/provider-vault/lib/policy";
+import { Lazy } from "cdktf";
+import { Construct } from "constructs";
+import { checkName, VAULT_NAME } from "../names";
+import { PolicyDocument, type IGrantee, type PolicyRule } from "./policy-document";
+
+export interface PolicyProps {
+  readonly name: string;
+}
+
+/** An ACL policy whose rules are the grants that were made to it by synth time. */
+export class Policy extends Construct implements IGrantee {
+  readonly policyName: string;
+  private readonly document = new PolicyDocument();
+
+  constructor(scope: Construct, id: string, props: PolicyProps) {
+    super(scope, id);
+    this.policyName = checkName(VAULT_NAME, "policy name", props.name);
+    new PolicyResource(this, "Resource", {
+      name: this.policyName,
+      policy: Lazy.stringValue({ produce: () => this.document.toString() }),
+    });
+  }
+
+  allow(...rules: PolicyRule[]): void {
+    this.document.allow(...rules);
+  }
+}

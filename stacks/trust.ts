@@ -1,0 +1,56 @@
+import type { Environment } from "../config/schema";
+import type { IGrantee } from "../constructs/vault/policy-document";
+
+/** The policies of the trust model; the operator's is written by whoever initialises Vault, the others by the stack. */
+export function trustPolicyNames(environment: string) {
+  return {
+    operator: `leasehold-${environment}-operator`,
+    planner: `leasehold-${environment}-planner`,
+    deliverer: `leasehold-${environment}-deliverer`,
+    verifier: `leasehold-${environment}-verifier`,
+  } as const;
+}
+
+interface Managed {
+  grantManage(grantee: IGrantee): void;
+  grantInspect(grantee: IGrantee): void;
+}
+
+/** The policies that the stack writes: the personas' by prefix, and the trust model's but for the operator's own. */
+function policyPaths(environment: Environment): string[] {
+  const { planner, deliverer, verifier } = trustPolicyNames(environment.name);
+  const paths = [`${environment.vault.namePrefix}*`, planner, deliverer];
+  return [...paths, ...(environment.verification ? [verifier] : [])].map((name) => `sys/policies/acl/${name}`);
+}
+
+/** A token looks at itself before Terraform uses it, and keeps itself alive. */
+const OWN_TOKEN = [
+  { path: "auth/token/lookup-self", capabilities: ["read"] },
+  { path: "auth/token/renew-self", capabilities: ["update"] },
+] as const;
+
+/** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
+export function grantOperator(operator: IGrantee, environment: Environment, managed: readonly Managed[]): void {
+  for (const part of managed) part.grantManage(operator);
+  for (const path of policyPaths(environment)) {
+    operator.allow({ path, capabilities: ["create", "read", "update", "delete"] });
+  }
+  operator.allow(...OWN_TOKEN);
+}
+
+/** Terraform's token for a pull request's diff. */
+export function grantPlanner(planner: IGrantee, environment: Environment, managed: readonly Managed[]): void {
+  for (const part of managed) part.grantInspect(planner);
+  for (const path of policyPaths(environment)) planner.allow({ path, capabilities: ["read"] });
+  planner.allow(...OWN_TOKEN);
+}
+
+/** What the verifier does with what it holds: a lease's id, a persona's token. */
+export function grantVerifier(verifier: IGrantee): void {
+  verifier.allow(
+    { path: "sys/leases/renew", capabilities: ["update"] },
+    { path: "sys/leases/revoke", capabilities: ["update"] },
+    { path: "auth/token/revoke", capabilities: ["update"] },
+    ...OWN_TOKEN,
+  );
+}
