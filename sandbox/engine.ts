@@ -1,0 +1,97 @@
+import { ZodError, type z } from "zod";
+import { ApplyError, inDependencyOrder, interpolate, type Configuration, type Json, type JsonObject } from "./terraform-json";
+
+/** Applies resources of one provider. */
+export interface Provider {
+  readonly handlers: Readonly<Record<string, Handler>>;
+  close(): Promise<void>;
+}
+
+export interface Handler {
+  /** Parses attributes, every one of which it must know. */
+  readonly schema: z.ZodType;
+  /** Calls the server; returns what it adds to the attributes, for references. */
+  apply(attributes: never): Promise<Readonly<Record<string, Json>>>;
+}
+
+/** Makes a handler whose `apply` gets what its schema gives. */
+export function handler<Schema extends z.ZodType>(
+  schema: Schema,
+  apply: (attributes: z.output<Schema>) => Promise<Readonly<Record<string, Json>>>,
+): Handler {
+  return { schema, apply };
+}
+
+export type ProviderFactory = (settings: JsonObject) => Provider;
+
+/**
+ * Applies a configuration to servers that hold nothing of it yet: one resource after the other in dependency order.
+ * There is no state and no update.
+ * @throws ApplyError that names the resource, and what about it is not known or was refused
+ */
+export async function apply(
+  configuration: Configuration,
+  variables: Readonly<Record<string, Json>>,
+  factories: Readonly<Record<string, ProviderFactory>>,
+): Promise<number> {
+  const done = new Map<string, JsonObject>();
+  const providers = new Map<string, Provider>();
+  const scope = {
+    variable: (name: string): Json => {
+      const declared = configuration.variables.get(name);
+      if (!declared) throw new ApplyError(`variable "${name}" is not declared`);
+      const value = variables[name] ?? declared.default;
+      if (value === undefined) throw new ApplyError(`variable "${name}" has no value`);
+      return value;
+    },
+    attribute: (address: string, attribute: string): Json => {
+      const value = done.get(address)?.[attribute];
+      if (value === undefined) throw new ApplyError(`${address} has no attribute "${attribute}"`);
+      return value;
+    },
+  };
+  const providerOf = (name: string, address: string): Provider => {
+    const existing = providers.get(name);
+    if (existing) return existing;
+    const factory = factories[name.split(".")[0]!];
+    if (!factory) throw new ApplyError(`${address}: provider "${name}" is not known to the sandbox`);
+    const settings = configuration.providers.get(name) ?? {};
+    const provider = named(`provider.${name}`, () => factory(interpolate(settings, scope, `provider.${name}`) as JsonObject));
+    providers.set(name, provider);
+    return provider;
+  };
+
+  const ordered = inDependencyOrder(configuration.resources);
+  try {
+    // Before the first change: a resource that is not known leaves nothing half-done.
+    for (const { type, address, provider } of ordered) {
+      if (!(type in providerOf(provider, address).handlers)) throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
+    }
+    for (const { type, address, provider, attributes } of ordered) {
+      const { schema, apply: run } = providerOf(provider, address).handlers[type]!;
+      const values = interpolate(attributes, scope, address);
+      const parsed = named(address, () => schema.parse(values)) as Record<string, Json>;
+      const added = await run(parsed as never).catch((error: unknown) => {
+        throw new ApplyError(`${address}: ${error instanceof Error ? error.message : String(error)}`);
+      });
+      done.set(address, { ...parsed, ...added });
+    }
+  } finally {
+    await Promise.all([...providers.values()].map((provider) => provider.close()));
+  }
+  return ordered.length;
+}
+
+function named<T>(address: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof ZodError)) throw error;
+    const issue = error.issues[0]!;
+    const path = issue.path.join(".");
+    if (issue.code === "unrecognized_keys") {
+      throw new ApplyError(`${address}: attribute "${[...issue.path, issue.keys[0]!].join(".")}" is not known to the sandbox`);
+    }
+    throw new ApplyError(`${address}: attribute "${path}": ${issue.message}`);
+  }
+}

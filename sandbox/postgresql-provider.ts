@@ -1,0 +1,198 @@
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
+import { Client, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { z } from "zod";
+import { handler, type Provider, type ProviderFactory } from "./engine";
+
+const settingsSchema = z.strictObject({
+  host: z.string(),
+  port: z.coerce.number(),
+  database: z.string().default("postgres"),
+  username: z.string(),
+  password: z.string(),
+  sslmode: z.literal("disable", { error: "the sandbox's server has no TLS" }),
+  superuser: z.boolean().optional(),
+  connect_timeout: z.number().optional(),
+});
+
+const names = z.array(z.string());
+const role = z.strictObject({
+  name: z.string(),
+  login: z.boolean().default(false),
+  superuser: z.boolean().default(false),
+  create_database: z.boolean().default(false),
+  create_role: z.boolean().default(false),
+  inherit: z.boolean().default(true),
+  replication: z.boolean().default(false),
+  bypass_row_level_security: z.boolean().default(false),
+  connection_limit: z.int().default(-1),
+  valid_until: z.string().default("infinity"),
+  password: z.string().optional(),
+  password_wo: z.string().optional(),
+  password_wo_version: z.string().optional(),
+  roles: names.default([]),
+  search_path: names.default([]),
+});
+
+const schema = z.strictObject({
+  name: z.string(),
+  database: z.string().optional(),
+  owner: z.string().optional(),
+  if_not_exists: z.boolean().default(true),
+  drop_cascade: z.boolean().default(false),
+});
+
+const objects = ["table", "sequence", "function", "procedure", "routine"] as const;
+const grant = z.strictObject({
+  role: z.string(),
+  database: z.string(),
+  schema: z.string().optional(),
+  object_type: z.enum(["database", "schema", ...objects]),
+  objects: names.default([]),
+  privileges: names,
+  with_grant_option: z.boolean().default(false),
+});
+
+const grantRole = z.strictObject({
+  role: z.string(),
+  grant_role: z.string(),
+  with_admin_option: z.boolean().default(false),
+});
+
+const defaultPrivileges = z.strictObject({
+  role: z.string(),
+  database: z.string(),
+  owner: z.string(),
+  schema: z.string().optional(),
+  object_type: z.enum(["table", "sequence", "function", "routine", "type", "schema"]),
+  privileges: names,
+  with_grant_option: z.boolean().default(false),
+});
+
+/**
+ * The statements that cyrilgdn/postgresql 1.26.0 sends when it creates these resources as a superuser
+ * (https://github.com/cyrilgdn/terraform-provider-postgresql/tree/v1.26.0/postgresql).
+ */
+export const postgresqlProvider: ProviderFactory = (input): Provider => {
+  const settings = settingsSchema.parse(input);
+  const clients = new Map<string, Promise<Client>>();
+
+  /** Runs the statements in one transaction, as the provider does. */
+  async function run(database: string, statements: readonly string[]): Promise<void> {
+    let connecting = clients.get(database);
+    if (!connecting) {
+      const { host, port, username: user, password } = settings;
+      const client = new Client({ host, port, user, password, database, ssl: false, options: "-c search_path=" });
+      connecting = client.connect().then(() => client);
+      clients.set(database, connecting);
+    }
+    const client = await connecting;
+    await client.query(["BEGIN", ...statements, "COMMIT"].join(";\n")).catch(async (error: unknown) => {
+      await client.query("ROLLBACK");
+      throw error;
+    });
+  }
+
+  return {
+    handlers: {
+      postgresql_role: handler(role, async (attributes) => {
+        const name = ident(attributes.name);
+        const password = attributes.password_wo ?? attributes.password;
+        const options = [
+          // As the server would store it; in clear it would stand in the server's log.
+          password && `PASSWORD ${literal(scramVerifier(password))}`,
+          `VALID UNTIL ${literal(attributes.valid_until)}`,
+          `CONNECTION LIMIT ${String(attributes.connection_limit)}`,
+          flag(attributes.superuser, "SUPERUSER"),
+          flag(attributes.create_database, "CREATEDB"),
+          flag(attributes.create_role, "CREATEROLE"),
+          flag(attributes.inherit, "INHERIT"),
+          flag(attributes.login, "LOGIN"),
+          flag(attributes.bypass_row_level_security, "BYPASSRLS"),
+          flag(attributes.replication, "REPLICATION"),
+        ];
+        const path = attributes.search_path.map((part) => ident(part)).join(", ") || "DEFAULT";
+        await run(settings.database, [
+          `CREATE ROLE ${name} WITH ${options.filter(Boolean).join(" ")}`,
+          ...attributes.roles.map((group) => `GRANT ${ident(group)} TO ${name}`),
+          `ALTER ROLE ${name} SET search_path TO ${path}`,
+        ]);
+        return { id: attributes.name };
+      }),
+
+      postgresql_schema: handler(schema, async ({ name, owner, database = settings.database, if_not_exists: lenient }) => {
+        const authorization = owner === undefined ? "" : ` AUTHORIZATION ${ident(owner)}`;
+        await run(database, [
+          `CREATE SCHEMA ${lenient ? "IF NOT EXISTS " : ""}${ident(name)}${authorization}`,
+          ...(owner === undefined ? [] : [`ALTER SCHEMA ${ident(name)} OWNER TO ${ident(owner)}`]),
+        ]);
+        return { id: `${database}.${name}`, database };
+      }),
+
+      postgresql_grant: handler(grant, async (attributes) => {
+        const on = grantedObjects(attributes);
+        const to = ident(attributes.role);
+        const option = attributes.with_grant_option ? " WITH GRANT OPTION" : "";
+        await run(attributes.database, [
+          `REVOKE ALL PRIVILEGES ON ${on} FROM ${to}`,
+          ...when(attributes.privileges, (list) => `GRANT ${list} ON ${on} TO ${to}${option}`),
+        ]);
+        const { role, database, object_type: type } = attributes;
+        return { id: [role, database, attributes.schema, type].filter(Boolean).join("_") };
+      }),
+
+      postgresql_grant_role: handler(grantRole, async ({ role, grant_role: group, with_admin_option: admin }) => {
+        const option = admin ? " WITH ADMIN OPTION" : "";
+        await run(settings.database, [
+          `REVOKE ${ident(group)} FROM ${ident(role)}`,
+          `GRANT ${ident(group)} TO ${ident(role)}${option}`,
+        ]);
+        return { id: `${role}_${group}_${String(admin)}` };
+      }),
+
+      postgresql_default_privileges: handler(defaultPrivileges, async (attributes) => {
+        const { owner, schema: inSchema, role, object_type: type } = attributes;
+        const place = inSchema === undefined ? "" : ` IN SCHEMA ${ident(inSchema)}`;
+        const alter = `ALTER DEFAULT PRIVILEGES FOR ROLE ${ident(owner)}${place}`;
+        const on = `ON ${type.toUpperCase()}S`;
+        const option = attributes.with_grant_option ? " WITH GRANT OPTION" : "";
+        await run(attributes.database, [
+          `${alter} REVOKE ALL ${on} FROM ${ident(role)}`,
+          ...when(attributes.privileges, (list) => `${alter} GRANT ${list} ${on} TO ${ident(role)}${option}`),
+        ]);
+        return { id: [role, attributes.database, inSchema ?? "noschema", owner, type].join("_") };
+      }),
+    },
+    async close() {
+      await Promise.all([...clients.values()].map((client) => client.then((open) => open.end()).catch(() => undefined)));
+    },
+  };
+};
+
+function grantedObjects({ object_type: type, database, schema: name, objects: list }: z.output<typeof grant>): string {
+  if (type === "database") return `DATABASE ${ident(database)}`;
+  if (name === undefined) throw new Error(`attribute "schema" is missing`);
+  if (type === "schema") return `SCHEMA ${ident(name)}`;
+  if (list.length === 0) return `ALL ${type.toUpperCase()}S IN SCHEMA ${ident(name)}`;
+  return `${type.toUpperCase()} ${list.map((object) => `${ident(name)}.${ident(object)}`).join(", ")}`;
+}
+
+/** Privileges are keywords: nothing else may stand in their place. */
+function when(privileges: readonly string[], statement: (list: string) => string): string[] {
+  const odd = privileges.find((privilege) => !/^[A-Za-z]+$/.test(privilege));
+  if (odd !== undefined) throw new Error(`attribute "privileges": ${JSON.stringify(odd)} is no privilege`);
+  return privileges.length === 0 ? [] : [statement(privileges.join(", "))];
+}
+
+function flag(on: boolean, keyword: string): string {
+  return on ? keyword : `NO${keyword}`;
+}
+
+/** What PostgreSQL itself stores for a password (https://www.postgresql.org/docs/18/catalog-pg-authid.html). */
+function scramVerifier(password: string): string {
+  const iterations = 4096;
+  const salt = randomBytes(16);
+  const salted = pbkdf2Sync(password.normalize("NFKC"), salt, iterations, 32, "sha256");
+  const key = (name: string) => createHmac("sha256", salted).update(name).digest();
+  const stored = createHash("sha256").update(key("Client Key")).digest("base64");
+  return `SCRAM-SHA-256$${String(iterations)}:${salt.toString("base64")}$${stored}:${key("Server Key").toString("base64")}`;
+}

@@ -1,0 +1,181 @@
+import { readFileSync } from "node:fs";
+
+/** What the engine cannot apply; the message names the resource, attribute or expression. */
+export class ApplyError extends Error {
+  override readonly name = "ApplyError";
+}
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = Readonly<Record<string, Json>>;
+
+export interface Resource {
+  readonly type: string;
+  /** `type.name`, as Terraform writes it. */
+  readonly address: string;
+  /** The provider's name, with its alias behind a dot where the resource names one. */
+  readonly provider: string;
+  readonly attributes: JsonObject;
+  /** Addresses that it needs first: `depends_on` and what its attributes refer to. */
+  readonly needs: readonly string[];
+}
+
+export interface Configuration {
+  readonly resources: readonly Resource[];
+  /** By name, or name and alias: `postgresql`, `postgresql.second`. */
+  readonly providers: ReadonlyMap<string, JsonObject>;
+  readonly variables: ReadonlyMap<string, { readonly default?: Json }>;
+}
+
+const KNOWN_BLOCKS = ["//", "terraform", "provider", "resource", "variable"];
+const REFERENCE = /^([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([a-z][a-z0-9_]*)$/;
+const VARIABLE = /^var\.([A-Za-z_][A-Za-z0-9_-]*)$/;
+
+/**
+ * Reads Terraform's JSON configuration syntax
+ * (https://developer.hashicorp.com/terraform/language/syntax/json), as far as one apply from nothing needs it.
+ * @throws ApplyError for a block, meta-argument or expression that it does not know
+ */
+export function readConfiguration(file: string): Configuration {
+  return parseConfiguration(JSON.parse(readFileSync(file, "utf8")) as JsonObject);
+}
+
+export function parseConfiguration(json: JsonObject): Configuration {
+  for (const block of Object.keys(json)) {
+    if (!KNOWN_BLOCKS.includes(block)) throw new ApplyError(`block "${block}" is not known to the sandbox`);
+  }
+  const providers = new Map<string, JsonObject>();
+  for (const [name, value] of Object.entries(asObject(json["provider"], "provider"))) {
+    for (const block of Array.isArray(value) ? (value as Json[]) : [value]) {
+      const { alias, ...settings } = asObject(block, `provider.${name}`);
+      providers.set(typeof alias === "string" ? `${name}.${alias}` : name, settings);
+    }
+  }
+  const variables = new Map(
+    Object.entries(asObject(json["variable"], "variable")).map(([name, value]) => [
+      name,
+      only(value, `variable.${name}`),
+    ]),
+  );
+  const resources = Object.entries(asObject(json["resource"], "resource")).flatMap(([type, byName]) =>
+    Object.entries(asObject(byName, `resource.${type}`)).map(([name, body]) =>
+      parseResource(type, `${type}.${name}`, only(body, `${type}.${name}`)),
+    ),
+  );
+  return { resources, providers, variables };
+}
+
+function parseResource(type: string, address: string, body: JsonObject): Resource {
+  const { "//": _comment, depends_on: dependsOn, lifecycle: _lifecycle, provider, ...rest } = body;
+  for (const key of ["count", "for_each", "provisioner", "connection"]) {
+    if (key in rest) throw new ApplyError(`${address}: meta-argument "${key}" is not known to the sandbox`);
+  }
+  // In Terraform's JSON null means that the attribute is not there.
+  const attributes = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
+  const named = Array.isArray(dependsOn) ? (dependsOn as string[]) : [];
+  const needs = new Set(named);
+  forEachExpression(attributes, (expression) => {
+    const reference = REFERENCE.exec(expression);
+    if (reference) needs.add(`${reference[1]!}.${reference[2]!}`);
+  });
+  return {
+    type,
+    address,
+    provider: typeof provider === "string" ? provider : type.slice(0, type.indexOf("_")),
+    attributes,
+    needs: [...needs],
+  };
+}
+
+/** What comes before comes first; among those that need nothing of each other, the file's order. */
+export function inDependencyOrder(resources: readonly Resource[]): Resource[] {
+  const byAddress = new Map(resources.map((resource) => [resource.address, resource]));
+  const ordered = new Set<Resource>();
+  const visit = (resource: Resource, path: readonly string[]): void => {
+    if (ordered.has(resource)) return;
+    const here = [...path, resource.address];
+    if (path.includes(resource.address)) throw new ApplyError(`resources need each other: ${here.join(" → ")}`);
+    for (const address of resource.needs) {
+      const needed = byAddress.get(address);
+      if (!needed) throw new ApplyError(`${resource.address} needs ${address}, which is not declared`);
+      visit(needed, here);
+    }
+    ordered.add(resource);
+  };
+  for (const resource of resources) visit(resource, []);
+  return [...ordered];
+}
+
+export interface Scope {
+  variable(name: string): Json;
+  attribute(address: string, attribute: string): Json;
+}
+
+/** Replaces each `${…}`; a text that is one expression takes the value's type. `$${` and `%%{` stand for themselves. */
+export function interpolate(value: Json, scope: Scope, where: string): Json {
+  if (Array.isArray(value)) return (value as Json[]).map((item) => interpolate(item, scope, where));
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, interpolate(item, scope, where)]));
+  }
+  if (typeof value !== "string") return value;
+  const parts = templateParts(value, where).map((part) =>
+    typeof part === "string" ? part : evaluate(part.expression, scope, where),
+  );
+  if (parts.length === 1) return parts[0]!;
+  return parts.map((part) => (typeof part === "object" ? fail(part) : String(part))).join("");
+
+  function fail(part: Json): never {
+    throw new ApplyError(`${where}: ${JSON.stringify(part)} can't stand inside a text`);
+  }
+}
+
+function evaluate(expression: string, scope: Scope, where: string): Json {
+  const variable = VARIABLE.exec(expression);
+  if (variable) return scope.variable(variable[1]!);
+  const reference = REFERENCE.exec(expression);
+  if (reference) return scope.attribute(`${reference[1]!}.${reference[2]!}`, reference[3]!);
+  throw new ApplyError(`${where}: expression "${expression}" is not known to the sandbox`);
+}
+
+function templateParts(text: string, where: string): (string | { expression: string })[] {
+  const parts: (string | { expression: string })[] = [];
+  let literal = "";
+  for (let rest = text; rest !== ""; ) {
+    const token = /^(\$\$\{|%%\{|\$\{([^{}"]*)\}|\$\{|%\{)/.exec(rest);
+    if (!token) {
+      literal += rest[0]!;
+      rest = rest.slice(1);
+      continue;
+    }
+    if (token[0] === "$${" || token[0] === "%%{") literal += token[0].slice(1);
+    else if (token[2] === undefined) throw new ApplyError(`${where}: template "${rest.slice(0, 40)}" is not known to the sandbox`);
+    else {
+      if (literal) parts.push(literal);
+      literal = "";
+      parts.push({ expression: token[2].trim() });
+    }
+    rest = rest.slice(token[0].length);
+  }
+  if (literal || parts.length === 0) parts.push(literal);
+  return parts;
+}
+
+function forEachExpression(value: Json, visit: (expression: string) => void): void {
+  if (typeof value === "string") {
+    for (const part of templateParts(value, value)) if (typeof part !== "string") visit(part.expression);
+  } else if (typeof value === "object" && value !== null) {
+    for (const item of Object.values(value)) forEachExpression(item as Json, visit);
+  }
+}
+
+function asObject(value: Json | undefined, where: string): JsonObject {
+  if (value === undefined) return {};
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ApplyError(`${where}: must be an object, received ${JSON.stringify(value).slice(0, 40)}`);
+  }
+  return value as JsonObject;
+}
+
+/** A block as an object, or as a list of one. */
+function only(value: Json, where: string): JsonObject {
+  return asObject(Array.isArray(value) && value.length === 1 ? (value[0] as Json) : value, where);
+}

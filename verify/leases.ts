@@ -1,0 +1,114 @@
+import type { Custody } from "./custody";
+import type { ManifestPersona } from "./manifest";
+import type { Login } from "./session";
+import { VaultClient, VaultError, type VaultAnswer, type VaultBody } from "./vault-client";
+
+export interface Lease extends Login {
+  readonly id: string;
+  /** Seconds, from the moment of the answer. */
+  readonly duration: number;
+  /** `performance.now()` of the moment of the answer. */
+  readonly issuedAt: number;
+  /**
+   * Revokes it, and waits until Vault has run the revocation statements. Returns the HTTP status.
+   * @throws VaultError, with Vault's words on the statement that failed
+   */
+  revoke(): Promise<number>;
+}
+
+export interface PersonaToken {
+  readonly vault: VaultClient;
+  readonly auth: NonNullable<VaultBody["auth"]>;
+  readonly roleId: string;
+  readonly secretId: string;
+  revoke(): Promise<unknown>;
+}
+
+/** How long the verifier's wrapped secret ids may wait to be opened. */
+export const WRAP_TTL = "60s";
+
+/** Takes leases and tokens, and keeps them in custody. */
+export class Leases {
+  /** Every lease, revoked or not. */
+  readonly taken: Lease[] = [];
+
+  constructor(
+    /** With the verifier's token. */
+    readonly vault: VaultClient,
+    private readonly custody: Custody,
+  ) {}
+
+  /**
+   * Leases a login with a token.
+   * @throws VaultError, or an Error that says which part of a lease is missing
+   */
+  async take(vault: VaultClient, mount: string, role: string): Promise<Lease> {
+    const answer = await vault.request("GET", `${mount}/creds/${role}`);
+    return this.keep(answer);
+  }
+
+  /** The lease in an answer, in custody from now on. */
+  keep(answer: VaultAnswer): Lease {
+    if (answer.status >= 400) throw new VaultError(answer);
+    const { lease_id: id, lease_duration: duration, data } = answer.body;
+    const issuedAt = performance.now();
+    if (!id) throw new Error(`${answer.path}: the answer has no lease id`);
+    const revoke = this.custody.hold(`lease ${id}`, () => this.revokeLease(id));
+    const { username, password } = data ?? {};
+    if (typeof username !== "string" || !username) throw new Error(`${answer.path}: the answer has no username`);
+    if (typeof password !== "string" || !password) throw new Error(`${answer.path}: the answer has no password`);
+    if (!duration || duration <= 0) throw new Error(`${answer.path}: the lease's duration is ${String(duration)}`);
+    const lease = { id, username, password, duration, issuedAt, revoke };
+    this.taken.push(lease);
+    return lease;
+  }
+
+  private async revokeLease(id: string): Promise<number> {
+    const answer = await this.vault.request("POST", "sys/leases/revoke", { lease_id: id, sync: true });
+    if (answer.status >= 400) throw new VaultError(answer);
+    return answer.status;
+  }
+
+  /** Mints a secret id that serves once, and returns the token of its wrapping. */
+  async wrappedSecretId({ appRole }: ManifestPersona): Promise<string> {
+    const path = `auth/${appRole.authMount}/role/${appRole.name}/secret-id`;
+    const { wrap_info: wrapping } = await this.vault.call("POST", path, { num_uses: 1 }, WRAP_TTL);
+    if (!wrapping) throw new Error(`${path}: the answer is not wrapped`);
+    return wrapping.token;
+  }
+
+  unwrap(wrappingToken: string): Promise<VaultAnswer> {
+    return this.vault.withToken(wrappingToken).request("POST", "sys/wrapping/unwrap");
+  }
+
+  async roleId({ appRole }: ManifestPersona): Promise<string> {
+    const body = await this.vault.call("GET", `auth/${appRole.authMount}/role/${appRole.name}/role-id`);
+    return String(body.data?.["role_id"]);
+  }
+
+  /** AppRole login, without keeping the token where it is refused. */
+  login({ appRole }: ManifestPersona, roleId: string, secretId: string | undefined): Promise<VaultAnswer> {
+    const path = `auth/${appRole.authMount}/login`;
+    return this.vault.withToken().request("POST", path, { role_id: roleId, secret_id: secretId });
+  }
+
+  /** The token of a login, in custody from now on. */
+  keepToken(persona: ManifestPersona, answer: VaultAnswer, roleId: string, secretId: string): PersonaToken {
+    const { auth } = answer.body;
+    if (answer.status >= 400 || !auth) throw new VaultError(answer);
+    const token = auth.client_token;
+    const revoke = this.custody.hold(`token of ${persona.appRole.name}`, () =>
+      this.vault.call("POST", "auth/token/revoke", { token }),
+    );
+    return { vault: this.vault.withToken(token), auth, roleId, secretId, revoke };
+  }
+
+  /** The whole way of an application: a wrapped secret id, opened, and a login with it. */
+  async logIn(persona: ManifestPersona): Promise<PersonaToken> {
+    const roleId = await this.roleId(persona);
+    const opened = await this.unwrap(await this.wrappedSecretId(persona));
+    if (opened.status >= 400) throw new VaultError(opened);
+    const secretId = String(opened.body.data?.["secret_id"]);
+    return this.keepToken(persona, await this.login(persona, roleId, secretId), roleId, secretId);
+  }
+}

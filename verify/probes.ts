@@ -1,0 +1,108 @@
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import type { Custody } from "./custody";
+import type { ManifestDatabase } from "./manifest";
+import type { Session } from "./session";
+
+/** An object of the schema as the checks need it: quoted and qualified. */
+export interface Target {
+  readonly name: string;
+  /** Made by the verifier: its rows may be touched. Otherwise the users' own. */
+  readonly probe: boolean;
+  /** For a table that can be written: a column that takes DEFAULT. */
+  readonly column?: string;
+}
+
+export interface Targets {
+  readonly tables: readonly Target[];
+  readonly sequences: readonly Target[];
+  readonly functions: readonly Target[];
+}
+
+export const NO_TARGETS: Targets = { tables: [], sequences: [], functions: [] };
+
+/** A run's probe objects are called this, followed by something. */
+export function probePrefix(run: string): string {
+  return `leasehold_probe_${run}_`;
+}
+
+/** Ten digits of seconds and a random rest: tells age, and two runs apart. */
+export function newRun(): string {
+  const random = Math.floor(Math.random() * 36 ** 4);
+  return `${String(Math.floor(Date.now() / 1000))}_${random.toString(36).padStart(4, "0")}`;
+}
+
+/** Older than any run: what carries such a number belongs to a run that was killed. */
+const STALE_SECONDS = 3600;
+
+/** Makes a table with a row, a sequence and a function as the owner. They are in custody until the end. */
+export async function makeProbes(owner: Session, custody: Custody, { schema }: ManifestDatabase, prefix: string, when: string): Promise<Targets> {
+  const base = `${prefix}${when}`;
+  const table = `${ident(schema)}.${ident(`${base}_table`)}`;
+  const sequence = `${ident(schema)}.${ident(`${base}_sequence`)}`;
+  const fn = `${ident(schema)}.${ident(`${base}_function`)}()`;
+  for (const [drop, create] of [
+    [`TABLE ${table}`, `TABLE ${table} (id integer PRIMARY KEY, note text)`],
+    [`SEQUENCE ${sequence}`, `SEQUENCE ${sequence}`],
+    [`FUNCTION ${fn}`, `FUNCTION ${fn} RETURNS integer LANGUAGE sql AS 'SELECT 1'`],
+  ] as const) {
+    custody.hold(`probe ${drop}`, async () => {
+      await owner.query(`DROP ${drop}`);
+    });
+    await owner.query(`CREATE ${create}`);
+  }
+  await owner.query(`INSERT INTO ${table} VALUES (1, 'made by leasehold verify')`);
+  return {
+    tables: [{ name: table, probe: true, column: "note" }],
+    sequences: [{ name: sequence, probe: true }],
+    functions: [{ name: fn, probe: true }],
+  };
+}
+
+/** Drops the probe objects of runs that were killed. Returns how many there were. */
+export async function dropStaleProbes(owner: Session, { schema }: ManifestDatabase): Promise<number> {
+  const rows = await owner.query<{ drop: string; name: string }>(
+    `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop, relname AS name
+     FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND relname LIKE 'leasehold\\_probe\\_%'
+     UNION ALL
+     SELECT format('DROP FUNCTION %s', oid::regprocedure), proname
+     FROM pg_proc WHERE pronamespace = $1::regnamespace AND proname LIKE 'leasehold\\_probe\\_%'`,
+    [ident(schema)],
+  );
+  const stale = rows.filter(({ name }) => {
+    const made = Number(/^leasehold_probe_([0-9]{10})_/.exec(name)?.[1] ?? Infinity);
+    return made < Date.now() / 1000 - STALE_SECONDS;
+  });
+  for (const { drop } of stale) await owner.query(drop);
+  return stale.length;
+}
+
+/** The users' own objects in the schema, as they are now. */
+export async function ownObjects(owner: Session, { schema }: ManifestDatabase): Promise<Targets> {
+  const notProbe = (column: string) => `${column} NOT LIKE 'leasehold\\_probe\\_%'`;
+  const place = `${literal(ident(schema))}::regnamespace`;
+  const qualified = (column: string) => `${literal(`${ident(schema)}.`)} || quote_ident(${column})`;
+  const tables = await owner.query<{ name: string; column: string | null }>(
+    `SELECT ${qualified("relname")} AS name, CASE WHEN relkind IN ('r', 'p') THEN (
+       SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1) END AS column
+     FROM pg_class c WHERE relnamespace = ${place} AND relkind IN ('r', 'p', 'v', 'm', 'f') AND ${notProbe("relname")} ORDER BY 1`,
+  );
+  const sequences = await owner.query<{ name: string }>(
+    `SELECT ${qualified("relname")} AS name FROM pg_class WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} ORDER BY 1`,
+  );
+  const functions = await owner.query<{ name: string }>(
+    `SELECT ${qualified("proname")} || '(' || pg_get_function_identity_arguments(oid) || ')' AS name FROM pg_proc WHERE pronamespace = ${place} AND prokind IN ('f', 'w', 'a') AND ${notProbe("proname")} ORDER BY 1`,
+  );
+  return {
+    tables: tables.map(({ name, column }) => ({ name, probe: false, column: column ?? undefined })),
+    sequences: sequences.map(({ name }) => ({ name, probe: false })),
+    functions: functions.map(({ name }) => ({ name, probe: false })),
+  };
+}
+
+export function join(...parts: readonly Targets[]): Targets {
+  return {
+    tables: parts.flatMap(({ tables }) => tables),
+    sequences: parts.flatMap(({ sequences }) => sequences),
+    functions: parts.flatMap(({ functions }) => functions),
+  };
+}

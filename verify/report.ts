@@ -1,0 +1,81 @@
+/** What was sent, a statement or a request, and what came back: a SQLSTATE, a row count or an HTTP status. */
+export interface Evidence {
+  readonly sent: string;
+  readonly got: string;
+}
+
+/** One thing that had to hold. */
+export interface Check {
+  readonly database: string;
+  readonly persona?: string;
+  readonly name: string;
+  readonly held: boolean;
+  /** For people, where it did not hold: what was expected, what was found. */
+  readonly finding?: string;
+  readonly evidence: readonly Evidence[];
+  readonly milliseconds: number;
+}
+
+/** A check of the matrix: one privilege of one persona. */
+export interface Cell extends Check {
+  readonly persona: string;
+  /** `tables.SELECT`, as in the manifest; `tables.DROP` for dropping what is the owner's. */
+  readonly privilege: string;
+  readonly declared: boolean;
+  /** What the server did. Undefined where its answer was neither the privilege's use nor its refusal. */
+  readonly proven?: boolean;
+}
+
+export interface Report {
+  readonly version: 1;
+  readonly environment: string;
+  readonly servers: { readonly vault: string; readonly postgres: readonly string[] };
+  readonly cells: readonly Cell[];
+  readonly checks: readonly Check[];
+  /** What the run made and could not take away again. */
+  readonly left: readonly string[];
+  readonly interrupted: boolean;
+  readonly passed: number;
+  readonly failed: number;
+  readonly milliseconds: number;
+}
+
+/** Collects checks as they are made. */
+export class Recorder {
+  readonly cells: Cell[] = [];
+  readonly checks: Check[] = [];
+
+  constructor(
+    readonly database: string,
+    readonly persona?: string,
+  ) {}
+
+  /**
+   * Runs a check. It holds when `run` returns without a finding; an exception is a finding too, so that one failed check
+   * does not hide the others.
+   */
+  async check(name: string, run: (evidence: Evidence[]) => Promise<string | undefined>): Promise<boolean> {
+    const evidence: Evidence[] = [];
+    const start = performance.now();
+    const finding = await run(evidence).catch((error: unknown) => oneLine(error));
+    const { database, persona } = this;
+    this.checks.push({
+      database,
+      persona,
+      name,
+      held: finding === undefined,
+      finding,
+      evidence,
+      milliseconds: performance.now() - start,
+    });
+    return finding === undefined;
+  }
+
+  cell(cell: Omit<Cell, "database" | "persona">): void {
+    this.cells.push({ ...cell, database: this.database, persona: this.persona! });
+  }
+}
+
+export function oneLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+}

@@ -1,0 +1,98 @@
+/** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
+export interface VaultAnswer {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  readonly body: VaultBody;
+}
+
+export interface VaultBody {
+  readonly lease_id?: string;
+  /** Seconds. */
+  readonly lease_duration?: number;
+  readonly data?: Readonly<Record<string, unknown>> | null;
+  readonly auth?: {
+    readonly client_token: string;
+    readonly policies: readonly string[];
+    readonly token_policies?: readonly string[];
+    /** Seconds. */
+    readonly lease_duration: number;
+    readonly renewable: boolean;
+  } | null;
+  readonly wrap_info?: { readonly token: string; readonly ttl: number } | null;
+  readonly warnings?: readonly string[] | null;
+  readonly errors?: readonly string[];
+}
+
+/** Vault refused what had to work. The message is one line and holds no secret. */
+export class VaultError extends Error {
+  override readonly name = "VaultError";
+  constructor(readonly answer: VaultAnswer) {
+    super(`${answer.method} ${answer.path}: HTTP ${String(answer.status)}: ${errorText(answer)}`);
+  }
+}
+
+/** Nobody answered at the address, or not with Vault's JSON. */
+export class VaultUnreachable extends Error {
+  override readonly name = "VaultUnreachable";
+}
+
+const TIMEOUT_MILLISECONDS = 60_000;
+
+/** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
+export class VaultClient {
+  constructor(
+    readonly address: string,
+    private readonly token?: string,
+    /** Of Vault Enterprise and OpenBao. */
+    private readonly namespace?: string,
+  ) {}
+
+  withToken(token?: string): VaultClient {
+    return new VaultClient(this.address, token, this.namespace);
+  }
+
+  /**
+   * @param wrapTtl asks for the answer to be wrapped, as a duration of Vault's
+   * @throws VaultUnreachable
+   */
+  async request(method: string, path: string, body?: object, wrapTtl?: string): Promise<VaultAnswer> {
+    const headers: Record<string, string> = { "X-Vault-Request": "true" };
+    if (this.token) headers["X-Vault-Token"] = this.token;
+    if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
+    if (wrapTtl) headers["X-Vault-Wrap-TTL"] = wrapTtl;
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(`${this.address}/v1/${path}`, {
+        method,
+        headers,
+        body: body && JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+      });
+      text = await response.text();
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      const reason = cause instanceof Error ? cause.message || cause.name : String(cause);
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${reason}`);
+    }
+    try {
+      return { method, path, status: response.status, body: text ? (JSON.parse(text) as VaultBody) : {} };
+    } catch {
+      throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(response.status)}`);
+    }
+  }
+
+  /** @throws VaultError for an error status, VaultUnreachable */
+  async call(method: string, path: string, body?: object, wrapTtl?: string): Promise<VaultBody> {
+    const answer = await this.request(method, path, body, wrapTtl);
+    if (answer.status >= 400) throw new VaultError(answer);
+    return answer.body;
+  }
+}
+
+/** Vault's own words, on one line. */
+export function errorText(answer: VaultAnswer): string {
+  const text = (answer.body.errors ?? []).join("; ").replace(/\s+/g, " ").trim();
+  return text || "no message";
+}

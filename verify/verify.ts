@@ -1,0 +1,189 @@
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { Custody } from "./custody";
+import { Leases, type Lease } from "./leases";
+import type { AccessManifest, ManifestDatabase } from "./manifest";
+import { verifyPersona, type Scene } from "./persona";
+import { dropStaleProbes, makeProbes, newRun, NO_TARGETS, probePrefix } from "./probes";
+import { oneLine, Recorder, type Report } from "./report";
+import { loginRefusal, Session, type PostgresAddress } from "./session";
+import { errorText, VaultError, type VaultClient } from "./vault-client";
+import { usersWorkload } from "./workload";
+
+export interface VerifyOptions {
+  readonly manifest: AccessManifest;
+  /** With the verifier's token. */
+  readonly vault: VaultClient;
+  readonly postgres: PostgresAddress;
+  /** @default - probe objects are made in the personas' schemas, and the workload runs */
+  readonly readOnly?: boolean;
+  /** Ends the run after the step that is under way; what was made is taken away as always. */
+  readonly signal?: AbortSignal;
+  readonly onStep?: (step: string) => void;
+}
+
+/** A verification that could not begin: nobody answers, Vault is sealed, the token is refused. One line. */
+export class CannotVerify extends Error {
+  override readonly name = "CannotVerify";
+}
+
+class Interrupted extends Error {}
+
+/**
+ * Logs in as each persona, leases a login, uses it, tries what it must not do, revokes it, and looks that nothing is left.
+ * @throws CannotVerify when it can't begin; what happens later is in the report
+ */
+export async function verify(options: VerifyOptions): Promise<Report> {
+  const { manifest, vault } = options;
+  const start = performance.now();
+  const vaultServer = await preflight(vault);
+  const run = newRun();
+  const recorders: Recorder[] = [];
+  const postgres: string[] = [];
+  const left: string[] = [];
+  let interrupted = false;
+
+  for (const database of manifest.databases) {
+    try {
+      postgres.push(await verifyDatabase(options, database, run, recorders, left));
+    } catch (error) {
+      if (error instanceof CannotVerify) throw error;
+      if (error instanceof Interrupted) {
+        interrupted = true;
+        break;
+      }
+      const broken = new Recorder(database.name);
+      recorders.push(broken);
+      await broken.check("the run", () => Promise.resolve(oneLine(error)));
+    }
+  }
+
+  const cells = recorders.flatMap((recorder) => recorder.cells);
+  const checks = recorders.flatMap((recorder) => recorder.checks);
+  const all = [...cells, ...checks];
+  const failed = all.filter(({ held }) => !held).length;
+  return {
+    version: 1,
+    environment: manifest.environment,
+    servers: { vault: vaultServer, postgres },
+    cells,
+    checks,
+    left,
+    interrupted,
+    passed: all.length - failed,
+    failed,
+    milliseconds: performance.now() - start,
+  };
+}
+
+/** Verifies one database and takes away what that made, whatever happens in between. Returns PostgreSQL's version. */
+async function verifyDatabase(
+  options: VerifyOptions,
+  database: ManifestDatabase,
+  run: string,
+  recorders: Recorder[],
+  left: string[],
+): Promise<string> {
+  const { vault, postgres: address, readOnly = false, onStep } = options;
+  const { probes, vault: at } = database;
+  const summary = new Recorder(database.name);
+  recorders.push(summary);
+  if (!probes) {
+    throw new CannotVerify(`${database.name} declares no probe roles: set verification: true in its config and deploy`);
+  }
+  const step = (text: string) => {
+    if (options.signal?.aborted) throw new Interrupted();
+    onStep?.(`${database.name}: ${text}`);
+  };
+
+  // The owner's lease comes first and goes last: its session drops the probe objects and looks what is left.
+  const ownerCustody = new Custody();
+  const custody = new Custody();
+  const ownerLeases = new Leases(vault, ownerCustody);
+  const leases = new Leases(vault, custody);
+  let lease: Lease | undefined;
+  let owner: Session | undefined;
+  try {
+    step("probe objects");
+    lease = await ownerLeases.take(vault, at.mount, probes.owner).catch((error: unknown) => {
+      throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
+    });
+    owner = await openOwner(address, database, lease);
+    const [server] = await owner.query<{ version: string }>("SELECT current_setting('server_version') AS version");
+    if (!readOnly) await dropStaleProbes(owner, database);
+    const prefix = probePrefix(run);
+    const before = readOnly ? NO_TARGETS : await makeProbes(owner, custody, database, prefix, "before");
+    const scene: Scene = { database, address, leases, custody, owner, run, before, readOnly };
+
+    if (!readOnly && database.workload) {
+      step("users example");
+      await usersWorkload(leases, address, database, summary);
+    }
+    for (const persona of database.personas) {
+      step(persona.name);
+      const recorder = new Recorder(database.name, persona.name);
+      recorders.push(recorder);
+      await verifyPersona(scene, persona, recorder);
+    }
+    return server?.version ?? "unknown version";
+  } finally {
+    onStep?.(`${database.name}: taking away what was made`);
+    left.push(...(await custody.releaseAll()));
+    if (owner) await nothingLeft(owner, database, run, leases, summary);
+    await owner?.close();
+    left.push(...(await ownerCustody.releaseAll()));
+    if (lease) await ownerGone(options, database, lease, summary);
+  }
+}
+
+async function openOwner(address: PostgresAddress, database: ManifestDatabase, lease: Lease): Promise<Session> {
+  return Session.open(address, database.name, lease).catch((error: unknown) => {
+    const where = `${address.host}:${String(address.port)}`;
+    throw new CannotVerify(`PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(error)}; set PGHOST and PGPORT`);
+  });
+}
+
+/** PostgreSQL has no probe object and no leased role of this run, Vault no lease. */
+async function nothingLeft(owner: Session, database: ManifestDatabase, run: string, leases: Leases, summary: Recorder): Promise<void> {
+  await summary.check("nothing left: no probe object, leased role or lease", async (evidence) => {
+    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${literal(ident(database.schema))}::regnamespace AND starts_with(relname, ${literal(probePrefix(run))})`;
+    const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
+    const findings: string[] = [];
+    for (const sql of [objects, `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${names})`]) {
+      const outcome = await owner.attempt(sql, evidence);
+      if ("sqlstate" in outcome) findings.push(outcome.message);
+      else findings.push(...outcome.rows.map(({ name }) => `${String(name)} is still there`));
+    }
+    for (const { id } of leases.taken) {
+      const { status } = await leases.vault.request("POST", "sys/leases/renew", { lease_id: id });
+      evidence.push({ sent: `POST sys/leases/renew ${id}`, got: `HTTP ${String(status)}` });
+      if (status !== 400) findings.push(`Vault still knows the lease ${id}`);
+    }
+    return findings.length ? findings.join("; ") : undefined;
+  });
+}
+
+/** The verifier's own login is gone as well. */
+async function ownerGone({ vault, postgres }: VerifyOptions, database: ManifestDatabase, lease: Lease, summary: Recorder): Promise<void> {
+  await summary.check("nothing left: the verifier's own lease", async (evidence) => {
+    const refusal = await loginRefusal(postgres, database.name, lease);
+    evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
+    if (refusal === undefined) return `the login ${lease.username} is still valid`;
+    const answer = await vault.request("LIST", `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`);
+    evidence.push({ sent: `${answer.method} ${answer.path}`, got: `HTTP ${String(answer.status)}` });
+    const ids = (answer.body.data?.["keys"] ?? []) as string[];
+    if (answer.status !== 200 && answer.status !== 404) return `listing the probe role's leases: HTTP ${String(answer.status)}`;
+    return ids.some((id) => lease.id.endsWith(`/${id}`)) ? `Vault still lists the lease ${lease.id}` : undefined;
+  });
+}
+
+async function preflight(vault: VaultClient): Promise<string> {
+  const health = await vault.withToken().request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  const { initialized, sealed, version } = health.body as { initialized?: boolean; sealed?: boolean; version?: string };
+  if (initialized === false) throw new CannotVerify(`Vault at ${vault.address} is not initialised: run vault operator init`);
+  if (sealed) throw new CannotVerify(`Vault at ${vault.address} is sealed: run vault operator unseal`);
+  const self = await vault.request("GET", "auth/token/lookup-self");
+  if (self.status >= 400) {
+    throw new CannotVerify(`Vault at ${vault.address} refuses the token: ${errorText(self)}; set VAULT_TOKEN to a token with the verifier's policy`);
+  }
+  return version ?? "unknown version";
+}
