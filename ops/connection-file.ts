@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Sandbox } from "../sandbox/sandbox";
+import { ROOT } from "./synthesize";
+
+const FOLDER = join(ROOT, ".sandbox");
+
+/**
+ * Writes `.sandbox/connection.json`, for other clients of a sandbox that is kept; readable by its owner alone. Where
+ * another sandbox of this checkout holds that name, this one's is `.sandbox/connection-<pid>.json`.
+ * @param workspace the sandbox's folder: as long as it is there, the file holds
+ */
+export function writeConnectionFile(sandbox: Sandbox, workspace: string): string {
+  const { host, port, database, superuser: user, password } = sandbox.postgres;
+  const { operator, verifier } = sandbox.initialised.tokens;
+  const content = {
+    vault: { address: sandbox.vault.address, token: operator, verifierToken: verifier },
+    postgres: { host, port, database, user, password },
+    workspace,
+  };
+  mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
+  clearStaleConnectionFile();
+  const text = `${JSON.stringify(content, undefined, 2)}\n`;
+  for (const name of ["connection.json", `connection-${String(process.pid)}.json`]) {
+    const file = join(FOLDER, name);
+    try {
+      writeFileSync(file, text, { mode: 0o600, flag: "wx" });
+      return file;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+  throw new Error(`${FOLDER} holds files of this process already`);
+}
+
+export function removeConnectionFile(file: string): void {
+  rmSync(file, { force: true });
+}
+
+/** Of a sandbox that was killed: its folder was cleared when the next one started. */
+export function clearStaleConnectionFile(): void {
+  const file = join(FOLDER, "connection.json");
+  if (!existsSync(file)) return;
+  let workspace: unknown;
+  try {
+    workspace = (JSON.parse(readFileSync(file, "utf8")) as { workspace?: unknown }).workspace;
+  } catch {
+    // Cut off while it was written.
+  }
+  if (typeof workspace !== "string" || !existsSync(workspace)) removeConnectionFile(file);
+}

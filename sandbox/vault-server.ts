@@ -1,0 +1,67 @@
+import type { ChildProcess } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { VaultClient } from "../verify/vault-client";
+import { freePort, PORT_TRIES } from "./free-port";
+import { SetupError } from "./setup-error";
+import type { VaultBinary } from "./vault-binary";
+import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
+
+const NAME = "vault";
+const START_TIMEOUT_MILLISECONDS = 30_000;
+
+/** A Vault server in server mode with storage in memory, listening on 127.0.0.1 alone; neither initialised nor unsealed. */
+export class VaultServer {
+  static async start(workspace: Workspace, binary: VaultBinary): Promise<VaultServer> {
+    for (let tries = 1; ; tries += 1) {
+      const port = await freePort();
+      const address = `http://127.0.0.1:${String(port)}`;
+      const child = workspace.spawn(NAME, binary.path, ["server", `-config=${configure(workspace, address)}`]);
+      const vault = new VaultClient(address);
+      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () =>
+        vault.request("GET", "sys/health").then(
+          () => true,
+          () => undefined,
+        ),
+      );
+      if (isUp) return new VaultServer(workspace, child, address, binary.product, binary.version);
+      const ended = hasEnded(child);
+      await stopChild(child, "SIGKILL", 0);
+      if (!ended || tries === PORT_TRIES) {
+        throw new SetupError(`${binary.product} (${binary.path}) did not start: ${workspace.lastLine(NAME)}`);
+      }
+    }
+  }
+
+  private constructor(
+    private readonly workspace: Workspace,
+    private readonly child: ChildProcess,
+    readonly address: string,
+    /** `Vault` or `OpenBao`. */
+    readonly product: string,
+    /** Such as `2.7.2`. */
+    readonly version: string,
+  ) {}
+
+  get logFile(): string {
+    return this.workspace.logFile(NAME);
+  }
+
+  /** At once: what it stores is in memory and gone with it. */
+  stop(): Promise<void> {
+    return stopChild(this.child, "SIGKILL", 0);
+  }
+}
+
+/** Taken by HashiCorp's Vault and by OpenBao alike. */
+function configure(workspace: Workspace, address: string): string {
+  const file = workspace.path("vault.json");
+  const config = {
+    storage: { inmem: {} },
+    listener: { tcp: { address: address.slice("http://".length), tls_disable: true } },
+    api_addr: address,
+    disable_mlock: true,
+    ui: false,
+  };
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
+  return file;
+}
