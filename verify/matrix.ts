@@ -37,13 +37,13 @@ export const COLUMNS: readonly Column[] = [
     // Looking a name up needs USAGE on its schema and no privilege on the object.
     attempts: ({ database: { schema }, targets }) => {
       const [table] = targets.tables;
-      return table ? [{ on: schema, sql: `SELECT ${literal(table.name)}::regclass` }] : [inCatalog("schema", ident(schema), "USAGE")];
+      return table ? [{ on: schema, sql: `SELECT ${literal(table.name)}::regclass` }] : [inCatalog("schema", schema, "USAGE")];
     },
   },
   {
     privilege: "schema.CREATE",
     attempts: ({ database: { schema }, prefix, readOnly }) => [
-      readOnly ? inCatalog("schema", ident(schema), "CREATE") : { on: schema, sql: `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)` },
+      readOnly ? inCatalog("schema", schema, "CREATE") : { on: schema, sql: `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)` },
     ],
   },
   tableColumn("SELECT", ({ name, probe }) => `SELECT * FROM ${name}${probe ? "" : " LIMIT 0"}`),

@@ -78,22 +78,22 @@ async function logIn({ leases }: Scene, persona: ManifestPersona, recorder: Reco
     note(evidence, answer);
     token = leases.keepToken(persona, answer, roleId, secretId);
     const { auth } = token;
+    const { tokenTtl, tokenMaxTtl } = persona.appRole;
+    const findings: string[] = [];
     const policies = [...auth.policies].sort().join(", ");
     const declared = [...persona.appRole.policies].sort().join(", ");
-    if (policies !== declared) return `policies declared: ${declared}; the token has: ${policies}`;
-    if (auth.lease_duration !== persona.appRole.tokenTtl) {
-      return `token TTL declared: ${String(persona.appRole.tokenTtl)} s; the token has ${String(auth.lease_duration)} s`;
+    if (policies !== declared) findings.push(`policies declared: ${declared}; the token has: ${policies}`);
+    if (auth.lease_duration !== tokenTtl) {
+      findings.push(`token TTL declared: ${String(tokenTtl)} s; the token has ${String(auth.lease_duration)} s`);
     }
-    if (!auth.renewable) return "the token must be renewable";
     // Asks for more than there is: what comes back is the maximum.
-    const renewed = await token.vault.request("POST", "auth/token/renew-self", { increment: persona.appRole.tokenMaxTtl * 2 });
+    const renewed = await token.vault.request("POST", "auth/token/renew-self", { increment: tokenMaxTtl * 2 });
     note(evidence, renewed);
     const longest = renewed.body.auth?.lease_duration ?? 0;
-    const declaredMax = persona.appRole.tokenMaxTtl;
-    if (longest > declaredMax || longest < declaredMax - SECONDS_OF_TOLERANCE) {
-      return `token max TTL declared: ${String(declaredMax)} s; renewing gives ${String(longest)} s`;
+    if (longest > tokenMaxTtl || longest < tokenMaxTtl - SECONDS_OF_TOLERANCE) {
+      findings.push(`token max TTL declared: ${String(tokenMaxTtl)} s; renewing gives ${String(longest)} s`);
     }
-    return undefined;
+    return findings.length ? findings.join("; ") : undefined;
   });
   if (!token) return undefined;
 

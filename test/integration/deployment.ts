@@ -1,0 +1,88 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "pg";
+import { synthesize } from "../../ops/synthesize";
+import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
+import { Workspace } from "../../sandbox/workspace";
+import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
+import type { Report } from "../../verify/report";
+import { VaultClient } from "../../verify/vault-client";
+import { verify, type VerifyOptions } from "../../verify/verify";
+
+/** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
+export class Deployment {
+  static async start(options: Partial<SandboxOptions> & { apply?: boolean; env?: string } = {}): Promise<Deployment> {
+    const workspace = await Workspace.create();
+    const synthesized = workspace.path("cdktf.out");
+    await synthesize(options.env ?? "local", synthesized);
+    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    if (options.apply !== false) await sandbox.apply();
+    const superuser = await connect(sandbox);
+    return new Deployment(workspace, synthesized, sandbox, superuser);
+  }
+
+  readonly manifest: AccessManifest;
+  readonly root: VaultClient;
+
+  private constructor(
+    readonly workspace: Workspace,
+    readonly synthesized: string,
+    readonly sandbox: Sandbox,
+    readonly superuser: Client,
+  ) {
+    this.manifest = accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));
+    this.root = new VaultClient(sandbox.vault.address, sandbox.initialised.rootToken);
+  }
+
+  as(who: "operator" | "planner" | "deliverer" | "verifier"): VaultClient {
+    return this.root.withToken(this.sandbox.initialised.tokens[who]);
+  }
+
+  verify(options: Partial<VerifyOptions> = {}): Promise<Report> {
+    return verify({ manifest: this.manifest, vault: this.as("verifier"), postgres: this.sandbox.postgres, ...options });
+  }
+
+  /** Logins that Vault leased and that are still there. */
+  async leasedRoles(): Promise<string[]> {
+    const { rows } = await this.superuser.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'");
+    return rows.map(({ rolname }) => rolname);
+  }
+
+  async probeObjects(): Promise<number> {
+    const { rows } = await this.superuser.query<{ count: number }>(
+      "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'leasehold_probe%')::int + (SELECT count(*) FROM pg_proc WHERE proname LIKE 'leasehold_probe%')::int AS count",
+    );
+    return rows[0]!.count;
+  }
+
+  async stop(): Promise<void> {
+    await this.superuser.end();
+    await this.sandbox.stop();
+    await this.workspace.remove();
+  }
+}
+
+async function connect({ postgres }: Sandbox): Promise<Client> {
+  const { host, port, database, superuser: user, password } = postgres;
+  const client = new Client({ host, port, database, user, password, ssl: false });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** A folder of a test's own, removed with the returned function. */
+export function temporaryFolder(): { folder: string; remove: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-test-"));
+  return {
+    folder,
+    remove: () => {
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Findings of a report, a line each. */
+export function findings({ cells, checks }: Report): string[] {
+  return [...cells, ...checks].filter(({ held }) => !held).map(({ persona, name, finding }) => `${persona ?? ""} ${name}: ${finding ?? ""}`);
+}

@@ -1,0 +1,192 @@
+import { readFileSync } from "node:fs";
+import { Deployment, findings } from "./deployment";
+
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start({ postgresSettings: { log_statement: "all" } });
+});
+
+afterAll(() => deployment.stop());
+
+test("everything holds on a fresh deployment, and nothing is left", async () => {
+  const report = await deployment.verify();
+  expect(findings(report)).toEqual([]);
+  expect(report.left).toEqual([]);
+  expect(report.cells).toHaveLength(3 * 17);
+  expect(await deployment.leasedRoles()).toEqual([]);
+  expect(await deployment.probeObjects()).toBe(0);
+  const leases = await deployment.root.request("LIST", "sys/leases/lookup/database/creds/");
+  const prefixes = (leases.body.data?.["keys"] ?? []) as string[];
+  for (const prefix of prefixes) {
+    expect((await deployment.root.request("LIST", `sys/leases/lookup/database/creds/${prefix}`)).status).toBe(404);
+  }
+  const tokens = await deployment.root.request("LIST", "sys/leases/lookup/auth/approle/login/");
+  expect(tokens.status).toBe(404);
+});
+
+test("each cell's statements were really sent: they stand in the server's log", async () => {
+  const report = await deployment.verify();
+  const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8");
+  const statements = report.cells.flatMap(({ evidence }) => evidence.map(({ sent }) => sent)).filter((sent) => !sent.startsWith("login as"));
+  expect(statements.length).toBeGreaterThan(100);
+  expect(statements.filter((sent) => !log.includes(`statement: ${sent}`))).toEqual([]);
+  // Refusals by the server's account, as many as the cells count.
+  const refusals = report.cells.flatMap(({ evidence }) => evidence).filter(({ got }) => got === "SQLSTATE 42501");
+  expect(refusals.length).toBeGreaterThan(20);
+  for (const { sent } of refusals) expect(log).toContain(`STATEMENT:  ${sent}`);
+});
+
+test("a second run finds the users table of the first and holds as well", async () => {
+  await deployment.verify();
+  const report = await deployment.verify();
+  expect(findings(report)).toEqual([]);
+  const { rows } = await deployment.superuser.query("SELECT name FROM example.users ORDER BY id");
+  expect(rows).toEqual([{ name: "ada" }, { name: "grace" }, { name: "linus" }]);
+});
+
+test("a users table that is not the example's is left alone", async () => {
+  await deployment.superuser.query("COMMENT ON TABLE example.users IS 'ours'");
+  await deployment.superuser.query("UPDATE example.users SET name = 'precious' WHERE name = 'ada'");
+  try {
+    const report = await deployment.verify();
+    expect(findings(report)).toEqual([expect.stringContaining(`"example".users exists and is not the example's`)]);
+    const { rows } = await deployment.superuser.query("SELECT FROM example.users WHERE name = 'precious'");
+    expect(rows).toHaveLength(1);
+  } finally {
+    await deployment.superuser.query("DROP TABLE example.users");
+  }
+});
+
+test("with --read-only nothing is made, and the catalogs tell", async () => {
+  const before = readFileSync(deployment.sandbox.postgres.logFile, "utf8").length;
+  const report = await deployment.verify({ readOnly: true });
+  expect(findings(report)).toEqual([]);
+  const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8").slice(before);
+  expect(log).not.toMatch(/statement: (CREATE (TABLE|SCHEMA|TEMP|SEQUENCE|FUNCTION|TRIGGER)|DROP (TABLE|SEQUENCE|FUNCTION)|TRUNCATE)/);
+});
+
+describe("what was changed by hand is found and named", () => {
+  /** Changes, verifies, and changes back. */
+  async function found(change: string, undo: string): Promise<string[]> {
+    await deployment.superuser.query(change);
+    try {
+      return findings(await deployment.verify());
+    } finally {
+      await deployment.superuser.query(undo);
+    }
+  }
+
+  test("a privilege granted on one of the users' tables", async () => {
+    await deployment.verify();
+    const result = await found("GRANT DELETE ON example.users TO readonly_role", "REVOKE DELETE ON example.users FROM readonly_role");
+    expect(result).toEqual([expect.stringMatching(/^readonly tables\.DELETE: DELETE on "?example"?\.users is not declared and is allowed/)]);
+  });
+
+  test("a privilege granted for later objects", async () => {
+    const alter = "ALTER DEFAULT PRIVILEGES FOR ROLE example_owner IN SCHEMA example";
+    const result = await found(`${alter} GRANT TRUNCATE ON TABLES TO readwrite_role`, `${alter} REVOKE TRUNCATE ON TABLES FROM readwrite_role`);
+    expect(result).toEqual([expect.stringMatching(/^readwrite tables\.TRUNCATE: TRUNCATE on .* is not declared and is allowed/)]);
+  });
+
+  test("a privilege revoked", async () => {
+    const alter = "ALTER DEFAULT PRIVILEGES FOR ROLE example_owner IN SCHEMA example";
+    const result = await found(`${alter} REVOKE EXECUTE ON FUNCTIONS FROM readonly_role`, `${alter} GRANT EXECUTE ON FUNCTIONS TO readonly_role`);
+    expect(result).toEqual([expect.stringMatching(/^readonly functions\.EXECUTE: EXECUTE on .* is declared and is refused .*42501/)]);
+  });
+
+  test("a privilege given to PUBLIC", async () => {
+    const result = await found("GRANT TEMPORARY ON DATABASE nanvc TO PUBLIC", "REVOKE TEMPORARY ON DATABASE nanvc FROM PUBLIC");
+    expect(result.map((line) => line.split(":")[0])).toEqual(["schema-admin database.TEMPORARY", "readwrite database.TEMPORARY", "readonly database.TEMPORARY"]);
+  });
+
+  test("a membership", async () => {
+    const result = await found("GRANT pg_read_all_stats TO readonly_role", "REVOKE pg_read_all_stats FROM readonly_role");
+    expect(result).toEqual(["readonly memberships as declared: memberships declared: readonly_role; found: pg_read_all_stats, readonly_role"]);
+  });
+
+  test("a policy that reads another persona's credentials", async () => {
+    const path = "sys/policies/acl/db-readonly-role";
+    const { policy } = (await deployment.root.call("GET", path)).data as { policy: string };
+    await deployment.root.call("PUT", path, { policy: `${policy}\npath "database/creds/readwrite_role" { capabilities = ["read"] }` });
+    try {
+      expect(findings(await deployment.verify())).toEqual([
+        "readonly other credentials refused: GET database/creds/readwrite_role must be refused with HTTP 403, received 200: a policy of db-readonly-role allows it",
+      ]);
+      expect(await deployment.leasedRoles()).toEqual([]);
+    } finally {
+      await deployment.root.call("PUT", path, { policy });
+    }
+  });
+
+  test("an extra policy on an AppRole, and another TTL", async () => {
+    const path = "auth/approle/role/db-readonly-role";
+    await deployment.root.call("POST", path, { token_policies: ["db-readonly-role", "db-readwrite-role"], token_ttl: 600 });
+    try {
+      expect(findings(await deployment.verify())).toEqual([
+        "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; the token has 600 s",
+        expect.stringMatching(/^readonly other credentials refused/),
+      ]);
+    } finally {
+      await deployment.root.call("POST", path, { token_policies: ["db-readonly-role"], token_ttl: 1200 });
+    }
+  });
+
+  test("revocation statements that fail: the example's own, with Vault's error, and the role named that stays", async () => {
+    const path = "database/roles/readonly_role";
+    const original = (await deployment.root.call("GET", path)).data as Record<string, unknown>;
+    await deployment.root.call("POST", path, {
+      ...original,
+      revocation_statements: [
+        'REVOKE ALL PRIVILEGES ON ALL TABLES IN SCHEMA example FROM "{{name}}"; DROP OWNED BY "{{name}}"; DROP ROLE IF EXISTS "{{name}}";',
+      ],
+    });
+    try {
+      const report = await deployment.verify();
+      const lines = findings(report);
+      expect(lines).toContainEqual(expect.stringMatching(/^readonly revoked: open session ended: POST sys\/leases\/revoke: HTTP 400: .*permission denied to drop objects.*42501/));
+      expect(lines).toContainEqual(expect.stringMatching(/^readonly revoked: login, role, lease gone: the login must be refused/));
+      expect(lines).toContainEqual(expect.stringMatching(/^ nothing left.*v-approle-readonly-\S+ is still there/));
+      expect(report.left).toContainEqual(expect.stringMatching(/^lease database\/creds\/readonly_role\/\S+ \(.*permission denied to drop objects/));
+    } finally {
+      await deployment.root.call("POST", path, original);
+      // The leases that stayed: Vault tries them with the statements that hold.
+      await deployment.root.call("PUT", "sys/leases/revoke-prefix/database/creds", { sync: true });
+    }
+    expect(await deployment.leasedRoles()).toEqual([]);
+  });
+});
+
+describe("it takes away what it made", () => {
+  test("when it is interrupted at any step", async () => {
+    const steps: string[] = [];
+    await deployment.verify({ onStep: (step) => steps.push(step) });
+    for (const at of steps.slice(0, -1)) {
+      const interrupt = new AbortController();
+      const report = await deployment.verify({
+        signal: interrupt.signal,
+        onStep: (step) => {
+          if (step === at) interrupt.abort();
+        },
+      });
+      expect(report.interrupted || at === steps.at(-2)).toBe(true);
+      expect(report.left).toEqual([]);
+      expect(await deployment.leasedRoles()).toEqual([]);
+      expect(await deployment.probeObjects()).toBe(0);
+    }
+  });
+
+  test("and what a killed run left, the next one drops", async () => {
+    await deployment.superuser.query("CREATE TABLE example.leasehold_probe_1000000000_abcd_before_table (id integer)");
+    await deployment.superuser.query("ALTER TABLE example.leasehold_probe_1000000000_abcd_before_table OWNER TO example_owner");
+    await deployment.verify();
+    expect(await deployment.probeObjects()).toBe(0);
+  });
+});
+
+test("it is refused in one line where it can't begin", async () => {
+  await expect(deployment.verify({ vault: deployment.root.withToken("nonsense") })).rejects.toThrow(/refuses the token: .*; set VAULT_TOKEN/);
+  await expect(deployment.verify({ vault: deployment.as("deliverer") })).rejects.toThrow(/^(?!.*\n).*HTTP 403|refuses the token/);
+  await expect(deployment.verify({ postgres: { host: "127.0.0.1", port: 1 } })).rejects.toThrow(/^PostgreSQL at 127.0.0.1:1 does not take the login .*; set PGHOST and PGPORT$/);
+  expect(await deployment.leasedRoles()).toEqual([]);
+});
