@@ -37,7 +37,8 @@ export const VOLATILE = {
 
 /** Every query names what it shows; each of its rows is one object of the dump. */
 const POSTGRES_QUERIES: Readonly<Record<string, string>> = {
-  pg_roles: "SELECT * FROM pg_roles",
+  // As text, since JSON has no infinity.
+  pg_roles: "SELECT r.*, rolvaliduntil::text FROM pg_roles r",
   pg_auth_members: `
     SELECT to_jsonb(m) - ARRAY['oid', 'roleid', 'member', 'grantor'] AS options, roleid::regrole::text AS role,
            member::regrole::text AS member, grantor::regrole::text AS grantor

@@ -1,0 +1,25 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Deployment } from "../integration/deployment";
+import { dumpPostgres, dumpVault } from "./dump";
+
+/** The state of a deployment's two servers. */
+export async function dump(deployment: Deployment): Promise<object> {
+  return { postgres: await dumpPostgres(deployment.superuser), vault: await dumpVault(deployment.root) };
+}
+
+/** One dump an environment and a major version of PostgreSQL. */
+export function goldenFile({ manifest, sandbox }: Deployment): string {
+  const major = sandbox.postgres.version.split(".")[0]!;
+  return join(__dirname, `${manifest.environment}-postgresql-${major}.json`);
+}
+
+export function readGolden(deployment: Deployment): object {
+  const file = goldenFile(deployment);
+  if (!existsSync(file)) throw new Error(`${file} is missing: make it from a real deploy with UPDATE_GOLDEN=1 npm run e2e`);
+  return JSON.parse(readFileSync(file, "utf8")) as object;
+}
+
+export function writeGolden(deployment: Deployment, state: object): void {
+  writeFileSync(goldenFile(deployment), `${JSON.stringify(state, undefined, 1)}\n`);
+}
