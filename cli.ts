@@ -12,7 +12,11 @@ const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreach
 
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "")) })
+  .configureOutput({
+    outputError: (text, write) => {
+      write(text.replace(/^error: /, ""));
+    },
+  })
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
 program

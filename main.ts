@@ -18,7 +18,10 @@ async function main(): Promise<void> {
   postgres.addDependency(platform);
   app.synth();
   // Beside Terraform's JSON: what was declared, for the verifier, and the operator's policy, for who initialises Vault.
-  writeFileSync(join(app.outdir, "access.json"), `${JSON.stringify(accessManifest(environment), undefined, 2)}\n`);
+  writeFileSync(
+    join(app.outdir, "access.json"),
+    `${JSON.stringify(accessManifest(environment), undefined, 2)}\n`,
+  );
   writeFileSync(join(app.outdir, "operator.hcl"), vault.operatorPolicy.toString());
 }
 

@@ -1,9 +1,18 @@
+import { inspect } from "node:util";
 import { z } from "zod";
 import { Duration } from "../constructs/duration";
-import { isName, POSTGRES_IDENTIFIER, POSTGRES_ROLE, VAULT_MOUNT_PATH, VAULT_NAME, type NameRule } from "../constructs/names";
+import {
+  isName,
+  POSTGRES_IDENTIFIER,
+  POSTGRES_ROLE,
+  VAULT_MOUNT_PATH,
+  VAULT_NAME,
+  type NameRule,
+} from "../constructs/names";
 import { PRIVILEGES, Privileges, type ObjectKind } from "../constructs/postgres/privileges";
 
-const name = (rule: NameRule) => z.string({ error: rule.allowed }).refine((value) => isName(rule, value), rule.allowed);
+const name = (rule: NameRule) =>
+  z.string({ error: rule.allowed }).refine((value) => isName(rule, value), rule.allowed);
 
 const duration = z.string({ error: Duration.FORMAT }).transform((text, context) => {
   const parsed = Duration.parse(text);
@@ -23,8 +32,14 @@ const boolean = z.boolean({ error: "true or false" });
 
 const image = z
   .string({ error: "an image name with an exact tag" })
-  .regex(/^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'an image name with an exact tag, such as "postgres:18.4"')
-  .refine((value) => !value.endsWith(":latest"), "an exact tag; latest changes under a plan that shows no change");
+  .regex(
+    /^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$/,
+    'an image name with an exact tag, such as "postgres:18.4"',
+  )
+  .refine(
+    (value) => !value.endsWith(":latest"),
+    "an exact tag; latest changes under a plan that shows no change",
+  );
 
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 function privileges<Kind extends ObjectKind>(kind: Kind) {
@@ -78,7 +93,12 @@ const database = z.strictObject({
   personas: z.array(persona, { error: "a list of personas" }).min(1, "at least one persona"),
   /** The users example, run by these personas: one creates the table, one fills it, one compares. */
   workload: z
-    .strictObject({ kind: z.literal("users", { error: '"users"' }), admin: z.string(), writer: z.string(), reader: z.string() })
+    .strictObject({
+      kind: z.literal("users", { error: '"users"' }),
+      admin: z.string(),
+      writer: z.string(),
+      reader: z.string(),
+    })
     .optional(),
 });
 
@@ -95,7 +115,10 @@ export const environmentSchema = z
     vault: z.strictObject({
       authMount: name(VAULT_MOUNT_PATH),
       /** What AppRoles and policies of this environment start with: the operator may manage these and no others. */
-      namePrefix: name(VAULT_NAME).refine((value) => value.endsWith("-"), 'a prefix that ends with -, such as "db-"'),
+      namePrefix: name(VAULT_NAME).refine(
+        (value) => value.endsWith("-"),
+        'a prefix that ends with -, such as "db-"',
+      ),
     }),
     databases: z.array(database, { error: "a list of databases" }).min(1, "at least one database"),
     /** Declares the probe roles with which the verifier tests. */
@@ -128,7 +151,12 @@ export const environmentSchema = z
       unique("Postgres role", database.manager.name, at("manager", "name"));
       unique("connection", `${database.vault.mount}/${database.vault.connection}`, at("vault", "connection"));
       const { mount } = database.vault;
-      check(mount !== environment.vault.authMount, at("vault", "mount"), mount, "another path than vault.authMount");
+      check(
+        mount !== environment.vault.authMount,
+        at("vault", "mount"),
+        mount,
+        "another path than vault.authMount",
+      );
       if (environment.verification) {
         for (const role of Object.values(probeRoleNames(database))) unique("Postgres role", role, at("name"));
       }
@@ -140,25 +168,62 @@ export const environmentSchema = z
         unique("Postgres role", persona.groupRole, here("groupRole"));
         unique("AppRole", persona.appRole, here("appRole"));
         const { namePrefix } = environment.vault;
-        check(persona.appRole.startsWith(namePrefix), here("appRole"), persona.appRole, `a name that starts with vault.namePrefix, ${namePrefix}`);
-        check(!lease.maxTtl.isShorterThan(lease.defaultTtl), here("lease", "maxTtl"), lease.maxTtl.toString(), `at least lease.defaultTtl, ${lease.defaultTtl.toString()}`);
-        check(!token.maxTtl.isShorterThan(token.ttl), here("token", "maxTtl"), token.maxTtl.toString(), `at least token.ttl, ${token.ttl.toString()}`);
+        check(
+          persona.appRole.startsWith(namePrefix),
+          here("appRole"),
+          persona.appRole,
+          `a name that starts with vault.namePrefix, ${namePrefix}`,
+        );
+        check(
+          !lease.maxTtl.isShorterThan(lease.defaultTtl),
+          here("lease", "maxTtl"),
+          lease.maxTtl.toString(),
+          `at least lease.defaultTtl, ${lease.defaultTtl.toString()}`,
+        );
+        check(
+          !token.maxTtl.isShorterThan(token.ttl),
+          here("token", "maxTtl"),
+          token.maxTtl.toString(),
+          `at least token.ttl, ${token.ttl.toString()}`,
+        );
         check(
           persona.leaseEndsWithToken || !token.maxTtl.isShorterThan(lease.defaultTtl),
           here("token", "maxTtl"),
           token.maxTtl.toString(),
           `at least lease.defaultTtl, ${lease.defaultTtl.toString()}, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
         );
-        check(!secretId.ttl.isShorterThan(Duration.minutes(1)), here("secretId", "ttl"), secretId.ttl.toString(), "at least 1m, the time to deliver it");
+        check(
+          !secretId.ttl.isShorterThan(Duration.minutes(1)),
+          here("secretId", "ttl"),
+          secretId.ttl.toString(),
+          "at least 1m, the time to deliver it",
+        );
 
         const held = persona.privileges;
-        check(held.database.includes("CONNECT"), here("privileges", "database"), held.database, "a list with CONNECT, without which no lease can log in");
+        check(
+          held.database.includes("CONNECT"),
+          here("privileges", "database"),
+          held.database,
+          "a list with CONNECT, without which no lease can log in",
+        );
         const objects = [...held.tables, ...held.sequences, ...held.functions];
-        check(objects.length === 0 || held.schema.includes("USAGE"), here("privileges", "schema"), held.schema, "a list with USAGE, without which no object of the schema can be reached");
+        check(
+          objects.length === 0 || held.schema.includes("USAGE"),
+          here("privileges", "schema"),
+          held.schema,
+          "a list with USAGE, without which no object of the schema can be reached",
+        );
         if (persona.actsAsOwner) {
           for (const kind of Object.keys(PRIVILEGES) as ObjectKind[]) {
-            const missing = Privileges.OWNER[kind].filter((privilege) => !(held[kind] as readonly string[]).includes(privilege));
-            check(missing.length === 0, here("privileges", kind), held[kind], `a list with ${missing.join(", ")} as well, which a persona that acts as the owner has in any case`);
+            const missing = Privileges.OWNER[kind].filter(
+              (privilege) => !(held[kind] as readonly string[]).includes(privilege),
+            );
+            check(
+              missing.length === 0,
+              here("privileges", kind),
+              held[kind],
+              `a list with ${missing.join(", ")} as well, which a persona that acts as the owner has in any case`,
+            );
           }
         }
       });
@@ -173,8 +238,15 @@ export const environmentSchema = z
       );
       for (const part of ["admin", "writer", "reader"] as const) {
         const wanted = database.workload?.[part];
-        const found = database.personas.some((persona) => persona.name === wanted && persona.actsAsOwner === (part === "admin"));
-        check(wanted === undefined || found, at("workload", part), wanted, `the name of a persona of this database that ${part === "admin" ? "acts" : "does not act"} as the owner`);
+        const found = database.personas.some(
+          (persona) => persona.name === wanted && persona.actsAsOwner === (part === "admin"),
+        );
+        check(
+          wanted === undefined || found,
+          at("workload", part),
+          wanted,
+          `the name of a persona of this database that ${part === "admin" ? "acts" : "does not act"} as the owner`,
+        );
       }
     });
   });
@@ -191,7 +263,9 @@ export function probeRoleNames(database: { readonly name: string }): { owner: st
 }
 
 function pathText(path: readonly PropertyKey[]): string {
-  return path.map((part, i) => (typeof part === "number" ? `[${String(part)}]` : `${i ? "." : ""}${String(part)}`)).join("");
+  return path
+    .map((part, i) => (typeof part === "number" ? `[${String(part)}]` : `${i ? "." : ""}${String(part)}`))
+    .join("");
 }
 
 /** Thrown for a config that can't be used: one line an error, never more. */
@@ -209,7 +283,14 @@ export function parseEnvironment(file: string, input: unknown): Environment {
   throw new ConfigError(
     result.error.issues.flatMap((issue) => {
       if (issue.code === "unrecognized_keys") {
-        return issue.keys.map((key) => line([...issue.path, key], PASSWORD.test(key) ? `a secret is never written in a config file; set TF_VAR_postgres_superuser_password or TF_VAR_vault_manager_password` : "no such field"));
+        return issue.keys.map((key) =>
+          line(
+            [...issue.path, key],
+            PASSWORD.test(key)
+              ? `a secret is never written in a config file; set TF_VAR_postgres_superuser_password or TF_VAR_vault_manager_password`
+              : "no such field",
+          ),
+        );
       }
       const value = issue.input === undefined ? "nothing" : shown(issue.input);
       return [line(issue.path, `received ${value}, allowed: ${issue.message}`)];
@@ -225,11 +306,6 @@ const PASSWORD = /passw|secret$/i;
 
 /** On one line, cut where it gets long. */
 function shown(value: unknown): string {
-  let text: string;
-  try {
-    text = JSON.stringify(value) ?? String(value);
-  } catch {
-    text = Object.prototype.toString.call(value);
-  }
+  const text = inspect(value, { depth: 4, breakLength: Infinity, compact: true });
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

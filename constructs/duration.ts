@@ -42,7 +42,9 @@ export class Duration {
 
   /** In the largest unit that holds it whole. */
   toString(): string {
-    const [unit, size] = (Object.entries(UNITS) as [string, number][]).findLast(([, seconds]) => this.amount % seconds === 0)!;
+    const [unit, size] = (Object.entries(UNITS) as [string, number][]).findLast(
+      ([, seconds]) => this.amount % seconds === 0,
+    )!;
     return `${String(this.amount / size)}${unit}`;
   }
 }

@@ -37,7 +37,8 @@ export const VAULT_NAME: NameRule = {
 export const VAULT_MOUNT_PATH: NameRule = {
   pattern: /^[a-zA-Z0-9][a-zA-Z0-9_-]*(\/[a-zA-Z0-9][a-zA-Z0-9_-]*)*$/,
   maxBytes: 128,
-  allowed: "a Vault mount path of letters, digits, _, - and /, without a slash at either end, at most 128 bytes",
+  allowed:
+    "a Vault mount path of letters, digits, _, - and /, without a slash at either end, at most 128 bytes",
 };
 
 export function isName(rule: NameRule, value: string): boolean {

@@ -88,7 +88,10 @@ export async function start({ env, json, keep }: StartOptions, signal: AbortSign
     ).run();
 
     const { manifest, sandbox, workspace } = run as Run;
-    const report = { ...run.report!, servers: { ...run.report!.servers, vault: `${sandbox.vault.product} ${sandbox.vault.version}` } };
+    const report = {
+      ...run.report!,
+      servers: { ...run.report!.servers, vault: `${sandbox.vault.product} ${sandbox.vault.version}` },
+    };
     if (json) writeReport(json, report);
     console.log(`\n${renderTable(report, manifest, color())}`);
     if (keep && !signal.aborted) {

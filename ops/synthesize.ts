@@ -12,7 +12,11 @@ export const ROOT = dirname(__dirname);
  */
 export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
   const env = { ...process.env, CDKTF_OUTDIR: outdir, ...(environment && { LEASEHOLD_ENV: environment }) };
-  const child = spawn(process.execPath, ["--import", "tsx", "main.ts"], { cwd: ROOT, env, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, ["--import", "tsx", "main.ts"], {
+    cwd: ROOT,
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   const code = await new Promise<number | null>((resolve, reject) => {

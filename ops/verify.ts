@@ -13,9 +13,19 @@ export interface VerifyCommandOptions {
 }
 
 /** Verifies a deployment that is there already. Returns the exit code. */
-export async function verifyCommand({ json, manifest: file, readOnly }: VerifyCommandOptions, signal: AbortSignal): Promise<number> {
-  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace, PGHOST: host, PGPORT: port } = process.env;
-  if (!address) throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
+export async function verifyCommand(
+  { json, manifest: file, readOnly }: VerifyCommandOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const {
+    VAULT_ADDR: address,
+    VAULT_TOKEN: token,
+    VAULT_NAMESPACE: namespace,
+    PGHOST: host,
+    PGPORT: port,
+  } = process.env;
+  if (!address)
+    throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
   const portNumber = Number(port ?? 5432);
   if (!Number.isInteger(portNumber) || portNumber < 1 || portNumber > 65_535) {
@@ -72,5 +82,5 @@ export function exitCode({ failed, left, interrupted }: Report): number {
 
 /** https://no-color.org */
 export function color(): boolean {
-  return Boolean(process.stdout.isTTY) && !process.env["NO_COLOR"];
+  return process.stdout.isTTY && !process.env["NO_COLOR"];
 }

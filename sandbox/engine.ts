@@ -1,5 +1,12 @@
 import { ZodError, type z } from "zod";
-import { ApplyError, inDependencyOrder, interpolate, type Configuration, type Json, type JsonObject } from "./terraform-json";
+import {
+  ApplyError,
+  inDependencyOrder,
+  interpolate,
+  type Configuration,
+  type Json,
+  type JsonObject,
+} from "./terraform-json";
 
 /** Applies resources of one provider. */
 export interface Provider {
@@ -11,7 +18,7 @@ export interface Handler {
   /** Parses attributes, every one of which it must know. */
   readonly schema: z.ZodType;
   /** Calls the server; returns what it adds to the attributes, for references. */
-  apply(attributes: never): Promise<Readonly<Record<string, Json>>>;
+  readonly apply: (attributes: never) => Promise<Readonly<Record<string, Json>>>;
 }
 
 /** Makes a handler whose `apply` gets what its schema gives. */
@@ -56,7 +63,9 @@ export async function apply(
     const factory = factories[name.split(".")[0]!];
     if (!factory) throw new ApplyError(`${address}: provider "${name}" is not known to the sandbox`);
     const settings = configuration.providers.get(name) ?? {};
-    const provider = named(`provider.${name}`, () => factory(interpolate(settings, scope, `provider.${name}`) as JsonObject));
+    const provider = named(`provider.${name}`, () =>
+      factory(interpolate(settings, scope, `provider.${name}`) as JsonObject),
+    );
     providers.set(name, provider);
     return provider;
   };
@@ -65,7 +74,8 @@ export async function apply(
   try {
     // Before the first change: a resource that is not known leaves nothing half-done.
     for (const { type, address, provider } of ordered) {
-      if (!(type in providerOf(provider, address).handlers)) throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
+      if (!(type in providerOf(provider, address).handlers))
+        throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
     }
     for (const { type, address, provider, attributes } of ordered) {
       const { schema, apply: run } = providerOf(provider, address).handlers[type]!;
@@ -90,7 +100,9 @@ function named<T>(address: string, run: () => T): T {
     const issue = error.issues[0]!;
     const path = issue.path.join(".");
     if (issue.code === "unrecognized_keys") {
-      throw new ApplyError(`${address}: attribute "${[...issue.path, issue.keys[0]!].join(".")}" is not known to the sandbox`);
+      throw new ApplyError(
+        `${address}: attribute "${[...issue.path, issue.keys[0]!].join(".")}" is not known to the sandbox`,
+      );
     }
     throw new ApplyError(`${address}: attribute "${path}": ${issue.message}`);
   }

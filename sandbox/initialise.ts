@@ -23,7 +23,11 @@ const UNSEAL_TIMEOUT_MILLISECONDS = 20_000;
  * Initialises an empty Vault 1 of 1, unseals it, writes the operator's policy and makes the trust model's tokens: periodic,
  * orphans, each with its one policy. The root token is still valid; who called revokes it.
  */
-export async function initialise(vault: VaultClient, operatorPolicy: string, names: PolicyNames): Promise<Initialised> {
+export async function initialise(
+  vault: VaultClient,
+  operatorPolicy: string,
+  names: PolicyNames,
+): Promise<Initialised> {
   const init = (await vault.call("PUT", "sys/init", { secret_shares: 1, secret_threshold: 1 })) as {
     keys: string[];
     root_token: string;

@@ -1,5 +1,14 @@
 import type { ChildProcess } from "node:child_process";
-import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { arch, platform } from "node:process";
 import { dirname, join, relative } from "node:path";
 import { once } from "node:events";
@@ -40,21 +49,44 @@ export class PostgresServer {
     const initdb = workspace.spawn(
       "initdb",
       join(binaries, "bin/initdb"),
-      ["-D", data, "-U", superuser, `--pwfile=${passwordFile}`, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+      [
+        "-D",
+        data,
+        "-U",
+        superuser,
+        `--pwfile=${passwordFile}`,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+      ],
       { user },
     );
     const code = initdb.pid === undefined ? -1 : ((await once(initdb, "exit")) as [number | null])[0];
     rmSync(passwordFile);
-    if (code !== 0) throw new SetupError(`PostgreSQL's initdb failed: ${workspace.lastLine("initdb") || "it can't be run"}`);
+    if (code !== 0)
+      throw new SetupError(
+        `PostgreSQL's initdb failed: ${workspace.lastLine("initdb") || "it can't be run"}`,
+      );
 
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
-      const server = workspace.spawn(NAME, join(binaries, "bin/postgres"), ["-D", data, `--config-file=${configure(workspace, port, settings)}`], { user });
-      const version = await poll(server, START_TIMEOUT_MILLISECONDS, () => ready({ port, superuser, password, database }));
-      if (version !== undefined) return new PostgresServer(workspace, server, port, superuser, password, database, version);
+      const server = workspace.spawn(
+        NAME,
+        join(binaries, "bin/postgres"),
+        ["-D", data, `--config-file=${configure(workspace, port, settings)}`],
+        { user },
+      );
+      const version = await poll(server, START_TIMEOUT_MILLISECONDS, () =>
+        ready({ port, superuser, password, database }),
+      );
+      if (version !== undefined)
+        return new PostgresServer(workspace, server, port, superuser, password, database, version);
       const ended = hasEnded(server);
       await stopChild(server, "SIGKILL", 0);
-      if (!ended || tries === PORT_TRIES) throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(NAME)}`);
+      if (!ended || tries === PORT_TRIES)
+        throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(NAME)}`);
     }
   }
 
@@ -83,8 +115,26 @@ export class PostgresServer {
 }
 
 /** Returns the server's version once a login succeeds and the database is there. */
-async function ready({ port, superuser, password, database }: { port: number; superuser: string; password: string; database: string }): Promise<string | undefined> {
-  const client = new Client({ host: "127.0.0.1", port, user: superuser, password, database: "postgres", ssl: false, options: "-c client_min_messages=error" });
+async function ready({
+  port,
+  superuser,
+  password,
+  database,
+}: {
+  port: number;
+  superuser: string;
+  password: string;
+  database: string;
+}): Promise<string | undefined> {
+  const client = new Client({
+    host: "127.0.0.1",
+    port,
+    user: superuser,
+    password,
+    database: "postgres",
+    ssl: false,
+    options: "-c client_min_messages=error",
+  });
   client.on("error", () => undefined);
   try {
     await client.connect();
@@ -132,7 +182,9 @@ function serverUser(): { uid: number; gid: number } | undefined {
     const found = users.find((fields) => fields[0] === name);
     if (found) return { uid: Number(found[2]), gid: Number(found[3]) };
   }
-  throw new SetupError("PostgreSQL does not run as root, and the system has neither a user postgres nor nobody: run as another user");
+  throw new SetupError(
+    "PostgreSQL does not run as root, and the system has neither a user postgres nor nobody: run as another user",
+  );
 }
 
 /**
@@ -151,10 +203,19 @@ function copyBinaries(workspace: Workspace): string {
   }
   const target = workspace.path("pg");
   const notNeeded = /\.a$|\/pgxs(\/|$)|\/pkgconfig(\/|$)/;
-  cpSync(source, target, { recursive: true, verbatimSymlinks: true, filter: (file) => !notNeeded.test(file.slice(source.length)) });
-  const links = JSON.parse(readFileSync(join(source, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
+  cpSync(source, target, {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: (file) => !notNeeded.test(file.slice(source.length)),
+  });
+  const links = JSON.parse(readFileSync(join(source, "pg-symlinks.json"), "utf8")) as {
+    source: string;
+    target: string;
+  }[];
   for (const link of links) {
-    const [from, to] = [link.source, link.target].map((path) => join(target, path.slice("native/".length))) as [string, string];
+    const [from, to] = [link.source, link.target].map((path) =>
+      join(target, path.slice("native/".length)),
+    ) as [string, string];
     if (existsSync(from) && !existsSync(to)) symlinkSync(relative(dirname(to), from), to);
   }
   return target;

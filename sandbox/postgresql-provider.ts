@@ -81,7 +81,15 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
     let connecting = clients.get(database);
     if (!connecting) {
       const { host, port, username: user, password } = settings;
-      const client = new Client({ host, port, user, password, database, ssl: false, options: "-c search_path=" });
+      const client = new Client({
+        host,
+        port,
+        user,
+        password,
+        database,
+        ssl: false,
+        options: "-c search_path=",
+      });
       connecting = client.connect().then(() => client);
       clients.set(database, connecting);
     }
@@ -119,14 +127,17 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
         return { id: attributes.name };
       }),
 
-      postgresql_schema: handler(schema, async ({ name, owner, database = settings.database, if_not_exists: lenient }) => {
-        const authorization = owner === undefined ? "" : ` AUTHORIZATION ${ident(owner)}`;
-        await run(database, [
-          `CREATE SCHEMA ${lenient ? "IF NOT EXISTS " : ""}${ident(name)}${authorization}`,
-          ...(owner === undefined ? [] : [`ALTER SCHEMA ${ident(name)} OWNER TO ${ident(owner)}`]),
-        ]);
-        return { id: `${database}.${name}`, database };
-      }),
+      postgresql_schema: handler(
+        schema,
+        async ({ name, owner, database = settings.database, if_not_exists: lenient }) => {
+          const authorization = owner === undefined ? "" : ` AUTHORIZATION ${ident(owner)}`;
+          await run(database, [
+            `CREATE SCHEMA ${lenient ? "IF NOT EXISTS " : ""}${ident(name)}${authorization}`,
+            ...(owner === undefined ? [] : [`ALTER SCHEMA ${ident(name)} OWNER TO ${ident(owner)}`]),
+          ]);
+          return { id: `${database}.${name}`, database };
+        },
+      ),
 
       postgresql_grant: handler(grant, async (attributes) => {
         const on = grantedObjects(attributes);
@@ -140,14 +151,17 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
         return { id: [role, database, attributes.schema, type].filter(Boolean).join("_") };
       }),
 
-      postgresql_grant_role: handler(grantRole, async ({ role, grant_role: group, with_admin_option: admin }) => {
-        const option = admin ? " WITH ADMIN OPTION" : "";
-        await run(settings.database, [
-          `REVOKE ${ident(group)} FROM ${ident(role)}`,
-          `GRANT ${ident(group)} TO ${ident(role)}${option}`,
-        ]);
-        return { id: `${role}_${group}_${String(admin)}` };
-      }),
+      postgresql_grant_role: handler(
+        grantRole,
+        async ({ role, grant_role: group, with_admin_option: admin }) => {
+          const option = admin ? " WITH ADMIN OPTION" : "";
+          await run(settings.database, [
+            `REVOKE ${ident(group)} FROM ${ident(role)}`,
+            `GRANT ${ident(group)} TO ${ident(role)}${option}`,
+          ]);
+          return { id: `${role}_${group}_${String(admin)}` };
+        },
+      ),
 
       postgresql_default_privileges: handler(defaultPrivileges, async (attributes) => {
         const { owner, schema: inSchema, role, object_type: type } = attributes;
@@ -163,12 +177,19 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
       }),
     },
     async close() {
-      await Promise.all([...clients.values()].map((client) => client.then((open) => open.end()).catch(() => undefined)));
+      await Promise.all(
+        [...clients.values()].map((client) => client.then((open) => open.end()).catch(() => undefined)),
+      );
     },
   };
 };
 
-function grantedObjects({ object_type: type, database, schema: name, objects: list }: z.output<typeof grant>): string {
+function grantedObjects({
+  object_type: type,
+  database,
+  schema: name,
+  objects: list,
+}: z.output<typeof grant>): string {
   if (type === "database") return `DATABASE ${ident(database)}`;
   if (name === undefined) throw new Error(`attribute "schema" is missing`);
   if (type === "schema") return `SCHEMA ${ident(name)}`;

@@ -6,8 +6,7 @@ import { apply } from "./engine";
 import { initialise, type Initialised, type PolicyNames } from "./initialise";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
-import { SetupError } from "./setup-error";
-import { readConfiguration, type Json } from "./terraform-json";
+import { readConfiguration } from "./terraform-json";
 import { vaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";
 import { VaultServer } from "./vault-server";
@@ -34,20 +33,28 @@ export class Sandbox {
   /** Starts the servers and initialises Vault; nothing is applied yet. */
   static async start(workspace: Workspace, options: SandboxOptions): Promise<Sandbox> {
     const { synthesized, onProgress } = options;
-    const { policies } = JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")) as { policies: PolicyNames };
-    const { username, database } = readConfiguration(stackFile(synthesized, "postgres")).providers.get("postgresql")!;
+    const { policies } = JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")) as {
+      policies: PolicyNames;
+    };
+    const { providers } = readConfiguration(stackFile(synthesized, "postgres"));
+    const { username, database } = providers.get("postgresql") as { username: string; database: string };
     const [postgres, vault] = await startBoth(
       PostgresServer.start(workspace, {
-        superuser: String(username),
+        superuser: username,
         password: newPassword(),
-        database: String(database),
+        database,
         settings: options.postgresSettings,
       }),
       vaultBinary(onProgress).then((binary) => VaultServer.start(workspace, binary)),
     );
     const client = new VaultClient(vault.address);
-    const initialised = await initialise(client, readFileSync(join(synthesized, "operator.hcl"), "utf8"), policies);
-    if (!options.keepRootToken) await client.withToken(initialised.rootToken).call("POST", "auth/token/revoke-self");
+    const initialised = await initialise(
+      client,
+      readFileSync(join(synthesized, "operator.hcl"), "utf8"),
+      policies,
+    );
+    if (!options.keepRootToken)
+      await client.withToken(initialised.rootToken).call("POST", "auth/token/revoke-self");
     return new Sandbox(options, postgres, vault, initialised);
   }
 
@@ -62,9 +69,9 @@ export class Sandbox {
   ) {}
 
   /** A value for each variable of a stack whose default is not what it is here. */
-  variables(stack: (typeof STACKS)[number]): Record<string, Json> {
+  variables(stack: (typeof STACKS)[number]): Record<string, string | number> {
     const { host, port, password } = this.postgres;
-    const known: Record<string, Json> = {
+    const known: Record<string, string | number> = {
       postgres_host: host,
       postgres_port: port,
       postgres_superuser_password: password,
@@ -83,10 +90,17 @@ export class Sandbox {
 
   /** Applies the stacks as the operator. Returns how many resources there were. */
   async apply(): Promise<number> {
-    const factories = { postgresql: postgresqlProvider, vault: vaultProvider(this.initialised.tokens.operator) };
+    const factories = {
+      postgresql: postgresqlProvider,
+      vault: vaultProvider(this.initialised.tokens.operator),
+    };
     let count = 0;
     for (const stack of STACKS) {
-      count += await apply(readConfiguration(stackFile(this.options.synthesized, stack)), this.variables(stack), factories);
+      count += await apply(
+        readConfiguration(stackFile(this.options.synthesized, stack)),
+        this.variables(stack),
+        factories,
+      );
     }
     return count;
   }
@@ -105,12 +119,14 @@ function newPassword(): string {
 }
 
 /** Where one of the two does not start, the other is stopped before the reason is given. */
-async function startBoth(postgres: Promise<PostgresServer>, vault: Promise<VaultServer>): Promise<[PostgresServer, VaultServer]> {
+async function startBoth(
+  postgres: Promise<PostgresServer>,
+  vault: Promise<VaultServer>,
+): Promise<[PostgresServer, VaultServer]> {
   const results = await Promise.allSettled([postgres, vault]);
   const [first, second] = results;
   if (first.status === "fulfilled" && second.status === "fulfilled") return [first.value, second.value];
-  await Promise.all(results.map((result) => (result.status === "fulfilled" ? result.value.stop() : undefined)));
-  const failed = results.find((result) => result.status === "rejected");
-  const reason: unknown = failed?.reason;
-  throw reason instanceof Error ? reason : new SetupError(String(reason));
+  for (const result of results) if (result.status === "fulfilled") await result.value.stop();
+  // One of them was rejected, so this is, with its reason.
+  return Promise.all([postgres, vault]);
 }

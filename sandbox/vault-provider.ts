@@ -19,7 +19,11 @@ const mount = z.strictObject({
   max_lease_ttl_seconds: seconds,
 });
 
-const authBackend = z.strictObject({ type: z.string(), path: z.string().optional(), description: z.string().optional() });
+const authBackend = z.strictObject({
+  type: z.string(),
+  path: z.string().optional(),
+  description: z.string().optional(),
+});
 
 const policy = z.strictObject({ name: z.string(), policy: z.string() });
 
@@ -89,7 +93,10 @@ export function vaultProvider(token: string): ProviderFactory {
     return {
       handlers: {
         vault_mount: handler(mount, async ({ path, type, description, ...ttl }) => {
-          const config = { default_lease_ttl: `${String(ttl.default_lease_ttl_seconds ?? 0)}s`, max_lease_ttl: `${String(ttl.max_lease_ttl_seconds ?? 0)}s` };
+          const config = {
+            default_lease_ttl: `${String(ttl.default_lease_ttl_seconds ?? 0)}s`,
+            max_lease_ttl: `${String(ttl.max_lease_ttl_seconds ?? 0)}s`,
+          };
           await vault.call("POST", `sys/mounts/${path}`, { type, description, config });
           return { id: path };
         }),
@@ -104,27 +111,37 @@ export function vaultProvider(token: string): ProviderFactory {
           return { id: name };
         }),
 
-        vault_database_secret_backend_connection: handler(connection, async ({ backend, name, postgresql: block, ...common }) => {
-          const { password, password_wo: writeOnly, password_wo_version: _version, ...server } = block;
-          await vault.call("POST", `${backend}/config/${name}`, {
-            plugin_name: "postgresql-database-plugin",
-            ...common,
-            ...server,
-            password: writeOnly ?? password,
-          });
-          return { id: `${backend}/config/${name}` };
-        }),
+        vault_database_secret_backend_connection: handler(
+          connection,
+          async ({ backend, name, postgresql: block, ...common }) => {
+            const { password, password_wo: writeOnly, password_wo_version: _version, ...server } = block;
+            await vault.call("POST", `${backend}/config/${name}`, {
+              plugin_name: "postgresql-database-plugin",
+              ...common,
+              ...server,
+              password: writeOnly ?? password,
+            });
+            return { id: `${backend}/config/${name}` };
+          },
+        ),
 
-        vault_database_secret_backend_role: handler(databaseRole, async ({ backend, name, renew_statements: renewal, ...role }) => {
-          await vault.call("POST", `${backend}/roles/${name}`, { ...role, renew_statements: renewal });
-          return { id: `${backend}/roles/${name}` };
-        }),
+        vault_database_secret_backend_role: handler(
+          databaseRole,
+          async ({ backend, name, renew_statements: renewal, ...role }) => {
+            await vault.call("POST", `${backend}/roles/${name}`, { ...role, renew_statements: renewal });
+            return { id: `${backend}/roles/${name}` };
+          },
+        ),
 
-        vault_approle_auth_backend_role: handler(appRole, async ({ backend, role_name: name, role_id: roleId, ...role }) => {
-          await vault.call("POST", `auth/${backend}/role/${name}`, role);
-          if (roleId !== undefined) await vault.call("POST", `auth/${backend}/role/${name}/role-id`, { role_id: roleId });
-          return { id: `auth/${backend}/role/${name}` };
-        }),
+        vault_approle_auth_backend_role: handler(
+          appRole,
+          async ({ backend, role_name: name, role_id: roleId, ...role }) => {
+            await vault.call("POST", `auth/${backend}/role/${name}`, role);
+            if (roleId !== undefined)
+              await vault.call("POST", `auth/${backend}/role/${name}/role-id`, { role_id: roleId });
+            return { id: `auth/${backend}/role/${name}` };
+          },
+        ),
       },
       close: () => Promise.resolve(),
     };

@@ -15,7 +15,10 @@ export class VaultServer {
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
       const address = `http://127.0.0.1:${String(port)}`;
-      const child = workspace.spawn(NAME, binary.path, ["server", `-config=${configure(workspace, address)}`]);
+      const child = workspace.spawn(NAME, binary.path, [
+        "server",
+        `-config=${configure(workspace, address)}`,
+      ]);
       const vault = new VaultClient(address);
       const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () =>
         vault.request("GET", "sys/health").then(

@@ -1,6 +1,18 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -56,7 +68,12 @@ export class Workspace {
    * Starts a server: out of the reach of the terminal's Ctrl-C, with an environment of its own, its output in
    * `<name>.log`. It is killed when this program ends, however it ends.
    */
-  spawn(name: string, command: string, args: readonly string[], { user, cwd = this.folder }: SpawnOptions = {}): ChildProcess {
+  spawn(
+    name: string,
+    command: string,
+    args: readonly string[],
+    { user, cwd = this.folder }: SpawnOptions = {},
+  ): ChildProcess {
     const log = openSync(this.logFile(name), "a", 0o600);
     const child = spawn(command, args, {
       ...user,
@@ -82,7 +99,9 @@ export class Workspace {
 
   /** The last line that a server wrote, for a message. */
   lastLine(name: string): string {
-    const lines = existsSync(this.logFile(name)) ? readFileSync(this.logFile(name), "utf8").trim().split("\n") : [];
+    const lines = existsSync(this.logFile(name))
+      ? readFileSync(this.logFile(name), "utf8").trim().split("\n")
+      : [];
     return lines.at(-1) ?? "";
   }
 
@@ -98,7 +117,11 @@ export class Workspace {
 }
 
 /** Ends a child: asks, and after the bound kills it. */
-export async function stopChild(child: ChildProcess, signal: NodeJS.Signals, milliseconds: number): Promise<void> {
+export async function stopChild(
+  child: ChildProcess,
+  signal: NodeJS.Signals,
+  milliseconds: number,
+): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const ended = new Promise<void>((resolve) => {
     child.once("exit", () => {
@@ -119,7 +142,11 @@ export function hasEnded(child: ChildProcess): boolean {
 }
 
 /** Asks again and again until there is an answer, the child has ended, or the bound is reached. */
-export async function poll<T>(child: ChildProcess, milliseconds: number, attempt: () => Promise<T | undefined>): Promise<T | undefined> {
+export async function poll<T>(
+  child: ChildProcess,
+  milliseconds: number,
+  attempt: () => Promise<T | undefined>,
+): Promise<T | undefined> {
   const end = performance.now() + milliseconds;
   while (performance.now() < end && !hasEnded(child)) {
     const answer = await attempt();
@@ -132,8 +159,13 @@ export async function poll<T>(child: ChildProcess, milliseconds: number, attempt
 /** One folder for all sandboxes of a user, where an unprivileged server process can reach it. */
 function baseFolder(): string {
   const uid = process.getuid?.() ?? 0;
-  const parent = [tmpdir(), "/tmp", "/var/tmp"].find((folder) => existsSync(folder) && (uid !== 0 || isReachable(folder)));
-  if (parent === undefined) throw new SetupError(`no folder for temporary files can be reached by other users: set TMPDIR to one that can`);
+  const parent = [tmpdir(), "/tmp", "/var/tmp"].find(
+    (folder) => existsSync(folder) && (uid !== 0 || isReachable(folder)),
+  );
+  if (parent === undefined)
+    throw new SetupError(
+      `no folder for temporary files can be reached by other users: set TMPDIR to one that can`,
+    );
   const base = join(parent, `leasehold-${String(uid)}`);
   mkdirSync(base, { recursive: true, mode: folderMode() });
   const found = lstatSync(base);
@@ -149,7 +181,9 @@ function folderMode(): number {
 }
 
 function isReachable(folder: string): boolean {
-  return (statSync(folder).mode & 0o001) !== 0 && (folder === dirname(folder) || isReachable(dirname(folder)));
+  return (
+    (statSync(folder).mode & 0o001) !== 0 && (folder === dirname(folder) || isReachable(dirname(folder)))
+  );
 }
 
 async function clearStale(base: string): Promise<void> {

@@ -33,7 +33,11 @@ export class PostgresStack extends LeaseholdStack {
       default: environment.platform.postgres.hostPort,
       description: "PostgreSQL's port, as Terraform reaches it",
     });
-    const password = Secret.fromVariable(this, "postgres_superuser_password", "the bootstrap superuser's password");
+    const password = Secret.fromVariable(
+      this,
+      "postgres_superuser_password",
+      "the bootstrap superuser's password",
+    );
     new PostgresqlProvider(this, "postgresql", {
       host: host.stringValue,
       port: port.numberValue,
@@ -49,11 +53,17 @@ export class PostgresStack extends LeaseholdStack {
         name: config.name,
         schema: config.schema,
         owner: config.owner,
-        ownerMayCreateTemporaryTables: owners.some(({ privileges }) => privileges.database.includes("TEMPORARY")),
+        ownerMayCreateTemporaryTables: owners.some(({ privileges }) =>
+          privileges.database.includes("TEMPORARY"),
+        ),
       });
       const manager = new ManagerLogin(database, "Manager", {
         name: config.manager.name,
-        password: Secret.fromVariable(this, managerPasswordVariable(config.manager.name), "Vault's own password"),
+        password: Secret.fromVariable(
+          this,
+          managerPasswordVariable(config.manager.name),
+          "Vault's own password",
+        ),
         passwordVersion: config.manager.passwordVersion,
       });
       const add = (id: string, name: string, privileges: Privileges, actsAsOwner: boolean) => {

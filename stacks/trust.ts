@@ -20,7 +20,9 @@ interface Managed {
 function policyPaths(environment: Environment): string[] {
   const { planner, deliverer, verifier } = trustPolicyNames(environment.name);
   const paths = [`${environment.vault.namePrefix}*`, planner, deliverer];
-  return [...paths, ...(environment.verification ? [verifier] : [])].map((name) => `sys/policies/acl/${name}`);
+  return [...paths, ...(environment.verification ? [verifier] : [])].map(
+    (name) => `sys/policies/acl/${name}`,
+  );
 }
 
 /** A token looks at itself before Terraform uses it, and keeps itself alive. */
@@ -30,7 +32,11 @@ const OWN_TOKEN = [
 ] as const;
 
 /** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
-export function grantOperator(operator: IGrantee, environment: Environment, managed: readonly Managed[]): void {
+export function grantOperator(
+  operator: IGrantee,
+  environment: Environment,
+  managed: readonly Managed[],
+): void {
   for (const part of managed) part.grantManage(operator);
   for (const path of policyPaths(environment)) {
     operator.allow({ path, capabilities: ["create", "read", "update", "delete"] });

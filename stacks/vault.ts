@@ -31,8 +31,18 @@ export class VaultStack extends LeaseholdStack {
     const variable = (name: string, type: string, value: string | number, description: string) =>
       new TerraformVariable(this, name, { type, default: value, description });
     const { hostPort } = environment.platform.vault;
-    const address = variable("vault_address", "string", `http://127.0.0.1:${String(hostPort)}`, "Vault's address, as Terraform reaches it");
-    const host = variable("vault_postgres_host", "string", "postgres", "PostgreSQL's host, as Vault reaches it");
+    const address = variable(
+      "vault_address",
+      "string",
+      `http://127.0.0.1:${String(hostPort)}`,
+      "Vault's address, as Terraform reaches it",
+    );
+    const host = variable(
+      "vault_postgres_host",
+      "string",
+      "postgres",
+      "PostgreSQL's host, as Vault reaches it",
+    );
     const port = variable("vault_postgres_port", "number", 5432, "PostgreSQL's port, as Vault reaches it");
     // The token comes from VAULT_TOKEN; a child of it would need the right to create tokens.
     new VaultProvider(this, "vault", { address: address.stringValue, skipChildToken: true });
@@ -40,7 +50,9 @@ export class VaultStack extends LeaseholdStack {
     const names = trustPolicyNames(environment.name);
     const planner = new Policy(this, "Planner", { name: names.planner });
     const deliverer = new Policy(this, "Deliverer", { name: names.deliverer });
-    const verifier = environment.verification ? new Policy(this, "Verifier", { name: names.verifier }) : undefined;
+    const verifier = environment.verification
+      ? new Policy(this, "Verifier", { name: names.verifier })
+      : undefined;
 
     const auth = new AppRoleAuth(this, "AppRoles", { path: environment.vault.authMount });
     const mounts = new Map<string, DatabaseMount>();
@@ -56,12 +68,19 @@ export class VaultStack extends LeaseholdStack {
         port: String(port.value),
         database: config.name,
         username: config.manager.name,
-        password: Secret.fromVariable(this, managerPasswordVariable(config.manager.name), "Vault's own password"),
+        password: Secret.fromVariable(
+          this,
+          managerPasswordVariable(config.manager.name),
+          "Vault's own password",
+        ),
         passwordVersion: config.manager.passwordVersion,
       });
 
       for (const persona of config.personas) {
-        const role = connection.addRole(persona.name, { member: personas.get(persona.name)!, ...persona.lease });
+        const role = connection.addRole(persona.name, {
+          member: personas.get(persona.name)!,
+          ...persona.lease,
+        });
         const app = new AppRole(auth, persona.name, {
           name: persona.appRole,
           tokenTtl: persona.token.ttl,

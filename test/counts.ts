@@ -12,7 +12,11 @@ export interface Counts {
 }
 
 /** Runs a program of node_modules, its output shown. Returns its exit code. */
-export function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
+export function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
   console.log(`\n> ${command} ${args.join(" ")}`);
   return new Promise((resolve) => {
     const program = join(ROOT, "node_modules/.bin", command);
@@ -27,7 +31,11 @@ export function run(command: string, args: readonly string[], env: NodeJS.Proces
 }
 
 /** Runs jest and adds what it counted. */
-export async function runJest(counts: Counts, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<void> {
+export async function runJest(
+  counts: Counts,
+  args: readonly string[],
+  env?: NodeJS.ProcessEnv,
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "leasehold-test-"));
   const results = join(folder, "results.json");
   const code = await run("jest", ["--ci", "--json", `--outputFile=${results}`, ...args], env);

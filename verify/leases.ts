@@ -24,6 +24,12 @@ export interface PersonaToken {
   revoke(): Promise<unknown>;
 }
 
+/** The secret id in an opened wrapping; empty where there is none. */
+export function secretIdOf({ body }: VaultAnswer): string {
+  const secretId = body.data?.["secret_id"];
+  return typeof secretId === "string" ? secretId : "";
+}
+
 /** How long the verifier's wrapped secret ids may wait to be opened. */
 export const WRAP_TTL = "60s";
 
@@ -55,9 +61,12 @@ export class Leases {
     if (!id) throw new Error(`${answer.path}: the answer has no lease id`);
     const revoke = this.custody.hold(`lease ${id}`, () => this.revokeLease(id));
     const { username, password } = data ?? {};
-    if (typeof username !== "string" || !username) throw new Error(`${answer.path}: the answer has no username`);
-    if (typeof password !== "string" || !password) throw new Error(`${answer.path}: the answer has no password`);
-    if (!duration || duration <= 0) throw new Error(`${answer.path}: the lease's duration is ${String(duration)}`);
+    if (typeof username !== "string" || !username)
+      throw new Error(`${answer.path}: the answer has no username`);
+    if (typeof password !== "string" || !password)
+      throw new Error(`${answer.path}: the answer has no password`);
+    if (!duration || duration <= 0)
+      throw new Error(`${answer.path}: the lease's duration is ${String(duration)}`);
     const lease = { id, username, password, duration, issuedAt, revoke };
     this.taken.push(lease);
     return lease;
@@ -108,7 +117,7 @@ export class Leases {
     const roleId = await this.roleId(persona);
     const opened = await this.unwrap(await this.wrappedSecretId(persona));
     if (opened.status >= 400) throw new VaultError(opened);
-    const secretId = String(opened.body.data?.["secret_id"]);
+    const secretId = secretIdOf(opened);
     return this.keepToken(persona, await this.login(persona, roleId, secretId), roleId, secretId);
   }
 }

@@ -2,7 +2,8 @@ import { z } from "zod";
 
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
-const privileges = <const Names extends [string, ...string[]]>(...names: Names) => z.array(z.enum(names)).readonly();
+const privileges = <const Names extends [string, ...string[]]>(...names: Names) =>
+  z.array(z.enum(names)).readonly();
 
 const persona = z.object({
   name,

@@ -37,30 +37,47 @@ export const COLUMNS: readonly Column[] = [
     // Looking a name up needs USAGE on its schema and no privilege on the object.
     attempts: ({ database: { schema }, targets }) => {
       const [table] = targets.tables;
-      return table ? [{ on: schema, sql: `SELECT ${literal(table.name)}::regclass` }] : [inCatalog("schema", schema, "USAGE")];
+      return table
+        ? [{ on: schema, sql: `SELECT ${literal(table.name)}::regclass` }]
+        : [inCatalog("schema", schema, "USAGE")];
     },
   },
   {
     privilege: "schema.CREATE",
     attempts: ({ database: { schema }, prefix, readOnly }) => [
-      readOnly ? inCatalog("schema", schema, "CREATE") : { on: schema, sql: `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)` },
+      readOnly
+        ? inCatalog("schema", schema, "CREATE")
+        : { on: schema, sql: `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)` },
     ],
   },
   tableColumn("SELECT", ({ name, probe }) => `SELECT * FROM ${name}${probe ? "" : " LIMIT 0"}`),
-  tableColumn("INSERT", ({ name, probe }) => (probe ? `INSERT INTO ${name} (id) VALUES (2)` : `INSERT INTO ${name} SELECT WHERE false`)),
-  tableColumn("UPDATE", ({ name, probe, column }) => `UPDATE ${name} SET ${ident(column!)} = DEFAULT${probe ? "" : " WHERE false"}`),
+  tableColumn("INSERT", ({ name, probe }) =>
+    probe ? `INSERT INTO ${name} (id) VALUES (2)` : `INSERT INTO ${name} SELECT WHERE false`,
+  ),
+  tableColumn(
+    "UPDATE",
+    ({ name, probe, column }) =>
+      `UPDATE ${name} SET ${ident(column!)} = DEFAULT${probe ? "" : " WHERE false"}`,
+  ),
   tableColumn("DELETE", ({ name, probe }) => `DELETE FROM ${name}${probe ? "" : " WHERE false"}`),
   tableColumn("TRUNCATE", ({ name, probe }) => (probe ? `TRUNCATE ${name}` : undefined)),
   tableColumn("REFERENCES", ({ name, probe }, { persona, database: { schema }, prefix }) =>
     // Without CREATE on the schema there is no table that could refer to another.
-    probe && persona.privileges.schema.includes("CREATE") ? `CREATE TABLE ${ident(schema)}.${ident(`${prefix}refers`)} (id integer REFERENCES ${name})` : undefined,
+    probe && persona.privileges.schema.includes("CREATE")
+      ? `CREATE TABLE ${ident(schema)}.${ident(`${prefix}refers`)} (id integer REFERENCES ${name})`
+      : undefined,
   ),
   tableColumn("TRIGGER", ({ name, probe }) =>
-    probe ? `CREATE TRIGGER leasehold_probe BEFORE UPDATE ON ${name} FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()` : undefined,
+    probe
+      ? `CREATE TRIGGER leasehold_probe BEFORE UPDATE ON ${name} FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()`
+      : undefined,
   ),
   {
     privilege: "tables.DROP",
-    attempts: ({ targets }) => targets.tables.filter(({ probe }) => probe).map(({ name }) => ({ on: name, sql: `DROP TABLE ${name}` })),
+    attempts: ({ targets }) =>
+      targets.tables
+        .filter(({ probe }) => probe)
+        .map(({ name }) => ({ on: name, sql: `DROP TABLE ${name}` })),
   },
   sequenceColumn("USAGE", ({ name }, { persona }) => {
     // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not held.
@@ -73,14 +90,22 @@ export const COLUMNS: readonly Column[] = [
   {
     privilege: "functions.EXECUTE",
     attempts: ({ targets }) =>
-      targets.functions.map((target) => (target.probe ? { on: target.name, sql: `SELECT ${target.name}` } : inCatalog("function", target.name, "EXECUTE"))),
+      targets.functions.map((target) =>
+        target.probe
+          ? { on: target.name, sql: `SELECT ${target.name}` }
+          : inCatalog("function", target.name, "EXECUTE"),
+      ),
   },
 ];
 
 function databaseColumn(privilege: string, sql: (place: Place) => string): Column {
   return {
     privilege: `database.${privilege}`,
-    attempts: (place) => [place.readOnly ? inCatalog("database", place.database.name, privilege) : { on: place.database.name, sql: sql(place) }],
+    attempts: (place) => [
+      place.readOnly
+        ? inCatalog("database", place.database.name, privilege)
+        : { on: place.database.name, sql: sql(place) },
+    ],
   };
 }
 
@@ -91,24 +116,35 @@ function tableColumn(privilege: string, sql: (target: Target, place: Place) => s
     attempts: (place) =>
       place.targets.tables.map((target) => {
         const statement = target.column === undefined ? undefined : sql(target, place);
-        return statement === undefined ? inCatalog("table", target.name, privilege) : { on: target.name, sql: statement };
+        return statement === undefined
+          ? inCatalog("table", target.name, privilege)
+          : { on: target.name, sql: statement };
       }),
   };
 }
 
-function sequenceColumn(privilege: string, sql: (target: Target, place: Place) => string | undefined): Column {
+function sequenceColumn(
+  privilege: string,
+  sql: (target: Target, place: Place) => string | undefined,
+): Column {
   return {
     privilege: `sequences.${privilege}`,
     attempts: (place) =>
       place.targets.sequences.map((target) => {
         const statement = target.probe ? sql(target, place) : undefined;
-        return statement === undefined ? inCatalog("sequence", target.name, privilege) : { on: target.name, sql: statement };
+        return statement === undefined
+          ? inCatalog("sequence", target.name, privilege)
+          : { on: target.name, sql: statement };
       }),
   };
 }
 
 function inCatalog(kind: string, name: string, privilege: string): Attempt {
-  return { on: name, sql: `SELECT has_${kind}_privilege(${literal(name)}, ${literal(privilege)}) AS held`, catalog: true };
+  return {
+    on: name,
+    sql: `SELECT has_${kind}_privilege(${literal(name)}, ${literal(privilege)}) AS held`,
+    catalog: true,
+  };
 }
 
 export function isDeclared({ privileges, actsAsOwner }: ManifestPersona, privilege: string): boolean {
@@ -146,7 +182,11 @@ export async function exercise(session: Session, place: Place, recorder: Recorde
   }
 }
 
-async function answer(session: Session, { sql, catalog }: Attempt, evidence: Evidence[]): Promise<{ allowed?: boolean; got: string }> {
+async function answer(
+  session: Session,
+  { sql, catalog }: Attempt,
+  evidence: Evidence[],
+): Promise<{ allowed?: boolean; got: string }> {
   let outcome: Outcome;
   try {
     outcome = await session.attemptAndRollBack(sql, evidence);
@@ -163,7 +203,13 @@ async function answer(session: Session, { sql, catalog }: Attempt, evidence: Evi
   return { allowed: held, got: String(held) };
 }
 
-function finding(privilege: string, { on, sql }: Attempt, declared: boolean, allowed: boolean | undefined, got: string): string {
+function finding(
+  privilege: string,
+  { on, sql }: Attempt,
+  declared: boolean,
+  allowed: boolean | undefined,
+  got: string,
+): string {
   const name = privilege.split(".")[1]!;
   const said = declared ? "is declared" : "is not declared";
   const found = allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused";

@@ -1,11 +1,11 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Custody } from "./custody";
-import type { Lease, Leases, PersonaToken } from "./leases";
+import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
 import type { ManifestDatabase, ManifestPersona } from "./manifest";
 import { exercise } from "./matrix";
 import { join, makeProbes, ownObjects, probePrefix, type Targets } from "./probes";
 import type { Evidence, Recorder } from "./report";
-import { loginRefusal, Session, type PostgresAddress } from "./session";
+import { firstText, loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, type VaultAnswer } from "./vault-client";
 
 /** What the checks of a database's personas share. */
@@ -30,7 +30,11 @@ const LOGIN_REFUSED = ["28P01", "28000"];
 const SESSION_ENDED = "57P01";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
-export async function verifyPersona(scene: Scene, persona: ManifestPersona, recorder: Recorder): Promise<void> {
+export async function verifyPersona(
+  scene: Scene,
+  persona: ManifestPersona,
+  recorder: Recorder,
+): Promise<void> {
   const token = await logIn(scene, persona, recorder);
   if (!token) return;
   await forbiddenPaths(scene, persona, token, recorder);
@@ -44,7 +48,10 @@ export async function verifyPersona(scene: Scene, persona: ManifestPersona, reco
  * A persona that may create makes a table and leaves it. In custody before the lease is, since the owner can only drop it
  * once revocation has made it the owner's.
  */
-function holdTable({ database, owner, custody, run, readOnly }: Scene, persona: ManifestPersona): string | undefined {
+function holdTable(
+  { database, owner, custody, run, readOnly }: Scene,
+  persona: ManifestPersona,
+): string | undefined {
   if (readOnly || !persona.privileges.schema.includes("CREATE")) return undefined;
   const table = `${ident(database.schema)}.${ident(`${probePrefix(run)}left_${String(database.personas.indexOf(persona))}`)}`;
   custody.hold(`probe TABLE ${table}`, async () => {
@@ -53,21 +60,31 @@ function holdTable({ database, owner, custody, run, readOnly }: Scene, persona: 
   return table;
 }
 
-async function logIn({ leases }: Scene, persona: ManifestPersona, recorder: Recorder): Promise<PersonaToken | undefined> {
+async function logIn(
+  { leases }: Scene,
+  persona: ManifestPersona,
+  recorder: Recorder,
+): Promise<PersonaToken | undefined> {
   const { authMount, name } = persona.appRole;
   let secretId = "";
   const opened = await recorder.check("secret id wrapped, opened once", async (evidence) => {
-    const unwrapped = await leases.vault.request("POST", `auth/${authMount}/role/${name}/secret-id`, { num_uses: 1 });
+    const unwrapped = await leases.vault.request("POST", `auth/${authMount}/role/${name}/secret-id`, {
+      num_uses: 1,
+    });
     note(evidence, unwrapped, "without wrapping");
-    if (unwrapped.status !== 403) return `a secret id without wrapping must be refused with HTTP 403, received ${String(unwrapped.status)}`;
+    if (unwrapped.status !== 403)
+      return `a secret id without wrapping must be refused with HTTP 403, received ${String(unwrapped.status)}`;
     const wrapping = await leases.wrappedSecretId(persona);
     const first = await leases.unwrap(wrapping);
     note(evidence, first, "first");
-    secretId = String(first.body.data?.["secret_id"] ?? "");
-    if (first.status !== 200 || !secretId) return `opening the wrapping must give a secret id, received HTTP ${String(first.status)}`;
+    secretId = secretIdOf(first);
+    if (first.status !== 200 || !secretId)
+      return `opening the wrapping must give a secret id, received HTTP ${String(first.status)}`;
     const second = await leases.unwrap(wrapping);
     note(evidence, second, "second");
-    return second.status === 400 ? undefined : `the second opening must be refused with HTTP 400, received ${String(second.status)}`;
+    return second.status === 400
+      ? undefined
+      : `the second opening must be refused with HTTP 400, received ${String(second.status)}`;
   });
   if (!opened) return undefined;
 
@@ -84,10 +101,14 @@ async function logIn({ leases }: Scene, persona: ManifestPersona, recorder: Reco
     const declared = [...persona.appRole.policies].sort().join(", ");
     if (policies !== declared) findings.push(`policies declared: ${declared}; the token has: ${policies}`);
     if (auth.lease_duration !== tokenTtl) {
-      findings.push(`token TTL declared: ${String(tokenTtl)} s; the token has ${String(auth.lease_duration)} s`);
+      findings.push(
+        `token TTL declared: ${String(tokenTtl)} s; the token has ${String(auth.lease_duration)} s`,
+      );
     }
     // Asks for more than there is: what comes back is the maximum.
-    const renewed = await token.vault.request("POST", "auth/token/renew-self", { increment: tokenMaxTtl * 2 });
+    const renewed = await token.vault.request("POST", "auth/token/renew-self", {
+      increment: tokenMaxTtl * 2,
+    });
     note(evidence, renewed);
     const longest = renewed.body.auth?.lease_duration ?? 0;
     if (longest > tokenMaxTtl || longest < tokenMaxTtl - SECONDS_OF_TOLERANCE) {
@@ -107,7 +128,8 @@ async function logIn({ leases }: Scene, persona: ManifestPersona, recorder: Reco
       const answer = await leases.login(persona, roleId, attempted);
       note(evidence, answer, `${what} secret id`);
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, "").revoke();
-      if (answer.status !== 400) return `a ${what} secret id must be refused with HTTP 400, received ${String(answer.status)}`;
+      if (answer.status !== 400)
+        return `a ${what} secret id must be refused with HTTP 400, received ${String(answer.status)}`;
     }
     return undefined;
   });
@@ -115,11 +137,18 @@ async function logIn({ leases }: Scene, persona: ManifestPersona, recorder: Reco
 }
 
 /** Requests outside the persona's policy. None of them changes anything, should it be allowed. */
-async function forbiddenPaths({ database, leases }: Scene, persona: ManifestPersona, token: PersonaToken, recorder: Recorder): Promise<void> {
+async function forbiddenPaths(
+  { database, leases }: Scene,
+  persona: ManifestPersona,
+  token: PersonaToken,
+  recorder: Recorder,
+): Promise<void> {
   const { mount, connection } = database.vault;
   const { authMount, name } = persona.appRole;
   const role = persona.databaseRole.name;
-  const others = database.personas.filter((other) => other.databaseRole.name !== role).map((other) => other.databaseRole.name);
+  const others = database.personas
+    .filter((other) => other.databaseRole.name !== role)
+    .map((other) => other.databaseRole.name);
   const probes = database.probes ? Object.values(database.probes) : [];
 
   await recorder.check("other credentials refused", async (evidence) => {
@@ -151,19 +180,30 @@ async function forbiddenPaths({ database, leases }: Scene, persona: ManifestPers
     ),
   );
 
-  async function firstAllowed(requests: readonly (readonly [string, string])[], evidence: Evidence[]): Promise<string | undefined> {
+  async function firstAllowed(
+    requests: readonly (readonly [string, string])[],
+    evidence: Evidence[],
+  ): Promise<string | undefined> {
     const findings: string[] = [];
     for (const [method, path] of requests) {
       const answer = await token.vault.request(method, path);
       note(evidence, answer);
       if (answer.body.lease_id) await leases.keep(answer).revoke();
-      if (answer.status !== 403) findings.push(`${method} ${path} must be refused with HTTP 403, received ${String(answer.status)}: a policy of ${name} allows it`);
+      if (answer.status !== 403)
+        findings.push(
+          `${method} ${path} must be refused with HTTP 403, received ${String(answer.status)}: a policy of ${name} allows it`,
+        );
     }
     return findings.length ? findings.join("; ") : undefined;
   }
 }
 
-async function takeLease(scene: Scene, persona: ManifestPersona, token: PersonaToken, recorder: Recorder): Promise<Lease | undefined> {
+async function takeLease(
+  scene: Scene,
+  persona: ManifestPersona,
+  token: PersonaToken,
+  recorder: Recorder,
+): Promise<Lease | undefined> {
   const { mount } = scene.database.vault;
   const { name, defaultTtl } = persona.databaseRole;
   let lease: Lease | undefined;
@@ -171,7 +211,9 @@ async function takeLease(scene: Scene, persona: ManifestPersona, token: PersonaT
     const answer = await token.vault.request("GET", `${mount}/creds/${name}`);
     note(evidence, answer);
     lease = scene.leases.keep(answer);
-    return lease.duration === defaultTtl ? undefined : `lease TTL declared: ${String(defaultTtl)} s; the lease has ${String(lease.duration)} s`;
+    return lease.duration === defaultTtl
+      ? undefined
+      : `lease TTL declared: ${String(defaultTtl)} s; the lease has ${String(lease.duration)} s`;
   });
   if (!lease) return undefined;
   const { username, duration, issuedAt } = lease;
@@ -181,22 +223,48 @@ async function takeLease(scene: Scene, persona: ManifestPersona, token: PersonaT
     const seconds = "rows" in outcome ? outcome.rows[0]?.["seconds"] : undefined;
     if (typeof seconds !== "number") return "the leased role has no VALID UNTIL";
     const left = duration - (performance.now() - issuedAt) / 1000;
-    evidence.push({ sent: "VALID UNTIL, from now", got: `${seconds.toFixed(1)} s, of a lease that has ${left.toFixed(1)} s` });
-    return Math.abs(seconds - left) <= SECONDS_OF_TOLERANCE ? undefined : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
+    evidence.push({
+      sent: "VALID UNTIL, from now",
+      got: `${seconds.toFixed(1)} s, of a lease that has ${left.toFixed(1)} s`,
+    });
+    return Math.abs(seconds - left) <= SECONDS_OF_TOLERANCE
+      ? undefined
+      : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
   });
   return lease;
 }
 
-async function useAndRevoke(scene: Scene, persona: ManifestPersona, lease: Lease, leftBehind: string | undefined, recorder: Recorder): Promise<void> {
+async function useAndRevoke(
+  scene: Scene,
+  persona: ManifestPersona,
+  lease: Lease,
+  leftBehind: string | undefined,
+  recorder: Recorder,
+): Promise<void> {
   const { database, address, owner, custody } = scene;
   const session = await connect(scene, persona, lease, recorder);
   if (session) {
-    await recorder.check("memberships as declared", (evidence) => memberships(owner, persona, database, lease, evidence));
+    await recorder.check("memberships as declared", (evidence) =>
+      memberships(owner, persona, database, lease, evidence),
+    );
     const prefix = probePrefix(scene.run);
     const targets = [scene.before, await ownObjects(owner, database)];
     // Objects that come after the lease: what default privileges give.
-    if (!scene.readOnly) targets.push(await makeProbes(owner, custody, database, prefix, `after_${String(database.personas.indexOf(persona))}`));
-    await exercise(session, { database, persona, targets: join(...targets), prefix, readOnly: scene.readOnly }, recorder);
+    if (!scene.readOnly)
+      targets.push(
+        await makeProbes(
+          owner,
+          custody,
+          database,
+          prefix,
+          `after_${String(database.personas.indexOf(persona))}`,
+        ),
+      );
+    await exercise(
+      session,
+      { database, persona, targets: join(...targets), prefix, readOnly: scene.readOnly },
+      recorder,
+    );
     if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} (id integer)`, []);
   }
 
@@ -212,24 +280,37 @@ async function useAndRevoke(scene: Scene, persona: ManifestPersona, lease: Lease
   await recorder.check("revoked: login, role, lease gone", async (evidence) => {
     const refusal = await loginRefusal(address, database.name, lease);
     evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
-    if (!refusal || !LOGIN_REFUSED.includes(refusal)) return `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`;
-    const gone = await owner.attempt(`SELECT FROM pg_roles WHERE rolname = ${literal(lease.username)}`, evidence);
+    if (!refusal || !LOGIN_REFUSED.includes(refusal))
+      return `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`;
+    const gone = await owner.attempt(
+      `SELECT FROM pg_roles WHERE rolname = ${literal(lease.username)}`,
+      evidence,
+    );
     if (!("count" in gone) || gone.count !== 0) return `the role ${lease.username} is still there`;
     const renewal = await scene.leases.vault.request("POST", "sys/leases/renew", { lease_id: lease.id });
     note(evidence, renewal);
-    return renewal.status === 400 ? undefined : `a revoked lease must be unknown to Vault (HTTP 400), received ${String(renewal.status)}`;
+    return renewal.status === 400
+      ? undefined
+      : `a revoked lease must be unknown to Vault (HTTP 400), received ${String(renewal.status)}`;
   });
   if (leftBehind) {
     await recorder.check("its objects are the owner's", async (evidence) => {
       const sql = `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = to_regclass(${literal(leftBehind)})`;
       const outcome = await owner.attempt(sql, evidence);
-      const found = "rows" in outcome ? outcome.rows[0]?.["owner"] : undefined;
-      return found === database.owner ? undefined : `${leftBehind} must belong to ${database.owner}, it belongs to ${String(found ?? "nobody: it is gone")}`;
+      const found = firstText(outcome, "owner");
+      return found === database.owner
+        ? undefined
+        : `${leftBehind} must belong to ${database.owner}, it belongs to ${found ?? "nobody: it is gone"}`;
     });
   }
 }
 
-async function connect({ address, database }: Scene, persona: ManifestPersona, lease: Lease, recorder: Recorder): Promise<Session | undefined> {
+async function connect(
+  { address, database }: Scene,
+  persona: ManifestPersona,
+  lease: Lease,
+  recorder: Recorder,
+): Promise<Session | undefined> {
   const declared = persona.privileges.database.includes("CONNECT");
   const start = performance.now();
   let session: Session | undefined;
@@ -247,7 +328,10 @@ async function connect({ address, database }: Scene, persona: ManifestPersona, l
     declared,
     proven,
     held: proven === declared,
-    finding: proven === declared ? undefined : `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}`,
+    finding:
+      proven === declared
+        ? undefined
+        : `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}`,
     evidence: [{ sent: `login as ${lease.username}`, got: refusal ? `SQLSTATE ${refusal}` : "a session" }],
     milliseconds: performance.now() - start,
   });
@@ -255,7 +339,13 @@ async function connect({ address, database }: Scene, persona: ManifestPersona, l
 }
 
 /** All roles that the lease can act as: its group, and for a persona that acts as the owner the owner. */
-async function memberships(owner: Session, persona: ManifestPersona, database: ManifestDatabase, lease: Lease, evidence: Evidence[]): Promise<string | undefined> {
+async function memberships(
+  owner: Session,
+  persona: ManifestPersona,
+  database: ManifestDatabase,
+  lease: Lease,
+  evidence: Evidence[],
+): Promise<string | undefined> {
   const sql = `WITH RECURSIVE held(role) AS (
       SELECT roleid FROM pg_auth_members WHERE member = ${literal(ident(lease.username))}::regrole
       UNION SELECT roleid FROM pg_auth_members JOIN held ON member = held.role
@@ -272,5 +362,8 @@ async function memberships(owner: Session, persona: ManifestPersona, database: M
 function note(evidence: Evidence[], answer: VaultAnswer, what?: string): void {
   const { method, path, status } = answer;
   const message = status >= 400 ? `: ${errorText(answer)}` : "";
-  evidence.push({ sent: `${method} ${path}${what ? ` (${what})` : ""}`, got: `HTTP ${String(status)}${message}` });
+  evidence.push({
+    sent: `${method} ${path}${what ? ` (${what})` : ""}`,
+    got: `HTTP ${String(status)}${message}`,
+  });
 }

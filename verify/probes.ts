@@ -35,7 +35,13 @@ export function newRun(): string {
 const STALE_SECONDS = 3600;
 
 /** Makes a table with a row, a sequence and a function as the owner. They are in custody until the end. */
-export async function makeProbes(owner: Session, custody: Custody, { schema }: ManifestDatabase, prefix: string, when: string): Promise<Targets> {
+export async function makeProbes(
+  owner: Session,
+  custody: Custody,
+  { schema }: ManifestDatabase,
+  prefix: string,
+  when: string,
+): Promise<Targets> {
   const base = `${prefix}${when}`;
   const table = `${ident(schema)}.${ident(`${base}_table`)}`;
   const sequence = `${ident(schema)}.${ident(`${base}_sequence`)}`;

@@ -13,7 +13,9 @@ export interface Login {
 }
 
 /** A statement's fate: rows, or the SQLSTATE that refused it. */
-export type Outcome = { readonly rows: readonly Record<string, unknown>[]; readonly count: number } | { readonly sqlstate: string; readonly message: string };
+export type Outcome =
+  | { readonly rows: readonly Record<string, unknown>[]; readonly count: number }
+  | { readonly sqlstate: string; readonly message: string };
 
 export const INSUFFICIENT_PRIVILEGE = "42501";
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
@@ -22,7 +24,15 @@ const END_TIMEOUT_MILLISECONDS = 10_000;
 const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
 
 export function describe(outcome: Outcome): string {
-  return "sqlstate" in outcome ? `SQLSTATE ${outcome.sqlstate}` : `${String(outcome.count)} ${outcome.count === 1 ? "row" : "rows"}`;
+  return "sqlstate" in outcome
+    ? `SQLSTATE ${outcome.sqlstate}`
+    : `${String(outcome.count)} ${outcome.count === 1 ? "row" : "rows"}`;
+}
+
+/** The named text of the first row, where there is one. */
+export function firstText(outcome: Outcome, column: string): string | undefined {
+  const value = "rows" in outcome ? outcome.rows[0]?.[column] : undefined;
+  return typeof value === "string" ? value : undefined;
 }
 
 /** A login's session. Every statement that goes through it is evidence. */
@@ -31,7 +41,11 @@ export class Session {
   private closed = false;
 
   /** @throws DatabaseError with the server's SQLSTATE, or the network's error */
-  static async open(address: PostgresAddress, database: string, { username, password }: Login): Promise<Session> {
+  static async open(
+    address: PostgresAddress,
+    database: string,
+    { username, password }: Login,
+  ): Promise<Session> {
     const client = new Client({
       ...address,
       database,
@@ -83,7 +97,8 @@ export class Session {
       const { rows, rowCount } = await this.client.query<Record<string, unknown>>(sql);
       return { rows, count: rowCount ?? 0 };
     } catch (error) {
-      if (error instanceof DatabaseError && error.code) return { sqlstate: error.code, message: error.message };
+      if (error instanceof DatabaseError && error.code)
+        return { sqlstate: error.code, message: error.message };
       throw error;
     }
   }
@@ -107,7 +122,11 @@ export class Session {
 }
 
 /** Tries to log in. Returns undefined on success, else the SQLSTATE. */
-export async function loginRefusal(address: PostgresAddress, database: string, login: Login): Promise<string | undefined> {
+export async function loginRefusal(
+  address: PostgresAddress,
+  database: string,
+  login: Login,
+): Promise<string | undefined> {
   try {
     const session = await Session.open(address, database, login);
     await session.close();

@@ -18,10 +18,18 @@ export function renderTable(report: Report, manifest: AccessManifest, color: boo
       const personas = database.personas.slice(first, first + PERSONAS_ABREAST).map(({ name }) => name);
       lines.push(...part(report, database, personas, style), "");
     }
-    const summary = report.checks.filter((check) => check.database === database.name && check.persona === undefined);
-    lines.push(...summary.map((check) => `${mark(check, style)} ${check.name} ${style("dim", duration(check))}`), "");
+    const summary = report.checks.filter(
+      (check) => check.database === database.name && check.persona === undefined,
+    );
+    lines.push(
+      ...summary.map((check) => `${mark(check, style)} ${check.name} ${style("dim", duration(check))}`),
+      "",
+    );
   }
-  lines.push(`● declared  ○ not declared   used / refused: what the server did   ${style("red", "✗")} differs`, "");
+  lines.push(
+    `● declared  ○ not declared   used / refused: what the server did   ${style("red", "✗")} differs`,
+    "",
+  );
 
   for (const failed of [...report.cells, ...report.checks].filter(({ held }) => !held)) {
     const who = [failed.database, failed.persona].filter(Boolean).join(" ");
@@ -39,9 +47,23 @@ export function renderTable(report: Report, manifest: AccessManifest, color: boo
   return lines.join("\n");
 }
 
-function part(report: Report, database: ManifestDatabase, personas: string[], style: (format: Style, text: string) => string): string[] {
+function part(
+  report: Report,
+  database: ManifestDatabase,
+  personas: string[],
+  style: (format: Style, text: string) => string,
+): string[] {
   const title = `${database.name}, schema ${database.schema}`;
-  const lines = [style("bold", title.padEnd(LABEL_WIDTH) + personas.map((name) => name.padEnd(COLUMN_WIDTH)).join("").trimEnd())];
+  const lines = [
+    style(
+      "bold",
+      title.padEnd(LABEL_WIDTH) +
+        personas
+          .map((name) => name.padEnd(COLUMN_WIDTH))
+          .join("")
+          .trimEnd(),
+    ),
+  ];
   let kindBefore = "";
   for (const privilege of namesOf(report.cells, database)) {
     const [kind, name] = privilege.split(".") as [string, string];
@@ -59,13 +81,16 @@ function part(report: Report, database: ManifestDatabase, personas: string[], st
       const text = check ? duration(check) : "";
       return (check ? mark(check, style) : " ") + text.padStart(COLUMN_WIDTH - 4) + "   ";
     });
-    if (row.some((text) => text.trim() !== "")) lines.push((name.padEnd(LABEL_WIDTH) + row.join("")).trimEnd());
+    if (row.some((text) => text.trim() !== ""))
+      lines.push((name.padEnd(LABEL_WIDTH) + row.join("")).trimEnd());
   }
   return lines;
 }
 
 function namesOf(checks: readonly Check[], database: ManifestDatabase): string[] {
-  const ofPersonas = checks.filter((check) => check.database === database.name && check.persona !== undefined);
+  const ofPersonas = checks.filter(
+    (check) => check.database === database.name && check.persona !== undefined,
+  );
   return [...new Set(ofPersonas.map(({ name }) => name))];
 }
 
@@ -76,7 +101,9 @@ function isOf(check: Check, database: ManifestDatabase, persona: string, name: s
 function shownCell(cell: Cell, style: (format: Style, text: string) => string): string {
   const proven = cell.proven === undefined ? "unclear" : cell.proven ? "used" : "refused";
   const text = `${proven.padEnd(8)}${duration(cell).padStart(COLUMN_WIDTH - 14)} `;
-  return `${cell.declared ? "●" : "○"} ${cell.held ? text : style("red", `${text.trimEnd()} ✗`)}${cell.held ? "  " : ""}`.padEnd(COLUMN_WIDTH);
+  return `${cell.declared ? "●" : "○"} ${cell.held ? text : style("red", `${text.trimEnd()} ✗`)}${cell.held ? "  " : ""}`.padEnd(
+    COLUMN_WIDTH,
+  );
 }
 
 function mark(check: Check, style: (format: Style, text: string) => string): string {

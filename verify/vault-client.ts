@@ -79,7 +79,9 @@ export class VaultClient {
     try {
       return { method, path, status: response.status, body: text ? (JSON.parse(text) as VaultBody) : {} };
     } catch {
-      throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(response.status)}`);
+      throw new VaultUnreachable(
+        `${this.address} does not answer as Vault does: HTTP ${String(response.status)}`,
+      );
     }
   }
 

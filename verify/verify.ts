@@ -88,7 +88,9 @@ async function verifyDatabase(
   const summary = new Recorder(database.name);
   recorders.push(summary);
   if (!probes) {
-    throw new CannotVerify(`${database.name} declares no probe roles: set verification: true in its config and deploy`);
+    throw new CannotVerify(
+      `${database.name} declares no probe roles: set verification: true in its config and deploy`,
+    );
   }
   const step = (text: string) => {
     if (options.signal?.aborted) throw new Interrupted();
@@ -108,7 +110,9 @@ async function verifyDatabase(
       throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
-    const [server] = await owner.query<{ version: string }>("SELECT current_setting('server_version') AS version");
+    const [server] = await owner.query<{ version: string }>(
+      "SELECT current_setting('server_version') AS version",
+    );
     if (!readOnly) await dropStaleProbes(owner, database);
     const prefix = probePrefix(run);
     const before = readOnly ? NO_TARGETS : await makeProbes(owner, custody, database, prefix, "before");
@@ -135,15 +139,27 @@ async function verifyDatabase(
   }
 }
 
-async function openOwner(address: PostgresAddress, database: ManifestDatabase, lease: Lease): Promise<Session> {
+async function openOwner(
+  address: PostgresAddress,
+  database: ManifestDatabase,
+  lease: Lease,
+): Promise<Session> {
   return Session.open(address, database.name, lease).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
-    throw new CannotVerify(`PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(error)}; set PGHOST and PGPORT`);
+    throw new CannotVerify(
+      `PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(error)}; set PGHOST and PGPORT`,
+    );
   });
 }
 
 /** PostgreSQL has no probe object and no leased role of this run, Vault no lease. */
-async function nothingLeft(owner: Session, database: ManifestDatabase, run: string, leases: Leases, summary: Recorder): Promise<void> {
+async function nothingLeft(
+  owner: Session,
+  database: ManifestDatabase,
+  run: string,
+  leases: Leases,
+  summary: Recorder,
+): Promise<void> {
   await summary.check("nothing left: no probe object, leased role or lease", async (evidence) => {
     const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${literal(ident(database.schema))}::regnamespace AND starts_with(relname, ${literal(probePrefix(run))})`;
     const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
@@ -163,27 +179,45 @@ async function nothingLeft(owner: Session, database: ManifestDatabase, run: stri
 }
 
 /** The verifier's own login is gone as well. */
-async function ownerGone({ vault, postgres }: VerifyOptions, database: ManifestDatabase, lease: Lease, summary: Recorder): Promise<void> {
+async function ownerGone(
+  { vault, postgres }: VerifyOptions,
+  database: ManifestDatabase,
+  lease: Lease,
+  summary: Recorder,
+): Promise<void> {
   await summary.check("nothing left: the verifier's own lease", async (evidence) => {
     const refusal = await loginRefusal(postgres, database.name, lease);
     evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
     if (refusal === undefined) return `the login ${lease.username} is still valid`;
-    const answer = await vault.request("LIST", `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`);
+    const answer = await vault.request(
+      "LIST",
+      `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`,
+    );
     evidence.push({ sent: `${answer.method} ${answer.path}`, got: `HTTP ${String(answer.status)}` });
     const ids = (answer.body.data?.["keys"] ?? []) as string[];
-    if (answer.status !== 200 && answer.status !== 404) return `listing the probe role's leases: HTTP ${String(answer.status)}`;
-    return ids.some((id) => lease.id.endsWith(`/${id}`)) ? `Vault still lists the lease ${lease.id}` : undefined;
+    if (answer.status !== 200 && answer.status !== 404)
+      return `listing the probe role's leases: HTTP ${String(answer.status)}`;
+    return ids.some((id) => lease.id.endsWith(`/${id}`))
+      ? `Vault still lists the lease ${lease.id}`
+      : undefined;
   });
 }
 
 async function preflight(vault: VaultClient): Promise<string> {
   const health = await vault.withToken().request("GET", "sys/health?standbyok=true&perfstandbyok=true");
-  const { initialized, sealed, version } = health.body as { initialized?: boolean; sealed?: boolean; version?: string };
-  if (initialized === false) throw new CannotVerify(`Vault at ${vault.address} is not initialised: run vault operator init`);
+  const { initialized, sealed, version } = health.body as {
+    initialized?: boolean;
+    sealed?: boolean;
+    version?: string;
+  };
+  if (initialized === false)
+    throw new CannotVerify(`Vault at ${vault.address} is not initialised: run vault operator init`);
   if (sealed) throw new CannotVerify(`Vault at ${vault.address} is sealed: run vault operator unseal`);
   const self = await vault.request("GET", "auth/token/lookup-self");
   if (self.status >= 400) {
-    throw new CannotVerify(`Vault at ${vault.address} refuses the token: ${errorText(self)}; set VAULT_TOKEN to a token with the verifier's policy`);
+    throw new CannotVerify(
+      `Vault at ${vault.address} refuses the token: ${errorText(self)}; set VAULT_TOKEN to a token with the verifier's policy`,
+    );
   }
   return version ?? "unknown version";
 }

@@ -2,19 +2,28 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Leases } from "./leases";
 import type { ManifestDatabase } from "./manifest";
 import type { Evidence, Recorder } from "./report";
-import { describe, Session, type PostgresAddress } from "./session";
+import { describe, firstText, Session, type PostgresAddress } from "./session";
 
 const PEOPLE = ["ada", "grace", "linus"];
 /** Marks the table as the example's own: one of the users' with the same name is left alone. */
 const COMMENT = "the users example of Leasehold; emptied by each verification";
 
 /** The users example: the admin creates or empties the table as the owner, the writer fills it, the reader compares. */
-export async function usersWorkload(leases: Leases, address: PostgresAddress, database: ManifestDatabase, recorder: Recorder): Promise<void> {
+export async function usersWorkload(
+  leases: Leases,
+  address: PostgresAddress,
+  database: ManifestDatabase,
+  recorder: Recorder,
+): Promise<void> {
   const { workload } = database;
   if (!workload) return;
   const table = `${ident(database.schema)}.users`;
 
-  const phase = (name: string, personaName: string, run: (session: Session, evidence: Evidence[]) => Promise<string | undefined>) =>
+  const phase = (
+    name: string,
+    personaName: string,
+    run: (session: Session, evidence: Evidence[]) => Promise<string | undefined>,
+  ) =>
     recorder.check(`users example: ${personaName} ${name}`, async (evidence) => {
       const persona = database.personas.find((candidate) => candidate.name === personaName);
       if (!persona) return `the manifest has no persona ${personaName}`;
@@ -35,27 +44,44 @@ export async function usersWorkload(leases: Leases, address: PostgresAddress, da
       "SELECT obj_description(oid, 'pg_class') AS comment FROM pg_class WHERE oid = to_regclass($1)",
       [table],
     );
-    if (found && found.comment !== COMMENT) return `${table} exists and is not the example's: its comment is not ${literal(COMMENT)}`;
+    if (found && found.comment !== COMMENT)
+      return `${table} exists and is not the example's: its comment is not ${literal(COMMENT)}`;
     const statements = found
       ? [`TRUNCATE ${table} RESTART IDENTITY`]
-      : [`CREATE TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE)`, `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`];
+      : [
+          `CREATE TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE)`,
+          `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`,
+        ];
     for (const sql of statements) {
       const outcome = await session.attempt(sql, evidence);
       if ("sqlstate" in outcome) return `${sql} → ${describe(outcome)}, ${outcome.message}`;
     }
-    const outcome = await session.attempt(`SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = ${literal(table)}::regclass`, evidence);
-    const owner = "rows" in outcome ? outcome.rows[0]?.["owner"] : undefined;
-    return owner === database.owner ? undefined : `${table} must belong to ${database.owner}, it belongs to ${String(owner)}`;
+    const outcome = await session.attempt(
+      `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = ${literal(table)}::regclass`,
+      evidence,
+    );
+    const owner = firstText(outcome, "owner");
+    return owner === database.owner
+      ? undefined
+      : `${table} must belong to ${database.owner}, it belongs to ${owner ?? "nobody"}`;
   });
   if (!created) return;
 
   await phase(`inserts ${PEOPLE.join(", ")}`, workload.writer, async (session, evidence) => {
-    const outcome = await session.attempt(`INSERT INTO ${table} (name) VALUES ${PEOPLE.map((name) => `(${literal(name)})`).join(", ")}`, evidence);
-    return "count" in outcome && outcome.count === PEOPLE.length ? undefined : `inserting must give ${String(PEOPLE.length)} rows, received ${describe(outcome)}`;
+    const outcome = await session.attempt(
+      `INSERT INTO ${table} (name) VALUES ${PEOPLE.map((name) => `(${literal(name)})`).join(", ")}`,
+      evidence,
+    );
+    return "count" in outcome && outcome.count === PEOPLE.length
+      ? undefined
+      : `inserting must give ${String(PEOPLE.length)} rows, received ${describe(outcome)}`;
   });
   await phase("lists them", workload.reader, async (session, evidence) => {
     const outcome = await session.attempt(`SELECT name FROM ${table} ORDER BY id`, evidence);
-    const names = "rows" in outcome ? outcome.rows.map(({ name }) => String(name)).join(", ") : describe(outcome);
-    return names === PEOPLE.join(", ") ? undefined : `the table must list ${PEOPLE.join(", ")}, received ${names || "no row"}`;
+    const names =
+      "rows" in outcome ? outcome.rows.map(({ name }) => String(name)).join(", ") : describe(outcome);
+    return names === PEOPLE.join(", ")
+      ? undefined
+      : `the table must list ${PEOPLE.join(", ")}, received ${names || "no row"}`;
   });
 }

@@ -53,7 +53,9 @@ export class AccessRole extends Construct implements IAccessRole {
     const grant = (childId: string, objectType: string, place: typeof on, list: readonly string[]) => {
       if (list.length === 0) return;
       const privileges = [...list].sort();
-      database.chain((dependsOn) => new Grant(this, childId, { ...place, objectType, privileges, dependsOn }));
+      database.chain(
+        (dependsOn) => new Grant(this, childId, { ...place, objectType, privileges, dependsOn }),
+      );
     };
     grant("Database", "database", on, props.privileges.database);
     grant("Schema", "schema", inSchema, props.privileges.schema);
@@ -67,7 +69,9 @@ export class AccessRole extends Construct implements IAccessRole {
       grant(childId, objectType, inSchema, list);
       if (list.length === 0) continue;
       const later = { ...inSchema, owner: database.ownerName, objectType, privileges: [...list].sort() };
-      database.chain((dependsOn) => new DefaultPrivileges(this, `Default${childId}`, { ...later, dependsOn }));
+      database.chain(
+        (dependsOn) => new DefaultPrivileges(this, `Default${childId}`, { ...later, dependsOn }),
+      );
     }
   }
 }

@@ -36,7 +36,11 @@ export class Database extends Construct {
     this.schemaName = checkName(POSTGRES_IDENTIFIER, "schema", props.schema);
     this.ownerName = checkName(POSTGRES_ROLE, "owner", props.owner);
 
-    const owner = new Role(this, "Owner", { name: this.ownerName, login: false, searchPath: [this.schemaName] });
+    const owner = new Role(this, "Owner", {
+      name: this.ownerName,
+      login: false,
+      searchPath: [this.schemaName],
+    });
     this.last = owner;
     this.chain((dependsOn) => {
       const privileges = ["CREATE", ...(props.ownerMayCreateTemporaryTables ? ["TEMPORARY"] : [])];
@@ -55,7 +59,9 @@ export class Database extends Construct {
     );
 
     const nobody = { role: "public", database: this.databaseName, privileges: [] };
-    this.chain((dependsOn) => new Grant(this, "PublicDatabase", { ...nobody, objectType: "database", dependsOn }));
+    this.chain(
+      (dependsOn) => new Grant(this, "PublicDatabase", { ...nobody, objectType: "database", dependsOn }),
+    );
     this.chain((dependsOn) => {
       const on = { schema: this.schemaName, objectType: "function" };
       return new Grant(this, "PublicFunctions", { ...nobody, ...on, dependsOn });

@@ -39,7 +39,9 @@ export class ManagerLogin extends Construct {
       lifecycle: { ignoreChanges: ["roles"] },
     });
     const role = this.resource.name;
-    database.chain((dependsOn) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, dependsOn }));
+    database.chain(
+      (dependsOn) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, dependsOn }),
+    );
     database.chain((dependsOn) => {
       const on = { database: database.databaseName, objectType: "database" };
       return new Grant(this, "Database", { ...on, role, privileges: ["CONNECT"], dependsOn });

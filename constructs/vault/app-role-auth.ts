@@ -35,10 +35,7 @@ export class AppRoleAuth extends Construct {
   }
 
   grantInspect(grantee: IGrantee): void {
-    grantee.allow(
-      ...this.inspected(),
-      { path: `auth/${this.path}/role/+`, capabilities: ["read"] },
-    );
+    grantee.allow(...this.inspected(), { path: `auth/${this.path}/role/+`, capabilities: ["read"] });
   }
 
   /** Where the provider reads the mount and, of each AppRole, the role id, which is no secret. */

@@ -35,7 +35,9 @@ export class DatabaseRole extends Construct {
     this.databaseRoleName = checkName(VAULT_NAME, "database role name", props.name ?? member.roleName);
     this.defaultTtl = defaultTtl;
     if (maxTtl.isShorterThan(defaultTtl)) {
-      throw new Error(`lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`);
+      throw new Error(
+        `lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`,
+      );
     }
     const identifiers = {
       group: member.roleName,
@@ -46,7 +48,10 @@ export class DatabaseRole extends Construct {
       backend: connection.mount.mountedPath,
       dbName: connectionName,
       name: this.databaseRoleName,
-      creationStatements: statements(member.actsAsOwner ? "owner/creation.sql" : "member/creation.sql", identifiers),
+      creationStatements: statements(
+        member.actsAsOwner ? "owner/creation.sql" : "member/creation.sql",
+        identifiers,
+      ),
       renewStatements: statements("renewal.sql", identifiers),
       revocationStatements: statements("revocation.sql", identifiers),
       defaultTtl: defaultTtl.toSeconds(),
@@ -56,7 +61,10 @@ export class DatabaseRole extends Construct {
 
   /** Lets the grantee lease a login. */
   grantRead(grantee: IGrantee): void {
-    grantee.allow({ path: `${this.connection.mount.path}/creds/${this.databaseRoleName}`, capabilities: ["read"] });
+    grantee.allow({
+      path: `${this.connection.mount.path}/creds/${this.databaseRoleName}`,
+      capabilities: ["read"],
+    });
     if (grantee instanceof AppRole && grantee.tokenMaxTtl.isShorterThan(this.defaultTtl)) {
       Annotations.of(this).addWarning(
         `a lease of ${this.databaseRoleName} (${this.defaultTtl.toString()}) ends with the token that took it, after ${grantee.tokenMaxTtl.toString()} at most`,

@@ -22,7 +22,10 @@ export class PolicyDocument implements IGrantee {
 
   allow(...rules: PolicyRule[]): void {
     for (const rule of rules) {
-      const capabilities = new Set([...(this.rules.get(rule.path)?.capabilities ?? []), ...rule.capabilities]);
+      const capabilities = new Set([
+        ...(this.rules.get(rule.path)?.capabilities ?? []),
+        ...rule.capabilities,
+      ]);
       this.rules.set(rule.path, { ...rule, capabilities: [...capabilities] });
     }
   }
@@ -32,7 +35,10 @@ export class PolicyDocument implements IGrantee {
     const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping }) => {
       const lines = [`  capabilities = [${capabilities.map((name) => `"${name}"`).join(", ")}]`];
       if (wrapping) {
-        lines.push(`  min_wrapping_ttl = "${wrapping.min.toString()}"`, `  max_wrapping_ttl = "${wrapping.max.toString()}"`);
+        lines.push(
+          `  min_wrapping_ttl = "${wrapping.min.toString()}"`,
+          `  max_wrapping_ttl = "${wrapping.max.toString()}"`,
+        );
       }
       return `path "${path}" {\n${lines.join("\n")}\n}\n`;
     });

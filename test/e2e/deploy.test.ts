@@ -42,7 +42,8 @@ test("the verifier holds", async () => {
 
 test("the plan is empty with leases alive, for the planner", async () => {
   const [{ vault, personas }] = deployment.manifest.databases as [(typeof deployment.manifest.databases)[0]];
-  for (const { databaseRole } of personas) await deployment.root.call("GET", `${vault.mount}/creds/${databaseRole.name}`);
+  for (const { databaseRole } of personas)
+    await deployment.root.call("GET", `${vault.mount}/creds/${databaseRole.name}`);
   expect(await deployment.leasedRoles()).toHaveLength(personas.length);
   for (const stack of ["postgres", "vault"]) {
     const { code, output } = await plan(deployment, stack);
@@ -60,7 +61,9 @@ test("no password or token stands in what was synthesized, in state, or in a pla
   const folder = deployment.workspace.folder;
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .map((name) => join(folder, name))
-    .filter((file) => /cdktf\.out|tfstate/.test(file) && !file.includes(".terraform/") && statSync(file).isFile());
+    .filter(
+      (file) => /cdktf\.out|tfstate/.test(file) && !file.includes(".terraform/") && statSync(file).isFile(),
+    );
   expect(files.filter((file) => file.endsWith(".tfstate"))).toHaveLength(2);
   const hits = files.filter((file) => secrets.some((secret) => readFileSync(file, "utf8").includes(secret)));
   expect(hits).toEqual([]);
@@ -73,6 +76,8 @@ test("destroy, leases revoked first, leaves no role", async () => {
     const { code, output } = await cdktf(deployment, "destroy", stack);
     expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   }
-  const { rows } = await deployment.superuser.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'");
+  const { rows } = await deployment.superuser.query<{ rolname: string }>(
+    "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'",
+  );
   expect(rows).toEqual([{ rolname: deployment.sandbox.postgres.superuser }]);
 });

@@ -6,7 +6,10 @@ import { run } from "./terraform";
 
 const TERRAFORM_WANTED = [1, 11] as const;
 /** As the stacks pin them. */
-const PROVIDERS = { postgresql: ["cyrilgdn/postgresql", "1.26.0"], vault: ["hashicorp/vault", "5.6.0"] } as const;
+const PROVIDERS = {
+  postgresql: ["cyrilgdn/postgresql", "1.26.0"],
+  vault: ["hashicorp/vault", "5.6.0"],
+} as const;
 
 /** `npm run e2e`: the tests of this folder where Terraform and the providers are; else what is missing, and exit code 2. */
 async function main(): Promise<void> {
@@ -35,7 +38,10 @@ async function whatIsMissing(): Promise<string | undefined> {
     }
     for (const [name, [source, pinned]] of Object.entries(PROVIDERS)) {
       const required = { [name]: { source, version: pinned } };
-      writeFileSync(join(folder, "main.tf.json"), JSON.stringify({ terraform: { required_providers: required } }));
+      writeFileSync(
+        join(folder, "main.tf.json"),
+        JSON.stringify({ terraform: { required_providers: required } }),
+      );
       const { code } = await run("terraform", ["init", "-no-color"], options);
       if (code !== 0) {
         return `terraform init can't have the provider ${source} ${pinned}; it needs the Terraform registry, or a mirror (https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation)`;

@@ -10,11 +10,16 @@ export interface Ended {
 }
 
 /** Runs a program to its end. Never asks: without an answer to a missing variable Terraform would wait for ever. */
-export function run(program: string, args: readonly string[], options: { cwd: string; env: NodeJS.ProcessEnv }): Promise<Ended> {
+export function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd: string; env: NodeJS.ProcessEnv },
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text));
     child.on("error", reject);
     child.on("close", (code) => {
       resolve({ code, output });
@@ -28,7 +33,9 @@ export function environment(deployment: Deployment, token: "operator" | "planner
   const variables = { ...sandbox.variables("postgres"), ...sandbox.variables("vault") };
   return {
     ...process.env,
-    ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)])),
+    ...Object.fromEntries(
+      Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
+    ),
     VAULT_TOKEN: sandbox.initialised.tokens[token],
     TF_INPUT: "0",
     CHECKPOINT_DISABLE: "1",
@@ -40,13 +47,30 @@ export function environment(deployment: Deployment, token: "operator" | "planner
  * needed since the stack platform is left out, ignores the order of the others too. The provider lock would ask the registry.
  */
 export function cdktf(deployment: Deployment, command: "deploy" | "destroy", stack: string): Promise<Ended> {
-  const args = [command, stack, "--auto-approve", "--ignore-missing-stack-dependencies", "--output", deployment.synthesized];
+  const args = [
+    command,
+    stack,
+    "--auto-approve",
+    "--ignore-missing-stack-dependencies",
+    "--output",
+    deployment.synthesized,
+  ];
   if (command === "deploy") args.push("--skip-provider-lock");
-  return run(join(ROOT, "node_modules/.bin/cdktf"), args, { cwd: ROOT, env: environment(deployment, "operator") });
+  return run(join(ROOT, "node_modules/.bin/cdktf"), args, {
+    cwd: ROOT,
+    env: environment(deployment, "operator"),
+  });
 }
 
 /** `terraform plan` of a deployed stack: exit code 0 where there is nothing to do, 2 where there is. */
-export function plan(deployment: Deployment, stack: string, token: "operator" | "planner" = "planner"): Promise<Ended> {
+export function plan(
+  deployment: Deployment,
+  stack: string,
+  token: "operator" | "planner" = "planner",
+): Promise<Ended> {
   const cwd = join(deployment.synthesized, "stacks", stack);
-  return run("terraform", ["plan", "-detailed-exitcode", "-no-color", "-lock=false"], { cwd, env: environment(deployment, token) });
+  return run("terraform", ["plan", "-detailed-exitcode", "-no-color", "-lock=false"], {
+    cwd,
+    env: environment(deployment, token),
+  });
 }

@@ -61,7 +61,8 @@ const POSTGRES_QUERIES: Readonly<Record<string, string>> = {
     SELECT pronamespace::regnamespace::text AS schema, oid::regprocedure::text AS function, proowner::regrole::text AS owner,
            proacl::text[] AS acl, prosecdef, proconfig, prosrc
     FROM pg_proc WHERE pronamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')`,
-  types: "SELECT oid::regtype::text AS type, typowner::regrole::text AS owner, typacl::text[] AS acl FROM pg_type WHERE oid >= 16384",
+  types:
+    "SELECT oid::regtype::text AS type, typowner::regrole::text AS owner, typacl::text[] AS acl FROM pg_type WHERE oid >= 16384",
   languages: "SELECT lanname, lanowner::regrole::text AS owner, lanacl::text[] AS acl FROM pg_language",
   tablespaces: "SELECT spcname, spcowner::regrole::text AS owner, spcacl::text[] AS acl FROM pg_tablespace",
   parameters: "SELECT parname, paracl::text[] AS acl FROM pg_parameter_acl",
@@ -93,7 +94,10 @@ export async function dumpPostgres(client: Client): Promise<Record<string, Row[]
 /** pg_toast and temporary schemas carry numbers of the session that made them. */
 function withNumberedIds(row: Row): Row {
   return Object.fromEntries(
-    Object.entries(row).map(([key, value]) => [key, typeof value === "string" ? value.replace(/pg_(toast_)?temp_\d+/g, "pg_$1temp_N") : value]),
+    Object.entries(row).map(([key, value]) => [
+      key,
+      typeof value === "string" ? value.replace(/pg_(toast_)?temp_\d+/g, "pg_$1temp_N") : value,
+    ]),
   );
 }
 

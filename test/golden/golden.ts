@@ -16,7 +16,8 @@ export function goldenFile({ manifest, sandbox }: Deployment): string {
 
 export function readGolden(deployment: Deployment): object {
   const file = goldenFile(deployment);
-  if (!existsSync(file)) throw new Error(`${file} is missing: make it from a real deploy with UPDATE_GOLDEN=1 npm run e2e`);
+  if (!existsSync(file))
+    throw new Error(`${file} is missing: make it from a real deploy with UPDATE_GOLDEN=1 npm run e2e`);
   return JSON.parse(readFileSync(file, "utf8")) as object;
 }
 

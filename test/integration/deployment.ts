@@ -12,7 +12,9 @@ import { verify, type VerifyOptions } from "../../verify/verify";
 
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
-  static async start(options: Partial<SandboxOptions> & { apply?: boolean; env?: string } = {}): Promise<Deployment> {
+  static async start(
+    options: Partial<SandboxOptions> & { apply?: boolean; env?: string } = {},
+  ): Promise<Deployment> {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
     await synthesize(options.env ?? "local", synthesized);
@@ -31,7 +33,9 @@ export class Deployment {
     readonly sandbox: Sandbox,
     readonly superuser: Client,
   ) {
-    this.manifest = accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));
+    this.manifest = accessManifestSchema.parse(
+      JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")),
+    );
     this.root = new VaultClient(sandbox.vault.address, sandbox.initialised.rootToken);
   }
 
@@ -40,12 +44,19 @@ export class Deployment {
   }
 
   verify(options: Partial<VerifyOptions> = {}): Promise<Report> {
-    return verify({ manifest: this.manifest, vault: this.as("verifier"), postgres: this.sandbox.postgres, ...options });
+    return verify({
+      manifest: this.manifest,
+      vault: this.as("verifier"),
+      postgres: this.sandbox.postgres,
+      ...options,
+    });
   }
 
   /** Logins that Vault leased and that are still there. */
   async leasedRoles(): Promise<string[]> {
-    const { rows } = await this.superuser.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'");
+    const { rows } = await this.superuser.query<{ rolname: string }>(
+      "SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'",
+    );
     return rows.map(({ rolname }) => rolname);
   }
 
@@ -84,5 +95,7 @@ export function temporaryFolder(): { folder: string; remove: () => void } {
 
 /** Findings of a report, a line each. */
 export function findings({ cells, checks }: Report): string[] {
-  return [...cells, ...checks].filter(({ held }) => !held).map(({ persona, name, finding }) => `${persona ?? ""} ${name}: ${finding ?? ""}`);
+  return [...cells, ...checks]
+    .filter(({ held }) => !held)
+    .map(({ persona, name, finding }) => `${persona ?? ""} ${name}: ${finding ?? ""}`);
 }

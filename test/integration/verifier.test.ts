@@ -19,7 +19,9 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
   const leases = await deployment.root.request("LIST", "sys/leases/lookup/database/creds/");
   const prefixes = (leases.body.data?.["keys"] ?? []) as string[];
   for (const prefix of prefixes) {
-    expect((await deployment.root.request("LIST", `sys/leases/lookup/database/creds/${prefix}`)).status).toBe(404);
+    expect((await deployment.root.request("LIST", `sys/leases/lookup/database/creds/${prefix}`)).status).toBe(
+      404,
+    );
   }
   const tokens = await deployment.root.request("LIST", "sys/leases/lookup/auth/approle/login/");
   expect(tokens.status).toBe(404);
@@ -28,11 +30,15 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
 test("each cell's statements were really sent: they stand in the server's log", async () => {
   const report = await deployment.verify();
   const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8");
-  const statements = report.cells.flatMap(({ evidence }) => evidence.map(({ sent }) => sent)).filter((sent) => !sent.startsWith("login as"));
+  const statements = report.cells
+    .flatMap(({ evidence }) => evidence.map(({ sent }) => sent))
+    .filter((sent) => !sent.startsWith("login as"));
   expect(statements.length).toBeGreaterThan(100);
   expect(statements.filter((sent) => !log.includes(`statement: ${sent}`))).toEqual([]);
   // Refusals by the server's account, as many as the cells count.
-  const refusals = report.cells.flatMap(({ evidence }) => evidence).filter(({ got }) => got === "SQLSTATE 42501");
+  const refusals = report.cells
+    .flatMap(({ evidence }) => evidence)
+    .filter(({ got }) => got === "SQLSTATE 42501");
   expect(refusals.length).toBeGreaterThan(20);
   for (const { sent } of refusals) expect(log).toContain(`STATEMENT:  ${sent}`);
 });
@@ -50,7 +56,9 @@ test("a users table that is not the example's is left alone", async () => {
   await deployment.superuser.query("UPDATE example.users SET name = 'precious' WHERE name = 'ada'");
   try {
     const report = await deployment.verify();
-    expect(findings(report)).toEqual([expect.stringContaining(`"example".users exists and is not the example's`)]);
+    expect(findings(report)).toEqual([
+      expect.stringContaining(`"example".users exists and is not the example's`),
+    ]);
     const { rows } = await deployment.superuser.query("SELECT FROM example.users WHERE name = 'precious'");
     expect(rows).toHaveLength(1);
   } finally {
@@ -63,7 +71,9 @@ test("with --read-only nothing is made, and the catalogs tell", async () => {
   const report = await deployment.verify({ readOnly: true });
   expect(findings(report)).toEqual([]);
   const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8").slice(before);
-  expect(log).not.toMatch(/statement: (CREATE (TABLE|SCHEMA|TEMP|SEQUENCE|FUNCTION|TRIGGER)|DROP (TABLE|SEQUENCE|FUNCTION)|TRUNCATE)/);
+  expect(log).not.toMatch(
+    /statement: (CREATE (TABLE|SCHEMA|TEMP|SEQUENCE|FUNCTION|TRIGGER)|DROP (TABLE|SEQUENCE|FUNCTION)|TRUNCATE)/,
+  );
 });
 
 describe("what was changed by hand is found and named", () => {
@@ -79,36 +89,67 @@ describe("what was changed by hand is found and named", () => {
 
   test("a privilege granted on one of the users' tables", async () => {
     await deployment.verify();
-    const result = await found("GRANT DELETE ON example.users TO readonly_role", "REVOKE DELETE ON example.users FROM readonly_role");
-    expect(result).toEqual([expect.stringMatching(/^readonly tables\.DELETE: DELETE on "?example"?\.users is not declared and is allowed/)]);
+    const result = await found(
+      "GRANT DELETE ON example.users TO readonly_role",
+      "REVOKE DELETE ON example.users FROM readonly_role",
+    );
+    expect(result).toEqual([
+      expect.stringMatching(
+        /^readonly tables\.DELETE: DELETE on "?example"?\.users is not declared and is allowed/,
+      ),
+    ]);
   });
 
   test("a privilege granted for later objects", async () => {
     const alter = "ALTER DEFAULT PRIVILEGES FOR ROLE example_owner IN SCHEMA example";
-    const result = await found(`${alter} GRANT TRUNCATE ON TABLES TO readwrite_role`, `${alter} REVOKE TRUNCATE ON TABLES FROM readwrite_role`);
-    expect(result).toEqual([expect.stringMatching(/^readwrite tables\.TRUNCATE: TRUNCATE on .* is not declared and is allowed/)]);
+    const result = await found(
+      `${alter} GRANT TRUNCATE ON TABLES TO readwrite_role`,
+      `${alter} REVOKE TRUNCATE ON TABLES FROM readwrite_role`,
+    );
+    expect(result).toEqual([
+      expect.stringMatching(/^readwrite tables\.TRUNCATE: TRUNCATE on .* is not declared and is allowed/),
+    ]);
   });
 
   test("a privilege revoked", async () => {
     const alter = "ALTER DEFAULT PRIVILEGES FOR ROLE example_owner IN SCHEMA example";
-    const result = await found(`${alter} REVOKE EXECUTE ON FUNCTIONS FROM readonly_role`, `${alter} GRANT EXECUTE ON FUNCTIONS TO readonly_role`);
-    expect(result).toEqual([expect.stringMatching(/^readonly functions\.EXECUTE: EXECUTE on .* is declared and is refused .*42501/)]);
+    const result = await found(
+      `${alter} REVOKE EXECUTE ON FUNCTIONS FROM readonly_role`,
+      `${alter} GRANT EXECUTE ON FUNCTIONS TO readonly_role`,
+    );
+    expect(result).toEqual([
+      expect.stringMatching(/^readonly functions\.EXECUTE: EXECUTE on .* is declared and is refused .*42501/),
+    ]);
   });
 
   test("a privilege given to PUBLIC", async () => {
-    const result = await found("GRANT TEMPORARY ON DATABASE nanvc TO PUBLIC", "REVOKE TEMPORARY ON DATABASE nanvc FROM PUBLIC");
-    expect(result.map((line) => line.split(":")[0])).toEqual(["schema-admin database.TEMPORARY", "readwrite database.TEMPORARY", "readonly database.TEMPORARY"]);
+    const result = await found(
+      "GRANT TEMPORARY ON DATABASE nanvc TO PUBLIC",
+      "REVOKE TEMPORARY ON DATABASE nanvc FROM PUBLIC",
+    );
+    expect(result.map((line) => line.split(":")[0])).toEqual([
+      "schema-admin database.TEMPORARY",
+      "readwrite database.TEMPORARY",
+      "readonly database.TEMPORARY",
+    ]);
   });
 
   test("a membership", async () => {
-    const result = await found("GRANT pg_read_all_stats TO readonly_role", "REVOKE pg_read_all_stats FROM readonly_role");
-    expect(result).toEqual(["readonly memberships as declared: memberships declared: readonly_role; found: pg_read_all_stats, readonly_role"]);
+    const result = await found(
+      "GRANT pg_read_all_stats TO readonly_role",
+      "REVOKE pg_read_all_stats FROM readonly_role",
+    );
+    expect(result).toEqual([
+      "readonly memberships as declared: memberships declared: readonly_role; found: pg_read_all_stats, readonly_role",
+    ]);
   });
 
   test("a policy that reads another persona's credentials", async () => {
     const path = "sys/policies/acl/db-readonly-role";
     const { policy } = (await deployment.root.call("GET", path)).data as { policy: string };
-    await deployment.root.call("PUT", path, { policy: `${policy}\npath "database/creds/readwrite_role" { capabilities = ["read"] }` });
+    await deployment.root.call("PUT", path, {
+      policy: `${policy}\npath "database/creds/readwrite_role" { capabilities = ["read"] }`,
+    });
     try {
       expect(findings(await deployment.verify())).toEqual([
         "readonly other credentials refused: GET database/creds/readwrite_role must be refused with HTTP 403, received 200: a policy of db-readonly-role allows it",
@@ -121,7 +162,10 @@ describe("what was changed by hand is found and named", () => {
 
   test("an extra policy on an AppRole, and another TTL", async () => {
     const path = "auth/approle/role/db-readonly-role";
-    await deployment.root.call("POST", path, { token_policies: ["db-readonly-role", "db-readwrite-role"], token_ttl: 600 });
+    await deployment.root.call("POST", path, {
+      token_policies: ["db-readonly-role", "db-readwrite-role"],
+      token_ttl: 600,
+    });
     try {
       expect(findings(await deployment.verify())).toEqual([
         "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; the token has 600 s",
@@ -144,10 +188,22 @@ describe("what was changed by hand is found and named", () => {
     try {
       const report = await deployment.verify();
       const lines = findings(report);
-      expect(lines).toContainEqual(expect.stringMatching(/^readonly revoked: open session ended: POST sys\/leases\/revoke: HTTP 400: .*permission denied to drop objects.*42501/));
-      expect(lines).toContainEqual(expect.stringMatching(/^readonly revoked: login, role, lease gone: the login must be refused/));
-      expect(lines).toContainEqual(expect.stringMatching(/^ nothing left.*v-approle-readonly-\S+ is still there/));
-      expect(report.left).toContainEqual(expect.stringMatching(/^lease database\/creds\/readonly_role\/\S+ \(.*permission denied to drop objects/));
+      expect(lines).toContainEqual(
+        expect.stringMatching(
+          /^readonly revoked: open session ended: POST sys\/leases\/revoke: HTTP 400: .*permission denied to drop objects.*42501/,
+        ),
+      );
+      expect(lines).toContainEqual(
+        expect.stringMatching(/^readonly revoked: login, role, lease gone: the login must be refused/),
+      );
+      expect(lines).toContainEqual(
+        expect.stringMatching(/^ nothing left.*v-approle-readonly-\S+ is still there/),
+      );
+      expect(report.left).toContainEqual(
+        expect.stringMatching(
+          /^lease database\/creds\/readonly_role\/\S+ \(.*permission denied to drop objects/,
+        ),
+      );
     } finally {
       await deployment.root.call("POST", path, original);
       // The leases that stayed: Vault tries them with the statements that hold.
@@ -177,16 +233,26 @@ describe("it takes away what it made", () => {
   });
 
   test("and what a killed run left, the next one drops", async () => {
-    await deployment.superuser.query("CREATE TABLE example.leasehold_probe_1000000000_abcd_before_table (id integer)");
-    await deployment.superuser.query("ALTER TABLE example.leasehold_probe_1000000000_abcd_before_table OWNER TO example_owner");
+    await deployment.superuser.query(
+      "CREATE TABLE example.leasehold_probe_1000000000_abcd_before_table (id integer)",
+    );
+    await deployment.superuser.query(
+      "ALTER TABLE example.leasehold_probe_1000000000_abcd_before_table OWNER TO example_owner",
+    );
     await deployment.verify();
     expect(await deployment.probeObjects()).toBe(0);
   });
 });
 
 test("it is refused in one line where it can't begin", async () => {
-  await expect(deployment.verify({ vault: deployment.root.withToken("nonsense") })).rejects.toThrow(/refuses the token: .*; set VAULT_TOKEN/);
-  await expect(deployment.verify({ vault: deployment.as("deliverer") })).rejects.toThrow(/^(?!.*\n).*HTTP 403|refuses the token/);
-  await expect(deployment.verify({ postgres: { host: "127.0.0.1", port: 1 } })).rejects.toThrow(/^PostgreSQL at 127.0.0.1:1 does not take the login .*; set PGHOST and PGPORT$/);
+  await expect(deployment.verify({ vault: deployment.root.withToken("nonsense") })).rejects.toThrow(
+    /refuses the token: .*; set VAULT_TOKEN/,
+  );
+  await expect(deployment.verify({ vault: deployment.as("deliverer") })).rejects.toThrow(
+    /^(?!.*\n).*HTTP 403|refuses the token/,
+  );
+  await expect(deployment.verify({ postgres: { host: "127.0.0.1", port: 1 } })).rejects.toThrow(
+    /^PostgreSQL at 127.0.0.1:1 does not take the login .*; set PGHOST and PGPORT$/,
+  );
   expect(await deployment.leasedRoles()).toEqual([]);
 });
