@@ -132,7 +132,7 @@ export const environmentSchema = z
     const unique = (scope: string, value: string, path: PropertyKey[]) => {
       const key = `${scope}\0${value}`;
       const first = seen.get(key);
-      check(first === undefined, path, value, `a ${scope} that is used once (also at ${first ?? ""})`);
+      check(first === undefined, path, value, `each ${scope} once (it is also at ${first ?? ""})`);
       if (first === undefined) seen.set(key, pathText(path));
     };
     const { hostPort } = environment.platform.vault;

@@ -81,7 +81,7 @@ export class VaultStack extends LeaseholdStack {
           member: personas.get(persona.name)!,
           ...persona.lease,
         });
-        const app = new AppRole(auth, persona.name, {
+        const app = new AppRole(auth, persona.appRole, {
           name: persona.appRole,
           tokenTtl: persona.token.ttl,
           tokenMaxTtl: persona.token.maxTtl,

@@ -1,0 +1,366 @@
+import local from "../../config/local";
+import { environmentNames, loadEnvironment } from "../../config/load";
+import { ConfigError, parseEnvironment } from "../../config/schema";
+
+/** A config file's content as a test changes it: deep, mutable, and not the real one. */
+interface Draft {
+  [field: string]: unknown;
+  platform: { postgres: Record<string, unknown>; vault: Record<string, unknown> };
+  vault: Record<string, unknown>;
+  databases: DraftDatabase[];
+}
+interface DraftDatabase {
+  [field: string]: unknown;
+  manager: Record<string, unknown>;
+  vault: Record<string, unknown>;
+  workload?: Record<string, unknown>;
+  personas: DraftPersona[];
+}
+interface DraftPersona {
+  [field: string]: unknown;
+  privileges: Record<string, unknown>;
+  lease: Record<string, unknown>;
+  token: Record<string, unknown>;
+  secretId: Record<string, unknown>;
+}
+
+/** Unlike structuredClone it shares nothing inside, as config files do. */
+function copy<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
+
+function errors(change: (draft: Draft) => void): readonly string[] {
+  const draft = copy(local) as unknown as Draft;
+  change(draft);
+  try {
+    parseEnvironment("config/test.ts", draft);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.lines;
+    throw error;
+  }
+  return [];
+}
+
+const IDENTIFIER =
+  "a PostgreSQL identifier of letters, digits, _ and -, not starting with a digit, - or pg_, at most 63 bytes";
+const ROLE = `${IDENTIFIER}, other than public and none`;
+const VAULT_NAME =
+  "a Vault name of letters, digits, _ and -, starting with a letter or digit, at most 128 bytes";
+const DURATION = 'a duration such as "30s", "20m", "24h" or "7d"';
+const RO = "databases[0].personas[2]";
+
+const database = (draft: Draft) => draft.databases[0]!;
+const admin = (draft: Draft) => draft.databases[0]!.personas[0]!;
+const readonly = (draft: Draft) => draft.databases[0]!.personas[2]!;
+
+test("the environment local is allowed", () => {
+  expect(errors(() => undefined)).toEqual([]);
+});
+
+describe.each<[string, (draft: Draft) => void, string]>([
+  ["a name with a slash", (d) => (d["name"] = "a/b"), `name: received 'a/b', allowed: ${VAULT_NAME}`],
+  ["a missing field", (d) => delete d["superuser"], `superuser: received nothing, allowed: ${ROLE}`],
+  [
+    "a field that does not exist",
+    (d) => (database(d)["colour"] = "red"),
+    "databases[0].colour: no such field",
+  ],
+  [
+    "a list where an object belongs",
+    (d) => (d["vault"] = [] as never),
+    "vault: received [], allowed: Invalid input: expected object, received array",
+  ],
+  [
+    "an identifier that starts with a digit",
+    (d) => (database(d)["schema"] = "1st"),
+    `databases[0].schema: received '1st', allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "an identifier of 64 bytes",
+    (d) => (database(d)["schema"] = "s".repeat(64)),
+    `databases[0].schema: received '${"s".repeat(64)}', allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "an identifier with a quote",
+    (d) => (database(d)["schema"] = 'a"b'),
+    `databases[0].schema: received 'a"b', allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "a dollar quote",
+    (d) => (database(d)["owner"] = "a$revocation$b"),
+    `databases[0].owner: received 'a$revocation$b', allowed: ${ROLE}`,
+  ],
+  [
+    "a Terraform expression",
+    (d) => (database(d)["owner"] = "${var.x}"),
+    `databases[0].owner: received '\${var.x}', allowed: ${ROLE}`,
+  ],
+  [
+    "a template of Vault's",
+    (d) => (readonly(d)["appRole"] = "db-{{name}}"),
+    `${RO}.appRole: received 'db-{{name}}', allowed: ${VAULT_NAME}`,
+  ],
+  [
+    "a letter beyond ASCII",
+    (d) => (database(d)["schema"] = "schéma"),
+    `databases[0].schema: received 'schéma', allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "a line break",
+    (d) => (database(d)["schema"] = "a\nb"),
+    `databases[0].schema: received 'a\\nb', allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "a role that PostgreSQL keeps for itself",
+    (d) => (database(d)["owner"] = "pg_owner"),
+    `databases[0].owner: received 'pg_owner', allowed: ${ROLE}`,
+  ],
+  [
+    "the role public",
+    (d) => (readonly(d)["groupRole"] = "public"),
+    `${RO}.groupRole: received 'public', allowed: ${ROLE}`,
+  ],
+  [
+    "the schema public",
+    (d) => (database(d)["schema"] = "public"),
+    "databases[0].schema: received 'public', allowed: a schema other than public, on which PUBLIC has privileges that nobody declared",
+  ],
+  [
+    "a mount path with a slash at its end",
+    (d) => (database(d).vault["mount"] = "db/"),
+    "databases[0].vault.mount: received 'db/', allowed: a Vault mount path of letters, digits, _, - and /, without a slash at either end, at most 128 bytes",
+  ],
+  [
+    "two mounts at one path",
+    (d) => (database(d).vault["mount"] = "approle"),
+    "databases[0].vault.mount: received 'approle', allowed: another path than vault.authMount",
+  ],
+  [
+    "a prefix without its dash",
+    (d) => (d.vault["namePrefix"] = "db"),
+    `vault.namePrefix: received 'db', allowed: a prefix that ends with -, such as "db-"`,
+  ],
+  [
+    "an AppRole without the prefix",
+    (d) => (readonly(d)["appRole"] = "readonly"),
+    `${RO}.appRole: received 'readonly', allowed: a name that starts with vault.namePrefix, db-`,
+  ],
+  [
+    "port 0",
+    (d) => (d.platform.postgres["hostPort"] = 0),
+    "platform.postgres.hostPort: received 0, allowed: a whole number from 1 to 65535",
+  ],
+  [
+    "port 65536",
+    (d) => (d.platform.vault["hostPort"] = 65536),
+    "platform.vault.hostPort: received 65536, allowed: a whole number from 1 to 65535",
+  ],
+  [
+    "a port as text",
+    (d) => (d.platform.vault["hostPort"] = "8200"),
+    "platform.vault.hostPort: received '8200', allowed: a whole number from 1 to 65535",
+  ],
+  [
+    "one port for both",
+    (d) => (d.platform.vault["hostPort"] = 35432),
+    "platform.vault.hostPort: received 35432, allowed: another port than platform.postgres.hostPort",
+  ],
+  [
+    "an image without a tag",
+    (d) => (d.platform.vault["image"] = "vault"),
+    `platform.vault.image: received 'vault', allowed: an image name with an exact tag, such as "postgres:18.4"`,
+  ],
+  [
+    "the tag latest",
+    (d) => (d.platform.vault["image"] = "vault:latest"),
+    "platform.vault.image: received 'vault:latest', allowed: an exact tag; latest changes under a plan that shows no change",
+  ],
+  [
+    "a duration without a unit",
+    (d) => (readonly(d).token["ttl"] = "20"),
+    `${RO}.token.ttl: received '20', allowed: ${DURATION}`,
+  ],
+  [
+    "a duration of nothing",
+    (d) => (readonly(d).token["ttl"] = "0s"),
+    `${RO}.token.ttl: received '0s', allowed: ${DURATION}`,
+  ],
+  [
+    "a negative duration",
+    (d) => (readonly(d).token["ttl"] = "-5m"),
+    `${RO}.token.ttl: received '-5m', allowed: ${DURATION}`,
+  ],
+  [
+    "a duration as a number",
+    (d) => (readonly(d).lease["maxTtl"] = 3600),
+    `${RO}.lease.maxTtl: received 3600, allowed: ${DURATION}`,
+  ],
+  [
+    "a lease's max below its default",
+    (d) => (readonly(d).lease["maxTtl"] = "30m"),
+    `${RO}.lease.maxTtl: received '30m', allowed: at least lease.defaultTtl, 1h`,
+  ],
+  [
+    "a token's max below its TTL",
+    (d) => (readonly(d).token["maxTtl"] = "10m"),
+    `${RO}.token.maxTtl: received '10m', allowed: at least token.ttl, 20m`,
+  ],
+  [
+    "a token that ends before its lease, unsaid",
+    (d) => (readonly(d)["leaseEndsWithToken"] = false),
+    `${RO}.token.maxTtl: received '30m', allowed: at least lease.defaultTtl, 1h, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
+  ],
+  [
+    "a secret id too short to deliver",
+    (d) => (readonly(d).secretId["ttl"] = "30s"),
+    `${RO}.secretId.ttl: received '30s', allowed: at least 1m, the time to deliver it`,
+  ],
+  [
+    "a secret id of no use",
+    (d) => (readonly(d).secretId["uses"] = 0),
+    `${RO}.secretId.uses: received 0, allowed: a whole number from 1 to 1000000`,
+  ],
+  [
+    "a privilege that does not exist",
+    (d) => (readonly(d).privileges["tables"] = ["READ"]),
+    `${RO}.privileges.tables[0]: received 'READ', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+  ],
+  [
+    "ALL",
+    (d) => (readonly(d).privileges["tables"] = ["ALL"]),
+    `${RO}.privileges.tables[0]: received 'ALL', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+  ],
+  [
+    "a privilege twice",
+    (d) => (readonly(d).privileges["tables"] = ["SELECT", "SELECT"]),
+    `${RO}.privileges.tables: received [ 'SELECT', 'SELECT' ], allowed: each privilege once`,
+  ],
+  [
+    "a privilege instead of a list",
+    (d) => (readonly(d).privileges["tables"] = "SELECT"),
+    `${RO}.privileges.tables: received 'SELECT', allowed: a list, each one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+  ],
+  [
+    "a persona that can't connect",
+    (d) => (readonly(d).privileges["database"] = []),
+    `${RO}.privileges.database: received [], allowed: a list with CONNECT, without which no lease can log in`,
+  ],
+  [
+    "tables without USAGE",
+    (d) => (readonly(d).privileges["schema"] = []),
+    `${RO}.privileges.schema: received [], allowed: a list with USAGE, without which no object of the schema can be reached`,
+  ],
+  [
+    "an owner that does not declare what it has",
+    (d) => (admin(d).privileges["sequences"] = ["USAGE"]),
+    "databases[0].personas[0].privileges.sequences: received [ 'USAGE' ], allowed: a list with SELECT, UPDATE as well, which a persona that acts as the owner has in any case",
+  ],
+  [
+    "no persona",
+    (d) => ((database(d).personas = []), delete database(d)["workload"]),
+    "databases[0].personas: received [], allowed: at least one persona",
+  ],
+  ["no database", (d) => (d.databases = []), "databases: received [], allowed: at least one database"],
+  [
+    "a persona's name twice",
+    (d) => ((readonly(d)["name"] = "readwrite"), delete database(d)["workload"]),
+    "databases[0].personas[2].name: received 'readwrite', allowed: each persona of nanvc once (it is also at databases[0].personas[1].name)",
+  ],
+  [
+    "a group role twice",
+    (d) => (readonly(d)["groupRole"] = "readwrite_role"),
+    `${RO}.groupRole: received 'readwrite_role', allowed: each Postgres role once (it is also at databases[0].personas[1].groupRole)`,
+  ],
+  [
+    "a group role that is the superuser",
+    (d) => (readonly(d)["groupRole"] = "nanvc"),
+    `${RO}.groupRole: received 'nanvc', allowed: each Postgres role once (it is also at superuser)`,
+  ],
+  [
+    "a group role that is a probe's",
+    (d) => (readonly(d)["groupRole"] = "nanvc_verify_owner"),
+    `${RO}.groupRole: received 'nanvc_verify_owner', allowed: each Postgres role once (it is also at databases[0].name)`,
+  ],
+  [
+    "an AppRole twice",
+    (d) => (readonly(d)["appRole"] = "db-readwrite-role"),
+    `${RO}.appRole: received 'db-readwrite-role', allowed: each AppRole once (it is also at databases[0].personas[1].appRole)`,
+  ],
+  [
+    "a workload for nobody",
+    (d) => (database(d).workload!["reader"] = "ghost"),
+    "databases[0].workload.reader: received 'ghost', allowed: the name of a persona of this database that does not act as the owner",
+  ],
+  [
+    "a workload's admin that is no owner",
+    (d) => (database(d).workload!["admin"] = "readonly"),
+    "databases[0].workload.admin: received 'readonly', allowed: the name of a persona of this database that acts as the owner",
+  ],
+  [
+    "a password version of 0, which is never sent",
+    (d) => (database(d).manager["passwordVersion"] = 0),
+    "databases[0].manager.passwordVersion: received 0, allowed: a whole number from 1 to 1000000",
+  ],
+])("%s", (_, change, line) => {
+  test("gives one line: the path, the value, what is allowed", () => {
+    const lines = errors(change);
+    expect(lines).toEqual([`config/test.ts: ${line}`]);
+  });
+});
+
+test("a password written as a literal is refused, and not repeated", () => {
+  const lines = errors((d) => (database(d).manager["password"] = "hunter2"));
+  expect(lines).toEqual([
+    "config/test.ts: databases[0].manager.password: a secret is never written in a config file; set TF_VAR_postgres_superuser_password or TF_VAR_vault_manager_password",
+  ]);
+});
+
+test("several errors give a line each", () => {
+  const lines = errors((d) => {
+    d["name"] = "";
+    readonly(d).lease["defaultTtl"] = "soon";
+  });
+  expect(lines).toHaveLength(2);
+});
+
+test("names of exactly 63 bytes are allowed", () => {
+  expect(errors((d) => (readonly(d)["groupRole"] = "r".repeat(63)))).toEqual([]);
+});
+
+test("TEMPORARY is the owner's or nobody's", () => {
+  const lines = errors((d) => {
+    const second = {
+      ...copy(admin(d)),
+      name: "other-admin",
+      groupRole: "other",
+      appRole: "db-other",
+    };
+    admin(d).privileges["database"] = ["CONNECT", "CREATE", "TEMPORARY"];
+    database(d).personas.push(second);
+  });
+  expect(lines).toEqual([
+    "config/test.ts: databases[0].personas: received [ 'schema-admin' ], allowed: TEMPORARY declared by all personas that act as the owner or by none, since they share the owner's",
+  ]);
+});
+
+test("privileges are put in one order, however they are written", () => {
+  const draft = copy(local) as unknown as Draft;
+  readonly(draft).privileges["database"] = ["TEMPORARY", "CONNECT"];
+  const parsed = parseEnvironment("config/test.ts", draft);
+  expect(parsed.databases[0]!.personas[2]!.privileges.database).toEqual(["CONNECT", "TEMPORARY"]);
+});
+
+test.each([undefined, null, 7, "text", []])("a file that exports %p gives one line", (value) => {
+  expect(() => parseEnvironment("config/test.ts", value)).toThrow(
+    /^config\/test\.ts: \(whole file\): received .*$/,
+  );
+});
+
+test.each(["nope", "../package", "schema", "load", "a;b", "LOCAL"])(
+  "an environment called %p gives one line",
+  async (name) => {
+    await expect(loadEnvironment(name)).rejects.toThrow(
+      `environment: received ${JSON.stringify(name)}, allowed: one of ${environmentNames().join(", ")}`,
+    );
+  },
+);

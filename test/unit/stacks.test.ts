@@ -1,0 +1,207 @@
+import { accessManifest } from "../../stacks/access-manifest";
+import { accessManifestSchema } from "../../verify/manifest";
+import { environment, find, stacks, synth, type Synthesized } from "./synth";
+
+/** How Vault matches a path: `+` one segment, `*` at the end anything. */
+function covers(pattern: string, path: string): boolean {
+  const escaped = pattern
+    .replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
+    .replace(/\\\+/g, "[^/]+")
+    .replace(/\\\*$/, ".*");
+  return new RegExp(`^${escaped}$`).test(path);
+}
+
+function rules(policy: string): Map<string, string> {
+  return new Map(
+    [...policy.matchAll(/path "([^"]+)" \{\n {2}capabilities = \[([^\]]*)\]/g)].map(([, path, list]) => [
+      path!,
+      list!,
+    ]),
+  );
+}
+
+function allowed(policy: string, path: string): string[] {
+  return [...rules(policy)].filter(([pattern]) => covers(pattern, path)).map(([, list]) => list);
+}
+
+const built = stacks();
+const vault = synth(built.vault);
+const policyOf = (name: string, of: Synthesized = vault) =>
+  find(of, "vault_policy", { name })[0]!["policy"] as string;
+
+describe("the trust model", () => {
+  const operator = built.vault.operatorPolicy.toString();
+
+  test.each([
+    "database/creds/readonly_role",
+    "database/creds/verify-owner",
+    "database/rotate-root/postgres-example",
+    "auth/approle/role/db-readonly-role/secret-id",
+    "auth/approle/role/db-readonly-role/custom-secret-id",
+    "auth/approle/login",
+    "sys/policies/acl/leasehold-local-operator",
+    "sys/policies/acl/other",
+    "sys/mounts/secret",
+    "sys/auth/userpass",
+    "secret/data/x",
+    "auth/token/create",
+    "sys/leases/revoke-force/database",
+  ])("the operator may not: %s", (path) => {
+    expect(allowed(operator, path)).toEqual([]);
+  });
+
+  test.each([
+    "sys/mounts/database",
+    "database/config/postgres-example",
+    "database/roles/readonly_role",
+    "auth/approle/role/db-readonly-role",
+    "sys/policies/acl/db-readonly-role",
+    "sys/policies/acl/leasehold-local-verifier",
+    "sys/leases/revoke-prefix/database/creds",
+  ])("the operator may: %s", (path) => {
+    expect(allowed(operator, path)).not.toEqual([]);
+  });
+
+  test("the planner reads what the operator manages, and writes nothing", () => {
+    const planner = rules(policyOf("leasehold-local-planner"));
+    expect(
+      new Set([...planner].filter(([path]) => path !== "auth/token/renew-self").map(([, list]) => list)),
+    ).toEqual(new Set(['"read"']));
+    expect([...planner.keys()].some((path) => path.includes("creds"))).toBe(false);
+  });
+
+  test("the deliverer has role ids and secret ids of the personas, and no credentials", () => {
+    const deliverer = policyOf("leasehold-local-deliverer");
+    expect(
+      [...rules(deliverer).keys()].every((path) =>
+        /^auth\/approle\/role\/db-[a-z-]+\/(role-id|secret-id)$/.test(path),
+      ),
+    ).toBe(true);
+    expect(deliverer.match(/max_wrapping_ttl/g)).toHaveLength(3);
+  });
+
+  test("the verifier leases probe roles alone, and revokes by prefix theirs alone", () => {
+    const verifier = policyOf("leasehold-local-verifier");
+    const paths = [...rules(verifier).keys()];
+    expect(paths.filter((path) => path.includes("/creds/") && !path.startsWith("sys/"))).toEqual([
+      "database/creds/verify-owner",
+      "database/creds/verify-short",
+    ]);
+    expect(paths.filter((path) => path.startsWith("sys/leases/revoke-prefix"))).toEqual([
+      "sys/leases/revoke-prefix/database/creds/verify-owner",
+      "sys/leases/revoke-prefix/database/creds/verify-short",
+    ]);
+    expect(paths.filter((path) => path.includes("*") || path.includes("+"))).toEqual([]);
+    expect(paths.filter((path) => /config|roles|policies/.test(path))).toEqual([]);
+  });
+
+  test.each(["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"])(
+    "%s may lease for itself and renew, and no more",
+    (name) => {
+      const paths = [...rules(policyOf(name)).keys()];
+      expect(paths).toEqual([
+        "auth/token/renew-self",
+        "sys/leases/renew",
+        expect.stringMatching(/^database\/creds\/[a-z_]+$/),
+      ]);
+    },
+  );
+});
+
+test("without verification there is no probe role and no verifier", () => {
+  const { postgres, vault: without } = stacks(environment((draft) => (draft.verification = false)));
+  expect(synth(postgres).text).not.toContain("verify");
+  expect(synth(without).text).not.toContain("verif");
+});
+
+test("a persona more is in all the places, and changes no address of the others", () => {
+  const before = stacks();
+  const after = stacks(
+    environment((draft) => {
+      const { personas } = draft.databases[0]!;
+      personas.push({ ...personas[2]!, name: "report", groupRole: "report_role", appRole: "db-report-role" });
+    }),
+  );
+  for (const stack of ["postgres", "vault"] as const) {
+    const [old, now] = [synth(before[stack]), synth(after[stack])];
+    const added = [...now.resources.keys()].filter((address) => !old.resources.has(address));
+    expect([...old.resources.keys()].filter((address) => !now.resources.has(address))).toEqual([]);
+    expect(added.every((address) => address.includes("report"))).toBe(true);
+    expect(added).toHaveLength(stack === "postgres" ? 10 : 3);
+  }
+  expect(policyOf("leasehold-local-deliverer", synth(after.vault))).toContain("db-report-role/secret-id");
+});
+
+test("two databases on one server do not collide", () => {
+  const two = stacks(
+    environment((draft) => {
+      const [first] = draft.databases;
+      const personas = first!.personas.map((persona) => ({
+        ...persona,
+        groupRole: `b_${persona.groupRole}`,
+        appRole: `${persona.appRole}-b`,
+      }));
+      draft.databases.push({
+        ...first!,
+        name: "second",
+        owner: "b_owner",
+        manager: { name: "b_vault", passwordVersion: 1 },
+        vault: { mount: "database-b", connection: "b" },
+        personas,
+      });
+    }),
+  );
+  expect(find(synth(two.postgres), "postgresql_schema")).toHaveLength(2);
+  expect(find(synth(two.vault), "vault_database_secret_backend_connection")).toHaveLength(2);
+});
+
+test("synth is the same each time, and holds no absolute path and no time", () => {
+  for (const stack of ["platform", "postgres", "vault"] as const) {
+    const { text } = synth(stacks()[stack]);
+    expect(synth(stacks()[stack]).text).toBe(text);
+    expect(text).not.toContain(process.cwd());
+    expect(text).not.toMatch(/\d{4}-\d\d-\d\dT/);
+  }
+});
+
+describe("the access manifest", () => {
+  const manifest = accessManifest(environment());
+
+  test("is what the verifier reads", () => {
+    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toEqual(manifest);
+  });
+
+  test("has the names that other programs rely on", () => {
+    expect(manifest).toMatchObject({
+      version: 1,
+      environment: "local",
+      databases: [
+        {
+          name: "nanvc",
+          schema: "example",
+          owner: "example_owner",
+          vault: { mount: "database", connection: "postgres-example" },
+        },
+      ],
+    });
+    expect(manifest.databases[0]!.personas.find(({ name }) => name === "readonly")).toMatchObject({
+      name: "readonly",
+      groupRole: "readonly_role",
+      appRole: {
+        authMount: "approle",
+        name: "db-readonly-role",
+        policies: ["db-readonly-role"],
+        tokenTtl: 1200,
+        tokenMaxTtl: 1800,
+      },
+      databaseRole: { name: "readonly_role", defaultTtl: 3600, maxTtl: 86400 },
+      privileges: {
+        database: ["CONNECT"],
+        schema: ["USAGE"],
+        tables: ["SELECT"],
+        sequences: ["SELECT"],
+        functions: ["EXECUTE"],
+      },
+    });
+  });
+});

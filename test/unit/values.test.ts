@@ -1,0 +1,123 @@
+import { Token } from "cdktf";
+import { Duration } from "../../constructs/duration";
+import {
+  checkName,
+  isName,
+  POSTGRES_IDENTIFIER,
+  POSTGRES_ROLE,
+  VAULT_MOUNT_PATH,
+  VAULT_NAME,
+} from "../../constructs/names";
+import { PolicyDocument } from "../../constructs/vault/policy-document";
+import { statements } from "../../constructs/vault/statements";
+
+describe("Duration", () => {
+  test.each([
+    ["30s", 30],
+    ["20m", 1200],
+    ["24h", 86_400],
+    ["7d", 604_800],
+  ])("%s is %d seconds, and is written as it was", (text, seconds) => {
+    const duration = Duration.parse(text)!;
+    expect(duration.toSeconds()).toBe(seconds);
+    expect(Duration.parse(duration.toString())!.toSeconds()).toBe(seconds);
+  });
+
+  test.each(["", "0s", "-1h", "1.5h", "1 h", "h", "10", "1h30m", "1y", "9999999999s", " 1h", "1h\n"])(
+    "%j is no duration",
+    (text) => {
+      expect(Duration.parse(text)).toBeUndefined();
+    },
+  );
+
+  test("is written in the largest unit that holds it whole", () => {
+    expect(Duration.minutes(90).toString()).toBe("90m");
+    expect(Duration.seconds(86_400).toString()).toBe("1d");
+  });
+
+  test.each([0, -1, 0.5, NaN, Infinity])("%d seconds is refused with the value", (amount) => {
+    expect(() => Duration.seconds(amount)).toThrow(
+      `a duration must be a positive whole number of seconds, received ${String(amount)}`,
+    );
+  });
+});
+
+describe("names", () => {
+  test("a Token passes, since its value is not known yet", () => {
+    expect(checkName(VAULT_NAME, "name", Token.asString({ resolve: () => "later" }))).toContain("TOKEN");
+  });
+
+  test("the message names the field and the value", () => {
+    expect(() => checkName(POSTGRES_IDENTIFIER, "schema", 'x"; DROP')).toThrow(
+      /^schema \("x\\"; DROP"\) must be a PostgreSQL identifier/,
+    );
+  });
+
+  test.each([
+    [POSTGRES_IDENTIFIER, "a".repeat(63), true],
+    [POSTGRES_IDENTIFIER, "a".repeat(64), false],
+    [POSTGRES_IDENTIFIER, "Mixed_Case-1", true],
+    [POSTGRES_IDENTIFIER, "public", true],
+    [POSTGRES_ROLE, "public", false],
+    [POSTGRES_ROLE, "publican", true],
+    [POSTGRES_ROLE, "none", false],
+    [POSTGRES_ROLE, "pg_monitor", false],
+    [VAULT_NAME, "a/b", false],
+    [VAULT_NAME, "a*", false],
+    [VAULT_NAME, "+", false],
+    [VAULT_MOUNT_PATH, "team/database", true],
+    [VAULT_MOUNT_PATH, "team//database", false],
+    [VAULT_MOUNT_PATH, "team/+", false],
+  ])("%#: %j", (rule, value, expected) => {
+    expect(isName(rule, value)).toBe(expected);
+  });
+});
+
+describe("statements", () => {
+  const identifiers = { group: "readonly_role", owner: "example_owner", schema: "example" };
+
+  test("put quoted identifiers for our placeholders and leave Vault's", () => {
+    expect(statements("member/creation.sql", identifiers)).toEqual([
+      `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE "readonly_role";\nALTER ROLE "{{name}}" SET search_path = "example";`,
+    ]);
+  });
+
+  test("hold no comment, at whose semicolons Vault would split", () => {
+    for (const file of ["member/creation.sql", "owner/creation.sql", "renewal.sql", "revocation.sql"]) {
+      expect(statements(file, identifiers).join("\n")).not.toContain("--");
+    }
+  });
+
+  test("want a value for each placeholder", () => {
+    expect(() => statements("revocation.sql", { group: "a" })).toThrow(
+      `sql/revocation.sql wants a value for :"owner"`,
+    );
+  });
+
+  test.each(['a" ; DROP ROLE x; --', "a$revocation$", "{{name}}", "${x}", "a'b"])(
+    "refuse %j as an identifier",
+    (owner) => {
+      expect(() => statements("revocation.sql", { owner })).toThrow(
+        /^owner \(.*\) must be a PostgreSQL identifier/,
+      );
+    },
+  );
+});
+
+describe("PolicyDocument", () => {
+  test("writes HCL, a path once, with what was added to it", () => {
+    const document = new PolicyDocument();
+    document.allow(
+      { path: "a/b", capabilities: ["read"] },
+      {
+        path: "c",
+        capabilities: ["update"],
+        wrapping: { min: Duration.seconds(5), max: Duration.minutes(5) },
+      },
+    );
+    document.allow({ path: "a/b", capabilities: ["list", "read"] });
+    expect(document.toString()).toBe(
+      'path "a/b" {\n  capabilities = ["read", "list"]\n}\n\npath "c" {\n  capabilities = ["update"]\n  min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n}\n',
+    );
+  });
+});

@@ -1,0 +1,169 @@
+import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
+import { Testing } from "cdktf";
+import { Duration } from "../../constructs/duration";
+import type { IAccessRole } from "../../constructs/postgres/access-role";
+import { Secret } from "../../constructs/secret";
+import { AppRole } from "../../constructs/vault/app-role";
+import { AppRoleAuth } from "../../constructs/vault/app-role-auth";
+import { DatabaseConnection } from "../../constructs/vault/database-connection";
+import { DatabaseMount } from "../../constructs/vault/database-mount";
+import { Policy } from "../../constructs/vault/policy";
+import { LeaseholdStack } from "../../stacks/stack";
+import { find, synth } from "./synth";
+
+const member = (roleName: string, actsAsOwner = false): IAccessRole => ({
+  roleName,
+  actsAsOwner,
+  database: { schemaName: "sales", ownerName: "sales_owner" },
+});
+const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1) };
+const identity = {
+  tokenTtl: Duration.minutes(10),
+  tokenMaxTtl: Duration.minutes(20),
+  secretIdTtl: Duration.hours(1),
+  secretIdUses: 3,
+};
+
+function example() {
+  const stack = new LeaseholdStack(Testing.app(), "test");
+  new VaultProvider(stack, "vault", {});
+  const mount = new DatabaseMount(stack, "Mount", { path: "db" });
+  const connection = new DatabaseConnection(mount, "Connection", {
+    name: "shop",
+    host: "db.internal",
+    port: "5433",
+    database: "shop",
+    username: "vault",
+    password: Secret.fromVariable(stack, "manager_password", "secret"),
+    passwordVersion: 2,
+  });
+  const auth = new AppRoleAuth(stack, "Auth", { path: "approle" });
+  return { stack, mount, connection, auth };
+}
+
+describe("DatabaseConnection", () => {
+  const { stack, connection } = example();
+  connection.addRole("One", { member: member("one"), ...lease });
+  connection.addRole("Two", { member: member("two"), name: "second", ...lease });
+  const [attributes] = find(synth(stack), "vault_database_secret_backend_connection");
+
+  test("allows exactly the roles that were added", () => {
+    expect(attributes).toMatchObject({ allowed_roles: ["one", "second"] });
+  });
+
+  test("holds Vault's placeholders and a reference, no password; the version is a number", () => {
+    expect(attributes).toMatchObject({
+      postgresql: {
+        connection_url: "postgresql://{{username}}:{{password}}@db.internal:5433/shop?sslmode=disable",
+        username: "vault",
+        password_wo: "${var.manager_password}",
+        password_wo_version: 2,
+      },
+    });
+  });
+
+  test("keeps leased passwords out of SQL", () => {
+    expect(attributes).toMatchObject({ postgresql: { password_authentication: "scram-sha-256" } });
+  });
+});
+
+describe("DatabaseRole", () => {
+  const { stack, connection } = example();
+  connection.addRole("Member", { member: member("readers"), ...lease });
+  connection.addRole("Owner", { member: member("admins", true), ...lease });
+  const synthesized = synth(stack);
+  const role = (name: string) =>
+    find(synthesized, "vault_database_secret_backend_role", { name })[0] as Record<string, string[]>;
+
+  test("TTLs are in seconds", () => {
+    expect(role("readers")).toMatchObject({ default_ttl: 300, max_ttl: 3600 });
+  });
+
+  test("a member's login joins its group and acts as itself", () => {
+    expect(role("readers")["creation_statements"]!.join()).toContain('IN ROLE "readers"');
+    expect(role("readers")["creation_statements"]!.join()).not.toContain("SET role");
+  });
+
+  test("an owner's login acts as the owner from its start", () => {
+    expect(role("admins")["creation_statements"]!.join()).toContain('SET role = "sales_owner"');
+  });
+
+  test("revocation hands over to the owner, in one block", () => {
+    expect(role("readers")["revocation_statements"]).toHaveLength(1);
+    expect(role("readers")["revocation_statements"]![0]).toMatch(
+      /^DO .*REASSIGN OWNED BY "\{\{name\}\}" TO "sales_owner".*;$/s,
+    );
+  });
+
+  test("a max TTL below the default is refused at once", () => {
+    const ttl = { defaultTtl: Duration.hours(2), maxTtl: Duration.hours(1) };
+    expect(() => connection.addRole("Bad", { member: member("x"), ...ttl })).toThrow(
+      "lease max TTL (1h) must be at least the default TTL (2h)",
+    );
+  });
+});
+
+describe("AppRole", () => {
+  test("its token has no default policy, and can renew itself and its leases", () => {
+    const { stack, auth } = example();
+    new AppRole(auth, "App", { name: "app", ...identity });
+    const synthesized = synth(stack);
+    expect(find(synthesized, "vault_approle_auth_backend_role")[0]).toMatchObject({
+      role_name: "app",
+      bind_secret_id: true,
+      token_policies: ["app"],
+      token_no_default_policy: true,
+      token_ttl: 600,
+      token_max_ttl: 1200,
+      secret_id_ttl: 3600,
+      secret_id_num_uses: 3,
+    });
+    expect(find(synthesized, "vault_policy", { name: "app" })[0]!["policy"]).toBe(
+      'path "auth/token/renew-self" {\n  capabilities = ["update"]\n}\n\npath "sys/leases/renew" {\n  capabilities = ["update"]\n}\n',
+    );
+  });
+
+  test("a token max TTL below the TTL is refused at once", () => {
+    const { auth } = example();
+    const ttl = { tokenTtl: Duration.minutes(20), tokenMaxTtl: Duration.minutes(10) };
+    expect(() => new AppRole(auth, "App", { name: "app", ...identity, ...ttl })).toThrow(
+      "token max TTL (10m) must be at least the token TTL (20m)",
+    );
+  });
+
+  test("a grant adds one rule to its policy", () => {
+    const { stack, auth, connection } = example();
+    const app = new AppRole(auth, "App", { name: "app", ...identity });
+    connection.addRole("Readers", { member: member("readers"), ...lease }).grantRead(app);
+    const [{ policy }] = find(synth(stack), "vault_policy", { name: "app" }) as [{ policy: string }];
+    expect(policy).toContain('path "db/creds/readers" {\n  capabilities = ["read"]\n}\n');
+    expect(policy.match(/^path/gm)).toHaveLength(3);
+  });
+
+  test("a lease that outlives its token gives a warning", () => {
+    const { auth, connection } = example();
+    const app = new AppRole(auth, "App", { name: "app", ...identity });
+    const long = { defaultTtl: Duration.hours(1), maxTtl: Duration.hours(1) };
+    const role = connection.addRole("Long", { member: member("long"), ...long });
+    role.grantRead(app);
+    expect(role.node.metadata.map(({ data }) => data as string)).toEqual([
+      "a lease of long (1h) ends with the token that took it, after 20m at most",
+    ]);
+  });
+
+  test("delivering is the role id and wrapped secret ids", () => {
+    const { stack, auth } = example();
+    const deliverer = new Policy(stack, "Deliverer", { name: "deliverer" });
+    new AppRole(auth, "App", { name: "app", ...identity }).grantDeliver(deliverer);
+    expect(find(synth(stack), "vault_policy", { name: "deliverer" })[0]!["policy"]).toBe(
+      'path "auth/approle/role/app/role-id" {\n  capabilities = ["read"]\n}\n\npath "auth/approle/role/app/secret-id" {\n  capabilities = ["update"]\n  min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n}\n',
+    );
+  });
+
+  test.each(["", "a/b", "a*", "{{x}}"])("the name %j is refused at once", (name) => {
+    const { auth } = example();
+    expect(() => new AppRole(auth, "App", { name, ...identity })).toThrow(
+      /^AppRole name \(.*\) must be a Vault name/,
+    );
+  });
+});
