@@ -6,4 +6,6 @@ module.exports = {
   // Real servers start and stop; a bound, not an expectation.
   testTimeout: 120_000,
   maxWorkers: 2,
+  // A test that failed half-way may leave a server open; the next workspace clears it.
+  forceExit: true,
 };

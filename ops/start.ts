@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
-import { relative } from "node:path";
-import { Listr } from "listr2";
+import { join, relative } from "node:path";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
@@ -9,7 +8,7 @@ import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { clearStaleConnectionFile, removeConnectionFile, writeConnectionFile } from "./connection-file";
-import { LISTR_OPTIONS } from "./progress";
+import { runSteps } from "./progress";
 import { publish, ROOT, synthesize } from "./synthesize";
 import { color, exitCode, writeReport } from "./verify";
 
@@ -19,94 +18,88 @@ export interface StartOptions {
   readonly keep?: boolean;
 }
 
-interface Run {
-  workspace: Workspace;
-  synthesized: string;
-  sandbox: Sandbox;
-  manifest: AccessManifest;
-  report: Report;
-}
-
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
-export async function start({ env, json, keep }: StartOptions, signal: AbortSignal): Promise<number> {
-  const run: Partial<Run> = {};
-  let connectionFile: string | undefined;
+export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  const workspace = await Workspace.create();
+  let sandbox: Sandbox | undefined;
   try {
-    await new Listr<Run>(
+    clearStaleConnectionFile();
+    const synthesized = workspace.path("cdktf.out");
+    let manifest!: AccessManifest;
+    let report!: Report;
+    await runSteps(
       [
         {
           title: "Synthesize",
-          task: async () => {
-            run.workspace = await Workspace.create();
-            clearStaleConnectionFile();
-            run.synthesized = run.workspace.path("cdktf.out");
-            await synthesize(env, run.synthesized);
-            publish(run.synthesized);
-            const text = readFileSync(`${run.synthesized}/access.json`, "utf8");
-            run.manifest = accessManifestSchema.parse(JSON.parse(text));
+          run: async () => {
+            await synthesize(options.env, synthesized);
+            publish(synthesized);
+            const text = readFileSync(join(synthesized, "access.json"), "utf8");
+            manifest = accessManifestSchema.parse(JSON.parse(text));
           },
         },
         {
           title: "Start PostgreSQL and Vault",
-          task: async (_, task) => {
-            signal.throwIfAborted();
-            const onProgress = (text: string) => {
-              task.output = text;
-            };
-            run.sandbox = await Sandbox.start(run.workspace!, { synthesized: run.synthesized!, onProgress });
-            const { postgres, vault } = run.sandbox;
-            task.title = `Started PostgreSQL ${postgres.version} on 127.0.0.1:${String(postgres.port)} and ${vault.product} ${vault.version} on ${vault.address.slice("http://".length)}`;
+          run: async (show) => {
+            sandbox = await Sandbox.start(workspace, { synthesized, onProgress: show.detail });
+            const { postgres, vault } = sandbox;
+            show.title(
+              `Started PostgreSQL ${postgres.version} on ${postgres.host}:${String(postgres.port)} and ${vault.product} ${vault.version} on ${vault.address.slice("http://".length)}`,
+            );
           },
         },
         {
           title: "Apply the stacks postgres and vault",
-          task: async (_, task) => {
-            signal.throwIfAborted();
-            const count = await run.sandbox!.apply();
-            task.title = `Applied the stacks postgres and vault: ${String(count)} resources`;
+          run: async (show) => {
+            const count = await sandbox!.apply();
+            show.title(`Applied the stacks postgres and vault: ${String(count)} resources`);
           },
         },
         {
           title: "Verify",
-          task: async (_, task) => {
-            signal.throwIfAborted();
-            const { postgres, vault, initialised } = run.sandbox!;
-            run.report = await verify({
-              manifest: run.manifest!,
-              vault: new VaultClient(vault.address, initialised.tokens.verifier),
-              postgres,
-              signal,
-              onStep: (step) => {
-                task.output = step;
-              },
-            });
-            task.title = "Verified with the verifier's token alone";
+          run: async (show) => {
+            report = await verifySandbox(sandbox!, manifest, signal, show.detail);
+            show.title("Verified with the verifier's token alone");
           },
         },
       ],
-      LISTR_OPTIONS,
-    ).run();
-
-    const { manifest, sandbox, workspace } = run as Run;
-    const report = {
-      ...run.report!,
-      servers: { ...run.report!.servers, vault: `${sandbox.vault.product} ${sandbox.vault.version}` },
-    };
-    if (json) writeReport(json, report);
+      signal,
+    );
+    if (options.json) writeReport(options.json, report);
     console.log(`\n${renderTable(report, manifest, color())}`);
-    if (keep && !signal.aborted) {
-      connectionFile = writeConnectionFile(sandbox, workspace.folder);
-      console.log(`\nThe servers stay until Ctrl-C. How to reach them: ${relative(ROOT, connectionFile)}`);
-      await new Promise<void>((resolve) => {
-        signal.addEventListener("abort", () => {
-          resolve();
-        });
-      });
-    }
+    if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);
   } finally {
-    if (connectionFile) removeConnectionFile(connectionFile);
-    await run.sandbox?.stop();
-    await run.workspace?.remove();
+    await sandbox?.stop();
+    await workspace.remove();
+  }
+}
+
+async function verifySandbox(
+  { postgres, vault, initialised }: Sandbox,
+  manifest: AccessManifest,
+  signal: AbortSignal,
+  onStep: (step: string) => void,
+): Promise<Report> {
+  const client = new VaultClient(vault.address, initialised.tokens.verifier);
+  const report = await verify({ manifest, vault: client, postgres, signal, onStep });
+  // The server says its version, the program also whose it is.
+  return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
+}
+
+/** Until Ctrl-C. */
+async function keep(sandbox: Sandbox, workspace: Workspace, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const file = writeConnectionFile(sandbox, workspace.folder);
+  try {
+    console.log(`\nThe servers stay until Ctrl-C. How to reach them: ${relative(ROOT, file)}`);
+    // A promise alone does not keep the program alive.
+    const alive = setInterval(() => undefined, 60_000);
+    await new Promise((resolve) => {
+      signal.addEventListener("abort", resolve);
+    });
+    clearInterval(alive);
+  } finally {
+    removeConnectionFile(file);
   }
 }

@@ -17,16 +17,22 @@ export interface Provider {
 export interface Handler {
   /** Parses attributes, every one of which it must know. */
   readonly schema: z.ZodType;
-  /** Calls the server; returns what it adds to the attributes, for references. */
-  readonly apply: (attributes: never) => Promise<Readonly<Record<string, Json>>>;
+  readonly plan: (attributes: never) => Planned;
 }
 
-/** Makes a handler whose `apply` gets what its schema gives. */
+/** What a resource comes to, before anything is changed. */
+export interface Planned {
+  /** What references can name beside the attributes. */
+  readonly computed: JsonObject;
+  readonly apply: () => Promise<unknown>;
+}
+
+/** Makes a handler whose plan gets what its schema gives. */
 export function handler<Schema extends z.ZodType>(
   schema: Schema,
-  apply: (attributes: z.output<Schema>) => Promise<Readonly<Record<string, Json>>>,
+  plan: (attributes: z.output<Schema>) => Planned,
 ): Handler {
-  return { schema, apply };
+  return { schema, plan };
 }
 
 export type ProviderFactory = (settings: JsonObject) => Provider;
@@ -41,7 +47,7 @@ export async function apply(
   variables: Readonly<Record<string, Json>>,
   factories: Readonly<Record<string, ProviderFactory>>,
 ): Promise<number> {
-  const done = new Map<string, JsonObject>();
+  const planned = new Map<string, JsonObject>();
   const providers = new Map<string, Provider>();
   const scope = {
     variable: (name: string): Json => {
@@ -52,7 +58,7 @@ export async function apply(
       return value;
     },
     attribute: (address: string, attribute: string): Json => {
-      const value = done.get(address)?.[attribute];
+      const value = planned.get(address)?.[attribute];
       if (value === undefined) throw new ApplyError(`${address} has no attribute "${attribute}"`);
       return value;
     },
@@ -72,19 +78,20 @@ export async function apply(
 
   const ordered = inDependencyOrder(configuration.resources);
   try {
-    // Before the first change: a resource that is not known leaves nothing half-done.
-    for (const { type, address, provider } of ordered) {
-      if (!(type in providerOf(provider, address).handlers))
-        throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
-    }
-    for (const { type, address, provider, attributes } of ordered) {
-      const { schema, apply: run } = providerOf(provider, address).handlers[type]!;
+    // All values are known before the first change, so that what is not known here leaves nothing half-done.
+    const steps = ordered.map(({ type, address, provider, attributes }) => {
+      const handler = providerOf(provider, address).handlers[type];
+      if (!handler) throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
       const values = interpolate(attributes, scope, address);
-      const parsed = named(address, () => schema.parse(values)) as Record<string, Json>;
-      const added = await run(parsed as never).catch((error: unknown) => {
+      const parsed = named(address, () => handler.schema.parse(values)) as JsonObject;
+      const { computed, apply: run } = named(address, () => handler.plan(parsed as never));
+      planned.set(address, { ...parsed, ...computed });
+      return { address, run };
+    });
+    for (const { address, run } of steps) {
+      await run().catch((error: unknown) => {
         throw new ApplyError(`${address}: ${error instanceof Error ? error.message : String(error)}`);
       });
-      done.set(address, { ...parsed, ...added });
     }
   } finally {
     await Promise.all([...providers.values()].map((provider) => provider.close()));
@@ -96,7 +103,7 @@ function named<T>(address: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (!(error instanceof ZodError)) throw error;
+    if (!(error instanceof ZodError)) throw new ApplyError(`${address}: ${(error as Error).message}`);
     const issue = error.issues[0]!;
     const path = issue.path.join(".");
     if (issue.code === "unrecognized_keys") {

@@ -1,9 +1,13 @@
 import type { ChildProcess } from "node:child_process";
 import {
+  chmodSync,
   chownSync,
+  constants,
   cpSync,
   existsSync,
+  lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -44,49 +48,44 @@ export class PostgresServer {
     if (user) chownSync(data, user.uid, user.gid);
 
     const passwordFile = workspace.path("password");
-    writeFileSync(passwordFile, password, { mode: 0o600 });
-    if (user) chownSync(passwordFile, user.uid, user.gid);
-    const initdb = workspace.spawn(
-      "initdb",
-      join(binaries, "bin/initdb"),
-      [
-        "-D",
-        data,
-        "-U",
-        superuser,
-        `--pwfile=${passwordFile}`,
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-        "--no-instructions",
-      ],
-      { user },
-    );
-    const code = initdb.pid === undefined ? -1 : ((await once(initdb, "exit")) as [number | null])[0];
+    writePrivate(passwordFile, password, user);
+    const initdbArgs = [
+      ...["-D", data, "-U", superuser, `--pwfile=${passwordFile}`, "--auth=scram-sha-256"],
+      ...["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+    ];
+    const initdb = await workspace
+      .spawn("initdb", join(binaries, "bin/initdb"), initdbArgs, { user })
+      .catch((error: unknown) => {
+        rmSync(passwordFile);
+        throw error;
+      });
+    if (!hasEnded(initdb)) await once(initdb, "exit");
     rmSync(passwordFile);
-    if (code !== 0)
-      throw new SetupError(
-        `PostgreSQL's initdb failed: ${workspace.lastLine("initdb") || "it can't be run"}`,
-      );
+    if (initdb.exitCode !== 0)
+      throw new SetupError(`PostgreSQL's initdb failed: ${workspace.lastLine("initdb")}`);
 
+    const config = workspace.path("postgresql.conf");
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
-      const server = workspace.spawn(
+      writePrivate(config, configuration(workspace, port, settings), user);
+      const server = await workspace.spawn(
         NAME,
         join(binaries, "bin/postgres"),
-        ["-D", data, `--config-file=${configure(workspace, port, settings)}`],
+        ["-D", data, `--config-file=${config}`],
         { user },
       );
-      const version = await poll(server, START_TIMEOUT_MILLISECONDS, () =>
-        ready({ port, superuser, password, database }),
-      );
-      if (version !== undefined)
-        return new PostgresServer(workspace, server, port, superuser, password, database, version);
-      const ended = hasEnded(server);
-      await stopChild(server, "SIGKILL", 0);
-      if (!ended || tries === PORT_TRIES)
-        throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(NAME)}`);
+      try {
+        const version = await poll(server, START_TIMEOUT_MILLISECONDS, () =>
+          ready({ port, superuser, password, database, data }),
+        );
+        if (version !== undefined)
+          return new PostgresServer(workspace, server, port, superuser, password, database, version);
+        if (!hasEnded(server) || tries === PORT_TRIES)
+          throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(NAME)}`);
+      } catch (error) {
+        await stopChild(server, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
+        throw error;
+      }
     }
   }
 
@@ -114,17 +113,22 @@ export class PostgresServer {
   }
 }
 
-/** Returns the server's version once a login succeeds and the database is there. */
+/**
+ * Returns the server's version once a login succeeds and the database is there.
+ * @throws SetupError when the server is up and refuses the database
+ */
 async function ready({
   port,
   superuser,
   password,
   database,
+  data,
 }: {
   port: number;
   superuser: string;
   password: string;
   database: string;
+  data: string;
 }): Promise<string | undefined> {
   const client = new Client({
     host: "127.0.0.1",
@@ -138,18 +142,33 @@ async function ready({
   client.on("error", () => undefined);
   try {
     await client.connect();
-    const { rows } = await client.query<{ server_version: string }>("SHOW server_version");
+  } catch {
+    await client.end().catch(() => undefined);
+    return undefined;
+  }
+  try {
+    const { rows } = await client.query<{ version: string; data: string }>(
+      "SELECT current_setting('server_version') AS version, current_setting('data_directory') AS data",
+    );
+    // Another sandbox's, which took the port.
+    if (rows[0]!.data !== data) return undefined;
     const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [database]);
     if (rowCount === 0) await client.query(`CREATE DATABASE ${escapeIdentifier(database)}`);
-    return rows[0]!.server_version;
-  } catch {
-    return undefined;
+    return rows[0]!.version;
+  } catch (error) {
+    throw new SetupError(
+      `PostgreSQL started and then refused to make the database ${database}: ${(error as Error).message}`,
+    );
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-function configure(workspace: Workspace, port: number, settings: Readonly<Record<string, string>>): string {
+function configuration(
+  workspace: Workspace,
+  port: number,
+  settings: Readonly<Record<string, string>>,
+): string {
   const all: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -163,17 +182,26 @@ function configure(workspace: Workspace, port: number, settings: Readonly<Record
     synchronous_commit: "off",
     ...settings,
   };
-  const file = workspace.path("postgresql.conf");
-  const text = Object.entries(all).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);
-  writeFileSync(file, text.join(""), { mode: 0o644 });
-  return file;
+  return Object.entries(all)
+    .map(([name, value]) => `${name} = '${value.replaceAll("\\", "\\\\").replaceAll("'", "''")}'\n`)
+    .join("");
+}
+
+interface SystemUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+function writePrivate(file: string, text: string, user: SystemUser | undefined): void {
+  writeFileSync(file, text, { mode: 0o600 });
+  if (user) chownSync(file, user.uid, user.gid);
 }
 
 /**
  * PostgreSQL does not run as root; then it runs as an unprivileged user of the system, who must be one that it finds in the
  * system's list.
  */
-function serverUser(): { uid: number; gid: number } | undefined {
+function serverUser(): SystemUser | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const users = readFileSync("/etc/passwd", "utf8")
     .split("\n")
@@ -205,9 +233,12 @@ function copyBinaries(workspace: Workspace): string {
   const notNeeded = /\.a$|\/pgxs(\/|$)|\/pkgconfig(\/|$)/;
   cpSync(source, target, {
     recursive: true,
-    verbatimSymlinks: true,
-    filter: (file) => !notNeeded.test(file.slice(source.length)),
+    mode: constants.COPYFILE_FICLONE,
+    filter: (file) => !notNeeded.test(file.slice(source.length)) && !lstatSync(file).isSymbolicLink(),
   });
+  // Whatever umask the package was installed with, and this program runs with.
+  for (const file of ["", ...readdirSync(target, { recursive: true, encoding: "utf8" })])
+    chmodSync(join(target, file), 0o755);
   const links = JSON.parse(readFileSync(join(source, "pg-symlinks.json"), "utf8")) as {
     source: string;
     target: string;
@@ -216,7 +247,7 @@ function copyBinaries(workspace: Workspace): string {
     const [from, to] = [link.source, link.target].map((path) =>
       join(target, path.slice("native/".length)),
     ) as [string, string];
-    if (existsSync(from) && !existsSync(to)) symlinkSync(relative(dirname(to), from), to);
+    if (existsSync(from)) symlinkSync(relative(dirname(to), from), to);
   }
   return target;
 }

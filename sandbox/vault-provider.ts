@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { VaultClient } from "../verify/vault-client";
-import { handler, type Provider, type ProviderFactory } from "./engine";
+import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
 
 const settingsSchema = z.strictObject({
   address: z.string(),
@@ -65,7 +65,6 @@ const databaseRole = z.strictObject({
 const appRole = z.strictObject({
   backend: z.string().default("approle"),
   role_name: z.string(),
-  role_id: z.string().optional(),
   bind_secret_id: z.boolean().default(true),
   secret_id_bound_cidrs: names.optional(),
   secret_id_num_uses: z.int().optional(),
@@ -92,58 +91,51 @@ export function vaultProvider(token: string): ProviderFactory {
     const vault = new VaultClient(settings.address, settings.token ?? token);
     return {
       handlers: {
-        vault_mount: handler(mount, async ({ path, type, description, ...ttl }) => {
+        vault_mount: handler(mount, ({ path, type, description, ...ttl }) => {
           const config = {
             default_lease_ttl: `${String(ttl.default_lease_ttl_seconds ?? 0)}s`,
             max_lease_ttl: `${String(ttl.max_lease_ttl_seconds ?? 0)}s`,
           };
-          await vault.call("POST", `sys/mounts/${path}`, { type, description, config });
-          return { id: path };
+          return request({ id: path }, "POST", `sys/mounts/${path}`, { type, description, config });
         }),
 
-        vault_auth_backend: handler(authBackend, async ({ type, path = type, description }) => {
-          await vault.call("POST", `sys/auth/${path}`, { type, description, options: null });
-          return { id: path, path };
+        vault_auth_backend: handler(authBackend, ({ type, path = type, description }) =>
+          request({ id: path, path }, "POST", `sys/auth/${path}`, { type, description, options: null }),
+        ),
+
+        vault_policy: handler(policy, ({ name, policy: rules }) =>
+          request({ id: name }, "PUT", `sys/policies/acl/${name}`, { policy: rules }),
+        ),
+
+        vault_database_secret_backend_connection: handler(connection, (attributes) => {
+          const { backend, name, postgresql: block, ...common } = attributes;
+          const { password, password_wo: writeOnly, password_wo_version: _version, ...server } = block;
+          const path = `${backend}/config/${name}`;
+          const plugin = { plugin_name: "postgresql-database-plugin" };
+          return request({ id: path }, "POST", path, {
+            ...plugin,
+            ...common,
+            ...server,
+            password: writeOnly ?? password,
+          });
         }),
 
-        vault_policy: handler(policy, async ({ name, policy: rules }) => {
-          await vault.call("PUT", `sys/policies/acl/${name}`, { policy: rules });
-          return { id: name };
+        vault_database_secret_backend_role: handler(databaseRole, ({ backend, name, ...role }) => {
+          const path = `${backend}/roles/${name}`;
+          return request({ id: path }, "POST", path, role);
         }),
 
-        vault_database_secret_backend_connection: handler(
-          connection,
-          async ({ backend, name, postgresql: block, ...common }) => {
-            const { password, password_wo: writeOnly, password_wo_version: _version, ...server } = block;
-            await vault.call("POST", `${backend}/config/${name}`, {
-              plugin_name: "postgresql-database-plugin",
-              ...common,
-              ...server,
-              password: writeOnly ?? password,
-            });
-            return { id: `${backend}/config/${name}` };
-          },
-        ),
-
-        vault_database_secret_backend_role: handler(
-          databaseRole,
-          async ({ backend, name, renew_statements: renewal, ...role }) => {
-            await vault.call("POST", `${backend}/roles/${name}`, { ...role, renew_statements: renewal });
-            return { id: `${backend}/roles/${name}` };
-          },
-        ),
-
-        vault_approle_auth_backend_role: handler(
-          appRole,
-          async ({ backend, role_name: name, role_id: roleId, ...role }) => {
-            await vault.call("POST", `auth/${backend}/role/${name}`, role);
-            if (roleId !== undefined)
-              await vault.call("POST", `auth/${backend}/role/${name}/role-id`, { role_id: roleId });
-            return { id: `auth/${backend}/role/${name}` };
-          },
-        ),
+        vault_approle_auth_backend_role: handler(appRole, ({ backend, role_name: name, ...role }) => {
+          const path = `auth/${backend}/role/${name}`;
+          return request({ id: path }, "POST", path, role);
+        }),
       },
       close: () => Promise.resolve(),
     };
+
+    /** A resource that comes to one request. */
+    function request(computed: Planned["computed"], method: string, path: string, body: object): Planned {
+      return { computed, apply: () => vault.call(method, path, body) };
+    }
   };
 }

@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { VaultClient } from "../verify/vault-client";
 import { freePort, PORT_TRIES } from "./free-port";
 import { SetupError } from "./setup-error";
 import type { VaultBinary } from "./vault-binary";
@@ -8,6 +8,9 @@ import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
 
 const NAME = "vault";
 const START_TIMEOUT_MILLISECONDS = 30_000;
+const ANSWER_TIMEOUT_MILLISECONDS = 5_000;
+/** Each answer of a server has it: somebody else's, who took the port, is never taken for it. */
+const SERVER_HEADER = "X-Leasehold-Sandbox";
 
 /** A Vault server in server mode with storage in memory, listening on 127.0.0.1 alone; neither initialised nor unsealed. */
 export class VaultServer {
@@ -15,17 +18,12 @@ export class VaultServer {
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
       const address = `http://127.0.0.1:${String(port)}`;
-      const child = workspace.spawn(NAME, binary.path, [
+      const id = randomUUID();
+      const child = await workspace.spawn(NAME, binary.path, [
         "server",
-        `-config=${configure(workspace, address)}`,
+        `-config=${configure(workspace, address, id)}`,
       ]);
-      const vault = new VaultClient(address);
-      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () =>
-        vault.request("GET", "sys/health").then(
-          () => true,
-          () => undefined,
-        ),
-      );
+      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () => answers(address, id));
       if (isUp) return new VaultServer(workspace, child, address, binary.product, binary.version);
       const ended = hasEnded(child);
       await stopChild(child, "SIGKILL", 0);
@@ -55,12 +53,32 @@ export class VaultServer {
   }
 }
 
-/** Taken by HashiCorp's Vault and by OpenBao alike. */
-function configure(workspace: Workspace, address: string): string {
+/** Whether this very server answers, whatever its state: an uninitialised one says 501. */
+function answers(address: string, id: string): Promise<true | undefined> {
+  return fetch(`${address}/v1/sys/health`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MILLISECONDS) }).then(
+    async (response) => {
+      await response.arrayBuffer();
+      return response.headers.get(SERVER_HEADER) === id || undefined;
+    },
+    () => undefined,
+  );
+}
+
+/**
+ * Taken by HashiCorp's Vault and by OpenBao alike
+ * (https://developer.hashicorp.com/vault/docs/configuration/listener/tcp#custom_response_headers).
+ */
+function configure(workspace: Workspace, address: string, id: string): string {
   const file = workspace.path("vault.json");
   const config = {
     storage: { inmem: {} },
-    listener: { tcp: { address: address.slice("http://".length), tls_disable: true } },
+    listener: {
+      tcp: {
+        address: address.slice("http://".length),
+        tls_disable: true,
+        custom_response_headers: { default: { [SERVER_HEADER]: [id] } },
+      },
+    },
     api_addr: address,
     disable_mlock: true,
     ui: false,

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   lstatSync,
@@ -13,8 +15,9 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SetupError } from "./setup-error";
 
@@ -31,7 +34,8 @@ export interface SpawnOptions {
 }
 
 const OWNER_FILE = "owner.json";
-const RUN = "run-";
+const QUIT_TIMEOUT_MILLISECONDS = 2000;
+const REMOVE = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const;
 
 /**
  * The private folder of one sandbox and the processes it started. Whatever a killed program left behind, folders and
@@ -42,23 +46,28 @@ export class Workspace {
   static async create(): Promise<Workspace> {
     const base = baseFolder();
     await clearStale(base);
-    const name = randomBytes(6).toString("hex");
     // Under another name until it says whose it is: nobody clears it in between.
-    const hidden = join(base, `new-${String(process.pid)}-${name}`);
-    mkdirSync(hidden, { mode: folderMode() });
+    const hidden = join(base, ownName("new"));
+    mkdirSync(hidden, { mode: 0o700 });
+    chmodSync(hidden, folderMode());
     writeFileSync(join(hidden, OWNER_FILE), JSON.stringify(identify(process.pid)), { mode: 0o600 });
-    const folder = join(base, `${RUN}${name}`);
+    const folder = join(base, `run-${randomName()}`);
     renameSync(hidden, folder);
-    const workspace = new Workspace(folder);
-    process.once("exit", () => {
-      workspace.removeSync();
-    });
-    return workspace;
+    return new Workspace(folder);
   }
 
   private readonly children = new Set<ChildProcess>();
+  private readonly onExit = () => {
+    try {
+      this.remove();
+    } catch {
+      // The next sandbox clears it.
+    }
+  };
 
-  private constructor(readonly folder: string) {}
+  private constructor(readonly folder: string) {
+    process.once("exit", this.onExit);
+  }
 
   path(...parts: string[]): string {
     return join(this.folder, ...parts);
@@ -66,53 +75,62 @@ export class Workspace {
 
   /**
    * Starts a server: out of the reach of the terminal's Ctrl-C, with an environment of its own, its output in
-   * `<name>.log`. It is killed when this program ends, however it ends.
+   * `<name>.log`. It is ended when this program ends, however it ends.
+   * @throws SetupError when the system does not start it
    */
-  spawn(
+  async spawn(
     name: string,
     command: string,
     args: readonly string[],
     { user, cwd = this.folder }: SpawnOptions = {},
-  ): ChildProcess {
+  ): Promise<ChildProcess> {
     const log = openSync(this.logFile(name), "a", 0o600);
-    const child = spawn(command, args, {
-      ...user,
-      cwd,
-      detached: true,
-      stdio: ["ignore", log, log],
-      env: { PATH: process.env["PATH"], HOME: this.folder, LC_ALL: "C", TZ: "UTC" },
-    });
-    closeSync(log);
-    if (child.pid !== undefined) {
-      writeFileSync(this.path(`${name}.pid.json`), JSON.stringify(identify(child.pid)), { mode: 0o600 });
-      this.children.add(child);
-      child.once("exit", () => this.children.delete(child));
+    try {
+      const child = spawn(command, args, {
+        ...user,
+        cwd,
+        detached: true,
+        stdio: ["ignore", log, log],
+        env: { PATH: process.env["PATH"], HOME: this.folder, LC_ALL: "C", TZ: "UTC" },
+      });
+      child.on("error", () => undefined);
+      if (child.pid !== undefined) {
+        this.children.add(child);
+        child.once("exit", () => this.children.delete(child));
+        writeFileSync(this.path(`${name}.pid.json`), JSON.stringify(identify(child.pid)), { mode: 0o600 });
+      }
+      await once(child, "spawn");
+      return child;
+    } catch (error) {
+      // Mostly a folder for temporary files that is mounted noexec, or a root that may not become somebody else.
+      throw new SetupError(
+        `${command} can't be started (${(error as Error).message}): set TMPDIR to a folder where programs may run${user ? ", or run as a user other than root" : ""}`,
+      );
+    } finally {
+      closeSync(log);
     }
-    // Its end is noticed by who waits for it.
-    child.on("error", () => undefined);
-    return child;
   }
 
   logFile(name: string): string {
     return this.path(`${name}.log`);
   }
 
-  /** The last line that a server wrote, for a message. */
+  /** The last line in which a server spoke of an error, else the last one, for a message. */
   lastLine(name: string): string {
     const lines = existsSync(this.logFile(name))
       ? readFileSync(this.logFile(name), "utf8").trim().split("\n")
       : [];
-    return lines.at(-1) ?? "";
+    return (lines.findLast((line) => /error|fatal|panic/i.test(line)) ?? lines.at(-1) ?? "").trim();
   }
 
-  async remove(): Promise<void> {
-    this.removeSync();
-    await Promise.resolve();
-  }
-
-  private removeSync(): void {
-    for (const child of this.children) kill(child.pid!);
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  /** Ends what still runs and removes the folder; a second time does nothing. */
+  remove(): void {
+    process.off("exit", this.onExit);
+    endProcesses([...this.children].map((child) => identify(child.pid!)));
+    if (!existsSync(this.folder)) return;
+    const claimed = join(dirname(this.folder), ownName("old"));
+    renameSync(this.folder, claimed);
+    rmSync(claimed, REMOVE);
   }
 }
 
@@ -122,17 +140,12 @@ export async function stopChild(
   signal: NodeJS.Signals,
   milliseconds: number,
 ): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const ended = new Promise<void>((resolve) => {
-    child.once("exit", () => {
-      resolve();
-    });
-  });
+  if (hasEnded(child)) return;
   child.kill(signal);
   const timer = setTimeout(() => {
-    kill(child.pid!);
+    signalGroup(child.pid!, "SIGKILL");
   }, milliseconds);
-  await ended;
+  await once(child, "exit");
   clearTimeout(timer);
 }
 
@@ -167,11 +180,22 @@ function baseFolder(): string {
       `no folder for temporary files can be reached by other users: set TMPDIR to one that can`,
     );
   const base = join(parent, `leasehold-${String(uid)}`);
-  mkdirSync(base, { recursive: true, mode: folderMode() });
+  try {
+    mkdirSync(base, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+      throw new SetupError(
+        `${base} can't be made (${(error as Error).message}): set TMPDIR to a folder that can be written`,
+      );
+  }
   const found = lstatSync(base);
   if (!found.isDirectory() || found.uid !== uid || (found.mode & 0o022) !== 0) {
-    throw new SetupError(`${base} is not a folder of this user's alone: remove it`);
+    throw new SetupError(
+      `${base} is not a folder of this user's alone: remove it, or set TMPDIR to another folder`,
+    );
   }
+  // The mode of a new folder depends on the umask.
+  chmodSync(base, folderMode());
   return base;
 }
 
@@ -186,20 +210,40 @@ function isReachable(folder: string): boolean {
   );
 }
 
+/** Of a folder that this process is making or removing: while it lives, nobody else touches it. */
+function ownName(kind: "new" | "old"): string {
+  return `${kind}-${String(process.pid)}-${randomName()}`;
+}
+
+function randomName(): string {
+  return randomBytes(6).toString("hex");
+}
+
+/** Of several programs that clear at once, each folder is cleared by the one that could rename it. */
 async function clearStale(base: string): Promise<void> {
   for (const name of readdirSync(base)) {
-    const folder = join(base, name);
-    const owner = name.startsWith(RUN) ? readProcess(join(folder, OWNER_FILE)) : undefined;
-    const pid = Number(/^new-(\d+)-/.exec(name)?.[1]);
-    if (owner ? isAlive(owner) : Number.isInteger(pid) && isAlive({ pid })) continue;
-    const children = readdirSync(folder)
+    if (isInUse(join(base, name))) continue;
+    const claimed = join(base, ownName("old"));
+    try {
+      renameSync(join(base, name), claimed);
+    } catch {
+      continue;
+    }
+    const children = readdirSync(claimed)
       .filter((file) => file.endsWith(".pid.json"))
-      .map((file) => readProcess(join(folder, file)))
+      .map((file) => readProcess(join(claimed, file)))
       .filter((child): child is ProcessId => child !== undefined && isAlive(child));
-    for (const { pid: child } of children) kill(child);
-    for (let tries = 0; tries < 100 && children.some(isAlive); tries += 1) await delay(20);
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+    endProcesses(children);
+    await rm(claimed, REMOVE);
   }
+}
+
+/** Whether the program whose folder it is, or which is making or clearing it, is alive. */
+function isInUse(folder: string): boolean {
+  const pid = /^(?:new|old)-(\d+)-/.exec(basename(folder))?.[1];
+  if (pid !== undefined) return isAlive({ pid: Number(pid) });
+  const owner = readProcess(join(folder, OWNER_FILE));
+  return owner !== undefined && isAlive(owner);
 }
 
 function readProcess(file: string): ProcessId | undefined {
@@ -230,15 +274,31 @@ function isAlive({ pid, startTime: expected }: ProcessId): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
   }
-  return expected === undefined || startTime(pid) === expected;
+  const found = startTime(pid);
+  return found !== "ended" && (expected === undefined || found === expected);
 }
 
-/** The whole process group: a server's own children as well. */
-function kill(pid: number): void {
+/**
+ * Ends process groups and waits until they are gone, without the event loop, so that it serves at exit too. SIGQUIT comes
+ * first: to PostgreSQL it is an immediate shutdown, while a killed one leaves its shared memory and those of its sessions
+ * that are busy, each a group of its own
+ * (https://www.postgresql.org/docs/18/server-shutdown.html).
+ */
+function endProcesses(processes: readonly ProcessId[]): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (const signal of ["SIGQUIT", "SIGKILL"] as const) {
+    const alive = processes.filter(isAlive);
+    for (const { pid } of alive) signalGroup(pid, signal);
+    const end = performance.now() + QUIT_TIMEOUT_MILLISECONDS;
+    while (alive.some(isAlive) && performance.now() < end) Atomics.wait(pause, 0, 0, 10);
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-pid, "SIGKILL");
+    process.kill(-pid, signal);
   } catch {
     // It has ended.
   }

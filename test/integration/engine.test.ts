@@ -1,0 +1,311 @@
+import { Client } from "pg";
+import { apply } from "../../sandbox/engine";
+import { initialise } from "../../sandbox/initialise";
+import { PostgresServer } from "../../sandbox/postgres-server";
+import { postgresqlProvider } from "../../sandbox/postgresql-provider";
+import { parseConfiguration, type JsonObject } from "../../sandbox/terraform-json";
+import { vaultBinary } from "../../sandbox/vault-binary";
+import { vaultProvider } from "../../sandbox/vault-provider";
+import { VaultServer } from "../../sandbox/vault-server";
+import { Workspace } from "../../sandbox/workspace";
+import { VaultClient } from "../../verify/vault-client";
+
+let workspace: Workspace;
+let postgres: PostgresServer;
+let server: VaultServer;
+let superuser: Client;
+let root: VaultClient;
+
+beforeAll(async () => {
+  workspace = await Workspace.create();
+  postgres = await PostgresServer.start(workspace, {
+    superuser: "boss",
+    password: "boss-password",
+    database: "Ledger",
+  });
+  server = await VaultServer.start(workspace, await vaultBinary());
+  const names = { operator: "o", planner: "p", deliverer: "d", verifier: "v" };
+  const { rootToken } = await initialise(new VaultClient(server.address), "# nothing", names);
+  root = new VaultClient(server.address, rootToken);
+  superuser = new Client({
+    host: "127.0.0.1",
+    port: postgres.port,
+    user: "boss",
+    password: "boss-password",
+    database: "Ledger",
+    ssl: false,
+  });
+  await superuser.connect();
+});
+
+afterAll(async () => {
+  await superuser.end();
+  await Promise.all([postgres.stop(), server.stop()]);
+  await workspace.remove();
+});
+
+const provider = {
+  postgresql: {
+    host: "127.0.0.1",
+    port: "${var.pg_port}",
+    username: "boss",
+    password: "${var.pg_password}",
+    database: "Ledger",
+    sslmode: "disable",
+  },
+  vault: [{ address: "${var.vault}" }],
+};
+
+/** A configuration that no construct produced, written as a person would. */
+const handWritten: JsonObject = {
+  terraform: { required_providers: { postgresql: { source: "cyrilgdn/postgresql" } } },
+  provider,
+  variable: {
+    pg_port: { type: "number" },
+    pg_password: { type: "string" },
+    vault: {},
+    team: { default: "blue" },
+  },
+  resource: {
+    // Out of order on purpose: references and depends_on decide.
+    vault_database_secret_backend_role: {
+      tellers: {
+        backend: "${vault_mount.money.path}",
+        db_name: "${vault_database_secret_backend_connection.ledger.name}",
+        name: "tellers-${var.team}",
+        creation_statements: [
+          `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE "tellers-blue";`,
+        ],
+        default_ttl: 60,
+        max_ttl: 120,
+      },
+    },
+    vault_database_secret_backend_connection: {
+      ledger: {
+        backend: "${vault_mount.money.path}",
+        name: "ledger",
+        allowed_roles: ["tellers-blue"],
+        depends_on: ["vault_mount.money", "postgresql_role.keeper"],
+        postgresql: [
+          {
+            connection_url:
+              "postgresql://{{username}}:{{password}}@127.0.0.1:${var.pg_port}/Ledger?sslmode=disable",
+            username: "keeper",
+            password: "keeper-$${literal}-%%{x}",
+          },
+        ],
+      },
+    },
+    vault_mount: { money: { type: "database", path: "team/money", description: null } },
+    vault_policy: {
+      tellers: {
+        name: "tellers",
+        policy: 'path "team/money/creds/tellers-blue" { capabilities = ["read"] }',
+      },
+    },
+    vault_auth_backend: { apps: { type: "approle", path: "apps" } },
+    vault_approle_auth_backend_role: {
+      tellers: {
+        backend: "${vault_auth_backend.apps.path}",
+        role_name: "tellers",
+        token_policies: ["${vault_policy.tellers.name}"],
+        token_ttl: 60,
+      },
+    },
+    postgresql_grant_role: {
+      keeper: {
+        role: "${postgresql_role.keeper.name}",
+        grant_role: "${postgresql_role.tellers.name}",
+        with_admin_option: true,
+      },
+    },
+    postgresql_grant: {
+      use: {
+        role: "${postgresql_role.tellers.name}",
+        database: "Ledger",
+        schema: "${postgresql_schema.books.name}",
+        object_type: "schema",
+        privileges: ["USAGE"],
+        depends_on: ["postgresql_schema.books"],
+      },
+    },
+    postgresql_default_privileges: {
+      rows: {
+        role: "${postgresql_role.tellers.name}",
+        owner: "${postgresql_role.owner.name}",
+        database: "Ledger",
+        schema: "${postgresql_schema.books.name}",
+        object_type: "table",
+        privileges: ["SELECT"],
+      },
+    },
+    postgresql_schema: { books: { name: "Books", owner: "${postgresql_role.owner.name}" } },
+    postgresql_role: {
+      tellers: { name: "tellers-${var.team}" },
+      owner: { name: "ledger_owner", "//": "a comment" },
+      keeper: {
+        name: "keeper",
+        login: true,
+        create_role: true,
+        password: "keeper-$${literal}-%%{x}",
+        lifecycle: { ignore_changes: ["roles"] },
+      },
+    },
+  },
+};
+
+function run(configuration: JsonObject) {
+  const variables = { pg_port: postgres.port, pg_password: "boss-password", vault: server.address };
+  return apply(parseConfiguration(configuration), variables, {
+    postgresql: postgresqlProvider,
+    vault: vaultProvider(rootToken()),
+  });
+}
+
+function rootToken(): string {
+  return (root as unknown as { token: string }).token;
+}
+
+test("a hand-written configuration is applied, in the order that references and depends_on ask for", async () => {
+  expect(await run(handWritten)).toBe(13);
+  const { data } = await root.call("GET", "team/money/creds/tellers-blue");
+  const login = data as { username: string; password: string };
+  const leased = new Client({
+    host: "127.0.0.1",
+    port: postgres.port,
+    user: login.username,
+    password: login.password,
+    database: "Ledger",
+    ssl: false,
+  });
+  await leased.connect();
+  await superuser.query(
+    'SET ROLE ledger_owner; CREATE TABLE "Books".entries (id integer); INSERT INTO "Books".entries VALUES (7); RESET ROLE',
+  );
+  expect((await leased.query('SELECT id FROM "Books".entries')).rows).toEqual([{ id: 7 }]);
+  await expect(leased.query('DELETE FROM "Books".entries')).rejects.toMatchObject({ code: "42501" });
+  await leased.end();
+  expect((await root.call("GET", "auth/apps/role/tellers")).data).toMatchObject({
+    token_policies: ["tellers"],
+    token_ttl: 60,
+  });
+});
+
+describe("what it does not know is an error that names it, before anything is changed", () => {
+  const roles = (extra: JsonObject, more: JsonObject = {}): JsonObject => ({
+    provider,
+    variable: { pg_port: {}, pg_password: {}, vault: {}, unset: {} },
+    resource: {
+      postgresql_role: { first: { name: "first" }, second: { name: "second", ...extra } },
+      ...more,
+    },
+  });
+
+  test.each<[string, JsonObject, string]>([
+    [
+      "a type",
+      roles({}, { postgresql_magic: { wand: { name: "x" } } }),
+      'postgresql_magic.wand: type "postgresql_magic" is not known to the sandbox',
+    ],
+    [
+      "a provider",
+      roles({}, { aws_vpc: { net: {} } }),
+      'aws_vpc.net: provider "aws" is not known to the sandbox',
+    ],
+    [
+      "an attribute",
+      roles({ colour: "red" }),
+      'postgresql_role.second: attribute "colour" is not known to the sandbox',
+    ],
+    [
+      "an attribute's type",
+      roles({ login: "yes" }),
+      'postgresql_role.second: attribute "login": Invalid input: expected boolean, received string',
+    ],
+    [
+      "a meta-argument",
+      roles({ count: 2 }),
+      'postgresql_role.second: meta-argument "count" is not known to the sandbox',
+    ],
+    [
+      "an expression",
+      roles({ valid_until: '${timeadd(timestamp(), "1h")}' }),
+      'postgresql_role.second: template "${timeadd(timestamp(), "1h")}" is not known to the sandbox',
+    ],
+    [
+      "a function",
+      roles({ valid_until: "${timestamp()}" }),
+      'postgresql_role.second: expression "timestamp()" is not known to the sandbox',
+    ],
+    [
+      "a directive",
+      roles({ valid_until: "%{ if true }x%{ endif }" }),
+      'postgresql_role.second: template "%{ if true }x%{ endif }" is not known to the sandbox',
+    ],
+    [
+      "a reference to nothing",
+      roles({ valid_until: "${postgresql_role.ghost.name}" }),
+      "postgresql_role.second needs postgresql_role.ghost, which is not declared",
+    ],
+    [
+      "an attribute of another resource",
+      roles({ valid_until: "${postgresql_role.first.colour}" }),
+      'postgresql_role.first has no attribute "colour"',
+    ],
+    [
+      "a variable that is not declared",
+      roles({ valid_until: "${var.ghost}" }),
+      'variable "ghost" is not declared',
+    ],
+    ["a variable without a value", roles({ valid_until: "${var.unset}" }), 'variable "unset" has no value'],
+    [
+      "a circle",
+      roles({ depends_on: ["postgresql_role.second"] }),
+      "resources need each other: postgresql_role.second → postgresql_role.second",
+    ],
+    ["a block", { ...roles({}), module: {} }, 'block "module" is not known to the sandbox'],
+    [
+      "a provider's setting",
+      { ...roles({}), provider: { postgresql: { ...provider.postgresql, sshtunnel: true } } },
+      'provider.postgresql: attribute "sshtunnel" is not known to the sandbox',
+    ],
+  ])("%s", async (_, configuration, message) => {
+    await expect(async () => run(configuration)).rejects.toThrow(message);
+    const { rows } = await superuser.query(
+      "SELECT rolname FROM pg_roles WHERE rolname IN ('first', 'second')",
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+test("what a server refuses is an error that names the resource, with the server's words", async () => {
+  const resource = {
+    postgresql_grant: {
+      odd: { role: "nobody_here", database: "Ledger", object_type: "database", privileges: ["CONNECT"] },
+    },
+  };
+  const variable = { pg_port: {}, pg_password: {}, vault: {} };
+  await expect(run({ provider, variable, resource })).rejects.toThrow(
+    'postgresql_grant.odd: role "nobody_here" does not exist',
+  );
+});
+
+test("SQL in a name or a privilege does not become SQL", async () => {
+  const name = 'x"; CREATE ROLE injected; --';
+  const variable = { pg_port: {}, pg_password: {}, vault: {} };
+  await run({ provider, variable, resource: { postgresql_role: { odd: { name } } } });
+  const grant = {
+    role: name,
+    database: "Ledger",
+    object_type: "database",
+    privileges: ["CONNECT; CREATE ROLE injected"],
+  };
+  await expect(run({ provider, variable, resource: { postgresql_grant: { odd: grant } } })).rejects.toThrow(
+    '"CONNECT; CREATE ROLE injected" is no privilege',
+  );
+  const { rows } = await superuser.query(
+    "SELECT rolname FROM pg_roles WHERE rolname = 'injected' OR rolname = $1",
+    [name],
+  );
+  expect(rows).toEqual([{ rolname: name }]);
+});

@@ -1,0 +1,64 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { ROOT } from "../counts";
+
+/** `node --import tsx cli.ts …` as a user has it: with an environment and a terminal's two streams. */
+export class Program {
+  output = "";
+  readonly ended: Promise<number | string>;
+  readonly child: ChildProcess;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = ROOT) {
+    this.child = spawn(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    for (const stream of [this.child.stdout!, this.child.stderr!]) {
+      stream.setEncoding("utf8").on("data", (text: string) => (this.output += text));
+    }
+    this.ended = new Promise((resolve) => {
+      this.child.on("close", (code, signal) => {
+        resolve(code ?? signal ?? "");
+      });
+    });
+  }
+
+  /** Waits, within a bound, for a text in the output. */
+  async until(text: string | RegExp, milliseconds = 60_000): Promise<void> {
+    await eventually(
+      () => this.output.match(text) !== null,
+      milliseconds,
+      () => `no ${String(text)} in:\n${this.output}`,
+    );
+  }
+}
+
+/** Waits, within a bound, until a condition holds. */
+export async function eventually(
+  condition: () => boolean,
+  milliseconds: number,
+  otherwise: () => string,
+): Promise<void> {
+  const end = performance.now() + milliseconds;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(otherwise());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Command lines and environments of all processes that mention a text; not readable ones count as empty. */
+export function processesWith(text: string): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => ["cmdline", "environ"].map((file) => readQuietly(`/proc/${pid}/${file}`)))
+    .filter((content) => content.includes(text));
+}
+
+function readQuietly(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
