@@ -256,3 +256,13 @@ test("it is refused in one line where it can't begin", async () => {
   );
   expect(await deployment.leasedRoles()).toEqual([]);
 });
+
+test("no password stands in the server's log, where every statement does", () => {
+  const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8");
+  expect(log).toContain("PASSWORD 'SCRAM-SHA-256$");
+  expect(log).not.toMatch(/PASSWORD '(?!SCRAM-SHA-256\$)/);
+  const variables = deployment.sandbox.variables("postgres");
+  for (const name of ["postgres_superuser_password", "vault_manager_password"]) {
+    expect(log).not.toContain(String(variables[name]));
+  }
+});

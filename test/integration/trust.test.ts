@@ -1,0 +1,118 @@
+import type { VaultClient } from "../../verify/vault-client";
+import { Deployment } from "./deployment";
+
+/** The trust model as Vault enforces it: each token sends the requests, none is asked what it would answer. */
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start();
+});
+
+afterAll(() => deployment.stop());
+
+type Request = readonly [method: string, path: string, body?: object];
+
+const ROLE_ID: Request = ["GET", "auth/approle/role/db-readonly-role/role-id"];
+const SECRET_ID: Request = ["POST", "auth/approle/role/db-readonly-role/secret-id", {}];
+const CREDENTIALS: readonly Request[] = ["readonly_role", "readwrite_role", "schema_admin_role"].map(
+  (role) => ["GET", `database/creds/${role}`],
+);
+const WRITES: readonly Request[] = [
+  [
+    "POST",
+    "database/roles/readonly_role",
+    { db_name: "postgres-example", creation_statements: ["SELECT 1"] },
+  ],
+  ["POST", "database/config/postgres-example", { plugin_name: "postgresql-database-plugin" }],
+  ["PUT", "sys/policies/acl/db-readonly-role", { policy: 'path "*" { capabilities = ["sudo"] }' }],
+  ["POST", "auth/approle/role/db-readonly-role", { token_policies: ["root"] }],
+  ["DELETE", "sys/mounts/database"],
+];
+const BEYOND: readonly Request[] = [
+  ["PUT", "sys/policies/acl/other", { policy: "# theirs" }],
+  ["PUT", "sys/policies/acl/leasehold-local-operator", { policy: "# wider" }],
+  ["POST", "sys/mounts/secret", { type: "kv" }],
+  ["POST", "sys/auth/userpass", { type: "userpass" }],
+  ["POST", "auth/token/create", { policies: ["db-readonly-role"] }],
+  ["PUT", "sys/leases/revoke-prefix/auth", {}],
+  ["PUT", "sys/leases/revoke-force/database", {}],
+  ["PUT", "sys/seal", {}],
+];
+
+async function refused(vault: VaultClient, requests: readonly Request[]): Promise<void> {
+  for (const [method, path, body] of requests) {
+    expect([method, path, (await vault.request(method, path, body)).status]).toEqual([method, path, 403]);
+  }
+}
+
+test("the operator has no credentials and no secret ids, and nothing beyond the stack", async () => {
+  await refused(deployment.as("operator"), [
+    ...CREDENTIALS,
+    SECRET_ID,
+    ...BEYOND,
+    ["GET", "database/creds/verify-owner"],
+    ["POST", "database/rotate-root/postgres-example"],
+  ]);
+  const wrapped = await deployment.as("operator").request(...SECRET_ID, "60s");
+  expect(wrapped.status).toBe(403);
+});
+
+test("the planner reads what the operator manages, and writes nothing", async () => {
+  const planner = deployment.as("planner");
+  await refused(planner, [...CREDENTIALS, SECRET_ID, ...WRITES, ...BEYOND]);
+  for (const path of [
+    "database/config/postgres-example",
+    "database/roles/readonly_role",
+    "auth/approle/role/db-readonly-role",
+    "sys/policies/acl/db-readonly-role",
+  ]) {
+    expect([path, (await planner.request("GET", path)).status]).toEqual([path, 200]);
+  }
+});
+
+test("the deliverer has role ids and wrapped secret ids, within the wrapping's bounds", async () => {
+  const deliverer = deployment.as("deliverer");
+  await refused(deliverer, [...CREDENTIALS, SECRET_ID, ...WRITES, ...BEYOND]);
+  expect((await deliverer.request(...ROLE_ID)).status).toBe(200);
+  expect((await deliverer.request(...SECRET_ID, "60s")).body.wrap_info?.ttl).toBe(60);
+  expect((await deliverer.request(...SECRET_ID, "1h")).status).toBe(403);
+  expect((await deliverer.request(...SECRET_ID, "1s")).status).toBe(403);
+});
+
+test("the verifier leases and revokes probe roles alone, and revokes what it holds", async () => {
+  const verifier = deployment.as("verifier");
+  await refused(verifier, [
+    ...CREDENTIALS,
+    SECRET_ID,
+    ...WRITES,
+    ...BEYOND,
+    ["PUT", "sys/leases/revoke-prefix/database/creds", {}],
+    ["PUT", "sys/leases/revoke-prefix/database/creds/readonly_role", {}],
+    ["LIST", "sys/leases/lookup/database/creds/readonly_role/"],
+    ["LIST", "sys/leases/lookup/database/creds/"],
+  ]);
+  const lease = await verifier.request("GET", "database/creds/verify-owner");
+  expect(lease.status).toBe(200);
+  expect((await verifier.request("LIST", "sys/leases/lookup/database/creds/verify-owner/")).status).toBe(200);
+  expect(
+    (await verifier.request("PUT", "sys/leases/revoke-prefix/database/creds/verify-owner", { sync: true }))
+      .status,
+  ).toBe(204);
+  expect(await deployment.leasedRoles()).toEqual([]);
+});
+
+test("a neighbour whose role begins alike keeps its leases when the verifier revokes by prefix", async () => {
+  const role = (await deployment.root.call("GET", "database/roles/verify-owner")).data!;
+  await deployment.root.call("POST", "database/roles/verify-owner-2", role);
+  const connection = "database/config/postgres-example";
+  const { allowed_roles: allowed } = (await deployment.root.call("GET", connection)).data as {
+    allowed_roles: string[];
+  };
+  await deployment.root.call("POST", connection, { allowed_roles: [...allowed, "verify-owner-2"] });
+  const { lease_id: id } = await deployment.root.call("GET", "database/creds/verify-owner-2");
+  await deployment
+    .as("verifier")
+    .call("PUT", "sys/leases/revoke-prefix/database/creds/verify-owner", { sync: true });
+  expect(await deployment.leasedRoles()).toHaveLength(1);
+  await deployment.root.call("POST", "sys/leases/revoke", { lease_id: id, sync: true });
+});
