@@ -71,7 +71,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
     return exitCode(report);
   } finally {
     await sandbox?.stop();
-    await workspace.remove();
+    workspace.remove();
   }
 }
 

@@ -70,7 +70,7 @@ export class Deployment {
   async stop(): Promise<void> {
     await this.superuser.end();
     await this.sandbox.stop();
-    await this.workspace.remove();
+    this.workspace.remove();
   }
 }
 

@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await superuser.end();
   await Promise.all([postgres.stop(), server.stop()]);
-  await workspace.remove();
+  workspace.remove();
 });
 
 const provider = {

@@ -22,7 +22,10 @@ import { Workspace } from "../../sandbox/workspace";
 import { temporaryFolder } from "./deployment";
 
 // Its own functions, which a test can make to answer a port that is taken.
-jest.mock("../../sandbox/free-port", () => ({ ...jest.requireActual<object>("../../sandbox/free-port") }));
+jest.mock("../../sandbox/free-port", () => ({
+  __esModule: true,
+  ...jest.requireActual<object>("../../sandbox/free-port"),
+}));
 
 const ROOT = resolve(__dirname, "../..");
 const DATABASE = { superuser: "admin", password: "it's a \\ password", database: 'the "database"' };
@@ -37,9 +40,9 @@ beforeEach(() => {
   chmodSync(folder, 0o755);
 });
 
-afterEach(async () => {
+afterEach(() => {
   jest.restoreAllMocks();
-  await Promise.all(workspaces.map((workspace) => workspace.remove()));
+  for (const workspace of workspaces) workspace.remove();
   workspaces = [];
   removeFolder();
 });
@@ -134,7 +137,7 @@ describe("the servers", () => {
     await expect(health(vault)).rejects.toThrow("fetch failed");
     await Promise.all([postgres.stop(), vault.stop()]);
 
-    await workspace.remove();
+    workspace.remove();
     expect(existsSync(workspace.folder)).toBe(false);
     expect(existsSync(VAULT_TOKEN_FILE)).toBe(hadTokenFile);
   });
@@ -175,7 +178,7 @@ describe("the servers", () => {
     expect([await health(first!.vault), await health(second!.vault)]).toEqual([503, 501]);
 
     await Promise.all([first!.postgres.stop(), first!.vault.stop()]);
-    await first!.workspace.remove();
+    first!.workspace.remove();
     expect(await query(second!.postgres, "SELECT 1")).toEqual([1]);
     expect(await health(second!.vault)).toBe(501);
   });
@@ -252,7 +255,7 @@ describe("the workspace", () => {
     expect(existsSync(sandbox)).toBe(true);
 
     // Several at once: each must start, whoever of them does the clearing.
-    const next = `const workspace = await Workspace.create(); await workspace.remove(); console.log("cleared");`;
+    const next = `const workspace = await Workspace.create(); workspace.remove(); console.log("cleared");`;
     const others = await Promise.all([1, 2, 3].map(() => output(program(next))));
     expect(others).toEqual(["cleared", "cleared", "cleared"]);
     await until(() => processesIn(dirname(sandbox)).length === 0);
@@ -288,7 +291,7 @@ describe("the workspace", () => {
   });
 
   test("works whatever the umask", async () => {
-    const code = `process.umask(0o077); ${START} await client.end(); await workspace.remove(); console.log("worked");`;
+    const code = `process.umask(0o077); ${START} await client.end(); workspace.remove(); console.log("worked");`;
     expect(await output(program(code))).toBe("worked");
   });
 
