@@ -12,10 +12,10 @@ import { VaultStack } from "./stacks/vault";
 async function main(): Promise<void> {
   const environment = await loadEnvironment(process.env["LEASEHOLD_ENV"] || "local");
   const app = new App({ stackTraces: false });
-  const platform = new PlatformStack(app, environment);
+  const platform = environment.vault.container && new PlatformStack(app, environment);
   const postgres = new PostgresStack(app, environment);
   const vault = new VaultStack(app, environment, postgres);
-  postgres.addDependency(platform);
+  if (platform) postgres.addDependency(platform);
   app.synth();
   // Beside Terraform's JSON: what was declared, for the verifier, and the operator's policy, for who initialises Vault.
   writeFileSync(

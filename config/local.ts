@@ -12,12 +12,19 @@ const lifetimes = {
 /** One database with a schema admin, a writer and a reader: the nanvc example. */
 const local: EnvironmentInput = {
   name: "local",
-  platform: {
-    postgres: { image: "postgres:18.4", hostPort: 35432 },
-    vault: { image: "hashicorp/vault:1.21.4", hostPort: 8200 },
+  servers: [
+    {
+      name: "postgres",
+      superuser: "nanvc",
+      database: "nanvc",
+      container: { image: "postgres:18.4", hostPort: 35432 },
+    },
+  ],
+  vault: {
+    container: { image: "hashicorp/vault:1.21.4", hostPort: 8200 },
+    authMount: "approle",
+    namePrefix: "db-",
   },
-  superuser: "nanvc",
-  vault: { authMount: "approle", namePrefix: "db-" },
   databases: [
     {
       name: "nanvc",

@@ -5,6 +5,7 @@ import {
   isName,
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
+  SERVER_NAME,
   VAULT_MOUNT_PATH,
   VAULT_NAME,
   type NameRule,
@@ -41,6 +42,14 @@ const image = z
     "an exact tag; latest changes under a plan that shows no change",
   );
 
+const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'an address range such as "10.0.0.0/8"' });
+
+/** From where a secret id, or a token, may be used. */
+const boundCidrs = z
+  .array(cidr, { error: "a list of address ranges" })
+  .min(1, "at least one range")
+  .optional();
+
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 function privileges<Kind extends ObjectKind>(kind: Kind) {
   type Privilege = (typeof PRIVILEGES)[Kind][number];
@@ -70,14 +79,43 @@ const persona = z.strictObject({
     functions: privileges("functions"),
   }),
   lease: z.strictObject({ defaultTtl: duration, maxTtl: duration }),
-  token: z.strictObject({ ttl: duration, maxTtl: duration }),
+  token: z.strictObject({ ttl: duration, maxTtl: duration, boundCidrs }),
   /** Says that a lease is meant to end early, with the token that took it. */
   leaseEndsWithToken: boolean.default(false),
-  secretId: z.strictObject({ ttl: duration, uses: integer(1, 1_000_000) }),
+  secretId: z.strictObject({ ttl: duration, uses: integer(1, 1_000_000), boundCidrs }),
 });
 
+/** A login that is not leased but kept, and given a new password by Vault again and again. */
+const staticRole = z.strictObject({
+  /** Vault's name for it. */
+  name: name(VAULT_NAME),
+  /** The login in PostgreSQL, a member of the persona's group role. */
+  login: name(POSTGRES_ROLE),
+  /** Whose privileges it has, and whose AppRole reads its password. */
+  persona: z.string({ error: "the name of a persona of this database" }),
+  rotationPeriod: duration,
+});
+
+const workload = z.discriminatedUnion(
+  "kind",
+  [
+    /** The users example: one persona creates the table, one fills it, one compares. */
+    z.strictObject({ kind: z.literal("users"), admin: z.string(), writer: z.string(), reader: z.string() }),
+    /** An application's connection pool that renews its lease and takes the next one before the maximum. */
+    z.strictObject({ kind: z.literal("pool"), reader: z.string() }),
+    /** Leases listed, renewed, revoked one by one and by prefix. */
+    z.strictObject({ kind: z.literal("leases"), reader: z.string() }),
+    /** Secret ids used as often as they may be, and a static role read and rotated. */
+    z.strictObject({ kind: z.literal("approle"), reader: z.string() }),
+  ],
+  { error: 'one of the kinds "users", "pool", "leases", "approle", with its personas' },
+);
+
 const database = z.strictObject({
+  /** Made by the stack, unless it is the one that its server has from the start. */
   name: name(POSTGRES_IDENTIFIER),
+  /** @default - the first server */
+  server: z.string().optional(),
   schema: name(POSTGRES_IDENTIFIER).refine(
     (value) => value !== "public",
     "a schema other than public, on which PUBLIC has privileges that nobody declared",
@@ -88,38 +126,81 @@ const database = z.strictObject({
     name: name(POSTGRES_ROLE),
     /** Raised by one, it makes deploy set the password anew, in Postgres and in Vault. */
     passwordVersion: integer(1, 1_000_000),
+    /** Has Vault replace the password by one that it alone knows, after the first deploy. */
+    rotateRoot: boolean.default(false),
   }),
   vault: z.strictObject({ mount: name(VAULT_MOUNT_PATH), connection: name(VAULT_NAME) }),
   personas: z.array(persona, { error: "a list of personas" }).min(1, "at least one persona"),
-  /** The users example, run by these personas: one creates the table, one fills it, one compares. */
-  workload: z
+  staticRoles: z.array(staticRole, { error: "a list of static roles" }).default([]),
+  /** What the verifier does with the personas' logins beside the matrix. */
+  workload: workload.optional(),
+});
+
+/** A PostgreSQL server. */
+const server = z.strictObject({
+  /** What Terraform's variables of it start with, and its name on the containers' network. */
+  name: name(SERVER_NAME),
+  /** The bootstrap's login; its password comes from `TF_VAR_<name>_superuser_password`. */
+  superuser: name(POSTGRES_ROLE),
+  /** The database that is there from the start. */
+  database: name(POSTGRES_IDENTIFIER),
+  /** @default - the server exists already; its address comes from variables */
+  container: z.strictObject({ image, hostPort: port }).optional(),
+  /** Reached with TLS alone, its certificate checked. */
+  tls: boolean.default(false),
+});
+
+const vaultServer = z.strictObject({
+  /** @default - the server exists already; its address comes from variables */
+  container: z
     .strictObject({
-      kind: z.literal("users", { error: '"users"' }),
-      admin: z.string(),
-      writer: z.string(),
-      reader: z.string(),
+      image,
+      hostPort: port,
+      mode: z.enum(["server", "dev"], { error: "one of server, dev" }).default("server"),
+      storage: z.enum(["memory", "file"], { error: "one of memory, file" }).default("memory"),
+      /** Locks its memory, which wants root, a writable root and the capability IPC_LOCK. */
+      lockMemory: boolean.default(false),
     })
     .optional(),
+  /** Reached with TLS, its certificate checked. */
+  tls: boolean.default(false),
+  /** How many unseal keys init makes, and how many of them unseal. */
+  unsealKeys: z
+    .strictObject({ shares: integer(1, 255), threshold: integer(1, 255) })
+    .default({ shares: 1, threshold: 1 }),
+  authMount: name(VAULT_MOUNT_PATH),
+  /** What AppRoles and policies of this environment start with: the operator may manage these and no others. */
+  namePrefix: name(VAULT_NAME).refine(
+    (value) => value.endsWith("-"),
+    'a prefix that ends with -, such as "db-"',
+  ),
+  /** @default - `leasehold-<environment>-operator` */
+  operatorPolicy: name(VAULT_NAME).optional(),
+});
+
+/** Where Terraform keeps its state: a backend of its own, with its arguments, none of them a secret. */
+const backend = z.strictObject({
+  type: z
+    .string({ error: "a Terraform backend" })
+    .regex(/^[a-z][a-z0-9]*$/, "a Terraform backend, such as pg or s3"),
+  arguments: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]), { error: "arguments by name" })
+    .refine(
+      (values) => Object.values(values).some((value) => String(value).includes("{stack}")),
+      "an argument that contains {stack}, such as a key or schema_name, since each stack has a state of its own",
+    ),
 });
 
 /** An environment as a file in config/ writes it, with every bound. */
 export const environmentSchema = z
   .strictObject({
     name: name(VAULT_NAME),
-    platform: z.strictObject({
-      postgres: z.strictObject({ image, hostPort: port }),
-      vault: z.strictObject({ image, hostPort: port }),
-    }),
-    /** The bootstrap's login; its password comes from `TF_VAR_postgres_superuser_password`. */
-    superuser: name(POSTGRES_ROLE),
-    vault: z.strictObject({
-      authMount: name(VAULT_MOUNT_PATH),
-      /** What AppRoles and policies of this environment start with: the operator may manage these and no others. */
-      namePrefix: name(VAULT_NAME).refine(
-        (value) => value.endsWith("-"),
-        'a prefix that ends with -, such as "db-"',
-      ),
-    }),
+    servers: z
+      .array(server, { error: "a list of PostgreSQL servers" })
+      .min(1, { error: "at least one server", abort: true }),
+    vault: vaultServer,
+    /** @default - local files */
+    backend: backend.optional(),
     databases: z.array(database, { error: "a list of databases" }).min(1, "at least one database"),
     /** Declares the probe roles with which the verifier tests. */
     verification: boolean,
@@ -129,26 +210,69 @@ export const environmentSchema = z
       if (!holds) context.addIssue({ code: "custom", path, input, message });
     };
     const seen = new Map<string, string>();
-    const unique = (scope: string, value: string, path: PropertyKey[]) => {
+    const unique = (scope: string, value: string, path: PropertyKey[]): boolean => {
       const key = `${scope}\0${value}`;
       const first = seen.get(key);
       check(first === undefined, path, value, `each ${scope} once (it is also at ${first ?? ""})`);
       if (first === undefined) seen.set(key, pathText(path));
+      return first === undefined;
     };
-    const { hostPort } = environment.platform.vault;
+    const { servers, vault } = environment;
+    if (vault.container) unique("port", String(vault.container.hostPort), ["vault", "container", "hostPort"]);
+    servers.forEach((server, i) => {
+      const here = (...path: PropertyKey[]) => ["servers", i, ...path];
+      unique("server", server.name, here("name"));
+      unique(`Postgres role of ${server.name}`, server.superuser, here("superuser"));
+      if (server.container) unique("port", String(server.container.hostPort), here("container", "hostPort"));
+      check(
+        (server.container === undefined) === (vault.container === undefined),
+        here("container"),
+        server.container,
+        "a container for each server and for Vault, or for none of them",
+      );
+      check(
+        !(server.container && server.tls),
+        here("tls"),
+        server.tls,
+        "false, since containers are reached on this machine alone",
+      );
+    });
     check(
-      hostPort !== environment.platform.postgres.hostPort,
-      ["platform", "vault", "hostPort"],
-      hostPort,
-      "another port than platform.postgres.hostPort",
+      !(vault.container && vault.tls),
+      ["vault", "tls"],
+      vault.tls,
+      "false, since containers are reached on this machine alone",
     );
-    unique("Postgres role", environment.superuser, ["superuser"]);
+    check(
+      vault.unsealKeys.threshold <= vault.unsealKeys.shares &&
+        (vault.unsealKeys.threshold > 1 || vault.unsealKeys.shares === 1),
+      ["vault", "unsealKeys", "threshold"],
+      vault.unsealKeys.threshold,
+      vault.unsealKeys.shares === 1
+        ? "1, as there is one share"
+        : `from 2 to the number of shares, ${String(vault.unsealKeys.shares)}`,
+    );
+    check(
+      !(vault.operatorPolicy?.startsWith(vault.namePrefix) ?? false),
+      ["vault", "operatorPolicy"],
+      vault.operatorPolicy,
+      `a name that does not start with vault.namePrefix, ${vault.namePrefix}, since the operator may write those`,
+    );
 
     environment.databases.forEach((database, d) => {
       const at = (...path: PropertyKey[]) => ["databases", d, ...path];
+      const server = database.server ?? servers[0]!.name;
+      // Roles are global to a server.
+      const role = `Postgres role of ${server}`;
+      check(
+        servers.some(({ name }) => name === server),
+        at("server"),
+        server,
+        `one of ${servers.map(({ name }) => name).join(", ")}`,
+      );
       unique("database", database.name, at("name"));
-      unique("Postgres role", database.owner, at("owner"));
-      unique("Postgres role", database.manager.name, at("manager", "name"));
+      unique(role, database.owner, at("owner"));
+      unique(role, database.manager.name, at("manager", "name"));
       unique("connection", `${database.vault.mount}/${database.vault.connection}`, at("vault", "connection"));
       const { mount } = database.vault;
       check(
@@ -158,14 +282,22 @@ export const environmentSchema = z
         "another path than vault.authMount",
       );
       if (environment.verification) {
-        for (const role of Object.values(probeRoleNames(database))) unique("Postgres role", role, at("name"));
+        for (const probe of Object.values(probeRoleNames(database))) unique(role, probe, at("name"));
+        const longest = probeRoleNames(database).owner;
+        check(
+          isName(POSTGRES_ROLE, longest) || !isName(POSTGRES_IDENTIFIER, database.name),
+          at("name"),
+          database.name,
+          `a name that leaves room for the probe role ${longest}, at most 63 bytes`,
+        );
       }
 
       database.personas.forEach((persona, p) => {
         const here = (...path: PropertyKey[]) => at("personas", p, ...path);
         const { lease, token, secretId } = persona;
         unique(`persona of ${database.name}`, persona.name, here("name"));
-        unique("Postgres role", persona.groupRole, here("groupRole"));
+        if (unique(role, persona.groupRole, here("groupRole")))
+          unique(`database role of ${mount}`, persona.groupRole, here("groupRole"));
         unique("AppRole", persona.appRole, here("appRole"));
         const { namePrefix } = environment.vault;
         check(
@@ -236,8 +368,26 @@ export const environmentSchema = z
         temporary.map((persona) => persona.name),
         "TEMPORARY declared by all personas that act as the owner or by none, since they share the owner's",
       );
+      database.staticRoles.forEach(({ name, login, persona, rotationPeriod }, i) => {
+        const here = (field: string) => at("staticRoles", i, field);
+        unique(`static role of ${mount}`, name, here("name"));
+        unique(role, login, here("login"));
+        check(
+          database.personas.some((candidate) => candidate.name === persona),
+          here("persona"),
+          persona,
+          "the name of a persona of this database",
+        );
+        check(
+          !rotationPeriod.isShorterThan(Duration.seconds(5)),
+          here("rotationPeriod"),
+          rotationPeriod.toString(),
+          "at least 5s, Vault's shortest",
+        );
+      });
+      const parts: Partial<Record<"admin" | "writer" | "reader", string>> = database.workload ?? {};
       for (const part of ["admin", "writer", "reader"] as const) {
-        const wanted = database.workload?.[part];
+        const wanted = parts[part];
         const found = database.personas.some(
           (persona) => persona.name === wanted && persona.actsAsOwner === (part === "admin"),
         );
@@ -255,7 +405,24 @@ export const environmentSchema = z
 export type EnvironmentInput = z.input<typeof environmentSchema>;
 export type Environment = z.output<typeof environmentSchema>;
 export type DatabaseConfig = Environment["databases"][number];
-export type PersonaConfig = DatabaseConfig["personas"][number];
+export type ServerConfig = Environment["servers"][number];
+
+/** The server that a database is on. */
+export function serverOf({ servers }: Environment, { server }: DatabaseConfig): ServerConfig {
+  return servers.find(({ name }) => name === server) ?? servers[0]!;
+}
+
+/**
+ * The probes' database roles in Vault. Each database of a mount has its own; the first one's have the plain names.
+ */
+export function probeDatabaseRoles(
+  { databases }: Environment,
+  database: DatabaseConfig,
+): { owner: string; short: string } {
+  const first = databases.find(({ vault }) => vault.mount === database.vault.mount)!;
+  const suffix = first.name === database.name ? "" : `-${database.name}`;
+  return { owner: `verify-owner${suffix}`, short: `verify-short${suffix}` };
+}
 
 /** The group roles of the verifier's probes; roles are global to a server, so the database's name is part of theirs. */
 export function probeRoleNames(database: { readonly name: string }): { owner: string; short: string } {
@@ -287,7 +454,7 @@ export function parseEnvironment(file: string, input: unknown): Environment {
           line(
             [...issue.path, key],
             PASSWORD.test(key)
-              ? `a secret is never written in a config file; set TF_VAR_postgres_superuser_password or TF_VAR_vault_manager_password`
+              ? "a secret is never written in a config file; set TF_VAR_<server>_superuser_password or TF_VAR_<manager>_manager_password"
               : "no such field",
           ),
         );

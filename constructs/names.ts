@@ -26,6 +26,14 @@ export const POSTGRES_ROLE: NameRule = {
   allowed: `${POSTGRES_IDENTIFIER.allowed}, other than public and none`,
 };
 
+/** A server: its name starts the names of Terraform variables, and is one on a network. */
+export const SERVER_NAME: NameRule = {
+  pattern: /^(?!vault$)[a-z][a-z0-9]*$/,
+  maxBytes: 32,
+  allowed:
+    "a server name of small letters and digits, starting with a letter, other than vault, at most 32 bytes",
+};
+
 /** One segment of a Vault path: no slash, no glob, nothing that a policy would expand. */
 export const VAULT_NAME: NameRule = {
   pattern: /^[a-zA-Z0-9][a-zA-Z0-9_-]*$/,

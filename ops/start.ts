@@ -82,7 +82,7 @@ async function verifySandbox(
   onStep: (step: string) => void,
 ): Promise<Report> {
   const client = new VaultClient(vault.address, initialised.tokens.verifier);
-  const report = await verify({ manifest, vault: client, postgres, signal, onStep });
+  const report = await verify({ manifest, vault: client, postgres: () => postgres, signal, onStep });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
 }

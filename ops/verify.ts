@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { SetupError } from "../sandbox/setup-error";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
+import type { PostgresAddress } from "../verify/session";
 import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
@@ -17,25 +18,21 @@ export async function verifyCommand(
   { json, manifest: file, readOnly }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const {
-    VAULT_ADDR: address,
-    VAULT_TOKEN: token,
-    VAULT_NAMESPACE: namespace,
-    PGHOST: host,
-    PGPORT: port,
-  } = process.env;
+  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = process.env;
   if (!address)
     throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
-  const portNumber = Number(port ?? 5432);
-  if (!Number.isInteger(portNumber) || portNumber < 1 || portNumber > 65_535) {
-    throw new SetupError(`PGPORT: received ${JSON.stringify(port)}, allowed: a whole number from 1 to 65535`);
-  }
   const manifest = readManifest(file);
+  const addresses = new Map(
+    [...new Set(manifest.databases.map(({ server }) => server))].map((server, i) => [
+      server,
+      addressOf(i === 0 ? "" : `_${server.toUpperCase()}`),
+    ]),
+  );
   const report = await verify({
     manifest,
     vault: new VaultClient(address.replace(/\/+$/, ""), token, namespace),
-    postgres: { host: host ?? "127.0.0.1", port: portNumber },
+    postgres: (server) => addresses.get(server)!,
     readOnly,
     signal,
     onStep: (step) => {
@@ -45,6 +42,19 @@ export async function verifyCommand(
   if (json) writeReport(json, report);
   console.log(renderTable(report, manifest, color()));
   return exitCode(report);
+}
+
+/** The first server's address is in PGHOST and PGPORT, another's in PGHOST_<NAME> and PGPORT_<NAME>. */
+function addressOf(suffix: string): PostgresAddress {
+  const host = process.env[`PGHOST${suffix}`] ?? "127.0.0.1";
+  const port = process.env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
+  const number = Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) {
+    throw new SetupError(
+      `PGPORT${suffix}: received ${port === undefined ? "nothing" : JSON.stringify(port)}, allowed: a whole number from 1 to 65535`,
+    );
+  }
+  return { host, port: number };
 }
 
 function readManifest(file: string): AccessManifest {

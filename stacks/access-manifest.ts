@@ -1,19 +1,21 @@
-import type { Environment } from "../config/schema";
-import type { AccessManifest } from "../verify/manifest";
+import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
+import type { AccessManifestInput } from "../verify/manifest";
 import { trustPolicyNames } from "./trust";
-import { PROBE_ROLES } from "./vault";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
-export function accessManifest(environment: Environment): AccessManifest {
+export function accessManifest(environment: Environment): AccessManifestInput {
   return {
     version: 1,
     environment: environment.name,
-    policies: trustPolicyNames(environment.name),
+    servers: environment.servers.map(({ name, superuser, tls }) => ({ name, superuser, tls })),
+    vault: { ...environment.vault.unsealKeys, tls: environment.vault.tls },
+    policies: trustPolicyNames(environment),
     databases: environment.databases.map((database) => ({
       name: database.name,
       schema: database.schema,
       owner: database.owner,
-      vault: database.vault,
+      server: serverOf(environment, database).name,
+      vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,
         groupRole: persona.groupRole,
@@ -24,6 +26,10 @@ export function accessManifest(environment: Environment): AccessManifest {
           policies: [persona.appRole],
           tokenTtl: persona.token.ttl.toSeconds(),
           tokenMaxTtl: persona.token.maxTtl.toSeconds(),
+          tokenBoundCidrs: persona.token.boundCidrs,
+          secretIdTtl: persona.secretId.ttl.toSeconds(),
+          secretIdUses: persona.secretId.uses,
+          secretIdBoundCidrs: persona.secretId.boundCidrs,
         },
         databaseRole: {
           name: persona.groupRole,
@@ -32,7 +38,11 @@ export function accessManifest(environment: Environment): AccessManifest {
         },
         privileges: persona.privileges,
       })),
-      ...(environment.verification && { probes: PROBE_ROLES }),
+      staticRoles: database.staticRoles.map(({ rotationPeriod, ...role }) => ({
+        ...role,
+        rotationPeriod: rotationPeriod.toSeconds(),
+      })),
+      ...(environment.verification && { probes: probeDatabaseRoles(environment, database) }),
       ...(database.workload && { workload: database.workload }),
     })),
   };

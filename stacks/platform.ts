@@ -9,17 +9,22 @@ import { LeaseholdStack } from "./stack";
 /** PostgreSQL and Vault in containers on a network of their own, reachable from this machine alone. */
 export class PlatformStack extends LeaseholdStack {
   constructor(scope: Construct, environment: Environment) {
-    super(scope, "platform");
+    super(scope, "platform", environment);
     new DockerProvider(this, "docker", {});
     const prefix = `leasehold-${environment.name}`;
     const network = new Network(this, "Network", { name: prefix });
-    new PostgresContainer(this, "Postgres", {
-      name: `${prefix}-postgres`,
-      network,
-      ...environment.platform.postgres,
-      superuser: environment.superuser,
-      database: environment.databases[0]!.name,
-    });
-    new VaultContainer(this, "Vault", { name: `${prefix}-vault`, network, ...environment.platform.vault });
+    for (const { name, superuser, database, container } of environment.servers) {
+      if (!container) continue;
+      new PostgresContainer(this, name === "postgres" ? "Postgres" : `Postgres-${name}`, {
+        name: `${prefix}-${name}`,
+        alias: name,
+        network,
+        ...container,
+        superuser,
+        database,
+      });
+    }
+    const { container } = environment.vault;
+    if (container) new VaultContainer(this, "Vault", { name: `${prefix}-vault`, network, ...container });
   }
 }

@@ -2,12 +2,12 @@ import type { Environment } from "../config/schema";
 import type { IGrantee } from "../constructs/vault/policy-document";
 
 /** The policies of the trust model; the operator's is written by whoever initialises Vault, the others by the stack. */
-export function trustPolicyNames(environment: string) {
+export function trustPolicyNames({ name, vault }: Environment) {
   return {
-    operator: `leasehold-${environment}-operator`,
-    planner: `leasehold-${environment}-planner`,
-    deliverer: `leasehold-${environment}-deliverer`,
-    verifier: `leasehold-${environment}-verifier`,
+    operator: vault.operatorPolicy ?? `leasehold-${name}-operator`,
+    planner: `leasehold-${name}-planner`,
+    deliverer: `leasehold-${name}-deliverer`,
+    verifier: `leasehold-${name}-verifier`,
   } as const;
 }
 
@@ -18,7 +18,7 @@ interface Managed {
 
 /** The policies that the stack writes: the personas' by prefix, and the trust model's but for the operator's own. */
 function policyPaths(environment: Environment): string[] {
-  const { planner, deliverer, verifier } = trustPolicyNames(environment.name);
+  const { planner, deliverer, verifier } = trustPolicyNames(environment);
   const paths = [`${environment.vault.namePrefix}*`, planner, deliverer];
   return [...paths, ...(environment.verification ? [verifier] : [])].map(
     (name) => `sys/policies/acl/${name}`,

@@ -1,21 +1,17 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
 import { TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
-import type { Environment } from "../config/schema";
+import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
 import { Duration } from "../constructs/duration";
-import { Secret } from "../constructs/secret";
 import { AppRole } from "../constructs/vault/app-role";
 import { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../constructs/vault/database-connection";
 import { DatabaseMount } from "../constructs/vault/database-mount";
 import { Policy } from "../constructs/vault/policy";
 import { PolicyDocument } from "../constructs/vault/policy-document";
-import { managerPasswordVariable, type PostgresStack } from "./postgres";
+import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
 import { grantOperator, grantPlanner, grantVerifier, trustPolicyNames } from "./trust";
-
-/** The verifier's probe roles in Vault. */
-export const PROBE_ROLES = { owner: "verify-owner", short: "verify-short" } as const;
 
 /** Vault's mounts, connections, database roles, AppRoles, and the policies that say who may do what with them. */
 export class VaultStack extends LeaseholdStack {
@@ -26,28 +22,55 @@ export class VaultStack extends LeaseholdStack {
   readonly operatorPolicy = new PolicyDocument();
 
   constructor(scope: Construct, environment: Environment, postgres: PostgresStack) {
-    super(scope, "vault");
+    super(scope, "vault", environment);
     this.addDependency(postgres);
-    const variable = (name: string, type: string, value: string | number, description: string) =>
+    const { container, tls } = environment.vault;
+    const variable = (name: string, type: string, value: string | number | undefined, description: string) =>
       new TerraformVariable(this, name, { type, default: value, description });
-    const { hostPort } = environment.platform.vault;
     const address = variable(
       "vault_address",
       "string",
-      `http://127.0.0.1:${String(hostPort)}`,
+      container && `http://127.0.0.1:${String(container.hostPort)}`,
       "Vault's address, as Terraform reaches it",
     );
-    const host = variable(
-      "vault_postgres_host",
-      "string",
-      "postgres",
-      "PostgreSQL's host, as Vault reaches it",
-    );
-    const port = variable("vault_postgres_port", "number", 5432, "PostgreSQL's port, as Vault reaches it");
+    // Servers that exist already may be anybody's: a namespace of Vault Enterprise's, a certificate of one's own CA.
+    const namespace = container
+      ? undefined
+      : variable("vault_namespace", "string", "", "Vault's namespace; none where it is empty");
+    const authority = tls
+      ? variable(
+          "vault_ca_cert_file",
+          "string",
+          undefined,
+          "absolute path of the CA certificate of Vault's server",
+        )
+      : undefined;
     // The token comes from VAULT_TOKEN; a child of it would need the right to create tokens.
-    new VaultProvider(this, "vault", { address: address.stringValue, skipChildToken: true });
+    new VaultProvider(this, "vault", {
+      address: address.stringValue,
+      namespace: namespace?.stringValue,
+      caCertFile: authority?.stringValue,
+      skipChildToken: true,
+    });
+    const servers = new Map(
+      environment.servers.map((server) => {
+        const { name } = server;
+        const of = `the PostgreSQL server ${name}`;
+        const host = variable(
+          `vault_${name}_host`,
+          "string",
+          server.container && name,
+          `the host of ${of}, as Vault reaches it`,
+        );
+        const port = variable(`vault_${name}_port`, "number", 5432, `the port of ${of}, as Vault reaches it`);
+        const ca = server.tls
+          ? variable(`vault_${name}_tls_ca`, "string", undefined, `the CA certificate of ${of}, in PEM`)
+          : undefined;
+        return [name, { host: host.stringValue, port: String(port.value), tlsCa: ca?.stringValue }];
+      }),
+    );
 
-    const names = trustPolicyNames(environment.name);
+    const names = trustPolicyNames(environment);
     const planner = new Policy(this, "Planner", { name: names.planner });
     const deliverer = new Policy(this, "Deliverer", { name: names.deliverer });
     const verifier = environment.verification
@@ -64,18 +87,14 @@ export class VaultStack extends LeaseholdStack {
       mounts.set(path, mount);
       const connection = new DatabaseConnection(mount, config.vault.connection, {
         name: config.vault.connection,
-        host: host.stringValue,
-        port: String(port.value),
+        ...servers.get(serverOf(environment, config).name)!,
         database: config.name,
         username: config.manager.name,
-        password: Secret.fromVariable(
-          this,
-          managerPasswordVariable(config.manager.name),
-          "Vault's own password",
-        ),
+        password: managerPassword(this, environment, config),
         passwordVersion: config.manager.passwordVersion,
       });
 
+      const statics = config.staticRoles;
       for (const persona of config.personas) {
         const role = connection.addRole(persona.name, {
           member: personas.get(persona.name)!,
@@ -85,25 +104,37 @@ export class VaultStack extends LeaseholdStack {
           name: persona.appRole,
           tokenTtl: persona.token.ttl,
           tokenMaxTtl: persona.token.maxTtl,
+          tokenBoundCidrs: persona.token.boundCidrs,
           secretIdTtl: persona.secretId.ttl,
           secretIdUses: persona.secretId.uses,
+          secretIdBoundCidrs: persona.secretId.boundCidrs,
         });
         role.grantRead(app);
+        for (const config of statics.filter((candidate) => candidate.persona === persona.name)) {
+          connection
+            .addStaticRole(`Static-${config.name}`, {
+              name: config.name,
+              username: config.login,
+              rotationPeriod: config.rotationPeriod,
+            })
+            .grantRead(app);
+        }
         app.grantDeliver(deliverer);
         if (verifier) app.grantDeliver(verifier);
       }
 
+      const probeNames = probeDatabaseRoles(environment, config);
       if (probes && verifier) {
         for (const probe of [
           connection.addRole("VerifyOwner", {
             member: probes.owner,
-            name: PROBE_ROLES.owner,
+            name: probeNames.owner,
             defaultTtl: Duration.minutes(10),
             maxTtl: Duration.minutes(10),
           }),
           connection.addRole("VerifyShort", {
             member: probes.short,
-            name: PROBE_ROLES.short,
+            name: probeNames.short,
             defaultTtl: Duration.seconds(5),
             maxTtl: Duration.seconds(10),
           }),

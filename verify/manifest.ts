@@ -16,6 +16,10 @@ const persona = z.object({
     policies: z.array(name),
     tokenTtl: seconds,
     tokenMaxTtl: seconds,
+    tokenBoundCidrs: z.array(z.string()).optional(),
+    secretIdTtl: seconds.optional(),
+    secretIdUses: z.int().positive().optional(),
+    secretIdBoundCidrs: z.array(z.string()).optional(),
   }),
   databaseRole: z.object({ name, defaultTtl: seconds, maxTtl: seconds }),
   privileges: z.object({
@@ -27,26 +31,46 @@ const persona = z.object({
   }),
 });
 
+const workload = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
+  z.object({ kind: z.literal("pool"), reader: name }),
+  z.object({ kind: z.literal("leases"), reader: name }),
+  z.object({ kind: z.literal("approle"), reader: name }),
+]);
+
 const database = z.object({
   name,
   schema: name,
   owner: name,
-  vault: z.object({ mount: name, connection: name }),
+  /** @default - the only server */
+  server: name.default("postgres"),
+  vault: z.object({
+    mount: name,
+    connection: name,
+    /** Vault replaces the connection's password after the first deploy. */
+    rotateRoot: z.boolean().default(false),
+  }),
   personas: z.array(persona).min(1),
   /** The verifier's own database roles: member of the owner, and with a TTL of seconds. */
   probes: z.object({ owner: name, short: name }).optional(),
-  workload: z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }).optional(),
+  workload: workload.optional(),
+  staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });
 
 /** `cdktf.out/access.json`: what was declared, free of secrets. More fields may come, so unknown ones are let through. */
 export const accessManifestSchema = z.object({
   version: z.literal(1),
   environment: name,
+  servers: z.array(z.object({ name, superuser: name, tls: z.boolean().default(false) })).default([]),
+  /** How Vault is initialised, where it is not yet, and whether it is reached with TLS. */
+  vault: z.object({ shares: z.int(), threshold: z.int(), tls: z.boolean() }).optional(),
   /** The names of the trust model's policies. */
   policies: z.object({ operator: name, planner: name, deliverer: name, verifier: name }).optional(),
   databases: z.array(database).min(1),
 });
 
+/** As it is written: what has a default may be left out. */
+export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];

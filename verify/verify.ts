@@ -13,7 +13,8 @@ export interface VerifyOptions {
   readonly manifest: AccessManifest;
   /** With the verifier's token. */
   readonly vault: VaultClient;
-  readonly postgres: PostgresAddress;
+  /** Where a server of the manifest is, by its name. */
+  readonly postgres: (server: string) => PostgresAddress;
   /** @default - probe objects are made in the personas' schemas, and the workload runs */
   readonly readOnly?: boolean;
   /** Ends the run after the step that is under way; what was made is taken away as always. */
@@ -83,7 +84,8 @@ async function verifyDatabase(
   recorders: Recorder[],
   left: string[],
 ): Promise<string> {
-  const { vault, postgres: address, readOnly = false, onStep } = options;
+  const { vault, readOnly = false, onStep } = options;
+  const address = options.postgres(database.server);
   const { probes, vault: at } = database;
   const summary = new Recorder(database.name);
   recorders.push(summary);
@@ -135,7 +137,7 @@ async function verifyDatabase(
     if (owner) await nothingLeft(owner, database, run, leases, summary);
     await owner?.close();
     left.push(...(await ownerCustody.releaseAll()));
-    if (lease) await ownerGone(options, database, lease, summary);
+    if (lease) await ownerGone(vault, address, database, lease, summary);
   }
 }
 
@@ -180,13 +182,14 @@ async function nothingLeft(
 
 /** The verifier's own login is gone as well. */
 async function ownerGone(
-  { vault, postgres }: VerifyOptions,
+  vault: VaultClient,
+  address: PostgresAddress,
   database: ManifestDatabase,
   lease: Lease,
   summary: Recorder,
 ): Promise<void> {
   await summary.check("nothing left: the verifier's own lease", async (evidence) => {
-    const refusal = await loginRefusal(postgres, database.name, lease);
+    const refusal = await loginRefusal(address, database.name, lease);
     evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
     if (refusal === undefined) return `the login ${lease.username} is still valid`;
     const answer = await vault.request(

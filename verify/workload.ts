@@ -16,7 +16,7 @@ export async function usersWorkload(
   recorder: Recorder,
 ): Promise<void> {
   const { workload } = database;
-  if (!workload) return;
+  if (workload?.kind !== "users") return;
   const table = `${ident(database.schema)}.users`;
 
   const phase = (

@@ -7,6 +7,8 @@ import { hardened, loopbackPort } from "./hardening";
 
 export interface PostgresContainerProps {
   readonly name: string;
+  /** Other containers reach it by this name. */
+  readonly alias: string;
   /** With an exact tag; from image 18 on. */
   readonly image: string;
   readonly network: Network;
@@ -18,11 +20,11 @@ export interface PostgresContainerProps {
 const UID = 999;
 const PASSWORD_FILE = "/run/secrets/postgres-password";
 
-/** The official PostgreSQL image. Other containers reach it as `postgres:5432`. */
+/** The official PostgreSQL image. */
 export class PostgresContainer extends Construct {
   constructor(scope: Construct, id: string, props: PostgresContainerProps) {
     super(scope, id);
-    const passwordFile = new TerraformVariable(scope, "postgres_password_file", {
+    const passwordFile = new TerraformVariable(scope, `${props.alias}_password_file`, {
       type: "string",
       description: "absolute path of the file with the superuser's password; must be there at every start",
     });
@@ -38,7 +40,7 @@ export class PostgresContainer extends Construct {
         `POSTGRES_PASSWORD_FILE=${PASSWORD_FILE}`,
         `POSTGRES_USER=${props.superuser}`,
       ],
-      networksAdvanced: [{ name: props.network.name, aliases: ["postgres"] }],
+      networksAdvanced: [{ name: props.network.name, aliases: [props.alias] }],
       ports: loopbackPort(5432, props.hostPort),
       // A volume that Docker makes, not Terraform: it outlives destroy. Image 18 keeps its data below this folder.
       volumes: [{ volumeName: `${props.name}-data`, containerPath: "/var/lib/postgresql" }],

@@ -37,14 +37,14 @@ export class AccessRole extends Construct implements IAccessRole {
     this.roleName = checkName(POSTGRES_ROLE, "access role name", props.name);
     this.actsAsOwner = props.actsAsOwner ?? false;
     const role = database.chain(
-      (dependsOn) =>
+      (meta) =>
         new Role(this, "Resource", {
           name: this.roleName,
           login: false,
           // Here and not as a GrantRole: the provider reads every membership back into this attribute.
           roles: this.actsAsOwner ? [database.ownerName] : undefined,
           searchPath: [database.schemaName],
-          dependsOn,
+          ...meta,
         }),
     ).name;
 
@@ -53,9 +53,7 @@ export class AccessRole extends Construct implements IAccessRole {
     const grant = (childId: string, objectType: string, place: typeof on, list: readonly string[]) => {
       if (list.length === 0) return;
       const privileges = [...list].sort();
-      database.chain(
-        (dependsOn) => new Grant(this, childId, { ...place, objectType, privileges, dependsOn }),
-      );
+      database.chain((meta) => new Grant(this, childId, { ...place, objectType, privileges, ...meta }));
     };
     grant("Database", "database", on, props.privileges.database);
     grant("Schema", "schema", inSchema, props.privileges.schema);
@@ -69,9 +67,7 @@ export class AccessRole extends Construct implements IAccessRole {
       grant(childId, objectType, inSchema, list);
       if (list.length === 0) continue;
       const later = { ...inSchema, owner: database.ownerName, objectType, privileges: [...list].sort() };
-      database.chain(
-        (dependsOn) => new DefaultPrivileges(this, `Default${childId}`, { ...later, dependsOn }),
-      );
+      database.chain((meta) => new DefaultPrivileges(this, `Default${childId}`, { ...later, ...meta }));
     }
   }
 }

@@ -1,10 +1,9 @@
 import { Grant } from "@cdktf/provider-postgresql/lib/grant";
 import { GrantRole } from "@cdktf/provider-postgresql/lib/grant-role";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
-import { Construct } from "constructs";
+import { Construct, type IConstruct } from "constructs";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { Secret } from "../secret";
-import type { AccessRole } from "./access-role";
 import type { Database } from "./database";
 
 export interface ManagerLoginProps {
@@ -12,6 +11,11 @@ export interface ManagerLoginProps {
   readonly password: Secret;
   /** Raised, it sets the password anew. From 1: the provider never sends version 0. */
   readonly passwordVersion: number;
+}
+
+/** A role that Vault's login administers. */
+export interface IManagedRole extends IConstruct {
+  readonly roleName: string;
 }
 
 /**
@@ -35,28 +39,27 @@ export class ManagerLogin extends Construct {
       searchPath: [database.schemaName],
       passwordWo: props.password.reference,
       passwordWoVersion: String(props.passwordVersion),
+      provider: database.provider,
       // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference.
       lifecycle: { ignoreChanges: ["roles"] },
     });
     const role = this.resource.name;
-    database.chain(
-      (dependsOn) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, dependsOn }),
-    );
-    database.chain((dependsOn) => {
+    database.chain((meta) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, ...meta }));
+    database.chain((meta) => {
       const on = { database: database.databaseName, objectType: "database" };
-      return new Grant(this, "Database", { ...on, role, privileges: ["CONNECT"], dependsOn });
+      return new Grant(this, "Database", { ...on, role, privileges: ["CONNECT"], ...meta });
     });
   }
 
-  /** Lets it put leased logins into the role. */
-  manage(member: AccessRole): void {
+  /** Lets it put leased logins into a group role, or set a login's password. */
+  manage(member: IManagedRole): void {
     this.database.chain(
-      (dependsOn) =>
+      (meta) =>
         new GrantRole(this.members, member.node.id, {
           role: this.resource.name,
           grantRole: member.roleName,
           withAdminOption: true,
-          dependsOn,
+          ...meta,
         }),
     );
   }

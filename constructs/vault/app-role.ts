@@ -11,8 +11,12 @@ export interface AppRoleProps {
   readonly name: string;
   readonly tokenTtl: Duration;
   readonly tokenMaxTtl: Duration;
+  /** @default - its tokens may be used from anywhere */
+  readonly tokenBoundCidrs?: readonly string[];
   readonly secretIdTtl: Duration;
   readonly secretIdUses: number;
+  /** @default - its secret ids may be used from anywhere */
+  readonly secretIdBoundCidrs?: readonly string[];
 }
 
 /** How long a wrapped secret id may wait to be opened. */
@@ -51,6 +55,8 @@ export class AppRole extends Construct implements IGrantee {
       bindSecretId: true,
       secretIdTtl: props.secretIdTtl.toSeconds(),
       secretIdNumUses: props.secretIdUses,
+      secretIdBoundCidrs: props.secretIdBoundCidrs && [...props.secretIdBoundCidrs],
+      tokenBoundCidrs: props.tokenBoundCidrs && [...props.tokenBoundCidrs],
       tokenPolicies: [this.policy.policyName],
       tokenNoDefaultPolicy: true,
       tokenTtl: props.tokenTtl.toSeconds(),

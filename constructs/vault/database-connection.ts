@@ -5,6 +5,7 @@ import { checkName, POSTGRES_IDENTIFIER, POSTGRES_ROLE, VAULT_NAME } from "../na
 import type { Secret } from "../secret";
 import type { DatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
+import { StaticRole, type StaticRoleProps } from "./static-role";
 
 export interface DatabaseConnectionProps {
   readonly name: string;
@@ -12,6 +13,8 @@ export interface DatabaseConnectionProps {
   readonly host: string;
   /** As Vault reaches it; usually a variable. */
   readonly port: string;
+  /** The CA certificate of the server, in PEM; usually a variable. Makes Vault check the server's certificate. */
+  readonly tlsCa?: string;
   readonly database: string;
   readonly username: string;
   readonly password: Secret;
@@ -40,7 +43,8 @@ export class DatabaseConnection extends Construct {
       name: this.connectionName,
       allowedRoles: Lazy.listValue({ produce: () => this.allowedRoles }),
       postgresql: {
-        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=disable`,
+        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${props.tlsCa === undefined ? "disable" : "verify-full"}`,
+        tlsCa: props.tlsCa,
         username: checkName(POSTGRES_ROLE, "username", props.username),
         passwordWo: props.password.reference,
         passwordWoVersion: props.passwordVersion,
@@ -54,6 +58,13 @@ export class DatabaseConnection extends Construct {
   addRole(id: string, props: DatabaseRoleProps): DatabaseRole {
     const role = new DatabaseRole(this, id, this.resource.name, props);
     this.allowedRoles.push(role.databaseRoleName);
+    return role;
+  }
+
+  /** Adds a role whose login is kept, and whose password Vault changes again and again. */
+  addStaticRole(id: string, props: StaticRoleProps): StaticRole {
+    const role = new StaticRole(this, id, this.resource.name, props);
+    this.allowedRoles.push(role.staticRoleName);
     return role;
   }
 }

@@ -29,6 +29,8 @@ export class DatabaseMount extends Construct {
       { path: `sys/mounts/${this.path}`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/config/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/roles/*`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `${this.path}/static-roles/*`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `${this.path}/rotate-root/*`, capabilities: ["update"] },
       { path: `sys/leases/revoke-prefix/${this.path}/*`, capabilities: ["update", "sudo"] },
     );
   }
@@ -38,6 +40,7 @@ export class DatabaseMount extends Construct {
       { path: `sys/mounts/${this.path}`, capabilities: ["read"] },
       { path: `${this.path}/config/*`, capabilities: ["read"] },
       { path: `${this.path}/roles/*`, capabilities: ["read"] },
+      { path: `${this.path}/static-roles/*`, capabilities: ["read"] },
     );
   }
 }

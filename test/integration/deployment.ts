@@ -47,7 +47,7 @@ export class Deployment {
     return verify({
       manifest: this.manifest,
       vault: this.as("verifier"),
-      postgres: this.sandbox.postgres,
+      postgres: () => this.sandbox.postgres,
       ...options,
     });
   }

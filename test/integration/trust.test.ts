@@ -51,7 +51,7 @@ test("the operator has no credentials and no secret ids, and nothing beyond the 
     SECRET_ID,
     ...BEYOND,
     ["GET", "database/creds/verify-owner"],
-    ["POST", "database/rotate-root/postgres-example"],
+    ["GET", "database/static-creds/report"],
   ]);
   const wrapped = await deployment.as("operator").request(...SECRET_ID, "60s");
   expect(wrapped.status).toBe(403);

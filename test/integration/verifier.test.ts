@@ -251,7 +251,7 @@ test("it is refused in one line where it can't begin", async () => {
   await expect(deployment.verify({ vault: deployment.as("deliverer") })).rejects.toThrow(
     /^(?!.*\n).*HTTP 403|refuses the token/,
   );
-  await expect(deployment.verify({ postgres: { host: "127.0.0.1", port: 1 } })).rejects.toThrow(
+  await expect(deployment.verify({ postgres: () => ({ host: "127.0.0.1", port: 1 }) })).rejects.toThrow(
     /^PostgreSQL at 127.0.0.1:1 does not take the login .*; set PGHOST and PGPORT$/,
   );
   expect(await deployment.leasedRoles()).toEqual([]);

@@ -5,9 +5,13 @@ import { ConfigError, parseEnvironment } from "../../config/schema";
 /** A config file's content as a test changes it: deep, mutable, and not the real one. */
 interface Draft {
   [field: string]: unknown;
-  platform: { postgres: Record<string, unknown>; vault: Record<string, unknown> };
-  vault: Record<string, unknown>;
+  servers: DraftServer[];
+  vault: { [field: string]: unknown; container: Record<string, unknown> };
   databases: DraftDatabase[];
+}
+interface DraftServer {
+  [field: string]: unknown;
+  container: Record<string, unknown>;
 }
 interface DraftDatabase {
   [field: string]: unknown;
@@ -57,9 +61,143 @@ test("the environment local is allowed", () => {
   expect(errors(() => undefined)).toEqual([]);
 });
 
+const SERVER =
+  "a server name of small letters and digits, starting with a letter, other than vault, at most 32 bytes";
+const STATIC = { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" };
+
 describe.each<[string, (draft: Draft) => void, string]>([
+  ["no server", (d) => (d.servers = []), "servers: received [], allowed: at least one server"],
+  [
+    "a server's name that no variable can start with",
+    (d) => (d.servers[0]!["name"] = "main-1"),
+    `servers[0].name: received 'main-1', allowed: ${SERVER}`,
+  ],
+  [
+    "a server that is called vault",
+    (d) => (d.servers[0]!["name"] = "vault"),
+    `servers[0].name: received 'vault', allowed: ${SERVER}`,
+  ],
+  [
+    "a server twice",
+    (d) =>
+      d.servers.push({
+        ...d.servers[0]!,
+        superuser: "other",
+        container: { image: "postgres:18.4", hostPort: 1 },
+      }),
+    "servers[1].name: received 'postgres', allowed: each server once (it is also at servers[0].name)",
+  ],
+  [
+    "a container for a server and none for Vault",
+    (d) => delete (d.vault as Partial<Draft["vault"]>).container,
+    "servers[0].container: received { image: 'postgres:18.4', hostPort: 35432 }, allowed: a container for each server and for Vault, or for none of them",
+  ],
+  [
+    "a container with TLS",
+    (d) => (d.servers[0]!["tls"] = true),
+    "servers[0].tls: received true, allowed: false, since containers are reached on this machine alone",
+  ],
+  [
+    "a Vault container with TLS",
+    (d) => (d.vault["tls"] = true),
+    "vault.tls: received true, allowed: false, since containers are reached on this machine alone",
+  ],
+  [
+    "a mode that Vault does not have",
+    (d) => (d.vault.container["mode"] = "prod"),
+    "vault.container.mode: received 'prod', allowed: one of server, dev",
+  ],
+  [
+    "a storage that is not known",
+    (d) => (d.vault.container["storage"] = "raft"),
+    "vault.container.storage: received 'raft', allowed: one of memory, file",
+  ],
+  [
+    "more unseal keys wanted than there are",
+    (d) => (d.vault["unsealKeys"] = { shares: 3, threshold: 4 }),
+    "vault.unsealKeys.threshold: received 4, allowed: from 2 to the number of shares, 3",
+  ],
+  [
+    "one of several unseal keys, which Vault refuses",
+    (d) => (d.vault["unsealKeys"] = { shares: 3, threshold: 1 }),
+    "vault.unsealKeys.threshold: received 1, allowed: from 2 to the number of shares, 3",
+  ],
+  [
+    "two of one unseal key",
+    (d) => (d.vault["unsealKeys"] = { shares: 1, threshold: 2 }),
+    "vault.unsealKeys.threshold: received 2, allowed: 1, as there is one share",
+  ],
+  [
+    "more than 255 unseal keys",
+    (d) => (d.vault["unsealKeys"] = { shares: 256, threshold: 2 }),
+    "vault.unsealKeys.shares: received 256, allowed: a whole number from 1 to 255",
+  ],
+  [
+    "an operator's policy that the operator may write",
+    (d) => (d.vault["operatorPolicy"] = "db-admin"),
+    "vault.operatorPolicy: received 'db-admin', allowed: a name that does not start with vault.namePrefix, db-, since the operator may write those",
+  ],
+  [
+    "a backend whose states would be one",
+    (d) => (d["backend"] = { type: "s3", arguments: { bucket: "b", key: "state" } }),
+    "backend.arguments: received { bucket: 'b', key: 'state' }, allowed: an argument that contains {stack}, such as a key or schema_name, since each stack has a state of its own",
+  ],
+  [
+    "a backend that is no name",
+    (d) => (d["backend"] = { type: "S3!", arguments: { key: "{stack}" } }),
+    "backend.type: received 'S3!', allowed: a Terraform backend, such as pg or s3",
+  ],
+  [
+    "a database on a server that is not there",
+    (d) => (database(d)["server"] = "elsewhere"),
+    "databases[0].server: received 'elsewhere', allowed: one of postgres",
+  ],
+  [
+    "a name that leaves no room for the probe roles",
+    (d) => (database(d)["name"] = "n".repeat(51)),
+    `databases[0].name: received '${"n".repeat(51)}', allowed: a name that leaves room for the probe role ${"n".repeat(51)}_verify_owner, at most 63 bytes`,
+  ],
+  [
+    "an address range that is none",
+    (d) => (readonly(d).secretId["boundCidrs"] = ["10.0.0.0"]),
+    `${RO}.secretId.boundCidrs[0]: received '10.0.0.0', allowed: an address range such as "10.0.0.0/8"`,
+  ],
+  [
+    "an empty list of address ranges, which would bind to nothing",
+    (d) => (readonly(d).token["boundCidrs"] = []),
+    `${RO}.token.boundCidrs: received [], allowed: at least one range`,
+  ],
+  [
+    "a static role of a persona that is not there",
+    (d) => (database(d)["staticRoles"] = [{ ...STATIC, persona: "writer" }]),
+    "databases[0].staticRoles[0].persona: received 'writer', allowed: the name of a persona of this database",
+  ],
+  [
+    "a static role whose login is a group role",
+    (d) => (database(d)["staticRoles"] = [{ ...STATIC, login: "readonly_role" }]),
+    `databases[0].staticRoles[0].login: received 'readonly_role', allowed: each Postgres role of postgres once (it is also at ${RO}.groupRole)`,
+  ],
+  [
+    "a static role twice",
+    (d) => (database(d)["staticRoles"] = [STATIC, { ...STATIC, login: "another" }]),
+    "databases[0].staticRoles[1].name: received 'report', allowed: each static role of database once (it is also at databases[0].staticRoles[0].name)",
+  ],
+  [
+    "a rotation period that Vault refuses",
+    (d) => (database(d)["staticRoles"] = [{ ...STATIC, rotationPeriod: "4s" }]),
+    "databases[0].staticRoles[0].rotationPeriod: received '4s', allowed: at least 5s, Vault's shortest",
+  ],
+  [
+    "a workload of no kind",
+    (d) => (database(d).workload = { kind: "chess" }),
+    `databases[0].workload.kind: received { kind: 'chess' }, allowed: one of the kinds "users", "pool", "leases", "approle", with its personas`,
+  ],
   ["a name with a slash", (d) => (d["name"] = "a/b"), `name: received 'a/b', allowed: ${VAULT_NAME}`],
-  ["a missing field", (d) => delete d["superuser"], `superuser: received nothing, allowed: ${ROLE}`],
+  [
+    "a missing field",
+    (d) => delete d.servers[0]!["superuser"],
+    `servers[0].superuser: received nothing, allowed: ${ROLE}`,
+  ],
   [
     "a field that does not exist",
     (d) => (database(d)["colour"] = "red"),
@@ -147,33 +285,33 @@ describe.each<[string, (draft: Draft) => void, string]>([
   ],
   [
     "port 0",
-    (d) => (d.platform.postgres["hostPort"] = 0),
-    "platform.postgres.hostPort: received 0, allowed: a whole number from 1 to 65535",
+    (d) => (d.servers[0]!.container["hostPort"] = 0),
+    "servers[0].container.hostPort: received 0, allowed: a whole number from 1 to 65535",
   ],
   [
     "port 65536",
-    (d) => (d.platform.vault["hostPort"] = 65536),
-    "platform.vault.hostPort: received 65536, allowed: a whole number from 1 to 65535",
+    (d) => (d.vault.container["hostPort"] = 65536),
+    "vault.container.hostPort: received 65536, allowed: a whole number from 1 to 65535",
   ],
   [
     "a port as text",
-    (d) => (d.platform.vault["hostPort"] = "8200"),
-    "platform.vault.hostPort: received '8200', allowed: a whole number from 1 to 65535",
+    (d) => (d.vault.container["hostPort"] = "8200"),
+    "vault.container.hostPort: received '8200', allowed: a whole number from 1 to 65535",
   ],
   [
     "one port for both",
-    (d) => (d.platform.vault["hostPort"] = 35432),
-    "platform.vault.hostPort: received 35432, allowed: another port than platform.postgres.hostPort",
+    (d) => (d.vault.container["hostPort"] = 35432),
+    "servers[0].container.hostPort: received '35432', allowed: each port once (it is also at vault.container.hostPort)",
   ],
   [
     "an image without a tag",
-    (d) => (d.platform.vault["image"] = "vault"),
-    `platform.vault.image: received 'vault', allowed: an image name with an exact tag, such as "postgres:18.4"`,
+    (d) => (d.vault.container["image"] = "vault"),
+    `vault.container.image: received 'vault', allowed: an image name with an exact tag, such as "postgres:18.4"`,
   ],
   [
     "the tag latest",
-    (d) => (d.platform.vault["image"] = "vault:latest"),
-    "platform.vault.image: received 'vault:latest', allowed: an exact tag; latest changes under a plan that shows no change",
+    (d) => (d.vault.container["image"] = "vault:latest"),
+    "vault.container.image: received 'vault:latest', allowed: an exact tag; latest changes under a plan that shows no change",
   ],
   [
     "a duration without a unit",
@@ -269,17 +407,17 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a group role twice",
     (d) => (readonly(d)["groupRole"] = "readwrite_role"),
-    `${RO}.groupRole: received 'readwrite_role', allowed: each Postgres role once (it is also at databases[0].personas[1].groupRole)`,
+    `${RO}.groupRole: received 'readwrite_role', allowed: each Postgres role of postgres once (it is also at databases[0].personas[1].groupRole)`,
   ],
   [
     "a group role that is the superuser",
     (d) => (readonly(d)["groupRole"] = "nanvc"),
-    `${RO}.groupRole: received 'nanvc', allowed: each Postgres role once (it is also at superuser)`,
+    `${RO}.groupRole: received 'nanvc', allowed: each Postgres role of postgres once (it is also at servers[0].superuser)`,
   ],
   [
     "a group role that is a probe's",
     (d) => (readonly(d)["groupRole"] = "nanvc_verify_owner"),
-    `${RO}.groupRole: received 'nanvc_verify_owner', allowed: each Postgres role once (it is also at databases[0].name)`,
+    `${RO}.groupRole: received 'nanvc_verify_owner', allowed: each Postgres role of postgres once (it is also at databases[0].name)`,
   ],
   [
     "an AppRole twice",
@@ -311,7 +449,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
 test("a password written as a literal is refused, and not repeated", () => {
   const lines = errors((d) => (database(d).manager["password"] = "hunter2"));
   expect(lines).toEqual([
-    "config/test.ts: databases[0].manager.password: a secret is never written in a config file; set TF_VAR_postgres_superuser_password or TF_VAR_vault_manager_password",
+    "config/test.ts: databases[0].manager.password: a secret is never written in a config file; set TF_VAR_<server>_superuser_password or TF_VAR_<manager>_manager_password",
   ]);
 });
 

@@ -9,7 +9,7 @@ import { LeaseholdStack } from "../../stacks/stack";
 import { find, synth, type Synthesized } from "./synth";
 
 function newStack(): LeaseholdStack {
-  const stack = new LeaseholdStack(Testing.app(), "test");
+  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
   new PostgresqlProvider(stack, "postgresql", {});
   return stack;
 }

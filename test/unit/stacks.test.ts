@@ -29,13 +29,180 @@ const vault = synth(built.vault);
 const policyOf = (name: string, of: Synthesized = vault) =>
   find(of, "vault_policy", { name })[0]!["policy"] as string;
 
+describe("several databases and servers", () => {
+  const several = environment((draft) => {
+    const first = draft.databases[0]!;
+    const copy = (name: string, suffix: string, change: object): typeof first => ({
+      ...(JSON.parse(
+        JSON.stringify(first).replace(
+          /"(\w+_role|db-[a-z-]+-role|example_owner|postgres-example)"/g,
+          `"$1${suffix}"`,
+        ),
+      ) as typeof first),
+      name,
+      workload: undefined,
+      ...change,
+    });
+    draft.servers.push({
+      name: "reporting",
+      superuser: "nanvc",
+      database: "figures",
+      container: { image: "postgres:17.6", hostPort: 35433 },
+    });
+    draft.databases.push(
+      copy("orders", "_o", { manager: { name: "vault_o", passwordVersion: 1 } }),
+      copy("figures", "_f", { server: "reporting" }),
+    );
+    draft.databases[0]!.staticRoles = [
+      { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" },
+    ];
+  });
+  const { platform, postgres, vault } = stacks(several);
+  const [p, v] = [synth(postgres), synth(vault)];
+
+  test("each server has a container, a provider, and variables of its own", () => {
+    const containers = find(synth(platform), "docker_container").map(({ name }) => name);
+    expect(containers.sort()).toEqual([
+      "leasehold-local-postgres",
+      "leasehold-local-reporting",
+      "leasehold-local-vault",
+    ]);
+    const { provider, variable } = p.json as {
+      provider: Record<string, unknown[]>;
+      variable: Record<string, unknown>;
+    };
+    expect(provider["postgresql"]).toMatchObject([
+      { host: "${var.postgres_host}", database: "nanvc" },
+      { alias: "reporting", host: "${var.reporting_host}", database: "figures" },
+    ]);
+    expect(Object.keys(variable).sort()).toEqual([
+      "postgres_host",
+      "postgres_port",
+      "postgres_superuser_password",
+      "reporting_host",
+      "reporting_port",
+      "reporting_superuser_password",
+      "reporting_vault_manager_password",
+      "vault_manager_password",
+      "vault_o_manager_password",
+    ]);
+  });
+
+  test("resources of a server are made with its provider", () => {
+    const of = (database: string) =>
+      new Set(find(p, "postgresql_grant", { database }).map(({ provider }) => provider));
+    expect(of("nanvc")).toEqual(new Set([undefined]));
+    expect(of("orders")).toEqual(new Set([undefined]));
+    expect(of("figures")).toEqual(new Set(["postgresql.reporting"]));
+  });
+
+  test("a database that its server does not have is made, and never dropped", () => {
+    expect(find(p, "postgresql_database")).toEqual([
+      expect.objectContaining({ name: "orders", lifecycle: { prevent_destroy: true } }),
+    ]);
+  });
+
+  test("Vault reaches each database on its server; each has probe roles of its own", () => {
+    expect(
+      find(v, "vault_database_secret_backend_connection").map(({ postgresql }) => postgresql),
+    ).toMatchObject([
+      {
+        connection_url: expect.stringContaining(
+          "@${var.vault_postgres_host}:${var.vault_postgres_port}/nanvc?",
+        ) as string,
+      },
+      {
+        connection_url: expect.stringContaining(
+          "@${var.vault_reporting_host}:${var.vault_reporting_port}/figures?",
+        ) as string,
+      },
+      {
+        connection_url: expect.stringContaining(
+          "@${var.vault_postgres_host}:${var.vault_postgres_port}/orders?",
+        ) as string,
+      },
+    ]);
+    const names = find(v, "vault_database_secret_backend_role").map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(["verify-owner", "verify-owner-orders", "verify-owner-figures"]),
+    );
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("a static role's login has its persona's privileges, and its password is that persona's to read", () => {
+    expect(find(p, "postgresql_role", { name: "report_login" })).toMatchObject([
+      { login: true, roles: ["readonly_role"] },
+    ]);
+    expect(find(p, "postgresql_grant_role", { grant_role: "report_login" })).toMatchObject([
+      { with_admin_option: true },
+    ]);
+    expect(find(v, "vault_database_secret_backend_static_role")).toMatchObject([
+      { name: "report", username: "report_login", rotation_period: 86_400 },
+    ]);
+    expect(allowed(policyOf("db-readonly-role", v), "database/static-creds/report")).toEqual(['"read"']);
+    expect(allowed(policyOf("db-readwrite-role", v), "database/static-creds/report")).toEqual([]);
+  });
+
+  test("the manifest says which database is on which server", () => {
+    const { servers, databases } = accessManifestSchema.parse(accessManifest(several));
+    expect(servers.map(({ name }) => name)).toEqual(["postgres", "reporting"]);
+    expect(databases.map(({ server }) => server)).toEqual(["postgres", "postgres", "reporting"]);
+    expect(databases.map(({ probes }) => probes?.owner)).toEqual([
+      "verify-owner",
+      "verify-owner-orders",
+      "verify-owner-figures",
+    ]);
+  });
+});
+
+describe("servers that exist already", () => {
+  const external = environment((draft) => {
+    delete draft.servers[0]!.container;
+    delete draft.vault.container;
+    draft.servers[0]!.tls = true;
+    draft.vault.tls = true;
+    draft.backend = { type: "pg", arguments: { schema_name: "{environment}_{stack}" } };
+  });
+  const { postgres, vault } = stacks(external);
+  const [p, v] = [synth(postgres), synth(vault)];
+
+  test("addresses, certificates and a namespace are variables", () => {
+    const { provider } = p.json as { provider: Record<string, unknown[]> };
+    expect(provider["postgresql"]).toMatchObject([
+      { sslmode: "verify-full", sslrootcert: "${var.postgres_sslrootcert}" },
+    ]);
+    const { variable } = p.json as { variable: Record<string, object> };
+    expect(variable["postgres_host"]).not.toHaveProperty("default");
+    expect((v.json as { provider: Record<string, unknown[]> }).provider["vault"]).toMatchObject([
+      {
+        address: "${var.vault_address}",
+        namespace: "${var.vault_namespace}",
+        ca_cert_file: "${var.vault_ca_cert_file}",
+      },
+    ]);
+    expect(find(v, "vault_database_secret_backend_connection")[0]!["postgresql"]).toMatchObject({
+      connection_url: expect.stringMatching(/sslmode=verify-full$/) as string,
+      tls_ca: "${var.vault_postgres_tls_ca}",
+    });
+  });
+
+  test("a backend of the config's goes to Terraform, with each stack's own state", () => {
+    const backendOf = ({ json }: Synthesized) =>
+      (json as { terraform: { backend: unknown } }).terraform.backend;
+    expect([backendOf(p), backendOf(v)]).toEqual([
+      { pg: { schema_name: "local_postgres" } },
+      { pg: { schema_name: "local_vault" } },
+    ]);
+  });
+});
+
 describe("the trust model", () => {
   const operator = built.vault.operatorPolicy.toString();
 
   test.each([
     "database/creds/readonly_role",
     "database/creds/verify-owner",
-    "database/rotate-root/postgres-example",
+    "database/static-creds/report",
     "auth/approle/role/db-readonly-role/secret-id",
     "auth/approle/role/db-readonly-role/custom-secret-id",
     "auth/approle/login",
@@ -54,6 +221,8 @@ describe("the trust model", () => {
     "sys/mounts/database",
     "database/config/postgres-example",
     "database/roles/readonly_role",
+    "database/static-roles/report",
+    "database/rotate-root/postgres-example",
     "auth/approle/role/db-readonly-role",
     "sys/policies/acl/db-readonly-role",
     "sys/policies/acl/leasehold-local-verifier",

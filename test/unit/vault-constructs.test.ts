@@ -25,7 +25,7 @@ const identity = {
 };
 
 function example() {
-  const stack = new LeaseholdStack(Testing.app(), "test");
+  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
   new VaultProvider(stack, "vault", {});
   const mount = new DatabaseMount(stack, "Mount", { path: "db" });
   const connection = new DatabaseConnection(mount, "Connection", {
