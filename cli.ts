@@ -10,6 +10,11 @@ import { VaultError, VaultUnreachable } from "./verify/vault-client";
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
 const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreachable];
 
+// A reader that has seen enough, such as head, is no error of this program's.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
   .configureOutput({
@@ -52,6 +57,12 @@ async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void
       process.exitCode = 130;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
+      process.exitCode = 2;
+    } else if (error instanceof Error && "syscall" in error) {
+      // A full disk, a folder that can't be written: the machine's, and the message names what.
+      console.error(
+        `the system refused: ${error.message}; see that there is room and that it can be written`,
+      );
       process.exitCode = 2;
     } else {
       throw error;

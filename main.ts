@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "cdktf";
 import { loadEnvironment } from "./config/load";
-import { ConfigError } from "./config/schema";
 import { accessManifest } from "./stacks/access-manifest";
 import { PlatformStack } from "./stacks/platform";
 import { PostgresStack } from "./stacks/postgres";
@@ -26,7 +25,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  if (!(error instanceof ConfigError)) throw error;
-  console.error(error.message);
+  // What a construct refuses is said in one line, like the config's own errors.
+  console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 2;
 });

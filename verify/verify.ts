@@ -36,6 +36,12 @@ class Interrupted extends Error {}
 export async function verify(options: VerifyOptions): Promise<Report> {
   const { manifest, vault } = options;
   const start = performance.now();
+  const without = manifest.databases.find(({ probes }) => probes === undefined);
+  if (without) {
+    throw new CannotVerify(
+      `${without.name} declares no probe roles: set verification: true in its config and deploy`,
+    );
+  }
   const vaultServer = await preflight(vault);
   const run = newRun();
   const recorders: Recorder[] = [];
@@ -89,11 +95,6 @@ async function verifyDatabase(
   const { probes, vault: at } = database;
   const summary = new Recorder(database.name);
   recorders.push(summary);
-  if (!probes) {
-    throw new CannotVerify(
-      `${database.name} declares no probe roles: set verification: true in its config and deploy`,
-    );
-  }
   const step = (text: string) => {
     if (options.signal?.aborted) throw new Interrupted();
     onStep?.(`${database.name}: ${text}`);
@@ -108,7 +109,7 @@ async function verifyDatabase(
   let owner: Session | undefined;
   try {
     step("probe objects");
-    lease = await ownerLeases.take(vault, at.mount, probes.owner).catch((error: unknown) => {
+    lease = await ownerLeases.take(vault, at.mount, probes!.owner).catch((error: unknown) => {
       throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
@@ -163,7 +164,8 @@ async function nothingLeft(
   summary: Recorder,
 ): Promise<void> {
   await summary.check("nothing left: no probe object, leased role or lease", async (evidence) => {
-    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${literal(ident(database.schema))}::regnamespace AND starts_with(relname, ${literal(probePrefix(run))})`;
+    const [place, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
+    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${place} AND starts_with(relname, ${prefix}) UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = ${place} AND starts_with(proname, ${prefix})`;
     const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
     const findings: string[] = [];
     for (const sql of [objects, `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${names})`]) {
