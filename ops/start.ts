@@ -8,8 +8,10 @@ import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
+import { startApplication } from "./application";
 import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
 import { runSteps } from "./progress";
+import { rotateRoot } from "./rotate";
 import { publish, ROOT, synthesize } from "./synthesize";
 import { checkReportFile, color, exitCode, writeReport } from "./verify";
 
@@ -63,7 +65,11 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
           title: "Apply the stacks postgres and vault",
           run: async (show) => {
             const count = await sandbox!.apply();
-            show.title(`Applied the stacks postgres and vault: ${String(count)} resources`);
+            const { vault, initialised } = sandbox!;
+            const operator = new VaultClient(vault.address, initialised.tokens.operator);
+            const rotated = await rotateRoot(operator, manifest);
+            const rotation = rotated.length > 0 ? `, password of ${rotated.join(", ")} rotated` : "";
+            show.title(`Applied the stacks postgres and vault: ${String(count)} resources${rotation}`);
           },
         },
         {
@@ -93,7 +99,10 @@ async function verifySandbox(
   onStep: (step: string) => void,
 ): Promise<Report> {
   const client = new VaultClient(vault.address, initialised.tokens.verifier);
-  const report = await verify({ manifest, vault: client, postgres: () => postgres, signal, onStep });
+  const report = await verify({
+    ...{ manifest, vault: client, signal, onStep, startApplication },
+    postgres: () => postgres,
+  });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
 }
