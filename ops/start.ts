@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { INSTALLED_MAJOR, postgresMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
@@ -16,10 +17,15 @@ export interface StartOptions {
   readonly env?: string;
   readonly json?: string;
   readonly keep?: boolean;
+  /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
+  readonly postgres?: string;
 }
 
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  const major = postgresMajor(
+    options.postgres ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+  );
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
   try {
@@ -41,10 +47,14 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
         {
           title: "Start PostgreSQL and Vault",
           run: async (show) => {
-            sandbox = await Sandbox.start(workspace, { synthesized, onProgress: show.detail });
-            const { postgres, vault } = sandbox;
+            const onProgress = show.detail;
+            sandbox = await Sandbox.start(workspace, { synthesized, onProgress, postgresMajor: major });
+            const { servers, vault } = sandbox;
+            const started = [...servers.values()].map(
+              ({ version, host, port }) => `PostgreSQL ${version} on ${host}:${String(port)}`,
+            );
             show.title(
-              `Started PostgreSQL ${postgres.version} on ${postgres.host}:${String(postgres.port)} and ${vault.product} ${vault.version} on ${vault.address.slice("http://".length)}`,
+              `Started ${started.join(", ")} and ${vault.product} ${vault.version} on ${new URL(vault.address).host}`,
             );
           },
         },
