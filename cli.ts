@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --import tsx
 import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
+import { destroy, type DestroyOptions } from "./ops/destroy";
 import { start, type StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
@@ -47,6 +48,18 @@ program
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
   .action(async (options: DeployOptions) => run((signal) => deploy(options, signal)));
+
+program
+  .command("destroy")
+  .description("revoke all leases and destroy all stacks; the users' data stay")
+  .option(...ENVIRONMENT)
+  .option("--auto-approve", "do not ask")
+  .option(
+    "--delete-data",
+    "also the schemas with what they hold, the databases that deploy made, and the volumes",
+  )
+  .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
+  .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
 
 /** The first signal ends the work and cleans up; a second one ends the program. */
 async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void> {

@@ -157,7 +157,7 @@ export class Deployment {
       text = await new Terraform(stack.folder, {}, this.signal).pullState();
     }
     if (!text) return [];
-    const { resources } = JSON.parse(text) as {
+    const { resources } = parseState(stack, text) as {
       resources?: {
         mode: string;
         type: string;
@@ -178,7 +178,7 @@ export class Deployment {
   vault(): VaultClient {
     const stack = this.stack("vault")!;
     const value = this.valueOf(stack, { placeholders: true });
-    const text = (name: string) => String(value(name) ?? "") || undefined;
+    const text = (name: string) => asText(value(name)) || undefined;
     const ca = text("vault_ca_cert_file");
     return new VaultClient(
       text("vault_address")!.replace(/\/+$/, ""),
@@ -203,11 +203,11 @@ export class Deployment {
       const resolved = interpolate(settings, scope, name) as Record<string, Json>;
       return {
         server: this.manifest.servers[i]!.name,
-        host: String(resolved["host"]),
+        host: asText(resolved["host"]),
         port: Number(resolved["port"]),
-        database: String(resolved["database"]),
-        user: String(resolved["username"]),
-        password: String(resolved["password"]),
+        database: asText(resolved["database"]),
+        user: asText(resolved["username"]),
+        password: asText(resolved["password"]),
         ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
       };
     });
@@ -218,11 +218,34 @@ export class Deployment {
     return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;
   }
 
+  /** Lets the databases go that Terraform is told to keep; the next synth takes it back. */
+  allowDestroy({ folder, json }: Stack): void {
+    const unlocked = JSON.stringify(json, (key, value: unknown) =>
+      key === "prevent_destroy" ? undefined : value,
+    );
+    writeFileSync(join(folder, "cdk.tf.json"), unlocked);
+  }
+
   /** Another command may have put another environment's JSON there since. */
   restore({ folder, text }: Stack): void {
     const file = join(folder, "cdk.tf.json");
     if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
   }
+}
+
+function parseState({ name }: Stack, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SetupError(
+      `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
+    );
+  }
+}
+
+function asText(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** State and plan files that plain cdktf and Terraform left readable for everybody hold what only their owner should know. */
