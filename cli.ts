@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --import tsx
 import { Command } from "commander";
+import { deploy, type DeployOptions } from "./ops/deploy";
 import { start, type StartOptions } from "./ops/start";
+import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
 import { ApplyError } from "./sandbox/terraform-json";
 import { SetupError } from "./sandbox/setup-error";
@@ -9,6 +11,11 @@ import { VaultError, VaultUnreachable } from "./verify/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
 const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreachable];
+
+const ENVIRONMENT = [
+  "--env <name>",
+  "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)",
+] as const;
 
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
@@ -22,7 +29,7 @@ const program = new Command("leasehold")
 program
   .command("start")
   .description("synthesize, apply to embedded servers, verify, show the matrix, stop everything")
-  .option("--env <name>", "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)")
+  .option(...ENVIRONMENT)
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: StartOptions) => run((signal) => start(options, signal)));
@@ -34,6 +41,12 @@ program
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: VerifyCommandOptions) => run((signal) => verifyCommand(options, signal)));
+
+program
+  .command("deploy")
+  .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
+  .option(...ENVIRONMENT)
+  .action(async (options: DeployOptions) => run((signal) => deploy(options, signal)));
 
 /** The first signal ends the work and cleans up; a second one ends the program. */
 async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void> {
@@ -48,8 +61,12 @@ async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void
     process.exitCode = await work(interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) {
-      console.error("interrupted: what was started is stopped");
+      const isTold = error instanceof Interrupted;
+      console.error(isTold ? error.message : "interrupted: what was started is stopped");
       process.exitCode = 130;
+    } else if (error instanceof TerraformError) {
+      console.error(error.message);
+      process.exitCode = 1;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
       process.exitCode = 2;
