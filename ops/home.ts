@@ -28,6 +28,8 @@ interface Variables {
 }
 
 const UNSEAL_KEYS = "unseal-keys";
+const ROOT_TOKEN = "root-token";
+const DEV_TOKEN = "vault-dev-token";
 
 /**
  * An environment's secrets, outside the repository: `$XDG_CONFIG_HOME/leasehold/<environment>/`, a file each, readable by
@@ -64,17 +66,20 @@ export class Home {
     return this.read(variable) ?? this.create(variable, randomBytes(24).toString("base64url"));
   }
 
-  /**
-   * The file that PostgreSQL's container has mounted, with the superuser's password and nothing else. Its server runs as
-   * another user, so everybody may read it; the folder lets only its owner get there.
-   */
+  /** The file that PostgreSQL's container has mounted, with the superuser's password and nothing else. */
   passwordFile(server: string): string {
-    const name = `${server}-password`;
-    const password = this.password(`${server}_superuser_password`);
-    const file = join(this.folder, name);
-    const holds = existsSync(file) && attempt(file, () => readFileSync(file, "utf8")) === password;
-    if (!holds) this.write(name, password, 0o444);
-    return file;
+    return this.mounted(`${server}-password`, this.password(`${server}_superuser_password`));
+  }
+
+  /** The root token of a Vault in dev mode, which is told it at each start; none before there is a file for it. */
+  devToken(): string | undefined {
+    return this.read(DEV_TOKEN);
+  }
+
+  /** The file that a dev mode's container has mounted, with its root token and nothing else. */
+  devTokenFile(): string {
+    const token = this.devToken() ?? this.create(DEV_TOKEN, `dev-${randomBytes(24).toString("hex")}`);
+    return this.mounted(`${DEV_TOKEN}-mounted`, token);
   }
 
   token(who: TokenHolder): string | undefined {
@@ -85,8 +90,30 @@ export class Home {
     this.write(`${who}-token`, token);
   }
 
+  /** A root token that is still to be revoked: who made it was ended before. */
+  rootToken(): string | undefined {
+    return this.read(ROOT_TOKEN);
+  }
+
+  setRootToken(token: string): void {
+    this.write(ROOT_TOKEN, token);
+  }
+
+  removeRootToken(): void {
+    rmSync(join(this.folder, ROOT_TOKEN), { force: true });
+  }
+
+  get unsealKeysFile(): string {
+    return join(this.folder, UNSEAL_KEYS);
+  }
+
   unsealKeys(): string[] | undefined {
     return this.read(UNSEAL_KEYS)?.split("\n");
+  }
+
+  /** @throws SetupError when nothing can be written: to be known before there are keys that have to be. */
+  checkWritable(): void {
+    rmSync(this.writeBeside("check", randomBytes(4096).toString("hex"), 0o600));
   }
 
   /** The keys of before, which may still be another Vault's, stay beside the new ones. */
@@ -97,7 +124,7 @@ export class Home {
   }
 
   /**
-   * A value for each of a stack's variables that is a password, or a file with one, and has no default. The superuser's
+   * A value for each of a stack's variables that is a password, or a file with a secret, and has no default. The superuser's
    * password on a server that exists already (its host has no default) is nobody's to make.
    */
   variables(stack: Variables): Record<string, string> {
@@ -107,12 +134,24 @@ export class Home {
       const given = process.env[`TF_VAR_${name}`];
       const file = /^(.+)_password_file$/.exec(name);
       const superuser = /^(.+)_superuser_password$/.exec(name);
-      if (file) values[name] = given || this.passwordFile(file[1]!);
+      if (name === "vault_dev_token_file") values[name] = given || this.devTokenFile();
+      else if (file) values[name] = given || this.passwordFile(file[1]!);
       else if (superuser && !given && stack.variable?.[`${superuser[1]!}_host`]?.default === undefined)
         continue;
       else if (name.endsWith("_password")) values[name] = this.password(name);
     }
     return values;
+  }
+
+  /**
+   * A server in a container runs as another user, so everybody may read the file; the folder lets only its owner get there.
+   * Not written anew while it holds: a mount follows the file, not its name.
+   */
+  private mounted(name: string, secret: string): string {
+    const file = join(this.folder, name);
+    const holds = existsSync(file) && attempt(file, () => readFileSync(file, "utf8")) === secret;
+    if (!holds) this.write(name, secret, 0o444);
+    return file;
   }
 
   private read(name: string): string | undefined {

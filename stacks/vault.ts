@@ -11,7 +11,7 @@ import { Policy } from "../constructs/vault/policy";
 import { PolicyDocument } from "../constructs/vault/policy-document";
 import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
-import { grantOperator, grantPlanner, grantVerifier, trustPolicyNames } from "./trust";
+import { grantDeliverer, grantOperator, grantPlanner, grantVerifier, trustPolicyNames } from "./trust";
 
 /** Vault's mounts, connections, database roles, AppRoles, and the policies that say who may do what with them. */
 export class VaultStack extends LeaseholdStack {
@@ -145,6 +145,7 @@ export class VaultStack extends LeaseholdStack {
       }
     }
 
+    grantDeliverer(deliverer);
     if (verifier) grantVerifier(verifier);
     const managed = [...mounts.values(), auth];
     grantPlanner(planner, environment, managed);
