@@ -31,7 +31,14 @@ export function grantOperator(
   for (const path of policyPaths(environment)) {
     operator.allow({ path, capabilities: ["create", "read", "update", "delete"] });
   }
-  operator.allow(...OWN_TOKEN);
+  operator.allow(
+    // So that init sees whether the policy is still what the config wants.
+    { path: `sys/policies/acl/${trustPolicyNames(environment).operator}`, capabilities: ["read"] },
+    // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
+    { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
+    { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
+    ...OWN_TOKEN,
+  );
 }
 
 /** Terraform's token for a pull request's diff. */

@@ -174,7 +174,7 @@ test.each(["schema_admin_role", "readwrite_role"])(
       while (sessions.length < 6) await new Promise(setImmediate);
       expect((await revoke(id)).status).toBe(204);
       await Promise.all(loops);
-      expect(["28P01", "28000"]).toContain(refusal);
+      expect(refusal).toMatch(/^(28P01|28000)$/);
       const survivors = await Promise.allSettled(
         sessions.map((client) => client.query("INSERT INTO example.written VALUES ('a session')")),
       );
