@@ -10,7 +10,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { SetupError } from "../../sandbox/setup-error";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { docker } from "./docker";
