@@ -41,7 +41,8 @@ if [ "$1" = vault ]; then
     fi
   fi
   if [ "$(id -u)" = 0 ]; then
-    # The official image's su-exec.
+    # As the official image's su-exec does.
+    export HOME=/home/vault
     set -- setpriv --reuid=100 --regid=1000 --clear-groups "$@"
   fi
 fi
