@@ -1,4 +1,4 @@
-import type { Environment } from "../config/schema";
+import { probeRoleNames, type Environment } from "../config/schema";
 import type { AccessManifest } from "../verify/manifest";
 import { trustPolicyNames } from "./trust";
 import { PROBE_ROLES } from "./vault";
@@ -13,6 +13,7 @@ export function accessManifest(environment: Environment): AccessManifest {
       name: database.name,
       schema: database.schema,
       owner: database.owner,
+      manager: database.manager.name,
       vault: database.vault,
       personas: database.personas.map((persona) => ({
         name: persona.name,
@@ -32,7 +33,7 @@ export function accessManifest(environment: Environment): AccessManifest {
         },
         privileges: persona.privileges,
       })),
-      ...(environment.verification && { probes: PROBE_ROLES }),
+      ...(environment.verification && { probes: PROBE_ROLES, probeGroups: probeRoleNames(database) }),
       ...(database.workload && { workload: database.workload }),
     })),
   };

@@ -90,7 +90,10 @@ export class VaultStack extends LeaseholdStack {
         });
         role.grantRead(app);
         app.grantDeliver(deliverer);
-        if (verifier) app.grantDeliver(verifier);
+        if (verifier) {
+          app.grantDeliver(verifier);
+          app.grantReadPolicy(verifier);
+        }
       }
 
       if (probes && verifier) {

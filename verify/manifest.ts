@@ -31,10 +31,14 @@ const database = z.object({
   name,
   schema: name,
   owner: name,
+  /** Vault's own login. */
+  manager: name.optional(),
   vault: z.object({ mount: name, connection: name }),
   personas: z.array(persona).min(1),
   /** The verifier's own database roles: member of the owner, and with a TTL of seconds. */
   probes: z.object({ owner: name, short: name }).optional(),
+  /** PostgreSQL's group roles of the probe roles. */
+  probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }).optional(),
 });
 
