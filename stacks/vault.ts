@@ -121,7 +121,10 @@ export class VaultStack extends LeaseholdStack {
             kept.grantRotate(verifier);
         }
         app.grantDeliver(deliverer);
-        if (verifier) app.grantDeliver(verifier);
+        if (verifier) {
+          app.grantDeliver(verifier);
+          app.grantReadPolicy(verifier);
+        }
       }
 
       const probeNames = probeDatabaseRoles(environment, config);
