@@ -35,6 +35,7 @@ export async function exercisePaths(holder: Holder): Promise<void> {
     .map(({ databaseRole }) => databaseRole.name)
     .concat(database.probes ? Object.values(database.probes) : [])
     .filter((other) => other !== role);
+  const statics = database.staticRoles.filter((other) => other.persona !== persona.name);
   const get = (path: string): Use => ({ method: "GET", path });
   const list = (path: string): Use => ({ method: "LIST", path: `${path}/` });
 
@@ -42,12 +43,10 @@ export async function exercisePaths(holder: Holder): Promise<void> {
     { method: "POST", path: "auth/token/renew-self", body: {} },
   ]);
   const named = [
-    ...(await exerciseUses(
-      holder,
-      "other credentials",
-      false,
-      others.map((other) => get(`${mount}/creds/${other}`)),
-    )),
+    ...(await exerciseUses(holder, "other credentials", false, [
+      ...others.map((other) => get(`${mount}/creds/${other}`)),
+      ...statics.map((other) => get(`${mount}/static-creds/${other.name}`)),
+    ])),
     ...(await exerciseUses(holder, "other paths", false, [
       get(`${mount}/config/${connection}`),
       list(`${mount}/config`),
