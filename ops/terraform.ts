@@ -292,7 +292,7 @@ function plainErrors(stderr: string): Diagnostic[] {
 }
 
 function diagnosticText({ summary, detail }: Diagnostic): string {
-  if (/state lock/.test(summary)) return lockText(detail);
+  if (summary.includes("state lock")) return lockText(detail);
   return `${summary.trim()}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 
