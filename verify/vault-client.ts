@@ -1,6 +1,3 @@
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
-
 /** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
 export interface VaultAnswer {
   readonly method: string;
@@ -49,15 +46,10 @@ export class VaultClient {
     private readonly token?: string,
     /** Of Vault Enterprise and OpenBao. */
     private readonly namespace?: string,
-    /**
-     * The CA certificate of the server, in PEM.
-     * @default - those that Node.js trusts
-     */
-    private readonly ca?: string,
   ) {}
 
   withToken(token?: string): VaultClient {
-    return new VaultClient(this.address, token, this.namespace, this.ca);
+    return new VaultClient(this.address, token, this.namespace);
   }
 
   /**
@@ -69,41 +61,28 @@ export class VaultClient {
     if (this.token) headers["X-Vault-Token"] = this.token;
     if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
     if (wrapTtl) headers["X-Vault-Wrap-TTL"] = wrapTtl;
-    const { status, text } = await this.send(method, path, headers, body && JSON.stringify(body)).catch(
-      (error: unknown) => {
-        // Of several addresses that were tried, each has a reason and their sum has none.
-        const { message, code } = error as NodeJS.ErrnoException;
-        const reason = message || (code ?? "no reason");
-        throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${reason}`);
-      },
-    );
+    let response: Response;
+    let text: string;
     try {
-      return { method, path, status, body: text ? (JSON.parse(text) as VaultBody) : {} };
-    } catch {
-      throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(status)}`);
-    }
-  }
-
-  /** Not with fetch: on Node 20 it takes no CA certificate of one's own. */
-  private send(
-    method: string,
-    path: string,
-    headers: Record<string, string>,
-    body: string | undefined,
-  ): Promise<{ status: number; text: string }> {
-    return new Promise((resolve, reject) => {
-      const url = new URL(`${this.address}/v1/${path}`);
-      const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-      const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
-      const request = send(url, { method, headers, signal, ca: this.ca }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (part: string) => (text += part));
-        response.on("error", reject).on("end", () => {
-          resolve({ status: response.statusCode!, text });
-        });
+      response = await fetch(`${this.address}/v1/${path}`, {
+        method,
+        headers,
+        body: body && JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
       });
-      request.on("error", reject).end(body);
-    });
+      text = await response.text();
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      const reason = cause instanceof Error ? cause.message || cause.name : String(cause);
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${reason}`);
+    }
+    try {
+      return { method, path, status: response.status, body: text ? (JSON.parse(text) as VaultBody) : {} };
+    } catch {
+      throw new VaultUnreachable(
+        `${this.address} does not answer as Vault does: HTTP ${String(response.status)}`,
+      );
+    }
   }
 
   /** @throws VaultError for an error status, VaultUnreachable */
