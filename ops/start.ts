@@ -92,7 +92,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 }
 
 async function verifySandbox(
-  { postgres, vault, initialised }: Sandbox,
+  { servers, vault, initialised }: Sandbox,
   manifest: AccessManifest,
   signal: AbortSignal,
   onStep: (step: string) => void,
@@ -100,7 +100,7 @@ async function verifySandbox(
   const client = new VaultClient(vault.address, initialised.tokens.verifier);
   const report = await verify({
     ...{ manifest, vault: client, signal, onStep, startApplication },
-    postgres: () => postgres,
+    postgres: (server) => servers.get(server)!,
   });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };

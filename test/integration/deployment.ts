@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
+import { startApplication } from "../../ops/application";
 import { synthesize } from "../../ops/synthesize";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
@@ -9,6 +10,7 @@ import { accessManifestSchema, type AccessManifest } from "../../verify/manifest
 import type { Report } from "../../verify/report";
 import { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
+import { testEnvironmentNames } from "../environments/load";
 
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
@@ -17,7 +19,9 @@ export class Deployment {
   ): Promise<Deployment> {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
-    await synthesize(options.env ?? "local", synthesized);
+    const { env = "local" } = options;
+    const isTests = testEnvironmentNames().includes(env);
+    await synthesize(env, synthesized, isTests ? "test/environments/main.ts" : "main.ts");
     const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
     if (options.apply !== false) await sandbox.apply();
     const superuser = await connect(sandbox);
@@ -47,7 +51,8 @@ export class Deployment {
     return verify({
       manifest: this.manifest,
       vault: this.as("verifier"),
-      postgres: () => this.sandbox.postgres,
+      postgres: (server) => this.sandbox.servers.get(server)!,
+      startApplication,
       ...options,
     });
   }
