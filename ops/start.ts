@@ -6,7 +6,6 @@ import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
-import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { clearStaleConnectionFile, removeConnectionFile, writeConnectionFile } from "./connection-file";
 import { runSteps } from "./progress";
@@ -86,12 +85,13 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 }
 
 async function verifySandbox(
-  { postgres, vault, initialised }: Sandbox,
+  sandbox: Sandbox,
   manifest: AccessManifest,
   signal: AbortSignal,
   onStep: (step: string) => void,
 ): Promise<Report> {
-  const client = new VaultClient(vault.address, initialised.tokens.verifier);
+  const { postgres, vault, initialised } = sandbox;
+  const client = sandbox.vaultClient(initialised.tokens.verifier);
   const report = await verify({ manifest, vault: client, postgres, signal, onStep });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
