@@ -8,7 +8,7 @@ import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
-import { VaultClient } from "../../verify/vault-client";
+import type { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
 import { testEnvironmentNames } from "../environments/load";
 
@@ -40,7 +40,7 @@ export class Deployment {
     this.manifest = accessManifestSchema.parse(
       JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")),
     );
-    this.root = new VaultClient(sandbox.vault.address, sandbox.initialised.rootToken);
+    this.root = sandbox.vaultClient(sandbox.initialised.rootToken);
   }
 
   as(who: "operator" | "planner" | "deliverer" | "verifier"): VaultClient {
@@ -80,8 +80,8 @@ export class Deployment {
 }
 
 async function connect({ postgres }: Sandbox): Promise<Client> {
-  const { host, port, database, superuser: user, password } = postgres;
-  const client = new Client({ host, port, database, user, password, ssl: false });
+  const { host, port, database, superuser: user, password, ssl = false } = postgres;
+  const client = new Client({ host, port, database, user, password, ssl });
   client.on("error", () => undefined);
   await client.connect();
   return client;
