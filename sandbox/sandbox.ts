@@ -1,26 +1,26 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { VaultClient } from "../verify/vault-client";
 import { apply } from "./engine";
-import { initialise, type Initialised, type PolicyNames } from "./initialise";
+import { CertificateAuthority, type ServerTls } from "./certificates";
+import { initialise, unseal, type Initialised } from "./initialise";
+import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
-import { readConfiguration } from "./terraform-json";
+import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
 import { vaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";
 import { VaultServer } from "./vault-server";
 import type { Workspace } from "./workspace";
 
-/** The stacks that the sandbox applies, in the order in which they need each other. */
-const STACKS = ["postgres", "vault"] as const;
-
 export interface SandboxOptions {
   /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl`. */
   readonly synthesized: string;
   readonly onProgress?: (text: string) => void;
+  /** @default - the one that is installed; the others are downloaded once */
+  readonly postgresMajor?: PostgresMajor;
   /**
-   * Of the PostgreSQL server, such as `log_statement`.
+   * Of the PostgreSQL servers, such as `log_statement`.
    * @default - PostgreSQL's own
    */
   readonly postgresSettings?: Readonly<Record<string, string>>;
@@ -28,59 +28,81 @@ export interface SandboxOptions {
   readonly keepRootToken?: boolean;
 }
 
-/** A real PostgreSQL and a real Vault on free ports of 127.0.0.1, for as long as this program runs. */
+/**
+ * A real PostgreSQL server for each provider block of the stack `postgres` and a real Vault, on free ports of 127.0.0.1, for
+ * as long as this program runs.
+ */
 export class Sandbox {
   /** Starts the servers and initialises Vault; nothing is applied yet. */
   static async start(workspace: Workspace, options: SandboxOptions): Promise<Sandbox> {
-    const { synthesized, onProgress } = options;
-    const { policies } = JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")) as {
-      policies: PolicyNames;
-    };
-    const { providers } = readConfiguration(stackFile(synthesized, "postgres"));
-    const { username, database } = providers.get("postgresql") as { username: string; database: string };
-    const [postgres, vault] = await startBoth(
-      PostgresServer.start(workspace, {
-        superuser: username,
-        password: newPassword(),
-        database,
-        settings: options.postgresSettings,
-      }),
-      vaultBinary(onProgress).then((binary) => VaultServer.start(workspace, binary)),
+    const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
+    const synthesized = readSynthesized(options.synthesized);
+    const { issue, caFile } = await certificates(workspace, synthesized);
+    // First, and once for all servers.
+    await postgresBinaries(workspace, major, onProgress);
+    const [vault, ...postgres] = await startAll(
+      vaultBinary(onProgress).then(async (binary) =>
+        VaultServer.start(workspace, binary, await issue(synthesized.vault)),
+      ),
+      ...synthesized.servers.map(async (server) =>
+        PostgresServer.start(workspace, {
+          ...server,
+          major,
+          settings,
+          password: newPassword(),
+          tls: await issue(server),
+        }),
+      ),
     );
-    const client = new VaultClient(vault.address);
-    const initialised = await initialise(
-      client,
-      readFileSync(join(synthesized, "operator.hcl"), "utf8"),
-      policies,
-    );
+    const client = new VaultClient(vault.address, undefined, undefined, vault.ca);
+    const { operatorPolicy, policies } = synthesized;
+    const initialised = await initialise(client, operatorPolicy, policies, synthesized.vault);
     if (!options.keepRootToken)
       await client.withToken(initialised.rootToken).call("POST", "auth/token/revoke-self");
-    return new Sandbox(options, postgres, vault, initialised);
+    const servers = new Map(postgres.map((server) => [server.name, server]));
+    return new Sandbox(synthesized, servers, vault, initialised, caFile);
   }
 
+  /** The first of the PostgreSQL servers. */
+  readonly postgres: PostgresServer;
   /** Passwords for the variables that synth left open. */
   private readonly passwords = new Map<string, string>();
 
   private constructor(
-    private readonly options: SandboxOptions,
-    readonly postgres: PostgresServer,
+    private readonly synthesized: Synthesized,
+    /** The PostgreSQL servers by name. */
+    readonly servers: ReadonlyMap<string, PostgresServer>,
     readonly vault: VaultServer,
     readonly initialised: Initialised,
-  ) {}
+    /**
+     * Certificate of the authority that the servers' certificates are from.
+     * @default - no server is encrypted
+     */
+    readonly caFile?: string,
+  ) {
+    this.postgres = [...servers.values()][0]!;
+  }
 
   /** A value for each variable of a stack whose default is not what it is here. */
-  variables(stack: (typeof STACKS)[number]): Record<string, string | number> {
-    const { host, port, password } = this.postgres;
-    const known: Record<string, string | number> = {
-      postgres_host: host,
-      postgres_port: port,
-      postgres_superuser_password: password,
-      vault_address: this.vault.address,
-      vault_postgres_host: host,
-      vault_postgres_port: port,
-    };
-    const { variables } = readConfiguration(stackFile(this.options.synthesized, stack));
-    for (const [name, { default: value }] of variables) {
+  variables(stack: StackName): Record<string, string | number> {
+    const known: Record<string, string | number> = { vault_address: this.vault.address };
+    if (this.vault.ca !== undefined) known["vault_ca_cert_file"] = this.caFile!;
+    for (const { name, variables } of this.synthesized.servers) {
+      const { host, port, superuser: username, password, ssl } = this.servers.get(name)!;
+      const values = { host, port, username, password, ...(ssl && { sslrootcert: this.caFile! }) };
+      for (const [setting, value] of Object.entries(values)) {
+        const variable = variables[setting];
+        if (variable !== undefined) known[variable] = value;
+      }
+      const prefix = `vault_${variablePrefix(name)}`;
+      known[`${prefix}_host`] = host;
+      known[`${prefix}_port`] = port;
+      if (!ssl) continue;
+      known[`${prefix}_tls_ca`] = ssl.ca;
+      // OpenBao takes the authority of a PostgreSQL server only as a file that the connection URL names.
+      known[`${prefix}_sslrootcert`] = this.caFile!;
+    }
+    for (const [name, { default: value }] of this.synthesized.stacks[stack].variables) {
       if (name in known || value !== undefined) continue;
       if (!this.passwords.has(name)) this.passwords.set(name, newPassword());
       known[name] = this.passwords.get(name)!;
@@ -96,37 +118,59 @@ export class Sandbox {
     };
     let count = 0;
     for (const stack of STACKS) {
-      count += await apply(
-        readConfiguration(stackFile(this.options.synthesized, stack)),
-        this.variables(stack),
-        factories,
-      );
+      count += await apply(this.synthesized.stacks[stack], this.variables(stack), factories);
     }
     return count;
   }
 
+  /**
+   * Vault answers nothing until it is unsealed; what it holds stays. Needs the root token, kept.
+   * @throws VaultError
+   */
+  async sealVault(): Promise<void> {
+    await this.vaultClient(this.initialised.rootToken).call("PUT", "sys/seal");
+  }
+
+  async unsealVault(): Promise<void> {
+    await unseal(this.vaultClient(), this.initialised.unsealKeys);
+  }
+
+  /** A client of the sandbox's Vault, which trusts its certificate. */
+  vaultClient(token?: string): VaultClient {
+    return new VaultClient(this.vault.address, token, undefined, this.vault.ca);
+  }
+
   async stop(): Promise<void> {
-    await Promise.all([this.postgres.stop(), this.vault.stop()]);
+    await Promise.all([this.vault, ...this.servers.values()].map((server) => server.stop()));
   }
 }
 
-function stackFile(synthesized: string, stack: string): string {
-  return join(synthesized, "stacks", stack, "cdk.tf.json");
+/** An authority, where a server is encrypted. */
+async function certificates(
+  workspace: Workspace,
+  { vault, servers }: Synthesized,
+): Promise<{ issue: (server: { tls: boolean }) => Promise<ServerTls | undefined>; caFile?: string }> {
+  if (![vault, ...servers].some(({ tls }) => tls)) return { issue: () => Promise.resolve(undefined) };
+  const authority = await CertificateAuthority.create();
+  const caFile = workspace.path("ca.crt");
+  writeFileSync(caFile, authority.certificate, { mode: 0o644 });
+  return {
+    issue: ({ tls }) => (tls ? authority.issue() : Promise.resolve(undefined)),
+    caFile,
+  };
 }
 
 function newPassword(): string {
   return randomBytes(24).toString("base64url");
 }
 
-/** Where one of the two does not start, the other is stopped before the reason is given. */
-async function startBoth(
-  postgres: Promise<PostgresServer>,
-  vault: Promise<VaultServer>,
-): Promise<[PostgresServer, VaultServer]> {
-  const results = await Promise.allSettled([postgres, vault]);
-  const [first, second] = results;
-  if (first.status === "fulfilled" && second.status === "fulfilled") return [first.value, second.value];
-  for (const result of results) if (result.status === "fulfilled") await result.value.stop();
-  // One of them was rejected, so this is, with its reason.
-  return Promise.all([postgres, vault]);
+/** Where one of them does not start, the others are stopped before the reason is given. */
+async function startAll<Servers extends { stop(): Promise<void> }[]>(
+  ...starting: { [Index in keyof Servers]: Promise<Servers[Index]> }
+): Promise<Servers> {
+  const results = await Promise.allSettled<{ stop(): Promise<void> }>(starting);
+  if (results.some(({ status }) => status === "rejected"))
+    for (const result of results) if (result.status === "fulfilled") await result.value.stop();
+  // Where one was rejected, so this is, with its reason.
+  return Promise.all(starting);
 }
