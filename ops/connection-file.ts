@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { PostgresServer } from "../sandbox/postgres-server";
 import type { Sandbox } from "../sandbox/sandbox";
 import { ROOT } from "./synthesize";
 
@@ -11,11 +12,12 @@ const FOLDER = join(ROOT, ".sandbox");
  * @param workspace the sandbox's folder: as long as it is there, the file holds
  */
 export function writeConnectionFile(sandbox: Sandbox, workspace: string): string {
-  const { host, port, database, superuser: user, password } = sandbox.postgres;
   const { operator, verifier } = sandbox.initialised.tokens;
   const content = {
     vault: { address: sandbox.vault.address, token: operator, verifierToken: verifier },
-    postgres: { host, port, database, user, password },
+    postgres: describe(sandbox.postgres),
+    servers: Object.fromEntries([...sandbox.servers].map(([name, server]) => [name, describe(server)])),
+    ...(sandbox.caFile && { caFile: sandbox.caFile }),
     workspace,
   };
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
@@ -31,6 +33,10 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
     }
   }
   throw new Error(`${FOLDER} holds files of this process already`);
+}
+
+function describe({ host, port, database, superuser: user, password }: PostgresServer): object {
+  return { host, port, database, user, password };
 }
 
 export function removeConnectionFile(file: string): void {

@@ -6,7 +6,6 @@ import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
-import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { startApplication } from "./application";
 import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
@@ -65,8 +64,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
           title: "Apply the stacks postgres and vault",
           run: async (show) => {
             const count = await sandbox!.apply();
-            const { vault, initialised } = sandbox!;
-            const operator = new VaultClient(vault.address, initialised.tokens.operator);
+            const operator = sandbox!.vaultClient(sandbox!.initialised.tokens.operator);
             const rotated = await rotateRoot(operator, manifest);
             const rotation = rotated.length > 0 ? `, password of ${rotated.join(", ")} rotated` : "";
             show.title(`Applied the stacks postgres and vault: ${String(count)} resources${rotation}`);
@@ -93,15 +91,16 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 }
 
 async function verifySandbox(
-  { postgres, vault, initialised }: Sandbox,
+  sandbox: Sandbox,
   manifest: AccessManifest,
   signal: AbortSignal,
   onStep: (step: string) => void,
 ): Promise<Report> {
-  const client = new VaultClient(vault.address, initialised.tokens.verifier);
+  const { servers, vault, initialised } = sandbox;
   const report = await verify({
-    ...{ manifest, vault: client, signal, onStep, startApplication },
-    postgres: () => postgres,
+    ...{ manifest, signal, onStep, startApplication },
+    vault: sandbox.vaultClient(initialised.tokens.verifier),
+    postgres: (server) => servers.get(server)!,
   });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
