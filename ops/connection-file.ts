@@ -11,7 +11,7 @@ const FOLDER = join(ROOT, ".sandbox");
  * another sandbox of this checkout holds that name, this one's is `.sandbox/connection-<pid>.json`.
  * @param workspace the sandbox's folder: as long as it is there, the file holds
  */
-export function writeConnectionFile(sandbox: Sandbox, workspace: string): string {
+export function writeConnectionFile(sandbox: Sandbox, workspace: string, folder = FOLDER): string {
   const { operator, verifier } = sandbox.initialised.tokens;
   const content = {
     vault: { address: sandbox.vault.address, token: operator, verifierToken: verifier },
@@ -20,11 +20,11 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
     ...(sandbox.caFile && { caFile: sandbox.caFile }),
     workspace,
   };
-  mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
-  clearStaleConnectionFile();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  clearStaleConnectionFile(folder);
   const text = `${JSON.stringify(content, undefined, 2)}\n`;
   for (const name of ["connection.json", `connection-${String(process.pid)}.json`]) {
-    const file = join(FOLDER, name);
+    const file = join(folder, name);
     try {
       writeFileSync(file, text, { mode: 0o600, flag: "wx" });
       return file;
@@ -32,7 +32,7 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
   }
-  throw new Error(`${FOLDER} holds files of this process already`);
+  throw new Error(`${folder} holds files of this process already`);
 }
 
 function describe({ host, port, database, superuser: user, password }: PostgresServer): object {
@@ -44,8 +44,8 @@ export function removeConnectionFile(file: string): void {
 }
 
 /** Of a sandbox that was killed: its folder was cleared when the next one started. */
-export function clearStaleConnectionFile(): void {
-  const file = join(FOLDER, "connection.json");
+export function clearStaleConnectionFile(folder = FOLDER): void {
+  const file = join(folder, "connection.json");
   if (!existsSync(file)) return;
   let workspace: unknown;
   try {

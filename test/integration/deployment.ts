@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { synthesize } from "../../ops/synthesize";
+import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
@@ -18,7 +19,13 @@ export class Deployment {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
     await synthesize(options.env ?? "local", synthesized);
-    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    const sandbox = await Sandbox.start(workspace, {
+      synthesized,
+      keepRootToken: true,
+      // The same tests on another major version.
+      postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+      ...options,
+    });
     if (options.apply !== false) await sandbox.apply();
     const superuser = await connect(sandbox);
     return new Deployment(workspace, synthesized, sandbox, superuser);
