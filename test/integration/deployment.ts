@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { startApplication } from "../../ops/application";
 import { synthesize } from "../../ops/synthesize";
+import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
@@ -22,7 +23,13 @@ export class Deployment {
     const { env = "local" } = options;
     const isTests = testEnvironmentNames().includes(env);
     await synthesize(env, synthesized, isTests ? "test/environments/main.ts" : "main.ts");
-    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    const sandbox = await Sandbox.start(workspace, {
+      synthesized,
+      keepRootToken: true,
+      // The same tests on another major version.
+      postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+      ...options,
+    });
     if (options.apply !== false) await sandbox.apply();
     const superuser = await connect(sandbox);
     return new Deployment(workspace, synthesized, sandbox, superuser);
