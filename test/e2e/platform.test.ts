@@ -115,9 +115,9 @@ async function call(
   return { status: response.status, body: (text ? JSON.parse(text) : {}) as Record<string, unknown> };
 }
 
-/** How a process in a container stands: numbers as the kernel writes them. */
-async function processOf(container: string, program: string): Promise<Record<string, string>> {
-  const script = `for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = ${program} ] && cat $p/status && exit; done`;
+/** How the server in a container stands, not a health check beside it: numbers as the kernel writes them. */
+async function serverOf(container: string, command: string): Promise<Record<string, string>> {
+  const script = `for p in /proc/[0-9]*; do case "$(tr '\\0' ' ' <$p/cmdline)" in "${command}"*) cat $p/status; exit ;; esac; done`;
   const text = await docker("exec", container, "sh", "-c", script);
   return Object.fromEntries(text.split("\n").map((line) => line.split(/:\s+/, 2) as [string, string]));
 }
@@ -278,9 +278,9 @@ withDocker(`the platform${because}`, () => {
 
   test.each([
     [postgres, "postgres", "999"],
-    [vault, "vault", "100"],
-  ])("%s has no capability, can gain none, and can't write its root", async (container, program, uid) => {
-    const status = await processOf(container, program);
+    [vault, "vault server", "100"],
+  ])("%s has no capability, can gain none, and can't write its root", async (container, command, uid) => {
+    const status = await serverOf(container, command);
     expect(status).toMatchObject({
       Uid: [uid, uid, uid, uid].join("\t"),
       CapPrm: "0000000000000000",
@@ -408,7 +408,7 @@ withDocker(`Vault's other forms${because}`, () => {
   });
 
   test("locking: Vault is not root, and has IPC_LOCK alone", async () => {
-    const status = await processOf(locking, "vault");
+    const status = await serverOf(locking, "vault server");
     expect(status).toMatchObject({
       Uid: "100\t100\t100\t100",
       CapEff: "0000000000004000",
