@@ -98,13 +98,15 @@ test.each<[string, () => NodeJS.ProcessEnv, RegExp]>([
 test("Vault does not connect to a PostgreSQL whose certificate another authority vouches for", async () => {
   const path = "database/config/app";
   const { connection_details: details, allowed_roles } = (await deployment.root.call("GET", path)).data as {
-    connection_details: object;
+    connection_details: { connection_url: string };
     allowed_roles: string[];
   };
   const refused = await deployment.root.request("POST", path, {
     ...{ plugin_name: "postgresql-database-plugin", allowed_roles, ...details },
     password: String(deployment.sandbox.variables("vault")["vault_manager_password"]),
+    // HashiCorp's Vault looks at the one, OpenBao at the other.
     tls_ca: otherCa,
+    connection_url: details.connection_url.replace(/sslrootcert=.*/, `sslrootcert=${otherCaFile}`),
   });
   expect(refused).toMatchObject({
     status: 400,
