@@ -63,10 +63,23 @@ export class VaultStack extends LeaseholdStack {
           `the host of ${of}, as Vault reaches it`,
         );
         const port = variable(`vault_${name}_port`, "number", 5432, `the port of ${of}, as Vault reaches it`);
-        const ca = server.tls
-          ? variable(`vault_${name}_tls_ca`, "string", undefined, `the CA certificate of ${of}, in PEM`)
+        const tls = server.tls
+          ? {
+              ca: variable(
+                `vault_${name}_tls_ca`,
+                "string",
+                "",
+                `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
+              ).stringValue,
+              rootCertFile: variable(
+                `vault_${name}_sslrootcert`,
+                "string",
+                "",
+                `the file with the CA certificate of ${of} on Vault's machine, for OpenBao`,
+              ).stringValue,
+            }
           : undefined;
-        return [name, { host: host.stringValue, port: String(port.value), tlsCa: ca?.stringValue }];
+        return [name, { host: host.stringValue, port: String(port.value), tls }];
       }),
     );
 

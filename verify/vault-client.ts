@@ -47,12 +47,12 @@ export class VaultClient {
     readonly address: string,
     private readonly token?: string,
     /** Of Vault Enterprise and OpenBao. */
-    private readonly namespace?: string,
+    readonly namespace?: string,
     /**
      * Certificates of the authority that vouches for Vault's, as PEM text.
      * @default - the authorities that Node knows
      */
-    private readonly ca?: string,
+    readonly ca?: string,
   ) {}
 
   withToken(token?: string): VaultClient {

@@ -5,9 +5,10 @@ import { Client } from "pg";
 import { startApplication } from "../../ops/application";
 import { synthesize } from "../../ops/synthesize";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
+import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
-import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
+import { accessManifestSchema, type AccessManifest, type ManifestDatabase } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
 import type { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
@@ -31,7 +32,8 @@ export class Deployment {
       ...options,
     });
     if (options.apply !== false) await sandbox.apply();
-    const superuser = await connect(sandbox);
+    const { postgres } = sandbox;
+    const superuser = await connect(postgres, postgres.database);
     return new Deployment(workspace, synthesized, sandbox, superuser);
   }
 
@@ -64,6 +66,11 @@ export class Deployment {
     });
   }
 
+  /** As the superuser of a database's server. */
+  connect({ name, server }: ManifestDatabase): Promise<Client> {
+    return connect(this.sandbox.servers.get(server)!, name);
+  }
+
   /** Logins that Vault leased and that are still there. */
   async leasedRoles(): Promise<string[]> {
     const { rows } = await this.superuser.query<{ rolname: string }>(
@@ -86,8 +93,8 @@ export class Deployment {
   }
 }
 
-async function connect({ postgres }: Sandbox): Promise<Client> {
-  const { host, port, database, superuser: user, password, ssl = false } = postgres;
+async function connect(server: PostgresServer, database: string): Promise<Client> {
+  const { host, port, superuser: user, password, ssl = false } = server;
   const client = new Client({ host, port, database, user, password, ssl });
   client.on("error", () => undefined);
   await client.connect();

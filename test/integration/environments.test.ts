@@ -3,8 +3,8 @@ import { testEnvironmentNames } from "../environments/load";
 import { Deployment, findings } from "./deployment";
 import { query } from "./hand-made";
 
-/** The whole verifier on each environment. TLS, which external has, is in tls.test.ts. */
-test.each([...environmentNames().filter((name) => name !== "external"), ...testEnvironmentNames()])(
+/** The whole verifier on each environment. */
+test.each([...environmentNames(), ...testEnvironmentNames()])(
   "the environment %s holds, with its workload, and nothing is left",
   async (env) => {
     const deployment = await Deployment.start({ env });

@@ -181,7 +181,9 @@ describe("servers that exist already", () => {
       },
     ]);
     expect(find(v, "vault_database_secret_backend_connection")[0]!["postgresql"]).toMatchObject({
-      connection_url: expect.stringMatching(/sslmode=verify-full$/) as string,
+      connection_url: expect.stringMatching(
+        /sslmode=verify-full&sslrootcert=\$\{var\.vault_postgres_sslrootcert\}$/,
+      ) as string,
       tls_ca: "${var.vault_postgres_tls_ca}",
     });
   });
