@@ -30,6 +30,7 @@ program
   .command("start")
   .description("synthesize, apply to embedded servers, verify, show the matrix, stop everything")
   .option(...ENVIRONMENT)
+  .option("--postgres <major>", "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)")
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: StartOptions) => run((signal) => start(options, signal)));

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { INSTALLED_MAJOR, postgresMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
@@ -7,8 +8,10 @@ import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
+import { startApplication } from "./application";
 import { clearStaleConnectionFile, removeConnectionFile, writeConnectionFile } from "./connection-file";
 import { runSteps } from "./progress";
+import { rotateRoot } from "./rotate";
 import { publish, ROOT, synthesize } from "./synthesize";
 import { color, exitCode, writeReport } from "./verify";
 
@@ -16,10 +19,15 @@ export interface StartOptions {
   readonly env?: string;
   readonly json?: string;
   readonly keep?: boolean;
+  /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
+  readonly postgres?: string;
 }
 
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  const major = postgresMajor(
+    options.postgres ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+  );
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
   try {
@@ -41,10 +49,14 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
         {
           title: "Start PostgreSQL and Vault",
           run: async (show) => {
-            sandbox = await Sandbox.start(workspace, { synthesized, onProgress: show.detail });
-            const { postgres, vault } = sandbox;
+            const onProgress = show.detail;
+            sandbox = await Sandbox.start(workspace, { synthesized, onProgress, postgresMajor: major });
+            const { servers, vault } = sandbox;
+            const started = [...servers.values()].map(
+              ({ version, host, port }) => `PostgreSQL ${version} on ${host}:${String(port)}`,
+            );
             show.title(
-              `Started PostgreSQL ${postgres.version} on ${postgres.host}:${String(postgres.port)} and ${vault.product} ${vault.version} on ${vault.address.slice("http://".length)}`,
+              `Started ${started.join(", ")} and ${vault.product} ${vault.version} on ${new URL(vault.address).host}`,
             );
           },
         },
@@ -52,7 +64,11 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
           title: "Apply the stacks postgres and vault",
           run: async (show) => {
             const count = await sandbox!.apply();
-            show.title(`Applied the stacks postgres and vault: ${String(count)} resources`);
+            const { vault, initialised } = sandbox!;
+            const operator = new VaultClient(vault.address, initialised.tokens.operator);
+            const rotated = await rotateRoot(operator, manifest);
+            const rotation = rotated.length > 0 ? `, password of ${rotated.join(", ")} rotated` : "";
+            show.title(`Applied the stacks postgres and vault: ${String(count)} resources${rotation}`);
           },
         },
         {
@@ -82,7 +98,10 @@ async function verifySandbox(
   onStep: (step: string) => void,
 ): Promise<Report> {
   const client = new VaultClient(vault.address, initialised.tokens.verifier);
-  const report = await verify({ manifest, vault: client, postgres: () => postgres, signal, onStep });
+  const report = await verify({
+    ...{ manifest, vault: client, signal, onStep, startApplication },
+    postgres: () => postgres,
+  });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
 }

@@ -6,6 +6,7 @@ import type { PostgresAddress } from "../verify/session";
 import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
+import { startApplication } from "./application";
 
 export interface VerifyCommandOptions {
   readonly json?: string;
@@ -34,6 +35,7 @@ export async function verifyCommand(
     vault: new VaultClient(address.replace(/\/+$/, ""), token, namespace),
     postgres: (server) => addresses.get(server)!,
     readOnly,
+    startApplication,
     signal,
     onStep: (step) => {
       if (process.stderr.isTTY) console.error(step);

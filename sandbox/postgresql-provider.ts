@@ -68,6 +68,40 @@ const defaultPrivileges = z.strictObject({
   with_grant_option: z.boolean().default(false),
 });
 
+const database = z.strictObject({
+  name: z.string(),
+  owner: z.string().optional(),
+  template: z.string().default("template0"),
+  encoding: z.string().default("UTF8"),
+  lc_collate: z.string().optional(),
+  lc_ctype: z.string().optional(),
+  connection_limit: z.int().default(-1),
+  allow_connections: z.boolean().default(true),
+  is_template: z.boolean().default(false),
+});
+
+const functionArgument = z.strictObject({
+  type: z.string(),
+  name: z.string().optional(),
+  mode: z.string().default("IN"),
+  default: z.string().optional(),
+});
+
+const databaseFunction = z.strictObject({
+  name: z.string(),
+  schema: z.string().default("public"),
+  database: z.string().optional(),
+  arg: z.array(functionArgument).default([]),
+  returns: z.string().optional(),
+  language: z.string().default("plpgsql"),
+  body: z.string(),
+  security_definer: z.boolean().default(false),
+  strict: z.boolean().default(false),
+  volatility: z.enum(["VOLATILE", "STABLE", "IMMUTABLE"]).default("VOLATILE"),
+  parallel: z.enum(["UNSAFE", "RESTRICTED", "SAFE"]).default("UNSAFE"),
+  drop_cascade: z.boolean().default(false),
+});
+
 /**
  * The statements that cyrilgdn/postgresql 1.26.0 sends when it creates these resources as a superuser
  * (https://github.com/cyrilgdn/terraform-provider-postgresql/tree/v1.26.0/postgresql).
@@ -76,8 +110,7 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
   const settings = settingsSchema.parse(input);
   const clients = new Map<string, Promise<Client>>();
 
-  /** Runs the statements in one transaction, as the provider does. */
-  async function run(database: string, statements: readonly string[]): Promise<void> {
+  function connected(database: string): Promise<Client> {
     let connecting = clients.get(database);
     if (!connecting) {
       const { host, port, username: user, password } = settings;
@@ -93,7 +126,12 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
       connecting = client.connect().then(() => client);
       clients.set(database, connecting);
     }
-    const client = await connecting;
+    return connecting;
+  }
+
+  /** Runs the statements in one transaction, as the provider does. */
+  async function run(database: string, statements: readonly string[]): Promise<void> {
+    const client = await connected(database);
     await client.query(["BEGIN", ...statements, "COMMIT"].join(";\n")).catch(async (error: unknown) => {
       await client.query("ROLLBACK");
       throw error;
@@ -128,6 +166,50 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
           `CREATE ROLE ${name} WITH ${options.filter(Boolean).join(" ")}`,
           ...attributes.roles.map((group) => `GRANT ${ident(group)} TO ${name}`),
           `ALTER ROLE ${name} SET search_path TO ${path}`,
+        ]);
+      }),
+
+      postgresql_database: handler(database, (attributes) => {
+        const { name, owner = settings.username, lc_collate: collate, lc_ctype: ctype } = attributes;
+        const options = [
+          `OWNER ${ident(owner)}`,
+          `TEMPLATE ${orDefault(attributes.template, ident)}`,
+          `ENCODING ${orDefault(attributes.encoding, literal)}`,
+          collate !== undefined && `LC_COLLATE ${orDefault(collate, literal)}`,
+          ctype !== undefined && `LC_CTYPE ${orDefault(ctype, literal)}`,
+          `ALLOW_CONNECTIONS ${String(attributes.allow_connections)}`,
+          `CONNECTION LIMIT ${String(attributes.connection_limit)}`,
+          `IS_TEMPLATE ${String(attributes.is_template)}`,
+        ];
+        const sql = `CREATE DATABASE ${ident(name)} ${options.filter(Boolean).join(" ")}`;
+        // No transaction: PostgreSQL makes no database in one.
+        return {
+          computed: { id: name, owner },
+          apply: () => connected(settings.database).then((client) => client.query(sql)),
+        };
+      }),
+
+      postgresql_function: handler(databaseFunction, (attributes) => {
+        const { name, schema: inSchema, database = settings.database, arg } = attributes;
+        const out = arg.findLast(({ mode }) => mode.toUpperCase() === "OUT");
+        const returns = attributes.returns ?? out?.type ?? "void";
+        const parameters = arg.map((each) =>
+          [each.mode, each.name, each.type, each.default && `DEFAULT ${each.default}`]
+            .filter(Boolean)
+            .join(" "),
+        );
+        const options = [
+          attributes.volatility !== "VOLATILE" && attributes.volatility,
+          attributes.security_definer && "SECURITY DEFINER",
+          attributes.parallel !== "UNSAFE" && `PARALLEL ${attributes.parallel}`,
+          attributes.strict && "STRICT",
+        ].filter(Boolean);
+        const types = arg.filter(({ mode }) => mode !== "OUT").map(({ type }) => type);
+        const id = `${database}.${inSchema}.${name}(${types.join(",")})`;
+        return statements({ id, database, returns }, database, [
+          `CREATE FUNCTION ${ident(inSchema)}.${ident(name)} (${parameters.join(", ")})
+           RETURNS ${returns} LANGUAGE ${attributes.language} ${options.join(" ")}
+           AS $function$${functionBody(attributes.body)}$function$`,
         ]);
       }),
 
@@ -199,6 +281,15 @@ function when(privileges: readonly string[], statement: (list: string) => string
   const odd = privileges.find((privilege) => !/^[A-Za-z]+$/.test(privilege));
   if (odd !== undefined) throw new Error(`attribute "privileges": ${JSON.stringify(odd)} is no privilege`);
   return privileges.length === 0 ? [] : [statement(privileges.join(", "))];
+}
+
+function orDefault(value: string, quote: (value: string) => string): string {
+  return value.toUpperCase() === "DEFAULT" ? "DEFAULT" : quote(value);
+}
+
+/** What stands between dollar quotes, where there are any: the provider drops what is around them. */
+function functionBody(text: string): string {
+  return /.*\$[a-z]*\$\s(.*)\s\$[a-z]*\$.*/is.exec(text)?.[1] ?? text;
 }
 
 function flag(on: boolean, keyword: string): string {

@@ -28,7 +28,8 @@ export interface Configuration {
 
 const KNOWN_BLOCKS = ["//", "terraform", "provider", "resource", "variable"];
 const REFERENCE = /^([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([a-z][a-z0-9_]*)$/;
-const VARIABLE = /^var\.([A-Za-z_][A-Za-z0-9_-]*)$/;
+/** An expression that is one variable. */
+export const VARIABLE = /^var\.([A-Za-z_][A-Za-z0-9_-]*)$/;
 
 /**
  * Reads Terraform's JSON configuration syntax

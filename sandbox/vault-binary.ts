@@ -13,10 +13,10 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { homedir } from "node:os";
-import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
+import { cacheFolder } from "./cache-folder";
 import { SetupError } from "./setup-error";
 
 const run = promisify(execFile);
@@ -58,7 +58,7 @@ export async function vaultBinary(onProgress?: (text: string) => void): Promise<
     if (path) return describe(path, "PATH");
   }
   try {
-    const cached = join(cacheFolder(), "leasehold", `openbao-${OPENBAO}`, "bao");
+    const cached = join(cacheFolder(), `openbao-${OPENBAO}`, "bao");
     if (!existsSync(cached)) await download(cached, onProgress);
     return await describe(cached, "the cache");
   } catch (error) {
@@ -67,12 +67,6 @@ export async function vaultBinary(onProgress?: (text: string) => void): Promise<
       `OpenBao can't be kept in the cache folder (${firstLine(error)}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
     );
   }
-}
-
-/** A relative XDG_CACHE_HOME does not count (https://specifications.freedesktop.org/basedir-spec/latest/#basics). */
-function cacheFolder(): string {
-  const named = process.env["XDG_CACHE_HOME"];
-  return named && isAbsolute(named) ? named : join(homedir(), ".cache");
 }
 
 function firstLine(error: unknown): string {

@@ -62,6 +62,19 @@ const databaseRole = z.strictObject({
   max_ttl: seconds,
 });
 
+const staticRole = z.strictObject({
+  backend: z.string(),
+  name: z.string(),
+  db_name: z.string(),
+  username: z.string(),
+  rotation_period: z.int().min(5).optional(),
+  rotation_schedule: z.string().optional(),
+  rotation_window: seconds,
+  rotation_statements: names.default([]),
+  credential_type: z.string().optional(),
+  credential_config: z.record(z.string(), z.string()).optional(),
+});
+
 const appRole = z.strictObject({
   backend: z.string().default("approle"),
   role_name: z.string(),
@@ -122,6 +135,11 @@ export function vaultProvider(token: string): ProviderFactory {
 
         vault_database_secret_backend_role: handler(databaseRole, ({ backend, name, ...role }) => {
           const path = `${backend}/roles/${name}`;
+          return request({ id: path }, "POST", path, role);
+        }),
+
+        vault_database_secret_backend_static_role: handler(staticRole, ({ backend, name, ...role }) => {
+          const path = `${backend}/static-roles/${name}`;
           return request({ id: path }, "POST", path, role);
         }),
 

@@ -110,14 +110,15 @@ export class VaultStack extends LeaseholdStack {
           secretIdBoundCidrs: persona.secretId.boundCidrs,
         });
         role.grantRead(app);
-        for (const config of statics.filter((candidate) => candidate.persona === persona.name)) {
-          connection
-            .addStaticRole(`Static-${config.name}`, {
-              name: config.name,
-              username: config.login,
-              rotationPeriod: config.rotationPeriod,
-            })
-            .grantRead(app);
+        for (const { name, login, rotationPeriod } of statics.filter(
+          (candidate) => candidate.persona === persona.name,
+        )) {
+          const kept = connection.addStaticRole(`Static-${name}`, { name, username: login, rotationPeriod });
+          kept.grantRead(app);
+          // Where the verifier tries it: who uses the login finds its password changed.
+          const { workload } = config;
+          if (verifier && workload?.kind === "approle" && workload.reader === persona.name)
+            kept.grantRotate(verifier);
         }
         app.grantDeliver(deliverer);
         if (verifier) app.grantDeliver(verifier);

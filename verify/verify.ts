@@ -7,7 +7,8 @@ import { dropStaleProbes, makeProbes, newRun, NO_TARGETS, probePrefix } from "./
 import { oneLine, Recorder, type Report } from "./report";
 import { loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
-import { usersWorkload } from "./workload";
+import type { StartApplication } from "./workloads/scene";
+import { runWorkload } from "./workloads/workload";
 
 export interface VerifyOptions {
   readonly manifest: AccessManifest;
@@ -17,6 +18,8 @@ export interface VerifyOptions {
   readonly postgres: (server: string) => PostgresAddress;
   /** @default - probe objects are made in the personas' schemas, and the workload runs */
   readonly readOnly?: boolean;
+  /** @default - the application of a workload with a pool is not run, and its checks say so */
+  readonly startApplication?: StartApplication;
   /** Ends the run after the step that is under way; what was made is taken away as always. */
   readonly signal?: AbortSignal;
   readonly onStep?: (step: string) => void;
@@ -121,8 +124,11 @@ async function verifyDatabase(
     const scene: Scene = { database, address, leases, custody, owner, run, before, readOnly };
 
     if (!readOnly && database.workload) {
-      step("users example");
-      await usersWorkload(leases, address, database, summary);
+      step(`${database.workload.kind} example`);
+      const { startApplication, signal } = options;
+      const table = before.tables[0]!.name;
+      const shared = { database, address, leases, custody, owner, recorder: summary };
+      await runWorkload({ ...shared, table, startApplication, signal });
     }
     for (const persona of database.personas) {
       step(persona.name);

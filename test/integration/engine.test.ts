@@ -27,16 +27,13 @@ beforeAll(async () => {
   const names = { operator: "o", planner: "p", deliverer: "d", verifier: "v" };
   const { rootToken } = await initialise(new VaultClient(server.address), "# nothing", names);
   root = new VaultClient(server.address, rootToken);
-  superuser = new Client({
-    host: "127.0.0.1",
-    port: postgres.port,
-    user: "boss",
-    password: "boss-password",
-    database: "Ledger",
-    ssl: false,
-  });
+  superuser = new Client(superuserOf(postgres));
   await superuser.connect();
 });
+
+function superuserOf({ host, port, superuser: user, password, database }: PostgresServer) {
+  return { host, port, user, password, database, ssl: false };
+}
 
 afterAll(async () => {
   await superuser.end();
@@ -188,6 +185,154 @@ test("a hand-written configuration is applied, in the order that references and 
   expect((await root.call("GET", "auth/apps/role/tellers")).data).toMatchObject({
     token_policies: ["tellers"],
     token_ttl: 60,
+  });
+});
+
+test("a SECURITY DEFINER function, a static role, root rotation and bound CIDRs are what the providers make", async () => {
+  const variable = { pg_port: {}, pg_password: {}, vault: {} };
+  const rotate = `ALTER ROLE "{{username}}" VALID UNTIL '2100-01-01' PASSWORD '{{password}}'`;
+  const body = `AS $$
+BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  EXECUTE format('CREATE ROLE %I', prefix || '_made');
+  RETURN session_user || ' asked ' || current_user;
+END
+$$`;
+  await run({
+    provider,
+    variable,
+    resource: {
+      postgresql_role: {
+        clerk: { name: "clerk", login: true, password: "clerk-password" },
+        fixed: { name: "fixed", login: true, password: "fixed-password" },
+        rotator: { name: "rotator", login: true, superuser: true, password: "rotator-password" },
+      },
+      postgresql_function: {
+        make: {
+          name: "make",
+          database: "Ledger",
+          arg: [{ name: "prefix", type: "text", default: "'x'" }],
+          returns: "text",
+          body,
+          security_definer: true,
+          strict: true,
+          parallel: "RESTRICTED",
+        },
+        add: {
+          name: "add",
+          schema: "public",
+          language: "sql",
+          volatility: "IMMUTABLE",
+          arg: [
+            { name: "a", type: "integer" },
+            { name: "b", type: "integer", mode: "IN" },
+            { name: "c", type: "integer", mode: "OUT" },
+          ],
+          body: "SELECT a + b",
+        },
+      },
+      // The provider's spelling for: nobody but who is granted it.
+      postgresql_grant: {
+        nobody: {
+          role: "public",
+          database: "Ledger",
+          schema: "public",
+          object_type: "function",
+          objects: ["make"],
+          privileges: [],
+          depends_on: ["postgresql_function.make"],
+        },
+        clerk: {
+          role: "${postgresql_role.clerk.name}",
+          database: "Ledger",
+          schema: "public",
+          object_type: "function",
+          objects: ["${postgresql_function.make.name}"],
+          privileges: ["EXECUTE"],
+          depends_on: ["postgresql_grant.nobody"],
+        },
+      },
+      vault_mount: { statics: { type: "database", path: "statics" } },
+      vault_database_secret_backend_connection: {
+        statics: {
+          backend: "${vault_mount.statics.path}",
+          name: "statics",
+          allowed_roles: ["*"],
+          root_rotation_statements: [rotate],
+          postgresql: [
+            {
+              connection_url:
+                "postgresql://{{username}}:{{password}}@127.0.0.1:${var.pg_port}/Ledger?sslmode=disable",
+              username: "${postgresql_role.rotator.name}",
+              password: "rotator-password",
+            },
+          ],
+        },
+      },
+      vault_database_secret_backend_static_role: {
+        fixed: {
+          backend: "${vault_mount.statics.path}",
+          db_name: "${vault_database_secret_backend_connection.statics.name}",
+          name: "fixed",
+          username: "${postgresql_role.fixed.name}",
+          rotation_period: 3600,
+          rotation_statements: [rotate],
+        },
+      },
+      vault_auth_backend: { bound: { type: "approle", path: "bound" } },
+      vault_approle_auth_backend_role: {
+        near: {
+          backend: "${vault_auth_backend.bound.path}",
+          role_name: "near",
+          secret_id_bound_cidrs: ["127.0.0.0/8"],
+          token_bound_cidrs: ["127.0.0.1/32"],
+        },
+        far: {
+          backend: "${vault_auth_backend.bound.path}",
+          role_name: "far",
+          secret_id_bound_cidrs: ["192.0.2.0/24"],
+        },
+      },
+    },
+  });
+
+  const as = async (user: string, password: string, sql: string): Promise<unknown[]> => {
+    const client = new Client({ ...superuserOf(postgres), user, password });
+    await client.connect();
+    return (await client.query<unknown[]>({ text: sql, rowMode: "array" }).finally(() => client.end())).rows;
+  };
+  expect(await as("clerk", "clerk-password", "SELECT make('clerks'), add(1, 2)")).toEqual([
+    ["clerk asked boss", 3],
+  ]);
+  const { rows } = await superuser.query(
+    `SELECT proisstrict, proparallel, provolatile, prosrc LIKE 'BEGIN%END' AS body FROM pg_proc WHERE proname = 'make'
+     UNION ALL SELECT false, NULL, NULL, EXISTS (SELECT FROM pg_roles WHERE rolname = 'clerks_made')`,
+  );
+  expect(rows).toEqual([
+    { proisstrict: true, proparallel: "r", provolatile: "v", body: true },
+    { proisstrict: false, proparallel: null, provolatile: null, body: true },
+  ]);
+
+  const { data } = await root.call("GET", "statics/static-creds/fixed");
+  const { username, password } = data as { username: string; password: string };
+  expect(password).not.toBe("fixed-password");
+  expect(await as(username, password, "SELECT session_user")).toEqual([["fixed"]]);
+  await expect(as("fixed", "fixed-password", "SELECT")).rejects.toMatchObject({ code: "28P01" });
+  await root.call("POST", "statics/rotate-root/statics");
+  const until =
+    "SELECT rolvaliduntil::date::text AS until FROM pg_roles WHERE rolname IN ('fixed', 'rotator')";
+  expect((await superuser.query(until)).rows).toEqual([{ until: "2100-01-01" }, { until: "2100-01-01" }]);
+
+  const logIn = async (name: string): Promise<number> => {
+    const roleId = (await root.call("GET", `auth/bound/role/${name}/role-id`)).data!["role_id"];
+    const secretId = (await root.call("POST", `auth/bound/role/${name}/secret-id`)).data!["secret_id"];
+    const body = { role_id: roleId, secret_id: secretId };
+    return (await root.withToken().request("POST", "auth/bound/login", body)).status;
+  };
+  expect([await logIn("near"), await logIn("far")]).toEqual([200, 400]);
+  expect((await root.call("GET", "auth/bound/role/near")).data).toMatchObject({
+    secret_id_bound_cidrs: ["127.0.0.0/8"],
+    token_bound_cidrs: ["127.0.0.1"],
   });
 });
 

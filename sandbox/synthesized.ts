@@ -1,0 +1,132 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { SetupError } from "./setup-error";
+import { readConfiguration, VARIABLE, type Configuration, type Json } from "./terraform-json";
+
+/** The stacks that the sandbox applies, in the order in which they need each other. */
+export const STACKS = ["postgres", "vault"] as const;
+export type StackName = (typeof STACKS)[number];
+
+/** What of `access.json` says which servers to start. */
+const accessSchema = z.object({
+  policies: z.object({
+    operator: z.string(),
+    planner: z.string(),
+    deliverer: z.string(),
+    verifier: z.string(),
+  }),
+  servers: z
+    .array(
+      z.object({ name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/), superuser: z.string().optional() }),
+    )
+    .min(1)
+    .default([{ name: "postgres" }]),
+  databases: z.array(z.object({ name: z.string(), server: z.string().optional() })),
+});
+
+/** A PostgreSQL server that a provider block of the stack `postgres` connects to. */
+export interface DeclaredServer {
+  readonly name: string;
+  readonly superuser: string;
+  /** The provider's own; the others come beside it. Those that the stack creates itself are not among them. */
+  readonly database: string;
+  readonly databases: readonly string[];
+  /** By setting of the provider block, the variable that holds it. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl`. */
+export interface Synthesized {
+  readonly policies: z.output<typeof accessSchema>["policies"];
+  readonly operatorPolicy: string;
+  /** The first is the one of the provider block without an alias. */
+  readonly servers: readonly DeclaredServer[];
+  readonly stacks: Readonly<Record<StackName, Configuration>>;
+}
+
+/** @throws SetupError, ApplyError where the folder asks for what the sandbox can't give */
+export function readSynthesized(folder: string): Synthesized {
+  const read = (file: string) => readFileSync(join(folder, file), "utf8");
+  const access = accessSchema.safeParse(JSON.parse(read("access.json")));
+  if (!access.success) {
+    const [issue] = access.error.issues;
+    throw new SetupError(`access.json: ${issue!.path.join(".")}: ${issue!.message}`);
+  }
+  const stack = (name: StackName) => readConfiguration(join(folder, "stacks", name, "cdk.tf.json"));
+  const stacks = { postgres: stack("postgres"), vault: stack("vault") };
+  return {
+    policies: access.data.policies,
+    operatorPolicy: read("operator.hcl"),
+    servers: declaredServers(stacks.postgres, access.data),
+    stacks,
+  };
+}
+
+/** What a server's variables begin with. */
+export function variablePrefix(server: string): string {
+  return server.replaceAll("-", "_");
+}
+
+function declaredServers(
+  { providers, resources }: Configuration,
+  { servers, databases }: z.output<typeof accessSchema>,
+): DeclaredServer[] {
+  const first = servers[0]!.name;
+  const declared = [...providers].filter(([name]) => name.split(".")[0] === "postgresql");
+  if (declared.length === 0) throw new SetupError("the stack postgres has no provider postgresql");
+  declared.sort(([a], [b]) => Number(a.includes(".")) - Number(b.includes(".")));
+  return declared.map(([provider, settings]): DeclaredServer => {
+    const alias = provider.split(".")[1];
+    const entry =
+      alias === undefined
+        ? servers[0]!
+        : servers.find(({ name }) => variablePrefix(name) === variablePrefix(alias));
+    const name = entry?.name ?? alias!;
+    const superuser = entry?.superuser ?? literal(settings["username"]);
+    if (superuser === undefined)
+      throw new SetupError(`access.json names no superuser for the server ${name}`);
+    const { database = "postgres" } = settings;
+    if (literal(database) === undefined)
+      throw new SetupError(`provider.${provider}: database must be a name: the sandbox creates it`);
+
+    const variables: Record<string, string> = {};
+    for (const [setting, value] of Object.entries(settings)) {
+      const variable = VARIABLE.exec(expression(value) ?? "")?.[1];
+      if (variable !== undefined) variables[setting] = variable;
+    }
+    const fixed = ["host", "port", "password"].find((setting) => variables[setting] === undefined);
+    if (fixed !== undefined)
+      throw new SetupError(
+        `provider.${provider}: ${fixed} must be a variable: the sandbox chooses where its servers are`,
+      );
+
+    const own = resources.filter((resource) => resource.provider === provider);
+    const literals = (type: RegExp, attribute: string) =>
+      own
+        .filter((resource) => type.test(resource.type))
+        .map(({ attributes }) => literal(attributes[attribute]))
+        .filter((value) => value !== undefined);
+    const created = literals(/^postgresql_database$/, "name");
+    const wanted = new Set([
+      ...literals(/./, "database"),
+      ...databases.filter(({ server = first }) => server === name).map((each) => each.name),
+    ]);
+    return {
+      name,
+      superuser,
+      database: literal(database)!,
+      databases: [...wanted].filter((each) => !created.includes(each)),
+      variables,
+    };
+  });
+}
+
+function literal(value: Json | undefined): string | undefined {
+  return typeof value === "string" && !value.includes("${") ? value : undefined;
+}
+
+/** The text of `${…}`, where a value is just that. */
+function expression(value: Json): string | undefined {
+  return typeof value === "string" ? /^\$\{([^}]*)\}$/.exec(value)?.[1]?.trim() : undefined;
+}

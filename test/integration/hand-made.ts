@@ -1,0 +1,60 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Client } from "pg";
+import type { PostgresServer } from "../../sandbox/postgres-server";
+import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
+import type { JsonObject } from "../../sandbox/terraform-json";
+import { Workspace } from "../../sandbox/workspace";
+
+/** What a synthesized folder holds, written by hand: no construct and no config has a part in it. */
+export interface HandMade {
+  readonly access?: JsonObject;
+  readonly postgres: JsonObject;
+  readonly vault?: JsonObject;
+}
+
+/** A sandbox on a hand-made folder, with root's token; nothing is applied yet. */
+export async function handMadeSandbox(
+  { access, postgres, vault = {} }: HandMade,
+  options: Partial<SandboxOptions> = {},
+): Promise<{ sandbox: Sandbox; workspace: Workspace; stop: () => Promise<void> }> {
+  const workspace = await Workspace.create();
+  const synthesized = workspace.path("synthesized");
+  const write = (file: string, text: string) => {
+    mkdirSync(join(synthesized, file, ".."), { recursive: true });
+    writeFileSync(join(synthesized, file), text);
+  };
+  const policies = { operator: "everything", planner: "p", deliverer: "d", verifier: "v" };
+  write("access.json", JSON.stringify({ version: 1, policies, databases: [], ...access }));
+  write("operator.hcl", 'path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }');
+  write("stacks/postgres/cdk.tf.json", JSON.stringify(postgres));
+  write("stacks/vault/cdk.tf.json", JSON.stringify(vault));
+  try {
+    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    const stop = async () => {
+      await sandbox.stop();
+      workspace.remove();
+    };
+    return { sandbox, workspace, stop };
+  } catch (error) {
+    workspace.remove();
+    throw error;
+  }
+}
+
+/** One statement as the superuser; its rows' values in a row. */
+export async function query(
+  server: PostgresServer,
+  sql: string,
+  login: { database?: string; user?: string; password?: string } = {},
+): Promise<unknown[]> {
+  const { host, port, superuser: user, password, database } = server;
+  const client = new Client({ host, port, user, password, database, ssl: false, ...login });
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    return (await client.query<unknown[]>({ text: sql, rowMode: "array" })).rows.flat();
+  } finally {
+    await client.end();
+  }
+}
