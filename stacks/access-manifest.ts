@@ -1,5 +1,6 @@
 import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
+import { managerPasswordVariable } from "./postgres";
 import { trustPolicyNames } from "./trust";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
@@ -15,6 +16,10 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       schema: database.schema,
       owner: database.owner,
       server: serverOf(environment, database).name,
+      manager: {
+        name: database.manager.name,
+        passwordVariable: managerPasswordVariable(environment, database),
+      },
       vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,
