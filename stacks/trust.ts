@@ -51,12 +51,13 @@ export function grantPlanner(planner: IGrantee, environment: Environment, manage
   planner.allow(...OWN_TOKEN);
 }
 
-/** What the verifier does with what it holds: a lease's id, a persona's token. */
+/** What the verifier does with what it holds: a lease's id, a persona's token, of which it asks what that may do. */
 export function grantVerifier(verifier: IGrantee): void {
   verifier.allow(
     { path: "sys/leases/renew", capabilities: ["update"] },
     { path: "sys/leases/revoke", capabilities: ["update"] },
     { path: "auth/token/revoke", capabilities: ["update"] },
+    { path: "sys/capabilities", capabilities: ["update"] },
     ...OWN_TOKEN,
   );
 }

@@ -120,7 +120,10 @@ export class VaultStack extends LeaseholdStack {
             .grantRead(app);
         }
         app.grantDeliver(deliverer);
-        if (verifier) app.grantDeliver(verifier);
+        if (verifier) {
+          app.grantDeliver(verifier);
+          app.grantReadPolicy(verifier);
+        }
       }
 
       const probeNames = probeDatabaseRoles(environment, config);

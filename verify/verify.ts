@@ -3,10 +3,12 @@ import { Custody } from "./custody";
 import { Leases, type Lease } from "./leases";
 import type { AccessManifest, ManifestDatabase } from "./manifest";
 import { verifyPersona, type Scene } from "./persona";
-import { dropStaleProbes, makeProbes, newRun, NO_TARGETS, probePrefix } from "./probes";
+import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
+import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
 import { oneLine, Recorder, type Report } from "./report";
 import { loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
+import { publicAccess } from "./undeclared";
 import { usersWorkload } from "./workload";
 
 export interface VerifyOptions {
@@ -112,13 +114,36 @@ async function verifyDatabase(
       throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
-    const [server] = await owner.query<{ version: string }>(
-      "SELECT current_setting('server_version') AS version",
+    const [server] = await owner.query<{ version: string; number: number }>(
+      "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
+    const asker = owner;
+    await summary.check("the schema is the owner's", (evidence) => schemaOwner(asker, database, evidence));
     if (!readOnly) await dropStaleProbes(owner, database);
     const prefix = probePrefix(run);
-    const before = readOnly ? NO_TARGETS : await makeProbes(owner, custody, database, prefix, "before");
-    const scene: Scene = { database, address, leases, custody, owner, run, before, readOnly };
+    const before = readOnly
+      ? NO_TARGETS
+      : join(
+          await makeProbes(owner, custody, database, prefix, "before"),
+          await makeGuarded(owner, custody, database, prefix),
+        );
+    const scene: Scene = {
+      ...{ database, address, leases, custody, owner, run, before, readOnly },
+      left: [],
+      version: server!.number,
+      roles: await otherRoles(owner, options.manifest),
+      databases: options.manifest.databases.map(({ name }) => name),
+    };
+
+    step("roles and PUBLIC");
+    await summary.check("PUBLIC has nothing", (evidence) => publicAccess(asker, database, evidence));
+    await summary.check("group roles as declared", (evidence) => groupRoles(asker, database, evidence));
+    await summary.check("group roles hold leased logins alone", (evidence) =>
+      groupMembers(asker, database, evidence),
+    );
+    await summary.check("probe leases and their logins agree", (evidence) =>
+      probeLeases(asker, vault, database, evidence),
+    );
 
     if (!readOnly && database.workload) {
       step("users example");

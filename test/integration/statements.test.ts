@@ -153,7 +153,7 @@ test.each(["schema_admin_role", "readwrite_role"])(
       // What a session has SET ROLE to at its login it would keep when its own role is gone.
       const options = round % 2 === 0 ? undefined : `-c role=${role}`;
       const sessions: Client[] = [];
-      let refusal: unknown;
+      let refusal: string | undefined;
       const reconnect = async () => {
         const end = performance.now() + 20_000;
         while (performance.now() < end) {
@@ -174,7 +174,7 @@ test.each(["schema_admin_role", "readwrite_role"])(
       while (sessions.length < 6) await new Promise(setImmediate);
       expect((await revoke(id)).status).toBe(204);
       await Promise.all(loops);
-      expect(["28P01", "28000"]).toContain(refusal);
+      expect(refusal).toMatch(/^(28P01|28000)$/);
       const survivors = await Promise.allSettled(
         sessions.map((client) => client.query("INSERT INTO example.written VALUES ('a session')")),
       );

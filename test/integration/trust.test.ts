@@ -101,6 +101,29 @@ test("the verifier leases and revokes probe roles alone, and revokes what it hol
   expect(await deployment.leasedRoles()).toEqual([]);
 });
 
+test("the verifier reads the personas' own policies and no other, and asks what a token may do", async () => {
+  const verifier = deployment.as("verifier");
+  for (const name of ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"]) {
+    const { data } = await verifier.call("GET", `sys/policies/acl/${name}`);
+    expect(data!["policy"]).toContain("database/creds/");
+  }
+  await refused(verifier, [
+    ["GET", "sys/policies/acl/leasehold-local-operator"],
+    ["GET", "sys/policies/acl/leasehold-local-verifier"],
+    ["GET", "sys/policies/acl/default"],
+    ["LIST", "sys/policies/acl"],
+    ["PUT", "sys/policies/acl/db-readonly-role", { policy: "# wider" }],
+  ]);
+  const asked = {
+    token: deployment.sandbox.initialised.tokens.planner,
+    paths: ["database/roles/readonly_role"],
+  };
+  const { data } = await verifier.call("POST", "sys/capabilities", asked);
+  expect(data!["database/roles/readonly_role"]).toEqual(["read"]);
+  for (const other of ["planner", "deliverer"] as const)
+    expect((await deployment.as(other).request("POST", "sys/capabilities", asked)).status).toBe(403);
+});
+
 test("a neighbour whose role begins alike keeps its leases when the verifier revokes by prefix", async () => {
   const role = (await deployment.root.call("GET", "database/roles/verify-owner")).data!;
   await deployment.root.call("POST", "database/roles/verify-owner-2", role);
