@@ -15,6 +15,8 @@ import { color, exitCode, writeReport } from "./verify";
 
 export interface StartOptions {
   readonly env?: string;
+  /** Commander's for `--no-expiry`: true unless that is given. */
+  readonly expiry: boolean;
   readonly json?: string;
   readonly keep?: boolean;
   /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
@@ -68,7 +70,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
         {
           title: "Verify",
           run: async (show) => {
-            report = await verifySandbox(sandbox!, manifest, signal, show.detail);
+            report = await verifySandbox(sandbox!, manifest, options.expiry, signal, show.detail);
             show.title("Verified with the verifier's token alone");
           },
         },
@@ -88,11 +90,12 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 async function verifySandbox(
   { postgres, vault, initialised }: Sandbox,
   manifest: AccessManifest,
+  expiry: boolean,
   signal: AbortSignal,
   onStep: (step: string) => void,
 ): Promise<Report> {
   const client = new VaultClient(vault.address, initialised.tokens.verifier);
-  const report = await verify({ manifest, vault: client, postgres: () => postgres, signal, onStep });
+  const report = await verify({ manifest, vault: client, postgres: () => postgres, expiry, signal, onStep });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
 }

@@ -8,6 +8,8 @@ import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 
 export interface VerifyCommandOptions {
+  /** Commander's for `--no-expiry`: true unless that is given. */
+  readonly expiry: boolean;
   readonly json?: string;
   readonly manifest: string;
   readonly readOnly?: boolean;
@@ -15,7 +17,7 @@ export interface VerifyCommandOptions {
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { json, manifest: file, readOnly }: VerifyCommandOptions,
+  { expiry, json, manifest: file, readOnly }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = process.env;
@@ -34,6 +36,7 @@ export async function verifyCommand(
     vault: new VaultClient(address.replace(/\/+$/, ""), token, namespace),
     postgres: (server) => addresses.get(server)!,
     readOnly,
+    expiry,
     signal,
     onStep: (step) => {
       if (process.stderr.isTTY) console.error(step);

@@ -80,7 +80,7 @@ export async function groupMembers(
      ) SELECT role, member, grantor, leased, login, until::text, forever, past FROM named
      WHERE member <> ${literal(manager)}
        AND NOT (role = ${literal(owner)} AND member IN (${list(acting)}))
-       AND NOT (role IN (${list(groups)}) AND leased AND login AND NOT forever AND NOT past AND NOT late)
+       AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
      ORDER BY 1, 2`,
     evidence,
   );

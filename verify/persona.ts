@@ -7,6 +7,7 @@ import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./column
 import { otherDatabases } from "./elsewhere";
 import { exercise } from "./matrix";
 import { note } from "./note";
+import { Outage } from "./outage";
 import {
   join,
   makeProbes,
@@ -20,7 +21,14 @@ import {
   withStray,
 } from "./probes";
 import type { Evidence, Recorder } from "./report";
-import { firstText, loginRefusal, Session, type PostgresAddress } from "./session";
+import {
+  firstText,
+  LOGIN_REFUSED,
+  loginRefusal,
+  Session,
+  SESSION_ENDED,
+  type PostgresAddress,
+} from "./session";
 import { changesOfRole } from "./tricks";
 import { memberships, undeclaredAccess } from "./undeclared";
 import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault-paths";
@@ -49,10 +57,6 @@ export interface Scene {
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
 const SECONDS_OF_TOLERANCE = 10;
-
-/** SQLSTATEs with which PostgreSQL refuses a login that is not (any more) valid. */
-const LOGIN_REFUSED = ["28P01", "28000"];
-const SESSION_ENDED = "57P01";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
 export async function verifyPersona(
@@ -339,6 +343,7 @@ async function connect(
   try {
     session = await Session.open(address, database.name, lease);
   } catch (error) {
+    if (error instanceof Outage) throw error;
     refusal = (error as { code?: string }).code ?? String(error);
   }
   const proven = session ? true : refusal === "42501" ? false : undefined;

@@ -48,6 +48,8 @@ export class Deployment {
       manifest: this.manifest,
       vault: this.as("verifier"),
       postgres: () => this.sandbox.postgres,
+      // Five seconds that few tests are about.
+      expiry: false,
       ...options,
     });
   }

@@ -172,7 +172,7 @@ test.each(["schema_admin_role", "readwrite_role"])(
       };
       const loops = Array.from({ length: 6 }, reconnect);
       while (sessions.length < 6) await new Promise(setImmediate);
-      expect((await revoke(id)).status).toBe(204);
+      expect((await revoke(id!)).status).toBe(204);
       await Promise.all(loops);
       expect(refusal).toMatch(/^(28P01|28000)$/);
       const survivors = await Promise.allSettled(
