@@ -5,14 +5,21 @@ import { SetupError } from "../sandbox/setup-error";
 
 /** The project's folder. */
 export const ROOT = dirname(__dirname);
+/** Where cdktf puts what it synthesizes, and runs Terraform. */
+export const CDKTF_OUT = join(ROOT, "cdktf.out");
 
 /**
  * Synthesizes an environment into a folder, as `cdktf synth` does, in a process of its own.
+ * @param app the program that synthesizes
  * @throws SetupError with the lines that say what about the config is not allowed
  */
-export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
+export async function synthesize(
+  environment: string | undefined,
+  outdir: string,
+  app = "main.ts",
+): Promise<void> {
   const env = { ...process.env, CDKTF_OUTDIR: outdir, ...(environment && { LEASEHOLD_ENV: environment }) };
-  const child = spawn(process.execPath, ["--import", "tsx", "main.ts"], {
+  const child = spawn(process.execPath, ["--import", "tsx", app], {
     cwd: ROOT,
     env,
     stdio: ["ignore", "ignore", "pipe"],
@@ -26,7 +33,7 @@ export async function synthesize(environment: string | undefined, outdir: string
 }
 
 /** Puts what was synthesized where cdktf and the verifier look for it. Each file is replaced whole. */
-export function publish(outdir: string, target = join(ROOT, "cdktf.out")): void {
+export function publish(outdir: string, target = CDKTF_OUT): void {
   for (const entry of readdirSync(outdir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const from = join(entry.parentPath, entry.name);

@@ -1,6 +1,11 @@
-import { probeDatabaseRoles, probeRoleNames, serverOf, type Environment } from "../config/schema";
+import {
+  probeDatabaseRoles,
+  probeRoleNames,
+  serverOf,
+  trustPolicyNames,
+  type Environment,
+} from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
-import { trustPolicyNames } from "./trust";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {

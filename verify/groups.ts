@@ -1,6 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import type { OtherRole } from "./columns";
-import type { AccessManifest, ManifestDatabase } from "./manifest";
+import type { ManifestDatabase } from "./manifest";
 import { note } from "./note";
 import type { Evidence } from "./report";
 import { firstText, type Session } from "./session";
@@ -13,8 +13,8 @@ const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
 const SECONDS_TO_DROP = 60;
 
 /** Every role of the server that is no leased login. */
-export function otherRoles(asker: Session, manifest: AccessManifest): Promise<OtherRole[]> {
-  const declared = manifest.databases.flatMap((database) => [
+export function otherRoles(asker: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
+  const declared = databases.flatMap((database) => [
     database.owner,
     ...(database.manager ? [database.manager] : []),
     ...groupsOf(database),
@@ -62,11 +62,15 @@ export async function groupMembers(
   database: ManifestDatabase,
   evidence: Evidence[],
 ): Promise<string | undefined> {
-  const { owner, manager, personas, probeGroups } = database;
+  const { owner, manager, personas, probeGroups, staticRoles } = database;
   if (manager === undefined) return undefined;
   const groups = groupsOf(database);
   const acting = personas.filter(({ actsAsOwner }) => actsAsOwner).map(({ groupRole }) => groupRole);
   if (probeGroups) acting.push(probeGroups.owner);
+  const kept = staticRoles.map(({ login, persona }) => {
+    const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
+    return `(${literal(group)}, ${literal(login)})`;
+  });
   const longest = Math.max(...personas.map(({ databaseRole }) => databaseRole.maxTtl)) + SECONDS_TO_DROP;
   const outcome = await asker.attempt(
     `WITH RECURSIVE edges AS (
@@ -80,6 +84,7 @@ export async function groupMembers(
      ) SELECT role, member, grantor, leased, login, until::text, forever, past FROM named
      WHERE member <> ${literal(manager)}
        AND NOT (role = ${literal(owner)} AND member IN (${list(acting)}))
+       AND NOT (${kept.length ? `(role, member) IN (${kept.join(", ")})` : "false"})
        AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
      ORDER BY 1, 2`,
     evidence,

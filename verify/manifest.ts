@@ -78,3 +78,7 @@ export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
+export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = Extract<
+  z.output<typeof workload>,
+  { kind: Kind }
+>;

@@ -2,6 +2,7 @@ import { escapeLiteral as literal } from "pg";
 import type { Access } from "./access";
 import { causesOfHeld, causesOfMissing } from "./causes";
 import type { Column, Place } from "./columns";
+import type { ManifestPersona } from "./manifest";
 import { Outage } from "./outage";
 import type { Target } from "./probes";
 import { oneLine, type Evidence, type Recorder } from "./report";
@@ -57,7 +58,7 @@ export async function exercise(
     const sent: Evidence[] = [];
     const start = performance.now();
     const [held, answers] = await Promise.all([
-      ask(parties, column, targets, declared, asked),
+      ask(parties, column, targets, place.persona, asked),
       send(parties.session, column, targets, place, sent),
     ]);
     const milliseconds = performance.now() - start;
@@ -110,11 +111,12 @@ async function ask(
   { asker, access }: Parties,
   column: Column,
   targets: readonly Target[],
-  declared: boolean,
+  persona: ManifestPersona,
   evidence: Evidence[],
 ): Promise<Map<string, boolean>> {
+  const declared = column.declared(persona);
   const list = (names: readonly string[]) => names.map((name) => literal(name)).join(", ");
-  const sql = `SELECT target, bool_or(${column.held(declared)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
+  const sql = `SELECT target, bool_or(${column.held(declared, persona)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
   const outcome = await asker.attempt(sql, evidence);
   if ("sqlstate" in outcome) return new Map();
   const held = new Map(outcome.rows.map((row) => [String(row["target"]), row["held"] === true]));

@@ -17,6 +17,9 @@ export function declaredRules(
 ): Omit<PolicyRule, "policy">[] {
   return [
     { path: `${database.vault.mount}/creds/${persona.databaseRole.name}`, capabilities: ["read"] },
+    ...database.staticRoles
+      .filter((role) => role.persona === persona.name)
+      .map(({ name }) => ({ path: `${database.vault.mount}/static-creds/${name}`, capabilities: ["read"] })),
     { path: "auth/token/renew-self", capabilities: ["update"] },
     { path: "sys/leases/renew", capabilities: ["update"] },
   ];

@@ -8,6 +8,12 @@ import { within } from "./within";
 export interface PostgresAddress {
   readonly host: string;
   readonly port: number;
+  /**
+   * Certificates of the authority that vouches for the server's, as PEM text: the session is encrypted, and the server must
+   * be the one that its certificate names (libpq's verify-full).
+   * @default - no TLS
+   */
+  readonly ssl?: { readonly ca: string };
 }
 
 export interface Login {
@@ -81,11 +87,12 @@ export class Session {
   private async connect(): Promise<void> {
     const { address, database, login } = this;
     const client = new Client({
-      ...address,
+      host: address.host,
+      port: address.port,
+      ssl: address.ssl ?? false,
       database,
       user: login.username,
       password: login.password,
-      ssl: false,
       options: `${LIMITS} ${this.options}`,
       application_name: "leasehold verify",
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,

@@ -1,3 +1,4 @@
+import { send, type HttpResponse } from "./http";
 import { Outage } from "./outage";
 
 /** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
@@ -48,11 +49,16 @@ export class VaultClient {
     readonly address: string,
     private readonly token?: string,
     /** Of Vault Enterprise and OpenBao. */
-    private readonly namespace?: string,
+    readonly namespace?: string,
+    /**
+     * Certificates of the authority that vouches for Vault's, as PEM text.
+     * @default - the authorities that Node knows
+     */
+    readonly ca?: string,
   ) {}
 
   withToken(token?: string): VaultClient {
-    return new VaultClient(this.address, token, this.namespace);
+    return new VaultClient(this.address, token, this.namespace, this.ca);
   }
 
   /**
@@ -64,22 +70,27 @@ export class VaultClient {
     if (this.token) headers["X-Vault-Token"] = this.token;
     if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
     if (wrapTtl) headers["X-Vault-Wrap-TTL"] = wrapTtl;
-    let response: Response;
-    let text: string;
+    let response: HttpResponse;
     try {
-      response = await fetch(`${this.address}/v1/${path}`, {
+      const options = {
         method,
         headers,
         body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
-      });
-      text = await response.text();
+        ca: this.ca,
+        timeoutMilliseconds: TIMEOUT_MILLISECONDS,
+      };
+      response = await send(`${this.address}/v1/${path}`, options);
+      const { location } = response.headers;
+      // Of a standby that does not forward (https://developer.hashicorp.com/vault/docs/concepts/ha), never to less encryption.
+      if (
+        response.status === 307 &&
+        location?.startsWith(this.address.startsWith("https:") ? "https:" : "http")
+      )
+        response = await send(location, options);
     } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-      const reason = cause instanceof Error ? cause.message || cause.name : String(cause);
-      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${reason}`);
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${(error as Error).message}`);
     }
-    const { status } = response;
+    const { status, text } = response;
     let parsed: VaultBody;
     try {
       parsed = text ? (JSON.parse(text) as VaultBody) : {};

@@ -35,6 +35,7 @@ export async function exercisePaths(holder: Holder): Promise<void> {
     .map(({ databaseRole }) => databaseRole.name)
     .concat(database.probes ? Object.values(database.probes) : [])
     .filter((other) => other !== role);
+  const statics = database.staticRoles.filter((other) => other.persona !== persona.name);
   const get = (path: string): Use => ({ method: "GET", path });
   const list = (path: string): Use => ({ method: "LIST", path: `${path}/` });
 
@@ -42,12 +43,10 @@ export async function exercisePaths(holder: Holder): Promise<void> {
     { method: "POST", path: "auth/token/renew-self", body: {} },
   ]);
   const named = [
-    ...(await exerciseUses(
-      holder,
-      "other credentials",
-      false,
-      others.map((other) => get(`${mount}/creds/${other}`)),
-    )),
+    ...(await exerciseUses(holder, "other credentials", false, [
+      ...others.map((other) => get(`${mount}/creds/${other}`)),
+      ...statics.map((other) => get(`${mount}/static-creds/${other.name}`)),
+    ])),
     ...(await exerciseUses(holder, "other paths", false, [
       get(`${mount}/config/${connection}`),
       list(`${mount}/config`),
@@ -126,7 +125,8 @@ async function exerciseUses(
 ): Promise<string[]> {
   if (uses.length === 0) return [];
   const named: string[] = [];
-  const findings: string[] = [];
+  // What goes for several paths for the same reason is one finding.
+  const findings = new Map<string, string[]>();
   const evidence: Evidence[] = [];
   let catalogued: boolean | undefined = declared;
   let proven: boolean | undefined = declared;
@@ -160,7 +160,8 @@ async function exerciseUses(
     const found = allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused";
     const differs = held === allowed ? "" : `, but sys/capabilities says ${has?.join(", ") ?? "nothing"}`;
     const said = declared ? "is declared" : "is not declared";
-    findings.push(`${method} ${path} ${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`);
+    const how = `${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`;
+    findings.set(how, [...(findings.get(how) ?? []), `${method} ${path}`]);
   }
   const privilege = `vault.${name}`;
   recorder.cell({
@@ -169,8 +170,8 @@ async function exerciseUses(
     declared,
     catalogued,
     proven,
-    held: findings.length === 0,
-    finding: findings.length === 0 ? undefined : findings.join("; "),
+    held: findings.size === 0,
+    finding: [...findings].map(([how, what]) => `${what.join(", ")} ${how}`).join("; ") || undefined,
     evidence,
     milliseconds: performance.now() - start,
   });

@@ -12,7 +12,8 @@ import { oneLine, Recorder, type Report } from "./report";
 import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
 import { publicAccess } from "./undeclared";
-import { usersWorkload } from "./workload";
+import type { StartApplication } from "./workloads/scene";
+import { runWorkload } from "./workloads/workload";
 
 export interface VerifyOptions {
   readonly manifest: AccessManifest;
@@ -24,6 +25,8 @@ export interface VerifyOptions {
   readonly readOnly?: boolean;
   /** @default - waits some five seconds for a lease to end by itself, while the other checks are made */
   readonly expiry?: boolean;
+  /** @default - the application of a workload with a pool is not run, and its checks say so */
+  readonly startApplication?: StartApplication;
   /** Ends the run after the step that is under way; what was made is taken away as always. */
   readonly signal?: AbortSignal;
   readonly onStep?: (step: string) => void;
@@ -53,6 +56,12 @@ function saidAlready(error: unknown): void {
 export async function verify(options: VerifyOptions): Promise<Report> {
   const { manifest, vault, signal, onStep } = options;
   const start = performance.now();
+  const without = manifest.databases.find(({ probes }) => probes === undefined);
+  if (without) {
+    throw new CannotVerify(
+      `${without.name} declares no probe roles: set verification: true in its config and deploy`,
+    );
+  }
   const vaultServer = await preflight(vault);
   const run = newRun();
   const recorders: Recorder[] = [];
@@ -132,11 +141,6 @@ async function verifyDatabase(
   const { probes, vault: at } = database;
   const summary = new Recorder(database.name);
   recorders.push(summary);
-  if (!probes) {
-    throw new CannotVerify(
-      `${database.name} declares no probe roles: set verification: true in its config and deploy`,
-    );
-  }
   const step = (text: string) => {
     if (options.signal?.aborted) throw new Interrupted();
     onStep?.(`${database.name}: ${text}`);
@@ -151,7 +155,7 @@ async function verifyDatabase(
   let owner: Session | undefined;
   try {
     step("probe objects");
-    lease = await ownerLeases.take(vault, at.mount, probes.owner).catch((error: unknown) => {
+    lease = await ownerLeases.take(vault, at.mount, probes!.owner).catch((error: unknown) => {
       throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
@@ -168,12 +172,14 @@ async function verifyDatabase(
           await makeProbes(owner, custody, database, prefix, "before"),
           await makeGuarded(owner, custody, database, prefix),
         );
+    // Roles are global to a server, and CONNECT to a neighbour is nobody's.
+    const neighbours = options.manifest.databases.filter(({ server }) => server === database.server);
     const scene: Scene = {
       ...{ database, address, leases, custody, owner, run, before, readOnly },
       left: [],
       version: server!.number,
-      roles: await otherRoles(owner, options.manifest),
-      databases: options.manifest.databases.map(({ name }) => name),
+      roles: await otherRoles(owner, neighbours),
+      databases: neighbours.map(({ name }) => name),
     };
 
     step("roles and PUBLIC");
@@ -187,8 +193,11 @@ async function verifyDatabase(
     );
 
     if (!readOnly && database.workload) {
-      step("users example");
-      await usersWorkload(leases, address, database, summary);
+      step(`${database.workload.kind} example`);
+      const { startApplication, signal } = options;
+      const table = before.tables[0]!.name;
+      const shared = { database, address, leases, custody, owner, recorder: summary };
+      await runWorkload({ ...shared, table, startApplication, signal });
     }
     for (const persona of database.personas) {
       step(persona.name);
@@ -237,7 +246,8 @@ async function nothingLeft(
   summary: Recorder,
 ): Promise<void> {
   await summary.check("nothing left: no probe object, leased role or lease", async (evidence) => {
-    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${literal(ident(database.schema))}::regnamespace AND starts_with(relname, ${literal(probePrefix(run))})`;
+    const [place, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
+    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${place} AND starts_with(relname, ${prefix}) UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = ${place} AND starts_with(proname, ${prefix})`;
     const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
     const findings: string[] = [];
     for (const sql of [objects, `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${names})`]) {

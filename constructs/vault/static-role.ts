@@ -50,4 +50,12 @@ export class StaticRole extends Construct {
       capabilities: ["read"],
     });
   }
+
+  /** Lets the grantee have the password changed at once, without learning it. */
+  grantRotate(grantee: IGrantee): void {
+    grantee.allow({
+      path: `${this.connection.mount.path}/rotate-role/${this.staticRoleName}`,
+      capabilities: ["update"],
+    });
+  }
 }

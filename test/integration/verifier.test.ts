@@ -119,7 +119,7 @@ describe("what was changed by hand is found and named", () => {
     );
     expect(result).toEqual([
       expect.stringMatching(
-        /^readwrite tables\.TRUNCATE: TRUNCATE on .* is not declared and is allowed: granted to readwrite_role by example_owner: TRUNCATE on default privileges tables of example_owner in schema example /,
+        /^readwrite tables\.TRUNCATE: TRUNCATE on .* is not declared and is allowed: granted to readwrite_role by default privileges: TRUNCATE on later tables of example_owner in schema example /,
       ),
     ]);
   });

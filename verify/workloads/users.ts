@@ -1,8 +1,8 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { Leases } from "./leases";
-import type { ManifestDatabase } from "./manifest";
-import type { Evidence, Recorder } from "./report";
-import { describe, firstText, Session, type PostgresAddress } from "./session";
+import type { ManifestWorkload } from "../manifest";
+import type { Evidence } from "../report";
+import { describe, firstText, Session } from "../session";
+import { personaOf, type WorkloadScene } from "./scene";
 
 const PEOPLE = ["ada", "grace", "linus"];
 /** Marks the table as the example's own: one of the users' with the same name is left alone. */
@@ -10,13 +10,10 @@ const COMMENT = "the users example of Leasehold; emptied by each verification";
 
 /** The users example: the admin creates or empties the table as the owner, the writer fills it, the reader compares. */
 export async function usersWorkload(
-  leases: Leases,
-  address: PostgresAddress,
-  database: ManifestDatabase,
-  recorder: Recorder,
+  scene: WorkloadScene,
+  workload: ManifestWorkload<"users">,
 ): Promise<void> {
-  const { workload } = database;
-  if (workload?.kind !== "users") return;
+  const { leases, address, database, recorder } = scene;
   const table = `${ident(database.schema)}.users`;
 
   const phase = (
@@ -25,8 +22,7 @@ export async function usersWorkload(
     run: (session: Session, evidence: Evidence[]) => Promise<string | undefined>,
   ) =>
     recorder.check(`users example: ${personaName} ${name}`, async (evidence) => {
-      const persona = database.personas.find((candidate) => candidate.name === personaName);
-      if (!persona) return `the manifest has no persona ${personaName}`;
+      const persona = personaOf(scene, personaName);
       const token = await leases.logIn(persona);
       const lease = await leases.take(token.vault, database.vault.mount, persona.databaseRole.name);
       const session = await Session.open(address, database.name, lease);
