@@ -26,6 +26,9 @@ const ENVIRONMENT = [
   "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)",
 ] as const;
 
+const NO_EXPIRY =
+  "don't wait for a lease to end by itself, which takes five seconds, the other checks meanwhile";
+
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
   .configureOutput({
@@ -40,6 +43,7 @@ program
   .description("synthesize, apply to embedded servers, verify, show the matrix, stop everything")
   .option(...ENVIRONMENT)
   .option("--postgres <major>", "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)")
+  .option("--no-expiry", NO_EXPIRY)
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: StartOptions) => run((signal) => start(options, signal)));
@@ -49,6 +53,7 @@ program
   .description("verify a deployment, with VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT")
   .option("--manifest <file>", "what was declared", "cdktf.out/access.json")
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
+  .option("--no-expiry", NO_EXPIRY)
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: VerifyCommandOptions) => run((signal) => verifyCommand(options, signal)));
 

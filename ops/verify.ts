@@ -10,6 +10,8 @@ import { verify } from "../verify/verify";
 import { startApplication } from "./application";
 
 export interface VerifyCommandOptions {
+  /** Commander's for `--no-expiry`: true unless that is given. */
+  readonly expiry: boolean;
   readonly json?: string;
   readonly manifest: string;
   readonly readOnly?: boolean;
@@ -17,7 +19,7 @@ export interface VerifyCommandOptions {
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { json, manifest: file, readOnly }: VerifyCommandOptions,
+  { expiry, json, manifest: file, readOnly }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = process.env;
@@ -44,6 +46,7 @@ export async function verifyCommand(
     ),
     postgres: (server) => addresses.get(server)!,
     readOnly,
+    expiry,
     startApplication,
     signal,
     onStep: (step) => {

@@ -62,6 +62,8 @@ export class Deployment {
       vault: this.as("verifier"),
       postgres: (server) => this.sandbox.servers.get(server)!,
       startApplication,
+      // Five seconds that few tests are about.
+      expiry: false,
       ...options,
     });
   }
