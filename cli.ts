@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --import tsx
 import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
+import { destroy, type DestroyOptions } from "./ops/destroy";
+import { diff, type DiffOptions } from "./ops/diff";
 import { initCommand, type InitOptions } from "./ops/init";
 import { rotateCommand, type RotateOptions } from "./ops/rotate";
 import { start, type StartOptions } from "./ops/start";
@@ -13,6 +15,11 @@ import { VaultError, VaultUnreachable } from "./verify/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
 const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreachable];
+
+// A reader that has seen enough, such as head, is no error of this program's.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
 
 const ENVIRONMENT = [
   "--env <name>",
@@ -68,8 +75,31 @@ program
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) => run((signal) => rotateCommand(options, signal)));
 
-/** The first signal ends the work and cleans up; a second one ends the program. */
-async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void> {
+program
+  .command("diff")
+  .description(
+    "plan all stacks side by side, with the planner's token; exit code 0 no change, 1 a failure, 2 changes",
+  )
+  .option(...ENVIRONMENT)
+  .action(async (options: DiffOptions) => run((signal) => diff(options, signal), 1));
+
+program
+  .command("destroy")
+  .description("revoke all leases and destroy all stacks; the users' data stay")
+  .option(...ENVIRONMENT)
+  .option("--auto-approve", "do not ask")
+  .option(
+    "--delete-data",
+    "also the schemas with what they hold, the databases that deploy made, and the volumes",
+  )
+  .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
+  .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
+
+/**
+ * The first signal ends the work and cleans up; a second one ends the program.
+ * @param cannotRun the exit code when something that it needs is missing
+ */
+async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2): Promise<void> {
   const interrupt = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(name, () => {
@@ -89,7 +119,13 @@ async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void
       process.exitCode = 1;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
-      process.exitCode = 2;
+      process.exitCode = cannotRun;
+    } else if (error instanceof Error && "syscall" in error) {
+      // A full disk, a folder that can't be written: the machine's, and the message names what.
+      console.error(
+        `the system refused: ${error.message}; see that there is room and that it can be written`,
+      );
+      process.exitCode = cannotRun;
     } else {
       throw error;
     }

@@ -20,6 +20,8 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
     writeFileSync(path, content, { mode: 0o600 });
     return path;
   };
+  const { vault, postgres } = settings;
+  const authorities = [vault.ca, postgres.ssl?.ca].filter((ca) => ca !== undefined);
   const child = spawn(process.execPath, ["--import", "tsx", "examples/pool/main.ts"], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
@@ -27,15 +29,17 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
     detached: true,
     env: {
       PATH: process.env["PATH"],
-      NODE_EXTRA_CA_CERTS: process.env["NODE_EXTRA_CA_CERTS"],
-      VAULT_ADDR: settings.vaultAddress,
+      ...(authorities.length > 0 && { NODE_EXTRA_CA_CERTS: file("ca.crt", authorities.join("\n")) }),
+      VAULT_ADDR: vault.address,
+      ...(vault.namespace && { VAULT_NAMESPACE: vault.namespace }),
       AUTH_MOUNT: settings.authMount,
       APP_ROLE: settings.appRole,
       ROLE_ID_FILE: file("role-id", settings.roleId),
       SECRET_ID_FILE: file("secret-id", settings.wrappedSecretId),
       CREDENTIALS: settings.credentials,
-      PGHOST: settings.postgres.host,
-      PGPORT: String(settings.postgres.port),
+      PGHOST: postgres.host,
+      PGPORT: String(postgres.port),
+      PGSSLMODE: postgres.ssl ? "verify-full" : "disable",
       PGDATABASE: settings.database,
       QUERY: settings.query,
       INCREMENT: String(settings.increment),

@@ -79,19 +79,20 @@ export async function removeVolumes({ volumes }: Platform): Promise<string[]> {
 interface ContainerState {
   readonly Running: boolean;
   readonly Status: string;
-  readonly Health?: { readonly Status: string; readonly Log: readonly { readonly Output: string }[] };
+  readonly Health?: { readonly Status: string };
 }
 
 async function healthy(name: string): Promise<void> {
-  for (const deadline = Date.now() + HEALTHY_TIMEOUT_MILLISECONDS; ; await setTimeout(POLL_MILLISECONDS)) {
+  const deadline = Date.now() + HEALTHY_TIMEOUT_MILLISECONDS;
+  for (;;) {
     const state = await stateOf(name);
     if (state?.Health?.Status === "healthy") return;
-    const failed = state?.Health?.Status === "unhealthy" || state?.Running === false;
-    if (failed || state === undefined || Date.now() > deadline) {
-      throw new SetupError(
-        `container ${name} is ${state?.Running ? "not healthy" : (state?.Status ?? "gone")}: see docker logs ${name}`,
-      );
+    const hopeless = !state?.Running || state.Health?.Status === "unhealthy";
+    if (hopeless || Date.now() > deadline) {
+      const what = state?.Running ? "not healthy" : (state?.Status ?? "gone");
+      throw new SetupError(`container ${name} is ${what}: see docker logs ${name}`);
     }
+    await setTimeout(POLL_MILLISECONDS);
   }
 }
 

@@ -25,7 +25,7 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
   const problems = (await Promise.allSettled(checks)).filter((result) => result.status === "rejected");
   const reasons = problems.map(({ reason }) => reason as unknown);
   const unexpected = reasons.find((reason) => !(reason instanceof SetupError));
-  if (unexpected) throw unexpected;
+  if (unexpected) throw unexpected as Error;
   const lines = new Set(reasons.flatMap((reason) => (reason as SetupError).message.split("\n")));
   if (lines.size > 0) throw new SetupError([...lines].join("\n"));
 }

@@ -6,14 +6,13 @@ import { Workspace } from "../sandbox/workspace";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
-import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { startApplication } from "./application";
-import { clearStaleConnectionFile, removeConnectionFile, writeConnectionFile } from "./connection-file";
+import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
 import { runSteps } from "./progress";
 import { rotateRoot } from "./rotate";
 import { publish, ROOT, synthesize } from "./synthesize";
-import { color, exitCode, writeReport } from "./verify";
+import { checkReportFile, color, exitCode, writeReport } from "./verify";
 
 export interface StartOptions {
   readonly env?: string;
@@ -25,13 +24,14 @@ export interface StartOptions {
 
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  if (options.json) checkReportFile(options.json);
   const major = postgresMajor(
     options.postgres ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
   );
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
   try {
-    clearStaleConnectionFile();
+    clearStaleConnectionFiles();
     const synthesized = workspace.path("cdktf.out");
     let manifest!: AccessManifest;
     let report!: Report;
@@ -64,8 +64,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
           title: "Apply the stacks postgres and vault",
           run: async (show) => {
             const count = await sandbox!.apply();
-            const { vault, initialised } = sandbox!;
-            const operator = new VaultClient(vault.address, initialised.tokens.operator);
+            const operator = sandbox!.vaultClient(sandbox!.initialised.tokens.operator);
             const rotated = await rotateRoot(operator, manifest);
             const rotation = rotated.length > 0 ? `, password of ${rotated.join(", ")} rotated` : "";
             show.title(`Applied the stacks postgres and vault: ${String(count)} resources${rotation}`);
@@ -81,8 +80,8 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       ],
       signal,
     );
-    if (options.json) writeReport(options.json, report);
     console.log(`\n${renderTable(report, manifest, color())}`);
+    if (options.json) writeReport(options.json, report);
     if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);
   } finally {
@@ -92,15 +91,16 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 }
 
 async function verifySandbox(
-  { postgres, vault, initialised }: Sandbox,
+  sandbox: Sandbox,
   manifest: AccessManifest,
   signal: AbortSignal,
   onStep: (step: string) => void,
 ): Promise<Report> {
-  const client = new VaultClient(vault.address, initialised.tokens.verifier);
+  const { servers, vault, initialised } = sandbox;
   const report = await verify({
-    ...{ manifest, vault: client, signal, onStep, startApplication },
-    postgres: () => postgres,
+    ...{ manifest, signal, onStep, startApplication },
+    vault: sandbox.vaultClient(initialised.tokens.verifier),
+    postgres: (server) => servers.get(server)!,
   });
   // The server says its version, the program also whose it is.
   return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
@@ -112,12 +112,18 @@ async function keep(sandbox: Sandbox, workspace: Workspace, signal: AbortSignal)
   const file = writeConnectionFile(sandbox, workspace.folder);
   try {
     console.log(`\nThe servers stay until Ctrl-C. How to reach them: ${relative(ROOT, file)}`);
-    // A promise alone does not keep the program alive.
-    const alive = setInterval(() => undefined, 60_000);
-    await new Promise((resolve) => {
-      signal.addEventListener("abort", resolve);
+    const parent = process.ppid;
+    let watch: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => {
+        resolve();
+      });
+      // Who started it, npm for one, may be killed and say nothing.
+      watch = setInterval(() => {
+        if (process.ppid !== parent) resolve();
+      }, 1000);
     });
-    clearInterval(alive);
+    clearInterval(watch);
   } finally {
     removeConnectionFile(file);
   }

@@ -10,11 +10,16 @@ export const CDKTF_OUT = join(ROOT, "cdktf.out");
 
 /**
  * Synthesizes an environment into a folder, as `cdktf synth` does, in a process of its own.
+ * @param app the program that synthesizes
  * @throws SetupError with the lines that say what about the config is not allowed
  */
-export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
+export async function synthesize(
+  environment: string | undefined,
+  outdir: string,
+  app = "main.ts",
+): Promise<void> {
   const env = { ...process.env, CDKTF_OUTDIR: outdir, ...(environment && { LEASEHOLD_ENV: environment }) };
-  const child = spawn(process.execPath, ["--import", "tsx", "main.ts"], {
+  const child = spawn(process.execPath, ["--import", "tsx", app], {
     cwd: ROOT,
     env,
     stdio: ["ignore", "ignore", "pipe"],

@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
@@ -20,19 +21,27 @@ export async function verifyCommand(
   signal: AbortSignal,
 ): Promise<number> {
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = process.env;
+  const vaultCa = process.env["VAULT_CACERT"];
   if (!address)
     throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
+  if (json) checkReportFile(json);
   const manifest = readManifest(file);
+  const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
   const addresses = new Map(
     [...new Set(manifest.databases.map(({ server }) => server))].map((server, i) => [
       server,
-      addressOf(i === 0 ? "" : `_${server.toUpperCase()}`),
+      addressOf(i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
     ]),
   );
   const report = await verify({
     manifest,
-    vault: new VaultClient(address.replace(/\/+$/, ""), token, namespace),
+    vault: new VaultClient(
+      address.replace(/\/+$/, ""),
+      token,
+      namespace,
+      vaultCa ? certificates("VAULT_CACERT", vaultCa) : undefined,
+    ),
     postgres: (server) => addresses.get(server)!,
     readOnly,
     startApplication,
@@ -41,13 +50,16 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
-  if (json) writeReport(json, report);
   console.log(renderTable(report, manifest, color()));
+  if (json) writeReport(json, report);
   return exitCode(report);
 }
 
-/** The first server's address is in PGHOST and PGPORT, another's in PGHOST_<NAME> and PGPORT_<NAME>. */
-function addressOf(suffix: string): PostgresAddress {
+/**
+ * The first server's address is in PGHOST and PGPORT, another's in PGHOST_<NAME> and PGPORT_<NAME>. TLS as the manifest
+ * declares it, unless PGSSLMODE says otherwise: its certificate checked against PGSSLROOTCERT, or none at all.
+ */
+function addressOf(suffix: string, isEncrypted: boolean): PostgresAddress {
   const host = process.env[`PGHOST${suffix}`] ?? "127.0.0.1";
   const port = process.env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
   const number = Number(port);
@@ -56,7 +68,29 @@ function addressOf(suffix: string): PostgresAddress {
       `PGPORT${suffix}: received ${port === undefined ? "nothing" : JSON.stringify(port)}, allowed: a whole number from 1 to 65535`,
     );
   }
-  return { host, port: number };
+  const mode = process.env[`PGSSLMODE${suffix}`] || (isEncrypted ? "verify-full" : "disable");
+  if (mode !== "verify-full" && mode !== "disable") {
+    throw new SetupError(
+      `PGSSLMODE${suffix}: received ${JSON.stringify(mode)}, allowed: verify-full, disable`,
+    );
+  }
+  if (mode === "disable") return { host, port: number };
+  // One authority may vouch for all servers.
+  const name = process.env[`PGSSLROOTCERT${suffix}`] ? `PGSSLROOTCERT${suffix}` : "PGSSLROOTCERT";
+  const file = process.env[name];
+  if (!file)
+    throw new SetupError(
+      "PGSSLROOTCERT is not set: export the file with the CA certificate of the PostgreSQL server",
+    );
+  return { host, port: number, ssl: { ca: certificates(name, file) } };
+}
+
+function certificates(variable: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new SetupError(`${variable} can't be read: ${(error as Error).message}`);
+  }
 }
 
 function readManifest(file: string): AccessManifest {
@@ -76,6 +110,18 @@ function readManifest(file: string): AccessManifest {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new SetupError(`${file}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+/** Before the work, so that a name that can't be written does not cost it. */
+export function checkReportFile(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+    if (existsSync(file)) accessSync(file, constants.W_OK);
+  } catch (error) {
+    throw new SetupError(
+      `the report can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,
+    );
+  }
 }
 
 export function writeReport(file: string, report: Report): void {

@@ -10,6 +10,8 @@ export interface PolicyNames {
 }
 
 export interface Initialised {
+  /** As many as it takes. They stay in this program's memory. */
+  readonly unsealKeys: readonly string[];
   readonly rootToken: string;
   /** A token for each policy; that the stack has yet to write it does not matter. */
   readonly tokens: Readonly<Record<keyof PolicyNames, string>>;
@@ -20,26 +22,27 @@ const TOKEN_PERIOD = "768h";
 const UNSEAL_TIMEOUT_MILLISECONDS = 20_000;
 
 /**
- * Initialises an empty Vault 1 of 1, unseals it, writes the operator's policy and makes the trust model's tokens: periodic,
+ * Initialises an empty Vault, unseals it, writes the operator's policy and makes the trust model's tokens: periodic,
  * orphans, each with its one policy. The root token is still valid; who called revokes it.
  */
 export async function initialise(
   vault: VaultClient,
   operatorPolicy: string,
   names: PolicyNames,
+  { shares, threshold }: { shares: number; threshold: number } = { shares: 1, threshold: 1 },
 ): Promise<Initialised> {
-  const init = (await vault.call("PUT", "sys/init", { secret_shares: 1, secret_threshold: 1 })) as {
-    keys: string[];
-    root_token: string;
-  };
-  await vault.call("PUT", "sys/unseal", { key: init.keys[0] });
-  await untilActive(vault);
+  const init = (await vault.call("PUT", "sys/init", {
+    secret_shares: shares,
+    secret_threshold: threshold,
+  })) as { keys: string[]; root_token: string };
+  const unsealKeys = init.keys.slice(0, threshold);
+  await unseal(vault, unsealKeys);
   const root = vault.withToken(init.root_token);
   await root.call("PUT", `sys/policies/acl/${names.operator}`, { policy: operatorPolicy });
   const tokens: Record<string, string> = {};
   for (const [who, policy] of Object.entries<string>({ ...names }))
     tokens[who] = await createToken(root, who, policy);
-  return { rootToken: init.root_token, tokens: tokens as Initialised["tokens"] };
+  return { unsealKeys, rootToken: init.root_token, tokens: tokens as Initialised["tokens"] };
 }
 
 /** A token of the trust model's: it lives as long as it is renewed, whatever becomes of the one that made it. */
@@ -51,6 +54,12 @@ export async function createToken(root: VaultClient, who: string, policy: string
     display_name: who,
   });
   return auth!.client_token;
+}
+
+/** Unseals Vault and waits until it is active. */
+export async function unseal(vault: VaultClient, keys: readonly string[]): Promise<void> {
+  for (const key of keys) await vault.call("PUT", "sys/unseal", { key });
+  await untilActive(vault);
 }
 
 /** Waits until an unsealed Vault answers for itself. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, escapeIdentifier } from "pg";
+import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { SetupError } from "./setup-error";
@@ -24,6 +25,8 @@ export interface PostgresServerOptions {
    * @default - PostgreSQL's own, without durability
    */
   readonly settings?: Readonly<Record<string, string>>;
+  /** @default - connections are not encrypted; with it, only encrypted ones are taken */
+  readonly tls?: ServerTls;
 }
 
 const NAME = "postgres";
@@ -58,6 +61,12 @@ export class PostgresServer {
     if (initdb.exitCode !== 0)
       throw new SetupError(`PostgreSQL's initdb failed: ${workspace.lastLine(`${file}-initdb`)}`);
 
+    if (options.tls) {
+      writePrivate(workspace.path(`${file}.crt`), options.tls.certificate, user);
+      writePrivate(workspace.path(`${file}.key`), options.tls.key, user);
+      writePrivate(join(data, "pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n", user);
+    }
+
     const installation: Installation = { workspace, options, name, file, user, binaries, data };
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
@@ -75,10 +84,12 @@ export class PostgresServer {
   readonly superuser: string;
   readonly password: string;
   readonly database: string;
+  /** What a client needs to know of an encrypted server. */
+  readonly ssl?: { readonly ca: string };
 
   private constructor(
     private readonly installation: Installation,
-    private readonly child: ChildProcess,
+    private child: ChildProcess,
     readonly port: number,
     /** Such as `18.4`. */
     readonly version: string,
@@ -87,6 +98,8 @@ export class PostgresServer {
       name: this.name,
       options: { superuser: this.superuser, password: this.password, database: this.database },
     } = installation);
+    const { tls } = installation.options;
+    this.ssl = tls && { ca: tls.ca };
   }
 
   /** What the server wrote, statements too where its settings say so. */
@@ -97,6 +110,20 @@ export class PostgresServer {
   /** Ends open sessions, and waits until the server has ended. */
   stop(): Promise<void> {
     return stopChild(this.child, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
+  }
+
+  /**
+   * Stops the server and starts it again, on the same port and with the same data.
+   * @throws SetupError when it does not come back, because somebody took the port for one
+   */
+  async restart(): Promise<void> {
+    await this.stop();
+    const { child, version } = await launch(this.installation, this.port);
+    this.child = child;
+    if (version !== undefined) return;
+    await this.stop();
+    const { workspace, file } = this.installation;
+    throw new SetupError(`PostgreSQL did not start again: ${workspace.lastLine(file)}`);
   }
 }
 
@@ -135,14 +162,14 @@ async function launch(
  * @throws SetupError when the server is up and refuses a database
  */
 async function ready({ options, data }: Installation, port: number): Promise<string | undefined> {
-  const { superuser: user, password, database, databases = [] } = options;
+  const { superuser: user, password, database, databases = [], tls } = options;
   const client = new Client({
     host: "127.0.0.1",
     port,
     user,
     password,
     database: "postgres",
-    ssl: false,
+    ssl: tls ? { ca: tls.ca } : false,
     options: "-c client_min_messages=error",
   });
   client.on("error", () => undefined);
@@ -173,7 +200,10 @@ async function ready({ options, data }: Installation, port: number): Promise<str
   }
 }
 
-function configuration({ options: { settings }, data }: Installation, port: number): string {
+function configuration(
+  { options: { settings, tls }, workspace, file, data }: Installation,
+  port: number,
+): string {
   const all: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -185,6 +215,11 @@ function configuration({ options: { settings }, data }: Installation, port: numb
     fsync: "off",
     full_page_writes: "off",
     synchronous_commit: "off",
+    ...(tls && {
+      ssl: "on",
+      ssl_cert_file: workspace.path(`${file}.crt`),
+      ssl_key_file: workspace.path(`${file}.key`),
+    }),
     ...settings,
   };
   return Object.entries(all)

@@ -1,4 +1,5 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { Client, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { z } from "zod";
 import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
@@ -9,7 +10,8 @@ const settingsSchema = z.strictObject({
   database: z.string().default("postgres"),
   username: z.string(),
   password: z.string(),
-  sslmode: z.literal("disable", { error: "the sandbox's server has no TLS" }),
+  sslmode: z.enum(["disable", "verify-full"], { error: 'allowed here: "disable", "verify-full"' }),
+  sslrootcert: z.string().optional(),
   superuser: z.boolean().optional(),
   connect_timeout: z.number().optional(),
 });
@@ -108,6 +110,7 @@ const databaseFunction = z.strictObject({
  */
 export const postgresqlProvider: ProviderFactory = (input): Provider => {
   const settings = settingsSchema.parse(input);
+  const ssl = settings.sslmode === "verify-full" && verifyFull(settings.sslrootcert);
   const clients = new Map<string, Promise<Client>>();
 
   function connected(database: string): Promise<Client> {
@@ -120,7 +123,7 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
         user,
         password,
         database,
-        ssl: false,
+        ssl,
         options: "-c search_path=",
       });
       connecting = client.connect().then(() => client);
@@ -281,6 +284,11 @@ function when(privileges: readonly string[], statement: (list: string) => string
   const odd = privileges.find((privilege) => !/^[A-Za-z]+$/.test(privilege));
   if (odd !== undefined) throw new Error(`attribute "privileges": ${JSON.stringify(odd)} is no privilege`);
   return privileges.length === 0 ? [] : [statement(privileges.join(", "))];
+}
+
+/** Where no file is named, the authorities that Node knows, as the provider takes those of the system. */
+function verifyFull(caFile: string | undefined): { ca?: string } {
+  return caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
 }
 
 function orDefault(value: string, quote: (value: string) => string): string {

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { VaultClient } from "../verify/vault-client";
 import { apply } from "./engine";
-import { initialise, type Initialised } from "./initialise";
+import { CertificateAuthority, type ServerTls } from "./certificates";
+import { initialise, unseal, type Initialised } from "./initialise";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
@@ -35,21 +37,30 @@ export class Sandbox {
   static async start(workspace: Workspace, options: SandboxOptions): Promise<Sandbox> {
     const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
     const synthesized = readSynthesized(options.synthesized);
+    const { issue, caFile } = await certificates(workspace, synthesized);
     // First, and once for all servers.
     await postgresBinaries(workspace, major, onProgress);
     const [vault, ...postgres] = await startAll(
-      vaultBinary(onProgress).then((binary) => VaultServer.start(workspace, binary)),
-      ...synthesized.servers.map((server) =>
-        PostgresServer.start(workspace, { ...server, major, settings, password: newPassword() }),
+      vaultBinary(onProgress).then(async (binary) =>
+        VaultServer.start(workspace, binary, await issue(synthesized.vault)),
+      ),
+      ...synthesized.servers.map(async (server) =>
+        PostgresServer.start(workspace, {
+          ...server,
+          major,
+          settings,
+          password: newPassword(),
+          tls: await issue(server),
+        }),
       ),
     );
-    const client = new VaultClient(vault.address);
+    const client = new VaultClient(vault.address, undefined, undefined, vault.ca);
     const { operatorPolicy, policies } = synthesized;
-    const initialised = await initialise(client, operatorPolicy, policies);
+    const initialised = await initialise(client, operatorPolicy, policies, synthesized.vault);
     if (!options.keepRootToken)
       await client.withToken(initialised.rootToken).call("POST", "auth/token/revoke-self");
     const servers = new Map(postgres.map((server) => [server.name, server]));
-    return new Sandbox(synthesized, servers, vault, initialised);
+    return new Sandbox(synthesized, servers, vault, initialised, caFile);
   }
 
   /** The first of the PostgreSQL servers. */
@@ -63,6 +74,11 @@ export class Sandbox {
     readonly servers: ReadonlyMap<string, PostgresServer>,
     readonly vault: VaultServer,
     readonly initialised: Initialised,
+    /**
+     * Certificate of the authority that the servers' certificates are from.
+     * @default - no server is encrypted
+     */
+    readonly caFile?: string,
   ) {
     this.postgres = [...servers.values()][0]!;
   }
@@ -70,14 +86,21 @@ export class Sandbox {
   /** A value for each variable of a stack whose default is not what it is here. */
   variables(stack: StackName): Record<string, string | number> {
     const known: Record<string, string | number> = { vault_address: this.vault.address };
+    if (this.vault.ca !== undefined) known["vault_ca_cert_file"] = this.caFile!;
     for (const { name, variables } of this.synthesized.servers) {
-      const { host, port, superuser: username, password } = this.servers.get(name)!;
-      for (const [setting, value] of Object.entries({ host, port, username, password })) {
+      const { host, port, superuser: username, password, ssl } = this.servers.get(name)!;
+      const values = { host, port, username, password, ...(ssl && { sslrootcert: this.caFile! }) };
+      for (const [setting, value] of Object.entries(values)) {
         const variable = variables[setting];
         if (variable !== undefined) known[variable] = value;
       }
-      known[`vault_${variablePrefix(name)}_host`] = host;
-      known[`vault_${variablePrefix(name)}_port`] = port;
+      const prefix = `vault_${variablePrefix(name)}`;
+      known[`${prefix}_host`] = host;
+      known[`${prefix}_port`] = port;
+      if (!ssl) continue;
+      known[`${prefix}_tls_ca`] = ssl.ca;
+      // OpenBao takes the authority of a PostgreSQL server only as a file that the connection URL names.
+      known[`${prefix}_sslrootcert`] = this.caFile!;
     }
     for (const [name, { default: value }] of this.synthesized.stacks[stack].variables) {
       if (name in known || value !== undefined) continue;
@@ -100,9 +123,41 @@ export class Sandbox {
     return count;
   }
 
+  /**
+   * Vault answers nothing until it is unsealed; what it holds stays. Needs the root token, kept.
+   * @throws VaultError
+   */
+  async sealVault(): Promise<void> {
+    await this.vaultClient(this.initialised.rootToken).call("PUT", "sys/seal");
+  }
+
+  async unsealVault(): Promise<void> {
+    await unseal(this.vaultClient(), this.initialised.unsealKeys);
+  }
+
+  /** A client of the sandbox's Vault, which trusts its certificate. */
+  vaultClient(token?: string): VaultClient {
+    return new VaultClient(this.vault.address, token, undefined, this.vault.ca);
+  }
+
   async stop(): Promise<void> {
     await Promise.all([this.vault, ...this.servers.values()].map((server) => server.stop()));
   }
+}
+
+/** An authority, where a server is encrypted. */
+async function certificates(
+  workspace: Workspace,
+  { vault, servers }: Synthesized,
+): Promise<{ issue: (server: { tls: boolean }) => Promise<ServerTls | undefined>; caFile?: string }> {
+  if (![vault, ...servers].some(({ tls }) => tls)) return { issue: () => Promise.resolve(undefined) };
+  const authority = await CertificateAuthority.create();
+  const caFile = workspace.path("ca.crt");
+  writeFileSync(caFile, authority.certificate, { mode: 0o644 });
+  return {
+    issue: ({ tls }) => (tls ? authority.issue() : Promise.resolve(undefined)),
+    caFile,
+  };
 }
 
 function newPassword(): string {

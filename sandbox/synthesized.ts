@@ -18,10 +18,21 @@ const accessSchema = z.object({
   }),
   servers: z
     .array(
-      z.object({ name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/), superuser: z.string().optional() }),
+      z.object({
+        name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/),
+        superuser: z.string().optional(),
+        tls: z.boolean().default(false),
+      }),
     )
     .min(1)
-    .default([{ name: "postgres" }]),
+    .default([{ name: "postgres", tls: false }]),
+  vault: z
+    .object({
+      tls: z.boolean().default(false),
+      shares: z.int().positive().default(1),
+      threshold: z.int().positive().default(1),
+    })
+    .prefault({}),
   databases: z.array(z.object({ name: z.string(), server: z.string().optional() })),
 });
 
@@ -32,6 +43,7 @@ export interface DeclaredServer {
   /** The provider's own; the others come beside it. Those that the stack creates itself are not among them. */
   readonly database: string;
   readonly databases: readonly string[];
+  readonly tls: boolean;
   /** By setting of the provider block, the variable that holds it. */
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -40,6 +52,7 @@ export interface DeclaredServer {
 export interface Synthesized {
   readonly policies: z.output<typeof accessSchema>["policies"];
   readonly operatorPolicy: string;
+  readonly vault: z.output<typeof accessSchema>["vault"];
   /** The first is the one of the provider block without an alias. */
   readonly servers: readonly DeclaredServer[];
   readonly stacks: Readonly<Record<StackName, Configuration>>;
@@ -58,6 +71,7 @@ export function readSynthesized(folder: string): Synthesized {
   return {
     policies: access.data.policies,
     operatorPolicy: read("operator.hcl"),
+    vault: access.data.vault,
     servers: declaredServers(stacks.postgres, access.data),
     stacks,
   };
@@ -117,6 +131,7 @@ function declaredServers(
       superuser,
       database: literal(database)!,
       databases: [...wanted].filter((each) => !created.includes(each)),
+      tls: entry?.tls ?? false,
       variables,
     };
   });

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { VaultClient } from "../verify/vault-client";
 import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
@@ -5,6 +6,8 @@ import { handler, type Planned, type Provider, type ProviderFactory } from "./en
 const settingsSchema = z.strictObject({
   address: z.string(),
   token: z.string().optional(),
+  namespace: z.string().optional(),
+  ca_cert_file: z.string().optional(),
   skip_child_token: z.boolean().optional(),
 });
 
@@ -37,6 +40,9 @@ const postgresql = z.strictObject({
   max_open_connections: z.int().default(2),
   max_idle_connections: z.int().optional(),
   max_connection_lifetime: z.int().optional(),
+  tls_ca: z.string().optional(),
+  tls_certificate: z.string().optional(),
+  private_key: z.string().optional(),
   username_template: z.string().optional(),
   disable_escaping: z.boolean().default(false),
 });
@@ -101,7 +107,9 @@ const appRole = z.strictObject({
 export function vaultProvider(token: string): ProviderFactory {
   return (input): Provider => {
     const settings = settingsSchema.parse(input);
-    const vault = new VaultClient(settings.address, settings.token ?? token);
+    const { address, namespace, ca_cert_file: caFile } = settings;
+    const ca = caFile === undefined ? undefined : readFileSync(caFile, "utf8");
+    const vault = new VaultClient(address, settings.token ?? token, namespace, ca);
     return {
       handlers: {
         vault_mount: handler(mount, ({ path, type, description, ...ttl }) => {

@@ -1,6 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { send } from "../verify/http";
+import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
 import { SetupError } from "./setup-error";
 import type { VaultBinary } from "./vault-binary";
@@ -10,21 +12,22 @@ const NAME = "vault";
 const START_TIMEOUT_MILLISECONDS = 30_000;
 const ANSWER_TIMEOUT_MILLISECONDS = 5_000;
 /** Each answer of a server has it: somebody else's, who took the port, is never taken for it. */
-const SERVER_HEADER = "X-Leasehold-Sandbox";
+const SERVER_HEADER = "x-leasehold-sandbox";
 
 /** A Vault server in server mode with storage in memory, listening on 127.0.0.1 alone; neither initialised nor unsealed. */
 export class VaultServer {
-  static async start(workspace: Workspace, binary: VaultBinary): Promise<VaultServer> {
+  /** @param tls without it, nothing is encrypted */
+  static async start(workspace: Workspace, binary: VaultBinary, tls?: ServerTls): Promise<VaultServer> {
     for (let tries = 1; ; tries += 1) {
       const port = await freePort();
-      const address = `http://127.0.0.1:${String(port)}`;
+      const address = `${tls ? "https" : "http"}://127.0.0.1:${String(port)}`;
       const id = randomUUID();
       const child = await workspace.spawn(NAME, binary.path, [
         "server",
-        `-config=${configure(workspace, address, id)}`,
+        `-config=${configure(workspace, address, id, tls)}`,
       ]);
-      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () => answers(address, id));
-      if (isUp) return new VaultServer(workspace, child, address, binary.product, binary.version);
+      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () => answers(address, id, tls?.ca));
+      if (isUp) return new VaultServer(workspace, child, address, binary.product, binary.version, tls?.ca);
       const ended = hasEnded(child);
       await stopChild(child, "SIGKILL", 0);
       if (!ended || tries === PORT_TRIES) {
@@ -41,6 +44,8 @@ export class VaultServer {
     readonly product: string,
     /** Such as `2.7.2`. */
     readonly version: string,
+    /** Of the authority that its certificate is from, as PEM text. */
+    readonly ca?: string,
   ) {}
 
   get logFile(): string {
@@ -54,12 +59,13 @@ export class VaultServer {
 }
 
 /** Whether this very server answers, whatever its state: an uninitialised one says 501. */
-function answers(address: string, id: string): Promise<true | undefined> {
-  return fetch(`${address}/v1/sys/health`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MILLISECONDS) }).then(
-    async (response) => {
-      await response.arrayBuffer();
-      return response.headers.get(SERVER_HEADER) === id || undefined;
-    },
+function answers(address: string, id: string, ca?: string): Promise<true | undefined> {
+  return send(`${address}/v1/sys/health`, {
+    method: "GET",
+    ca,
+    timeoutMilliseconds: ANSWER_TIMEOUT_MILLISECONDS,
+  }).then(
+    ({ headers }) => headers[SERVER_HEADER] === id || undefined,
     () => undefined,
   );
 }
@@ -68,14 +74,19 @@ function answers(address: string, id: string): Promise<true | undefined> {
  * Taken by HashiCorp's Vault and by OpenBao alike
  * (https://developer.hashicorp.com/vault/docs/configuration/listener/tcp#custom_response_headers).
  */
-function configure(workspace: Workspace, address: string, id: string): string {
+function configure(workspace: Workspace, address: string, id: string, tls?: ServerTls): string {
   const file = workspace.path("vault.json");
+  const [certificate, key] = [workspace.path("vault.crt"), workspace.path("vault.key")];
+  if (tls) {
+    writeFileSync(certificate, tls.certificate, { mode: 0o600 });
+    writeFileSync(key, tls.key, { mode: 0o600 });
+  }
   const config = {
     storage: { inmem: {} },
     listener: {
       tcp: {
-        address: address.slice("http://".length),
-        tls_disable: true,
+        address: new URL(address).host,
+        ...(tls ? { tls_cert_file: certificate, tls_key_file: key } : { tls_disable: true }),
         custom_response_headers: { default: { [SERVER_HEADER]: [id] } },
       },
     },

@@ -1,7 +1,12 @@
-import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
+import {
+  probeDatabaseRoles,
+  probeRoleNames,
+  serverOf,
+  trustPolicyNames,
+  type Environment,
+} from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
 import { managerPasswordVariable } from "./postgres";
-import { trustPolicyNames } from "./trust";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {
@@ -16,10 +21,8 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       schema: database.schema,
       owner: database.owner,
       server: serverOf(environment, database).name,
-      manager: {
-        name: database.manager.name,
-        passwordVariable: managerPasswordVariable(environment, database),
-      },
+      manager: database.manager.name,
+      managerPasswordVariable: managerPasswordVariable(environment, database),
       vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,
@@ -47,7 +50,10 @@ export function accessManifest(environment: Environment): AccessManifestInput {
         ...role,
         rotationPeriod: rotationPeriod.toSeconds(),
       })),
-      ...(environment.verification && { probes: probeDatabaseRoles(environment, database) }),
+      ...(environment.verification && {
+        probes: probeDatabaseRoles(environment, database),
+        probeGroups: probeRoleNames(database),
+      }),
       ...(database.workload && { workload: database.workload }),
     })),
   };

@@ -44,8 +44,10 @@ const database = z.object({
   owner: name,
   /** @default - the only server */
   server: name.default("postgres"),
-  /** Vault's own login, and the Terraform variable with the password that the stacks give it. */
-  manager: z.object({ name, passwordVariable: name }).optional(),
+  /** Vault's own login. */
+  manager: name.optional(),
+  /** The Terraform variable with the password that the stacks give it. */
+  managerPasswordVariable: name.optional(),
   vault: z.object({
     mount: name,
     connection: name,
@@ -55,6 +57,8 @@ const database = z.object({
   personas: z.array(persona).min(1),
   /** The verifier's own database roles: member of the owner, and with a TTL of seconds. */
   probes: z.object({ owner: name, short: name }).optional(),
+  /** PostgreSQL's group roles of the probe roles. */
+  probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });

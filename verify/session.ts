@@ -5,6 +5,12 @@ import type { Evidence } from "./report";
 export interface PostgresAddress {
   readonly host: string;
   readonly port: number;
+  /**
+   * Certificates of the authority that vouches for the server's, as PEM text: the session is encrypted, and the server must
+   * be the one that its certificate names (libpq's verify-full).
+   * @default - no TLS
+   */
+  readonly ssl?: { readonly ca: string };
 }
 
 export interface Login {
@@ -47,11 +53,12 @@ export class Session {
     { username, password }: Login,
   ): Promise<Session> {
     const client = new Client({
-      ...address,
+      host: address.host,
+      port: address.port,
+      ssl: address.ssl ?? false,
       database,
       user: username,
       password,
-      ssl: false,
       options: LIMITS,
       application_name: "leasehold verify",
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
@@ -94,7 +101,9 @@ export class Session {
 
   private async send(sql: string): Promise<Outcome> {
     try {
-      const { rows, rowCount } = await this.client.query<Record<string, unknown>>(sql);
+      const result = await this.client.query<Record<string, unknown>>(sql);
+      // Several statements give a list, though the types know of one result.
+      const { rows, rowCount } = [result].flat().at(-1)!;
       return { rows, count: rowCount ?? 0 };
     } catch (error) {
       if (error instanceof DatabaseError && error.code)

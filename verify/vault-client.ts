@@ -1,5 +1,4 @@
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { send, type HttpResponse } from "./http";
 
 /** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
 export interface VaultAnswer {
@@ -48,12 +47,12 @@ export class VaultClient {
     readonly address: string,
     private readonly token?: string,
     /** Of Vault Enterprise and OpenBao. */
-    private readonly namespace?: string,
+    readonly namespace?: string,
     /**
-     * The CA certificate of the server, in PEM.
-     * @default - those that Node.js trusts
+     * Certificates of the authority that vouches for Vault's, as PEM text.
+     * @default - the authorities that Node knows
      */
-    private readonly ca?: string,
+    readonly ca?: string,
   ) {}
 
   withToken(token?: string): VaultClient {
@@ -69,41 +68,32 @@ export class VaultClient {
     if (this.token) headers["X-Vault-Token"] = this.token;
     if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
     if (wrapTtl) headers["X-Vault-Wrap-TTL"] = wrapTtl;
-    const { status, text } = await this.send(method, path, headers, body && JSON.stringify(body)).catch(
-      (error: unknown) => {
-        // Of several addresses that were tried, each has a reason and their sum has none.
-        const { message, code } = error as NodeJS.ErrnoException;
-        const reason = message || (code ?? "no reason");
-        throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${reason}`);
-      },
-    );
+    let response: HttpResponse;
+    try {
+      const options = {
+        method,
+        headers,
+        body: body && JSON.stringify(body),
+        ca: this.ca,
+        timeoutMilliseconds: TIMEOUT_MILLISECONDS,
+      };
+      response = await send(`${this.address}/v1/${path}`, options);
+      const { location } = response.headers;
+      // Of a standby that does not forward (https://developer.hashicorp.com/vault/docs/concepts/ha), never to less encryption.
+      if (
+        response.status === 307 &&
+        location?.startsWith(this.address.startsWith("https:") ? "https:" : "http")
+      )
+        response = await send(location, options);
+    } catch (error) {
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${(error as Error).message}`);
+    }
+    const { status, text } = response;
     try {
       return { method, path, status, body: text ? (JSON.parse(text) as VaultBody) : {} };
     } catch {
       throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(status)}`);
     }
-  }
-
-  /** Not with fetch: on Node 20 it takes no CA certificate of one's own. */
-  private send(
-    method: string,
-    path: string,
-    headers: Record<string, string>,
-    body: string | undefined,
-  ): Promise<{ status: number; text: string }> {
-    return new Promise((resolve, reject) => {
-      const url = new URL(`${this.address}/v1/${path}`);
-      const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-      const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
-      const request = send(url, { method, headers, signal, ca: this.ca }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (part: string) => (text += part));
-        response.on("error", reject).on("end", () => {
-          resolve({ status: response.statusCode!, text });
-        });
-      });
-      request.on("error", reject).end(body);
-    });
   }
 
   /** @throws VaultError for an error status, VaultUnreachable */

@@ -13,8 +13,16 @@ export interface DatabaseConnectionProps {
   readonly host: string;
   /** As Vault reaches it; usually a variable. */
   readonly port: string;
-  /** The CA certificate of the server, in PEM; usually a variable. Makes Vault check the server's certificate. */
-  readonly tlsCa?: string;
+  /**
+   * Makes Vault check the server's certificate, against the authorities of its machine where both are empty.
+   * @default - no TLS
+   */
+  readonly tls?: {
+    /** The CA certificate, in PEM. HashiCorp's Vault takes it; OpenBao does not look at it. */
+    readonly ca: string;
+    /** The file with the CA certificate on Vault's machine, which both take. */
+    readonly rootCertFile: string;
+  };
   readonly database: string;
   readonly username: string;
   readonly password: Secret;
@@ -38,13 +46,15 @@ export class DatabaseConnection extends Construct {
     super(mount, id);
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
     const database = checkName(POSTGRES_IDENTIFIER, "database name", props.database);
+    const { tls } = props;
+    const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
       backend: mount.mountedPath,
       name: this.connectionName,
       allowedRoles: Lazy.listValue({ produce: () => this.allowedRoles }),
       postgresql: {
-        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${props.tlsCa === undefined ? "disable" : "verify-full"}`,
-        tlsCa: props.tlsCa,
+        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${mode}`,
+        tlsCa: tls?.ca,
         username: checkName(POSTGRES_ROLE, "username", props.username),
         passwordWo: props.password.reference,
         passwordWoVersion: props.passwordVersion,

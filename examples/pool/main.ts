@@ -11,7 +11,7 @@ async function main(): Promise<void> {
   };
   const increment = seconds("INCREMENT");
   const secretIdFile = setting("SECRET_ID_FILE");
-  const vault = new Vault(setting("VAULT_ADDR"));
+  const vault = new Vault(setting("VAULT_ADDR"), process.env["VAULT_NAMESPACE"]);
   const logIn = async () => {
     const wrappedSecretId = readFileSync(secretIdFile, "utf8").trim();
     rmSync(secretIdFile);
@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   const pool = new LeasedPool({
     vault,
     credentials: setting("CREDENTIALS"),
-    // host, port and database: pg reads PGHOST, PGPORT and PGDATABASE itself.
+    // Host, port, database and TLS: pg reads PGHOST, PGPORT, PGDATABASE and PGSSLMODE itself.
     postgres: { max: 4 },
     increment,
     maxAge: seconds("MAX_AGE"),

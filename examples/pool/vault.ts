@@ -10,7 +10,10 @@ export interface Lease {
 export class Vault {
   private token?: string;
 
-  constructor(private readonly address: string) {}
+  constructor(
+    private readonly address: string,
+    private readonly namespace?: string,
+  ) {}
 
   /**
    * Opens a wrapped secret id and logs in with it. Returns the token's TTL in seconds.
@@ -53,7 +56,10 @@ export class Vault {
   private async request(method: string, path: string, body?: object, token = this.token): Promise<Answer> {
     const response = await fetch(`${this.address}/v1/${path}`, {
       method,
-      headers: token ? { "X-Vault-Token": token } : {},
+      headers: {
+        ...(token && { "X-Vault-Token": token }),
+        ...(this.namespace && { "X-Vault-Namespace": this.namespace }),
+      },
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(10_000),
     });

@@ -1,17 +1,37 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Deployment } from "../integration/deployment";
 import { dumpPostgres, dumpVault } from "./dump";
 
-/** The state of a deployment's two servers. */
+/** The state of each database of a deployment, and of its Vault. */
 export async function dump(deployment: Deployment): Promise<object> {
-  return { postgres: await dumpPostgres(deployment.superuser), vault: await dumpVault(deployment.root) };
+  const { databases } = deployment.manifest;
+  const dumps = await Promise.all(
+    databases.map(async (database) => {
+      const client = await deployment.connect(database);
+      const state = await dumpPostgres(client);
+      await client.end();
+      return [database.name, state] as const;
+    }),
+  );
+  const vault = await dumpVault(deployment.root);
+  // One database's needs no name.
+  return { postgres: dumps.length === 1 ? dumps[0]![1] : Object.fromEntries(dumps), vault };
 }
 
 /** One dump an environment and a major version of PostgreSQL. */
 export function goldenFile({ manifest, sandbox }: Deployment): string {
   const major = sandbox.postgres.version.split(".")[0]!;
   return join(__dirname, `${manifest.environment}-postgresql-${major}.json`);
+}
+
+/** Those that have a golden dump of a PostgreSQL version. */
+export function goldenEnvironments(major: string): string[] {
+  const ending = `-postgresql-${major}.json`;
+  return readdirSync(__dirname)
+    .filter((file) => file.endsWith(ending))
+    .map((file) => file.slice(0, -ending.length))
+    .sort();
 }
 
 export function readGolden(deployment: Deployment): object {

@@ -2,13 +2,17 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
+import { startApplication } from "../../ops/application";
 import { synthesize } from "../../ops/synthesize";
+import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
+import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
-import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
+import { accessManifestSchema, type AccessManifest, type ManifestDatabase } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
-import { VaultClient } from "../../verify/vault-client";
+import type { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
+import { testEnvironmentNames } from "../environments/load";
 
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
@@ -17,10 +21,19 @@ export class Deployment {
   ): Promise<Deployment> {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
-    await synthesize(options.env ?? "local", synthesized);
-    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    const { env = "local" } = options;
+    const isTests = testEnvironmentNames().includes(env);
+    await synthesize(env, synthesized, isTests ? "test/environments/main.ts" : "main.ts");
+    const sandbox = await Sandbox.start(workspace, {
+      synthesized,
+      keepRootToken: true,
+      // The same tests on another major version.
+      postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+      ...options,
+    });
     if (options.apply !== false) await sandbox.apply();
-    const superuser = await connect(sandbox);
+    const { postgres } = sandbox;
+    const superuser = await connect(postgres, postgres.database);
     return new Deployment(workspace, synthesized, sandbox, superuser);
   }
 
@@ -36,7 +49,7 @@ export class Deployment {
     this.manifest = accessManifestSchema.parse(
       JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")),
     );
-    this.root = new VaultClient(sandbox.vault.address, sandbox.initialised.rootToken);
+    this.root = sandbox.vaultClient(sandbox.initialised.rootToken);
   }
 
   as(who: "operator" | "planner" | "deliverer" | "verifier"): VaultClient {
@@ -47,9 +60,15 @@ export class Deployment {
     return verify({
       manifest: this.manifest,
       vault: this.as("verifier"),
-      postgres: () => this.sandbox.postgres,
+      postgres: (server) => this.sandbox.servers.get(server)!,
+      startApplication,
       ...options,
     });
+  }
+
+  /** As the superuser of a database's server. */
+  connect({ name, server }: ManifestDatabase): Promise<Client> {
+    return connect(this.sandbox.servers.get(server)!, name);
   }
 
   /** Logins that Vault leased and that are still there. */
@@ -74,9 +93,9 @@ export class Deployment {
   }
 }
 
-async function connect({ postgres }: Sandbox): Promise<Client> {
-  const { host, port, database, superuser: user, password } = postgres;
-  const client = new Client({ host, port, database, user, password, ssl: false });
+async function connect(server: PostgresServer, database: string): Promise<Client> {
+  const { host, port, superuser: user, password, ssl = false } = server;
+  const client = new Client({ host, port, database, user, password, ssl });
   client.on("error", () => undefined);
   await client.connect();
   return client;

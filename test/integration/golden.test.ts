@@ -1,19 +1,18 @@
+import { INSTALLED_MAJOR } from "../../sandbox/postgres-binaries";
+import { dump, goldenEnvironments, readGolden } from "../golden/golden";
 import { Deployment } from "./deployment";
-import { dump, readGolden } from "../golden/golden";
 
-let deployment: Deployment;
-
-beforeAll(async () => {
-  deployment = await Deployment.start();
-});
-
-afterAll(() => deployment.stop());
-
-test("the sandbox's state equals that of a real cdktf deploy, field by field", async () => {
-  expect(await dump(deployment)).toEqual(readGolden(deployment));
-});
+test.each(goldenEnvironments(String(INSTALLED_MAJOR)))(
+  "the sandbox's state of %s equals that of a real cdktf deploy, field by field",
+  async (env) => {
+    const deployment = await Deployment.start({ env });
+    expect(await dump(deployment)).toEqual(readGolden(deployment));
+    await deployment.stop();
+  },
+);
 
 test("the dump sees a grant, a role's setting, a policy and a TTL", async () => {
+  const deployment = await Deployment.start();
   const before = JSON.stringify(await dump(deployment));
   const { superuser, root } = deployment;
   const seen = async (change: () => Promise<unknown>, undo: () => Promise<unknown>) => {
@@ -43,4 +42,5 @@ test("the dump sees a grant, a role's setting, a policy and a TTL", async () => 
   const ttl = (seconds: number) => () =>
     root.call("POST", "auth/approle/role/db-readonly-role", { token_ttl: seconds });
   expect(await seen(ttl(600), ttl(1200))).toBe(true);
+  await deployment.stop();
 });

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Client } from "pg";
+import { Client, type ClientConfig } from "pg";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import type { JsonObject } from "../../sandbox/terraform-json";
@@ -42,14 +42,31 @@ export async function handMadeSandbox(
   }
 }
 
+/** A provider block of the stack `postgres`, and the variables that it names. */
+export function providerBlock(prefix: string, database: string, more: JsonObject = {}): JsonObject {
+  return {
+    host: `\${var.${prefix}_host}`,
+    port: `\${var.${prefix}_port}`,
+    password: `\${var.${prefix}_superuser_password}`,
+    username: "boss",
+    database,
+    sslmode: "disable",
+    ...more,
+  };
+}
+
+export function variables(...names: string[]): JsonObject {
+  return Object.fromEntries(names.map((name) => [name, {}]));
+}
+
 /** One statement as the superuser; its rows' values in a row. */
 export async function query(
   server: PostgresServer,
   sql: string,
-  login: { database?: string; user?: string; password?: string } = {},
+  login: ClientConfig = {},
 ): Promise<unknown[]> {
-  const { host, port, superuser: user, password, database } = server;
-  const client = new Client({ host, port, user, password, database, ssl: false, ...login });
+  const { host, port, superuser: user, password, database, ssl = false } = server;
+  const client = new Client({ host, port, user, password, database, ssl, ...login });
   client.on("error", () => undefined);
   try {
     await client.connect();

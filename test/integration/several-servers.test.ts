@@ -1,17 +1,7 @@
 import type { JsonObject } from "../../sandbox/terraform-json";
 import { VaultClient } from "../../verify/vault-client";
-import { handMadeSandbox, query, type HandMade } from "./hand-made";
+import { handMadeSandbox, providerBlock, query, variables, type HandMade } from "./hand-made";
 
-const block = (prefix: string, database: string, more: JsonObject = {}): JsonObject => ({
-  host: `\${var.${prefix}_host}`,
-  port: `\${var.${prefix}_port}`,
-  password: `\${var.${prefix}_superuser_password}`,
-  username: "boss",
-  database,
-  sslmode: "disable",
-  ...more,
-});
-const variables = (...names: string[]): JsonObject => Object.fromEntries(names.map((name) => [name, {}]));
 const connection = (prefix: string, database: string): JsonObject => ({
   backend: "${vault_mount.database.path}",
   name: database,
@@ -46,8 +36,8 @@ const TWO_SERVERS: HandMade = {
     // The one with the alias first: what has none is the first server in any case.
     provider: {
       postgresql: [
-        block("weekly_reports", "figures", { alias: "weekly_reports" }),
-        block("postgres", "ledger"),
+        providerBlock("weekly_reports", "figures", { alias: "weekly_reports" }),
+        providerBlock("postgres", "ledger"),
       ],
     },
     variable: variables(
@@ -126,17 +116,21 @@ test("a server a provider block, the databases that resources and manifest name,
 test.each<[string, HandMade, string]>([
   [
     "an address that no variable holds",
-    { postgres: { provider: { postgresql: block("postgres", "ledger", { port: 5432 }) } } },
+    { postgres: { provider: { postgresql: providerBlock("postgres", "ledger", { port: 5432 }) } } },
     "provider.postgresql: port must be a variable: the sandbox chooses where its servers are",
   ],
   [
     "no superuser",
-    { postgres: { provider: { postgresql: block("postgres", "ledger", { username: "${var.user}" }) } } },
+    {
+      postgres: {
+        provider: { postgresql: providerBlock("postgres", "ledger", { username: "${var.user}" }) },
+      },
+    },
     "access.json names no superuser for the server postgres",
   ],
   [
     "a database that no name says",
-    { postgres: { provider: { postgresql: block("postgres", "${var.database}") } } },
+    { postgres: { provider: { postgresql: providerBlock("postgres", "${var.database}") } } },
     "provider.postgresql: database must be a name: the sandbox creates it",
   ],
   ["no provider", { postgres: {} }, "the stack postgres has no provider postgresql"],
@@ -152,7 +146,7 @@ test.each<[string, HandMade, string]>([
 test("an alias that no provider block has is an error that names it", async () => {
   const { sandbox, stop } = await handMadeSandbox({
     postgres: {
-      provider: { postgresql: block("postgres", "ledger") },
+      provider: { postgresql: providerBlock("postgres", "ledger") },
       variable: variables("postgres_host", "postgres_port", "postgres_superuser_password"),
       resource: { postgresql_role: { odd: { name: "odd", provider: "postgresql.ghost" } } },
     },

@@ -1,17 +1,37 @@
+import { environmentNames, loadEnvironment } from "../../config/load";
+import type { Environment } from "../../config/schema";
 import { accessManifest } from "../../stacks/access-manifest";
-import { environment, stacks, synth } from "../unit/synth";
+import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
+import { stackNames, stacks, synth } from "../unit/synth";
 
-/** The synthesized configuration of the environment local: what a reviewer sees change. */
-const built = stacks();
+/** The synthesized configuration of each environment: what a reviewer sees change. */
+describe.each<[string, () => Promise<Environment>]>([
+  ...environmentNames().map((name): [string, () => Promise<Environment>] => [
+    name,
+    () => loadEnvironment(name),
+  ]),
+  ...testEnvironmentNames().map((name): [string, () => Promise<Environment>] => [
+    name,
+    () => loadTestEnvironment(name),
+  ]),
+])("the environment %s", (_, load) => {
+  let environment: Environment;
+  let built: ReturnType<typeof stacks>;
 
-test.each(["platform", "postgres", "vault"] as const)("the stack %s", (stack) => {
-  expect(synth(built[stack]).json).toMatchSnapshot();
-});
+  beforeAll(async () => {
+    environment = await load();
+    built = stacks(environment);
+  });
 
-test("the operator's policy", () => {
-  expect(built.vault.operatorPolicy.toString()).toMatchSnapshot();
-});
+  test("its stacks", () => {
+    for (const stack of stackNames(environment)) expect(synth(built[stack]).json).toMatchSnapshot(stack);
+  });
 
-test("the access manifest", () => {
-  expect(accessManifest(environment())).toMatchSnapshot();
+  test("the operator's policy", () => {
+    expect(built.vault.operatorPolicy.toString()).toMatchSnapshot();
+  });
+
+  test("the access manifest", () => {
+    expect(accessManifest(environment)).toMatchSnapshot();
+  });
 });

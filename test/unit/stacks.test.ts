@@ -63,9 +63,9 @@ describe("several databases and servers", () => {
   test("each server has a container, a provider, and variables of its own", () => {
     const containers = find(synth(platform), "docker_container").map(({ name }) => name);
     expect(containers.sort()).toEqual([
-      "leasehold-local-postgres",
-      "leasehold-local-reporting",
-      "leasehold-local-vault",
+      "${var.platform_name}-postgres",
+      "${var.platform_name}-reporting",
+      "${var.platform_name}-vault",
     ]);
     const { provider, variable } = p.json as {
       provider: Record<string, unknown[]>;
@@ -181,7 +181,9 @@ describe("servers that exist already", () => {
       },
     ]);
     expect(find(v, "vault_database_secret_backend_connection")[0]!["postgresql"]).toMatchObject({
-      connection_url: expect.stringMatching(/sslmode=verify-full$/) as string,
+      connection_url: expect.stringMatching(
+        /sslmode=verify-full&sslrootcert=\$\{var\.vault_postgres_sslrootcert\}$/,
+      ) as string,
       tls_ca: "${var.vault_postgres_tls_ca}",
     });
   });
@@ -263,7 +265,12 @@ describe("the trust model", () => {
       "sys/leases/revoke-prefix/database/creds/verify-short",
     ]);
     expect(paths.filter((path) => path.includes("*") || path.includes("+"))).toEqual([]);
-    expect(paths.filter((path) => /config|roles|policies/.test(path))).toEqual([]);
+    expect(paths.filter((path) => /config|roles/.test(path))).toEqual([]);
+    // To name the line behind what a persona may do.
+    const own = ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"].map(
+      (name) => `sys/policies/acl/${name}`,
+    );
+    expect(paths.filter((path) => path.includes("policies"))).toEqual(own);
   });
 
   test.each(["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"])(

@@ -43,6 +43,11 @@ export function environment(change: (draft: EnvironmentInput) => void = () => un
   return parseEnvironment("config/test.ts", draft);
 }
 
+/** Those that an environment synthesizes. */
+export function stackNames({ vault }: Environment): ("platform" | "postgres" | "vault")[] {
+  return [...(vault.container ? ["platform" as const] : []), "postgres", "vault"];
+}
+
 export function stacks(of: Environment = environment()) {
   const app: App = Testing.app({ stackTraces: false });
   const platform = new PlatformStack(app, of);

@@ -46,7 +46,7 @@ export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkl
   const served = await recorder.check(`pool example: ${persona.name} drops no request`, async (evidence) => {
     if (!startApplication) return "there is no application to run";
     const application = await startApplication({
-      vaultAddress: leases.vault.address,
+      vault: leases.vault,
       authMount: persona.appRole.authMount,
       appRole: persona.appRole.name,
       roleId: await leases.roleId(persona),

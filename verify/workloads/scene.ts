@@ -23,7 +23,12 @@ export interface WorkloadScene {
 
 /** What an application with a connection pool is told. The secret id is wrapped and serves once. */
 export interface ApplicationSettings {
-  readonly vaultAddress: string;
+  readonly vault: {
+    readonly address: string;
+    readonly namespace?: string;
+    /** Certificates of the authority that vouches for Vault's, as PEM text. */
+    readonly ca?: string;
+  };
   readonly authMount: string;
   readonly appRole: string;
   readonly roleId: string;

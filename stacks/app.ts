@@ -1,0 +1,24 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { App } from "cdktf";
+import type { Environment } from "../config/schema";
+import { accessManifest } from "./access-manifest";
+import { PlatformStack } from "./platform";
+import { PostgresStack } from "./postgres";
+import { VaultStack } from "./vault";
+
+/** Synthesizes an environment's stacks where cdktf says, and beside them what programs other than Terraform read. */
+export function synthesizeApp(environment: Environment): void {
+  const app = new App({ stackTraces: false });
+  const platform = environment.vault.container && new PlatformStack(app, environment);
+  const postgres = new PostgresStack(app, environment);
+  const vault = new VaultStack(app, environment, postgres);
+  if (platform) postgres.addDependency(platform);
+  app.synth();
+  // What was declared, for the verifier, and the operator's policy, for who initialises Vault.
+  writeFileSync(
+    join(app.outdir, "access.json"),
+    `${JSON.stringify(accessManifest(environment), undefined, 2)}\n`,
+  );
+  writeFileSync(join(app.outdir, "operator.hcl"), vault.operatorPolicy.toString());
+}

@@ -1,0 +1,19 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseEnvironment, type Environment } from "../../config/schema";
+
+const NOT_ENVIRONMENTS = ["load", "main"];
+
+/** Environments that only tests have: no user can name them. */
+export function testEnvironmentNames(): string[] {
+  return readdirSync(__dirname)
+    .map((file) => file.replace(/\.ts$/, ""))
+    .filter((name) => !NOT_ENVIRONMENTS.includes(name))
+    .sort();
+}
+
+/** @throws ConfigError */
+export async function loadTestEnvironment(name: string): Promise<Environment> {
+  const exported = (await import(join(__dirname, `${name}.ts`))) as { default: unknown };
+  return parseEnvironment(`test/environments/${name}.ts`, exported.default);
+}

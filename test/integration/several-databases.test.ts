@@ -1,0 +1,103 @@
+import { Deployment, findings } from "./deployment";
+import { query } from "./hand-made";
+import { eventually } from "./program";
+
+/** Two databases on one server, where roles are global. */
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start({ env: "two-databases" });
+});
+
+afterAll(() => deployment.stop());
+
+async function lease(role: string): Promise<{ id: string; user: string; password: string }> {
+  const { lease_id: id, data } = await deployment.root.call("GET", `database/creds/${role}`);
+  const { username: user, password } = data as { username: string; password: string };
+  return { id: id!, user, password };
+}
+
+const inBilling = (sql: string) => query(deployment.sandbox.postgres, sql, { database: "billing" });
+
+test.each([
+  ["orders_admin", "orders", "billing"],
+  ["orders_service", "orders", "billing"],
+  ["orders_report", "orders", "billing"],
+  ["billing_admin", "billing", "orders"],
+])("a login of %s gets into %s, not into %s", async (role, own, other) => {
+  const { id, ...login } = await lease(role);
+  const { postgres } = deployment.sandbox;
+  expect(await query(postgres, "SELECT current_database()", { ...login, database: own })).toEqual([own]);
+  await expect(query(postgres, "SELECT", { ...login, database: other })).rejects.toMatchObject({
+    code: "42501",
+  });
+  await deployment.root.call("POST", "sys/leases/revoke", { lease_id: id, sync: true });
+});
+
+test("each database has its own groups, and Vault's logins none of the other's", async () => {
+  const memberships = await query(
+    deployment.sandbox.postgres,
+    `SELECT DISTINCT member::regrole || ' ' || roleid::regrole FROM pg_auth_members
+     WHERE member::regrole::text LIKE 'vault%' ORDER BY 1`,
+  );
+  expect(memberships).toHaveLength(2 * 6);
+  expect(
+    memberships.filter((line) => {
+      const [member, group] = String(line).split(" ");
+      return !group!.startsWith(member!.replace("vault_", ""));
+    }),
+  ).toEqual([]);
+});
+
+test("a leased role that owns something in the neighbour is not dropped: Vault's error in one line, the lease named", async () => {
+  const isAlive = () =>
+    deployment.leasedRoles().then((roles) => roles.find((role) => role.startsWith("v-approle-orders_r")));
+  // In a schema that nobody verifies.
+  await inBilling("CREATE SCHEMA elsewhere");
+  await inBilling("CREATE TABLE elsewhere.stray (id integer)");
+  let steps = "";
+  const running = deployment.verify({ onStep: (step) => (steps += `${step}\n`) });
+  await eventually(
+    () => steps.includes("orders: report"),
+    30_000,
+    () => steps,
+  );
+  let role: string | undefined;
+  while ((role = await isAlive()) === undefined);
+  await inBilling(`ALTER TABLE elsewhere.stray OWNER TO "${role}"`);
+
+  const report = await running;
+  const lines = findings(report);
+  expect(lines).toContainEqual(
+    expect.stringMatching(
+      /^report revoked: open session ended: POST sys\/leases\/revoke: HTTP 400: .*cannot be dropped because some objects depend on it.*2BP01/,
+    ),
+  );
+  expect(report.left).toEqual([
+    expect.stringMatching(
+      /^lease database\/creds\/orders_report\/\S+ \(POST sys\/leases\/revoke: HTTP 400: .*2BP01/,
+    ),
+  ]);
+  for (const line of [...lines, ...report.left]) expect(line).not.toContain("\n");
+  // The neighbour held, but for this.
+  expect(report.checks.filter(({ database, held }) => database === "billing" && !held)).toEqual([]);
+  expect(await isAlive()).toBe(role);
+
+  await inBilling("ALTER TABLE elsewhere.stray OWNER TO billing_owner");
+  await deployment.as("operator").call("PUT", "sys/leases/revoke-prefix/database/creds", { sync: true });
+  expect(await deployment.leasedRoles()).toEqual([]);
+  expect(await inBilling("SELECT tableowner FROM pg_tables WHERE tablename = 'stray'")).toEqual([
+    "billing_owner",
+  ]);
+  expect(findings(await deployment.verify())).toEqual([]);
+});
+
+test("Vault's login of one database can't get into the other", async () => {
+  const { postgres } = deployment.sandbox;
+  const { vault_orders_manager_password: password } = deployment.sandbox.variables("postgres");
+  const login = { user: "vault_orders", password: String(password) };
+  expect(await query(postgres, "SELECT 1", { ...login, database: "orders" })).toEqual([1]);
+  await expect(query(postgres, "SELECT", { ...login, database: "billing" })).rejects.toMatchObject({
+    code: "42501",
+  });
+});
