@@ -80,7 +80,7 @@ export async function rotateDue(deployment: Deployment, operator: VaultClient): 
   for (const database of due) {
     if (await takesConfiguredPassword(deployment, database)) {
       throw new SetupError(
-        `PostgreSQL takes any password of ${database.manager!.name}: have its pg_hba.conf ask for one (scram-sha-256)`,
+        `PostgreSQL takes any password of ${database.manager!}: have its pg_hba.conf ask for one (scram-sha-256)`,
       );
     }
   }
@@ -89,18 +89,18 @@ export async function rotateDue(deployment: Deployment, operator: VaultClient): 
 
 async function takesConfiguredPassword(
   deployment: Deployment,
-  { name, server, manager, vault }: ManifestDatabase,
+  { name, server, manager: user, managerPasswordVariable, vault }: ManifestDatabase,
 ): Promise<boolean> {
   const superuser = deployment.superusers().find((login) => login.server === server)!;
-  const { name: user, passwordVariable } = manager!;
-  const client = clientOf({ ...superuser, user, password: deployment.home.password(passwordVariable) }, name);
+  const password = deployment.home.password(managerPasswordVariable!);
+  const client = clientOf({ ...superuser, user: user!, password }, name);
   try {
     await client.connect();
     return true;
   } catch (error) {
     if (error instanceof DatabaseError && error.code === WRONG_PASSWORD) return false;
     throw new SetupError(
-      `whether the password of ${vault.mount}/${vault.connection} is rotated can't be seen, as ${user} can't try to log in at ${superuser.host}:${String(superuser.port)} (${(error as Error).message}): let it, or set rotateRoot: false and run npx leasehold rotate`,
+      `whether the password of ${vault.mount}/${vault.connection} is rotated can't be seen, as ${user!} can't try to log in at ${superuser.host}:${String(superuser.port)} (${(error as Error).message}): let it, or set rotateRoot: false and run npx leasehold rotate`,
     );
   } finally {
     await client.end().catch(() => undefined);

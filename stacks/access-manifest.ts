@@ -21,10 +21,8 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       schema: database.schema,
       owner: database.owner,
       server: serverOf(environment, database).name,
-      manager: {
-        name: database.manager.name,
-        passwordVariable: managerPasswordVariable(environment, database),
-      },
+      manager: database.manager.name,
+      managerPasswordVariable: managerPasswordVariable(environment, database),
       vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,

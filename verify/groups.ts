@@ -16,7 +16,7 @@ const SECONDS_TO_DROP = 60;
 export function otherRoles(asker: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
   const declared = databases.flatMap((database) => [
     database.owner,
-    ...(database.manager ? [database.manager.name] : []),
+    ...(database.manager ? [database.manager] : []),
     ...groupsOf(database),
   ]);
   return asker.query<OtherRole>(
@@ -82,7 +82,7 @@ export async function groupMembers(
          m.rolvaliduntil < now() - interval '${String(SECONDS_TO_DROP)} s' AS past, m.rolvaliduntil > now() + interval '${String(longest)} s' AS late
        FROM edges JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member
      ) SELECT role, member, grantor, leased, login, until::text, forever, past FROM named
-     WHERE member <> ${literal(manager.name)}
+     WHERE member <> ${literal(manager)}
        AND NOT (role = ${literal(owner)} AND member IN (${list(acting)}))
        AND NOT (${kept.length ? `(role, member) IN (${kept.join(", ")})` : "false"})
        AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)

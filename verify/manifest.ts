@@ -44,8 +44,10 @@ const database = z.object({
   owner: name,
   /** @default - the only server */
   server: name.default("postgres"),
-  /** Vault's own login, and the Terraform variable with the password that the stacks give it. */
-  manager: z.object({ name, passwordVariable: name }).optional(),
+  /** Vault's own login. */
+  manager: name.optional(),
+  /** The Terraform variable with the password that the stacks give it. */
+  managerPasswordVariable: name.optional(),
   vault: z.object({
     mount: name,
     connection: name,
