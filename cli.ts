@@ -3,6 +3,8 @@ import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
 import { destroy, type DestroyOptions } from "./ops/destroy";
 import { diff, type DiffOptions } from "./ops/diff";
+import { initCommand, type InitOptions } from "./ops/init";
+import { rotateCommand, type RotateOptions } from "./ops/rotate";
 import { start, type StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
@@ -75,6 +77,23 @@ program
   )
   .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
   .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
+
+program
+  .command("init")
+  .description(
+    "initialise and unseal Vault, make the tokens, revoke the root token; what is done already stays",
+  )
+  .option(...ENVIRONMENT)
+  .option("--print-keys", "show the unseal keys, for your own keeping, and store them nowhere")
+  .option("--json <file>", "write what was done; never a key or a token")
+  .action(async (options: InitOptions) => run((signal) => initCommand(options, signal)));
+
+program
+  .command("rotate")
+  .description("have Vault replace the passwords of its own logins by ones that it alone knows")
+  .option(...ENVIRONMENT)
+  .option("--database <name>", "of this database alone (default: all)")
+  .action(async (options: RotateOptions) => run((signal) => rotateCommand(options, signal)));
 
 /**
  * The first signal ends the work and cleans up; a second one ends the program.
