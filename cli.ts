@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
 import { destroy, type DestroyOptions } from "./ops/destroy";
 import { diff, type DiffOptions } from "./ops/diff";
+import { printEnvironment, type EnvOptions } from "./ops/env";
 import { initCommand, type InitOptions } from "./ops/init";
 import { rotateCommand, type RotateOptions } from "./ops/rotate";
 import { start, type StartOptions } from "./ops/start";
@@ -50,7 +51,9 @@ program
 
 program
   .command("verify")
-  .description("verify a deployment, with VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT")
+  .description(
+    "verify a deployment: this machine's, or the one that VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT name",
+  )
   .option("--manifest <file>", "what was declared", "cdktf.out/access.json")
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--no-expiry", NO_EXPIRY)
@@ -82,6 +85,12 @@ program
   )
   .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
   .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
+
+program
+  .command("env")
+  .description('print the exports that plain cdktf needs, secrets among them: eval "$(npx leasehold env)"')
+  .option(...ENVIRONMENT)
+  .action(async (options: EnvOptions) => run((signal) => printEnvironment(options, signal)));
 
 program
   .command("init")
