@@ -1,6 +1,9 @@
 #!/usr/bin/env -S node --import tsx
 import { Command } from "commander";
+import { deploy, type DeployOptions } from "./ops/deploy";
+import { destroy, type DestroyOptions } from "./ops/destroy";
 import { start, type StartOptions } from "./ops/start";
+import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
 import { ApplyError } from "./sandbox/terraform-json";
 import { SetupError } from "./sandbox/setup-error";
@@ -9,6 +12,16 @@ import { VaultError, VaultUnreachable } from "./verify/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
 const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreachable];
+
+// A reader that has seen enough, such as head, is no error of this program's.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+const ENVIRONMENT = [
+  "--env <name>",
+  "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)",
+] as const;
 
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
@@ -22,7 +35,7 @@ const program = new Command("leasehold")
 program
   .command("start")
   .description("synthesize, apply to embedded servers, verify, show the matrix, stop everything")
-  .option("--env <name>", "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)")
+  .option(...ENVIRONMENT)
   .option("--postgres <major>", "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)")
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
@@ -35,6 +48,24 @@ program
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: VerifyCommandOptions) => run((signal) => verifyCommand(options, signal)));
+
+program
+  .command("deploy")
+  .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
+  .option(...ENVIRONMENT)
+  .action(async (options: DeployOptions) => run((signal) => deploy(options, signal)));
+
+program
+  .command("destroy")
+  .description("revoke all leases and destroy all stacks; the users' data stay")
+  .option(...ENVIRONMENT)
+  .option("--auto-approve", "do not ask")
+  .option(
+    "--delete-data",
+    "also the schemas with what they hold, the databases that deploy made, and the volumes",
+  )
+  .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
+  .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
 
 /** The first signal ends the work and cleans up; a second one ends the program. */
 async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void> {
@@ -49,10 +80,20 @@ async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void
     process.exitCode = await work(interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) {
-      console.error("interrupted: what was started is stopped");
+      const isTold = error instanceof Interrupted;
+      console.error(isTold ? error.message : "interrupted: what was started is stopped");
       process.exitCode = 130;
+    } else if (error instanceof TerraformError) {
+      console.error(error.message);
+      process.exitCode = 1;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
+      process.exitCode = 2;
+    } else if (error instanceof Error && "syscall" in error) {
+      // A full disk, a folder that can't be written: the machine's, and the message names what.
+      console.error(
+        `the system refused: ${error.message}; see that there is room and that it can be written`,
+      );
       process.exitCode = 2;
     } else {
       throw error;

@@ -1,5 +1,4 @@
 import { loadEnvironment } from "./config/load";
-import { ConfigError } from "./config/schema";
 import { synthesizeApp } from "./stacks/app";
 
 /** Config → App → three stacks → synth. */
@@ -8,7 +7,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  if (!(error instanceof ConfigError)) throw error;
-  console.error(error.message);
+  // What a construct refuses is said in one line, like the config's own errors.
+  console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 2;
 });

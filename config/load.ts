@@ -33,5 +33,12 @@ export async function loadEnvironment(name: string): Promise<Environment> {
     const message = error instanceof Error ? error.message : String(error);
     throw new ConfigError([`${shortName}: can't be loaded: ${message.split("\n")[0] ?? ""}`]);
   }
-  return parseEnvironment(shortName, exported.default);
+  const environment = parseEnvironment(shortName, exported.default);
+  // State, policies and containers are called after it: a copy that kept its model's name would take them over.
+  if (environment.name !== name) {
+    throw new ConfigError([
+      `${shortName}: name: received ${JSON.stringify(environment.name)}, allowed: the file's, "${name}"`,
+    ]);
+  }
+  return environment;
 }

@@ -6,6 +6,7 @@ import {
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
   SERVER_NAME,
+  VAULT_LOWER_NAME,
   VAULT_MOUNT_PATH,
   VAULT_NAME,
   type NameRule,
@@ -15,12 +16,18 @@ import { PRIVILEGES, Privileges, type ObjectKind } from "../constructs/postgres/
 const name = (rule: NameRule) =>
   z.string({ error: rule.allowed }).refine((value) => isName(rule, value), rule.allowed);
 
-const duration = z.string({ error: Duration.FORMAT }).transform((text, context) => {
-  const parsed = Duration.parse(text);
-  if (parsed) return parsed;
-  context.addIssue({ code: "custom", message: Duration.FORMAT, input: text });
-  return z.NEVER;
-});
+const duration = (longest: string) => {
+  const allowed = `${Duration.FORMAT}, at most ${longest}`;
+  return z.string({ error: allowed }).transform((text, context) => {
+    const parsed = Duration.parse(text);
+    if (parsed && !Duration.parse(longest)!.isShorterThan(parsed)) return parsed;
+    context.addIssue({ code: "custom", message: allowed, input: text });
+    return z.NEVER;
+  });
+};
+
+/** Vault cuts what is longer, unless it is told otherwise (https://developer.hashicorp.com/vault/docs/configuration#max_lease_ttl). */
+const ttl = duration("768h");
 
 const integer = (min: number, max: number) => {
   const error = `a whole number from ${String(min)} to ${String(max)}`;
@@ -64,11 +71,14 @@ function privileges<Kind extends ObjectKind>(kind: Kind) {
 
 const persona = z.strictObject({
   /** What people call it: the manifest's and the report's name. */
-  name: name(VAULT_NAME),
+  name: name(VAULT_LOWER_NAME),
   /** The Postgres role that holds the privileges; Vault's database role has the same name. */
-  groupRole: name(POSTGRES_ROLE),
+  groupRole: name(POSTGRES_ROLE).refine(
+    (value) => !value.startsWith("_"),
+    `${VAULT_NAME.allowed}, as it names a role of Vault's too`,
+  ),
   /** The AppRole and its policy. */
-  appRole: name(VAULT_NAME),
+  appRole: name(VAULT_LOWER_NAME),
   /** Its sessions act as the schema's owner, so that what it creates belongs to the owner from the start. */
   actsAsOwner: boolean.default(false),
   privileges: z.strictObject({
@@ -78,11 +88,11 @@ const persona = z.strictObject({
     sequences: privileges("sequences"),
     functions: privileges("functions"),
   }),
-  lease: z.strictObject({ defaultTtl: duration, maxTtl: duration }),
-  token: z.strictObject({ ttl: duration, maxTtl: duration, boundCidrs }),
+  lease: z.strictObject({ defaultTtl: ttl, maxTtl: ttl }),
+  token: z.strictObject({ ttl, maxTtl: ttl, boundCidrs }),
   /** Says that a lease is meant to end early, with the token that took it. */
   leaseEndsWithToken: boolean.default(false),
-  secretId: z.strictObject({ ttl: duration, uses: integer(1, 1_000_000), boundCidrs }),
+  secretId: z.strictObject({ ttl, uses: integer(1, 1_000_000), boundCidrs }),
 });
 
 /** A login that is not leased but kept, and given a new password by Vault again and again. */
@@ -93,7 +103,7 @@ const staticRole = z.strictObject({
   login: name(POSTGRES_ROLE),
   /** Whose privileges it has, and whose AppRole reads its password. */
   persona: z.string({ error: "the name of a persona of this database" }),
-  rotationPeriod: duration,
+  rotationPeriod: duration("3650d"),
 });
 
 const workload = z.discriminatedUnion(
@@ -170,12 +180,12 @@ const vaultServer = z.strictObject({
     .default({ shares: 1, threshold: 1 }),
   authMount: name(VAULT_MOUNT_PATH),
   /** What AppRoles and policies of this environment start with: the operator may manage these and no others. */
-  namePrefix: name(VAULT_NAME).refine(
+  namePrefix: name(VAULT_LOWER_NAME).refine(
     (value) => value.endsWith("-"),
     'a prefix that ends with -, such as "db-"',
   ),
   /** @default - `leasehold-<environment>-operator` */
-  operatorPolicy: name(VAULT_NAME).optional(),
+  operatorPolicy: name(VAULT_LOWER_NAME).optional(),
 });
 
 /** Where Terraform keeps its state: a backend of its own, with its arguments, none of them a secret. */
@@ -194,7 +204,7 @@ const backend = z.strictObject({
 /** An environment as a file in config/ writes it, with every bound. */
 export const environmentSchema = z
   .strictObject({
-    name: name(VAULT_NAME),
+    name: name(VAULT_LOWER_NAME),
     servers: z
       .array(server, { error: "a list of PostgreSQL servers" })
       .min(1, { error: "at least one server", abort: true }),
@@ -252,16 +262,20 @@ export const environmentSchema = z
         ? "1, as there is one share"
         : `from 2 to the number of shares, ${String(vault.unsealKeys.shares)}`,
     );
+    const [who, policy] =
+      Object.entries(trustPolicyNames(environment)).find(([, name]) => name.startsWith(vault.namePrefix)) ??
+      [];
     check(
-      !(vault.operatorPolicy?.startsWith(vault.namePrefix) ?? false),
-      ["vault", "operatorPolicy"],
-      vault.operatorPolicy,
-      `a name that does not start with vault.namePrefix, ${vault.namePrefix}, since the operator may write those`,
+      policy === undefined,
+      ["vault", "namePrefix"],
+      vault.namePrefix,
+      `a prefix that the ${who ?? ""}'s policy, ${policy ?? ""}, does not start with, since the operator may write what does`,
     );
 
     environment.databases.forEach((database, d) => {
       const at = (...path: PropertyKey[]) => ["databases", d, ...path];
       const server = database.server ?? servers[0]!.name;
+      const { mount } = database.vault;
       // Roles are global to a server.
       const role = `Postgres role of ${server}`;
       check(
@@ -274,7 +288,6 @@ export const environmentSchema = z
       unique(role, database.owner, at("owner"));
       unique(role, database.manager.name, at("manager", "name"));
       unique("connection", `${database.vault.mount}/${database.vault.connection}`, at("vault", "connection"));
-      const { mount } = database.vault;
       check(
         mount !== environment.vault.authMount,
         at("vault", "mount"),
@@ -283,6 +296,8 @@ export const environmentSchema = z
       );
       if (environment.verification) {
         for (const probe of Object.values(probeRoleNames(database))) unique(role, probe, at("name"));
+        for (const probe of Object.values(probeDatabaseRoles(environment, database)))
+          unique(`database role of ${mount}`, probe, at("name"));
         const longest = probeRoleNames(database).owner;
         check(
           isName(POSTGRES_ROLE, longest) || !isName(POSTGRES_IDENTIFIER, database.name),
@@ -401,6 +416,16 @@ export const environmentSchema = z
     });
   });
 
+/** The policies of the trust model; the operator's is written by whoever initialises Vault, the others by the stack. */
+export function trustPolicyNames({ name, vault }: { name: string; vault: { operatorPolicy?: string } }) {
+  return {
+    operator: vault.operatorPolicy ?? `leasehold-${name}-operator`,
+    planner: `leasehold-${name}-planner`,
+    deliverer: `leasehold-${name}-deliverer`,
+    verifier: `leasehold-${name}-verifier`,
+  } as const;
+}
+
 /** What a file in config/ exports. */
 export type EnvironmentInput = z.input<typeof environmentSchema>;
 export type Environment = z.output<typeof environmentSchema>;
@@ -412,12 +437,17 @@ export function serverOf({ servers }: Environment, { server }: DatabaseConfig): 
   return servers.find(({ name }) => name === server) ?? servers[0]!;
 }
 
+interface MountedDatabase {
+  readonly name: string;
+  readonly vault: { readonly mount: string };
+}
+
 /**
  * The probes' database roles in Vault. Each database of a mount has its own; the first one's have the plain names.
  */
 export function probeDatabaseRoles(
-  { databases }: Environment,
-  database: DatabaseConfig,
+  { databases }: { databases: readonly MountedDatabase[] },
+  database: MountedDatabase,
 ): { owner: string; short: string } {
   const first = databases.find(({ vault }) => vault.mount === database.vault.mount)!;
   const suffix = first.name === database.name ? "" : `-${database.name}`;

@@ -41,6 +41,14 @@ export const VAULT_NAME: NameRule = {
   allowed: "a Vault name of letters, digits, _ and -, starting with a letter or digit, at most 128 bytes",
 };
 
+/** What Vault stores in small letters, whatever it was given: AppRoles and policies. */
+export const VAULT_LOWER_NAME: NameRule = {
+  pattern: /^[a-z0-9][a-z0-9_-]*$/,
+  maxBytes: 128,
+  allowed:
+    "a Vault name of small letters, digits, _ and -, starting with a letter or digit, at most 128 bytes",
+};
+
 /** Where an engine or an auth method is mounted: Vault names joined by slashes. */
 export const VAULT_MOUNT_PATH: NameRule = {
   pattern: /^[a-zA-Z0-9][a-zA-Z0-9_-]*(\/[a-zA-Z0-9][a-zA-Z0-9_-]*)*$/,

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PostgresServer } from "../sandbox/postgres-server";
 import type { Sandbox } from "../sandbox/sandbox";
@@ -21,7 +21,7 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
     workspace,
   };
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
-  clearStaleConnectionFile();
+  clearStaleConnectionFiles();
   const text = `${JSON.stringify(content, undefined, 2)}\n`;
   for (const name of ["connection.json", `connection-${String(process.pid)}.json`]) {
     const file = join(FOLDER, name);
@@ -43,15 +43,17 @@ export function removeConnectionFile(file: string): void {
   rmSync(file, { force: true });
 }
 
-/** Of a sandbox that was killed: its folder was cleared when the next one started. */
-export function clearStaleConnectionFile(): void {
-  const file = join(FOLDER, "connection.json");
-  if (!existsSync(file)) return;
-  let workspace: unknown;
-  try {
-    workspace = (JSON.parse(readFileSync(file, "utf8")) as { workspace?: unknown }).workspace;
-  } catch {
-    // Cut off while it was written.
+/** Of sandboxes that were killed: their folders were cleared when the next one started. */
+export function clearStaleConnectionFiles(): void {
+  if (!existsSync(FOLDER)) return;
+  for (const name of readdirSync(FOLDER).filter((file) => /^connection(-\d+)?\.json$/.test(file))) {
+    const file = join(FOLDER, name);
+    let workspace: unknown;
+    try {
+      workspace = (JSON.parse(readFileSync(file, "utf8")) as { workspace?: unknown }).workspace;
+    } catch {
+      // Cut off while it was written.
+    }
+    if (typeof workspace !== "string" || !existsSync(workspace)) removeConnectionFile(file);
   }
-  if (typeof workspace !== "string" || !existsSync(workspace)) removeConnectionFile(file);
 }

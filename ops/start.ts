@@ -8,11 +8,11 @@ import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
 import { verify } from "../verify/verify";
 import { startApplication } from "./application";
-import { clearStaleConnectionFile, removeConnectionFile, writeConnectionFile } from "./connection-file";
+import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
 import { runSteps } from "./progress";
 import { rotateRoot } from "./rotate";
 import { publish, ROOT, synthesize } from "./synthesize";
-import { color, exitCode, writeReport } from "./verify";
+import { checkReportFile, color, exitCode, writeReport } from "./verify";
 
 export interface StartOptions {
   readonly env?: string;
@@ -24,13 +24,14 @@ export interface StartOptions {
 
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  if (options.json) checkReportFile(options.json);
   const major = postgresMajor(
     options.postgres ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
   );
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
   try {
-    clearStaleConnectionFile();
+    clearStaleConnectionFiles();
     const synthesized = workspace.path("cdktf.out");
     let manifest!: AccessManifest;
     let report!: Report;
@@ -79,8 +80,8 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       ],
       signal,
     );
-    if (options.json) writeReport(options.json, report);
     console.log(`\n${renderTable(report, manifest, color())}`);
+    if (options.json) writeReport(options.json, report);
     if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);
   } finally {
@@ -111,12 +112,18 @@ async function keep(sandbox: Sandbox, workspace: Workspace, signal: AbortSignal)
   const file = writeConnectionFile(sandbox, workspace.folder);
   try {
     console.log(`\nThe servers stay until Ctrl-C. How to reach them: ${relative(ROOT, file)}`);
-    // A promise alone does not keep the program alive.
-    const alive = setInterval(() => undefined, 60_000);
-    await new Promise((resolve) => {
-      signal.addEventListener("abort", resolve);
+    const parent = process.ppid;
+    let watch: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => {
+        resolve();
+      });
+      // Who started it, npm for one, may be killed and say nothing.
+      watch = setInterval(() => {
+        if (process.ppid !== parent) resolve();
+      }, 1000);
     });
-    clearInterval(alive);
+    clearInterval(watch);
   } finally {
     removeConnectionFile(file);
   }

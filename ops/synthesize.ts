@@ -5,6 +5,8 @@ import { SetupError } from "../sandbox/setup-error";
 
 /** The project's folder. */
 export const ROOT = dirname(__dirname);
+/** Where cdktf puts what it synthesizes, and runs Terraform. */
+export const CDKTF_OUT = join(ROOT, "cdktf.out");
 
 /**
  * Synthesizes an environment into a folder, as `cdktf synth` does, in a process of its own.
@@ -31,7 +33,7 @@ export async function synthesize(
 }
 
 /** Puts what was synthesized where cdktf and the verifier look for it. Each file is replaced whole. */
-export function publish(outdir: string, target = join(ROOT, "cdktf.out")): void {
+export function publish(outdir: string, target = CDKTF_OUT): void {
   for (const entry of readdirSync(outdir, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const from = join(entry.parentPath, entry.name);

@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
@@ -24,6 +25,7 @@ export async function verifyCommand(
   if (!address)
     throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
+  if (json) checkReportFile(json);
   const manifest = readManifest(file);
   const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
   const addresses = new Map(
@@ -48,8 +50,8 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
-  if (json) writeReport(json, report);
   console.log(renderTable(report, manifest, color()));
+  if (json) writeReport(json, report);
   return exitCode(report);
 }
 
@@ -108,6 +110,18 @@ function readManifest(file: string): AccessManifest {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new SetupError(`${file}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+/** Before the work, so that a name that can't be written does not cost it. */
+export function checkReportFile(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+    if (existsSync(file)) accessSync(file, constants.W_OK);
+  } catch (error) {
+    throw new SetupError(
+      `the report can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,
+    );
+  }
 }
 
 export function writeReport(file: string, report: Report): void {

@@ -40,21 +40,30 @@ export async function initialise(
   const root = vault.withToken(init.root_token);
   await root.call("PUT", `sys/policies/acl/${names.operator}`, { policy: operatorPolicy });
   const tokens: Record<string, string> = {};
-  for (const [who, policy] of Object.entries(names)) {
-    const { auth } = await root.call("POST", "auth/token/create-orphan", {
-      policies: [policy],
-      no_default_policy: true,
-      period: TOKEN_PERIOD,
-      display_name: who,
-    });
-    tokens[who] = auth!.client_token;
-  }
+  for (const [who, policy] of Object.entries<string>({ ...names }))
+    tokens[who] = await createToken(root, who, policy);
   return { unsealKeys, rootToken: init.root_token, tokens: tokens as Initialised["tokens"] };
+}
+
+/** A token of the trust model's: it lives as long as it is renewed, whatever becomes of the one that made it. */
+export async function createToken(root: VaultClient, who: string, policy: string): Promise<string> {
+  const { auth } = await root.call("POST", "auth/token/create-orphan", {
+    policies: [policy],
+    no_default_policy: true,
+    period: TOKEN_PERIOD,
+    display_name: who,
+  });
+  return auth!.client_token;
 }
 
 /** Unseals Vault and waits until it is active. */
 export async function unseal(vault: VaultClient, keys: readonly string[]): Promise<void> {
   for (const key of keys) await vault.call("PUT", "sys/unseal", { key });
+  await untilActive(vault);
+}
+
+/** Waits until an unsealed Vault answers for itself. */
+export async function untilActive(vault: VaultClient): Promise<void> {
   const end = performance.now() + UNSEAL_TIMEOUT_MILLISECONDS;
   while (performance.now() < end) {
     const { status } = await vault.request("GET", "sys/health");

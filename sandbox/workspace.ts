@@ -22,7 +22,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SetupError } from "./setup-error";
 
 /** A process as its number and the time it started, so that a number that is used again is never taken for it. */
-interface ProcessId {
+export interface ProcessId {
   readonly pid: number;
   readonly startTime?: string;
 }
@@ -254,7 +254,7 @@ function readProcess(file: string): ProcessId | undefined {
   }
 }
 
-function identify(pid: number): ProcessId {
+export function identify(pid: number): ProcessId {
   return { pid, startTime: startTime(pid) };
 }
 
@@ -270,7 +270,7 @@ function startTime(pid: number): string | undefined {
   }
 }
 
-function isAlive({ pid, startTime: expected }: ProcessId): boolean {
+export function isAlive({ pid, startTime: expected }: ProcessId): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {

@@ -1,6 +1,11 @@
-import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
+import {
+  probeDatabaseRoles,
+  probeRoleNames,
+  serverOf,
+  trustPolicyNames,
+  type Environment,
+} from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
-import { trustPolicyNames } from "./trust";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {
@@ -15,6 +20,7 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       schema: database.schema,
       owner: database.owner,
       server: serverOf(environment, database).name,
+      manager: database.manager.name,
       vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,
@@ -42,7 +48,10 @@ export function accessManifest(environment: Environment): AccessManifestInput {
         ...role,
         rotationPeriod: rotationPeriod.toSeconds(),
       })),
-      ...(environment.verification && { probes: probeDatabaseRoles(environment, database) }),
+      ...(environment.verification && {
+        probes: probeDatabaseRoles(environment, database),
+        probeGroups: probeRoleNames(database),
+      }),
       ...(database.workload && { workload: database.workload }),
     })),
   };

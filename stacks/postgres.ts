@@ -96,7 +96,7 @@ export class PostgresStack extends LeaseholdStack {
     provider: TerraformProvider | undefined,
   ): DatabaseAccess {
     const owners = config.personas.filter((persona) => persona.actsAsOwner);
-    const database = new Database(this, config.name, {
+    const database = new Database(this, `Database-${config.name}`, {
       name: config.name,
       create: config.name !== server.database,
       provider,

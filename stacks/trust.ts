@@ -1,15 +1,5 @@
-import type { Environment } from "../config/schema";
+import { trustPolicyNames, type Environment } from "../config/schema";
 import type { IGrantee } from "../constructs/vault/policy-document";
-
-/** The policies of the trust model; the operator's is written by whoever initialises Vault, the others by the stack. */
-export function trustPolicyNames({ name, vault }: Environment) {
-  return {
-    operator: vault.operatorPolicy ?? `leasehold-${name}-operator`,
-    planner: `leasehold-${name}-planner`,
-    deliverer: `leasehold-${name}-deliverer`,
-    verifier: `leasehold-${name}-verifier`,
-  } as const;
-}
 
 interface Managed {
   grantManage(grantee: IGrantee): void;
@@ -41,7 +31,14 @@ export function grantOperator(
   for (const path of policyPaths(environment)) {
     operator.allow({ path, capabilities: ["create", "read", "update", "delete"] });
   }
-  operator.allow(...OWN_TOKEN);
+  operator.allow(
+    // So that init sees whether the policy is still what the config wants.
+    { path: `sys/policies/acl/${trustPolicyNames(environment).operator}`, capabilities: ["read"] },
+    // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
+    { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
+    { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
+    ...OWN_TOKEN,
+  );
 }
 
 /** Terraform's token for a pull request's diff. */
@@ -51,12 +48,18 @@ export function grantPlanner(planner: IGrantee, environment: Environment, manage
   planner.allow(...OWN_TOKEN);
 }
 
-/** What the verifier does with what it holds: a lease's id, a persona's token. */
+/** The deliverer's own token; what it delivers are grants of the AppRoles. */
+export function grantDeliverer(deliverer: IGrantee): void {
+  deliverer.allow(...OWN_TOKEN);
+}
+
+/** What the verifier does with what it holds: a lease's id, a persona's token, of which it asks what that may do. */
 export function grantVerifier(verifier: IGrantee): void {
   verifier.allow(
     { path: "sys/leases/renew", capabilities: ["update"] },
     { path: "sys/leases/revoke", capabilities: ["update"] },
     { path: "auth/token/revoke", capabilities: ["update"] },
+    { path: "sys/capabilities", capabilities: ["update"] },
     ...OWN_TOKEN,
   );
 }

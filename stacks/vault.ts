@@ -1,7 +1,7 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
 import { TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
-import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
+import { probeDatabaseRoles, serverOf, trustPolicyNames, type Environment } from "../config/schema";
 import { Duration } from "../constructs/duration";
 import { AppRole } from "../constructs/vault/app-role";
 import { AppRoleAuth } from "../constructs/vault/app-role-auth";
@@ -11,7 +11,7 @@ import { Policy } from "../constructs/vault/policy";
 import { PolicyDocument } from "../constructs/vault/policy-document";
 import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
-import { grantOperator, grantPlanner, grantVerifier, trustPolicyNames } from "./trust";
+import { grantDeliverer, grantOperator, grantPlanner, grantVerifier } from "./trust";
 
 /** Vault's mounts, connections, database roles, AppRoles, and the policies that say who may do what with them. */
 export class VaultStack extends LeaseholdStack {
@@ -98,7 +98,7 @@ export class VaultStack extends LeaseholdStack {
       const path = config.vault.mount;
       const mount = mounts.get(path) ?? new DatabaseMount(this, `Mount-${path}`, { path });
       mounts.set(path, mount);
-      const connection = new DatabaseConnection(mount, config.vault.connection, {
+      const connection = new DatabaseConnection(mount, `Connection-${config.vault.connection}`, {
         name: config.vault.connection,
         ...servers.get(serverOf(environment, config).name)!,
         database: config.name,
@@ -134,7 +134,10 @@ export class VaultStack extends LeaseholdStack {
             kept.grantRotate(verifier);
         }
         app.grantDeliver(deliverer);
-        if (verifier) app.grantDeliver(verifier);
+        if (verifier) {
+          app.grantDeliver(verifier);
+          app.grantReadPolicy(verifier);
+        }
       }
 
       const probeNames = probeDatabaseRoles(environment, config);
@@ -159,6 +162,7 @@ export class VaultStack extends LeaseholdStack {
       }
     }
 
+    grantDeliverer(deliverer);
     if (verifier) grantVerifier(verifier);
     const managed = [...mounts.values(), auth];
     grantPlanner(planner, environment, managed);

@@ -112,6 +112,14 @@ export class Leases {
     return { vault: this.vault.withToken(token), auth, roleId, secretId, revoke };
   }
 
+  /** What Vault says that a token can do with each path. Without a path that it gives no answer for. */
+  async capabilities({ auth }: PersonaToken, paths: readonly string[]): Promise<Map<string, string[]>> {
+    const asked = { token: auth.client_token, paths };
+    const { body } = await this.vault.request("POST", "sys/capabilities", asked);
+    const data = (body.data ?? {}) as Record<string, string[]>;
+    return new Map(paths.flatMap((path) => (data[path] ? [[path, data[path]]] : [])));
+  }
+
   /** The whole way of an application: a wrapped secret id, opened, and a login with it. */
   async logIn(persona: ManifestPersona): Promise<PersonaToken> {
     const roleId = await this.roleId(persona);

@@ -44,6 +44,8 @@ const database = z.object({
   owner: name,
   /** @default - the only server */
   server: name.default("postgres"),
+  /** Vault's own login. */
+  manager: name.optional(),
   vault: z.object({
     mount: name,
     connection: name,
@@ -53,6 +55,8 @@ const database = z.object({
   personas: z.array(persona).min(1),
   /** The verifier's own database roles: member of the owner, and with a TTL of seconds. */
   probes: z.object({ owner: name, short: name }).optional(),
+  /** PostgreSQL's group roles of the probe roles. */
+  probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });

@@ -1,217 +1,203 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { ManifestDatabase, ManifestPersona } from "./manifest";
-import type { Target, Targets } from "./probes";
+import { escapeLiteral as literal } from "pg";
+import type { Access } from "./access";
+import { causesOfHeld, causesOfMissing } from "./causes";
+import type { Column, Place } from "./columns";
+import type { Target } from "./probes";
 import { oneLine, type Evidence, type Recorder } from "./report";
 import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "./session";
 
-/** What is asked of a session, about one object or place. */
-interface Attempt {
-  readonly on: string;
+/** What is known of one object or place in one column. */
+interface Sides {
+  readonly target: Target;
+  /** By the catalogs. Undefined where they could not be asked. */
+  readonly held?: boolean;
+  /** What came of the statements; empty where there is none to send. */
+  readonly answers: readonly Answer[];
+}
+
+interface Answer {
   readonly sql: string;
-  /** The statement asks the catalogs and answers with a boolean called `held`. */
-  readonly catalog?: boolean;
+  /** Undefined where the answer was neither the privilege's use nor its refusal. */
+  readonly allowed?: boolean;
+  readonly got: string;
 }
 
-interface Place {
-  readonly database: ManifestDatabase;
-  readonly persona: ManifestPersona;
-  readonly targets: Targets;
-  readonly prefix: string;
-  /** Nothing is made, not even in a transaction that is rolled back. */
-  readonly readOnly: boolean;
+interface Parties {
+  /** The persona's, as it was opened. */
+  readonly session: Session;
+  /** Reads the catalogs. */
+  readonly asker: Session;
+  readonly access: Access;
 }
 
-interface Column {
-  /** As in the manifest; DROP stands for dropping what is the owner's. */
-  readonly privilege: string;
-  attempts(place: Place): Attempt[];
+/** What findings of the matrix have said already. */
+export interface Shown {
+  /** Columns that are not as declared. */
+  readonly privileges: readonly string[];
+  /** Grants, memberships and the like that are behind it. */
+  readonly causes: readonly string[];
 }
 
-/** The matrix's columns: for each privilege, the statements that use it. */
-export const COLUMNS: readonly Column[] = [
-  // CONNECT is the login itself and is recorded where the login happens.
-  databaseColumn("TEMPORARY", () => "CREATE TEMPORARY TABLE leasehold_probe (id integer)"),
-  databaseColumn("CREATE", ({ prefix }) => `CREATE SCHEMA ${ident(`${prefix}schema`)}`),
-  {
-    privilege: "schema.USAGE",
-    // Looking a name up needs USAGE on its schema and no privilege on the object.
-    attempts: ({ database: { schema }, targets }) => {
-      const [table] = targets.tables;
-      return table
-        ? [{ on: schema, sql: `SELECT ${literal(table.name)}::regclass` }]
-        : [inCatalog("schema", schema, "USAGE")];
-    },
-  },
-  {
-    privilege: "schema.CREATE",
-    attempts: ({ database: { schema }, prefix, readOnly }) => [
-      readOnly
-        ? inCatalog("schema", schema, "CREATE")
-        : { on: schema, sql: `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)` },
-    ],
-  },
-  tableColumn("SELECT", ({ name, probe }) => `SELECT * FROM ${name}${probe ? "" : " LIMIT 0"}`),
-  tableColumn("INSERT", ({ name, probe }) =>
-    probe ? `INSERT INTO ${name} (id) VALUES (2)` : `INSERT INTO ${name} SELECT WHERE false`,
-  ),
-  tableColumn(
-    "UPDATE",
-    ({ name, probe, column }) =>
-      `UPDATE ${name} SET ${ident(column!)} = DEFAULT${probe ? "" : " WHERE false"}`,
-  ),
-  tableColumn("DELETE", ({ name, probe }) => `DELETE FROM ${name}${probe ? "" : " WHERE false"}`),
-  tableColumn("TRUNCATE", ({ name, probe }) => (probe ? `TRUNCATE ${name}` : undefined)),
-  tableColumn("REFERENCES", ({ name, probe }, { persona, database: { schema }, prefix }) =>
-    // Without CREATE on the schema there is no table that could refer to another.
-    probe && persona.privileges.schema.includes("CREATE")
-      ? `CREATE TABLE ${ident(schema)}.${ident(`${prefix}refers`)} (id integer REFERENCES ${name})`
-      : undefined,
-  ),
-  tableColumn("TRIGGER", ({ name, probe }) =>
-    probe
-      ? `CREATE TRIGGER leasehold_probe BEFORE UPDATE ON ${name} FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()`
-      : undefined,
-  ),
-  {
-    privilege: "tables.DROP",
-    attempts: ({ targets }) =>
-      targets.tables
-        .filter(({ probe }) => probe)
-        .map(({ name }) => ({ on: name, sql: `DROP TABLE ${name}` })),
-  },
-  sequenceColumn("USAGE", ({ name }, { persona }) => {
-    // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not held.
-    const held: readonly string[] = persona.privileges.sequences;
-    if (held.includes("USAGE") || !held.includes("UPDATE")) return `SELECT nextval(${literal(name)})`;
-    return held.includes("SELECT") ? undefined : `SELECT currval(${literal(name)})`;
-  }),
-  sequenceColumn("SELECT", ({ name }) => `SELECT last_value FROM ${name}`),
-  sequenceColumn("UPDATE", ({ name }) => `SELECT setval(${literal(name)}, 1)`),
-  {
-    privilege: "functions.EXECUTE",
-    attempts: ({ targets }) =>
-      targets.functions.map((target) =>
-        target.probe
-          ? { on: target.name, sql: `SELECT ${target.name}` }
-          : inCatalog("function", target.name, "EXECUTE"),
-      ),
-  },
-];
-
-function databaseColumn(privilege: string, sql: (place: Place) => string): Column {
-  return {
-    privilege: `database.${privilege}`,
-    attempts: (place) => [
-      place.readOnly
-        ? inCatalog("database", place.database.name, privilege)
-        : { on: place.database.name, sql: sql(place) },
-    ],
-  };
-}
-
-/** The statement, or undefined where only the catalogs can tell without touching what is the users'. */
-function tableColumn(privilege: string, sql: (target: Target, place: Place) => string | undefined): Column {
-  return {
-    privilege: `tables.${privilege}`,
-    attempts: (place) =>
-      place.targets.tables.map((target) => {
-        const statement = target.column === undefined ? undefined : sql(target, place);
-        return statement === undefined
-          ? inCatalog("table", target.name, privilege)
-          : { on: target.name, sql: statement };
-      }),
-  };
-}
-
-function sequenceColumn(
-  privilege: string,
-  sql: (target: Target, place: Place) => string | undefined,
-): Column {
-  return {
-    privilege: `sequences.${privilege}`,
-    attempts: (place) =>
-      place.targets.sequences.map((target) => {
-        const statement = target.probe ? sql(target, place) : undefined;
-        return statement === undefined
-          ? inCatalog("sequence", target.name, privilege)
-          : { on: target.name, sql: statement };
-      }),
-  };
-}
-
-function inCatalog(kind: string, name: string, privilege: string): Attempt {
-  return {
-    on: name,
-    sql: `SELECT has_${kind}_privilege(${literal(name)}, ${literal(privilege)}) AS held`,
-    catalog: true,
-  };
-}
-
-export function isDeclared({ privileges, actsAsOwner }: ManifestPersona, privilege: string): boolean {
-  if (privilege === "tables.DROP") return actsAsOwner;
-  const [kind, name] = privilege.split(".") as [keyof typeof privileges, string];
-  return (privileges[kind] as readonly string[]).includes(name);
-}
-
-/** Sends the statements of every column and records a cell for each. */
-export async function exercise(session: Session, place: Place, recorder: Recorder): Promise<void> {
-  for (const column of COLUMNS) {
-    const attempts = column.attempts(place);
+/** Fills the persona's cells: what is declared, what the catalogs say, what the statements came to. */
+export async function exercise(
+  parties: Parties,
+  place: Place,
+  columns: readonly Column[],
+  recorder: Recorder,
+): Promise<Shown> {
+  const shown = { privileges: [] as string[], causes: [] as string[] };
+  for (const column of columns) {
+    const targets = column.on(place);
     // Without probe objects, and where the users have none of the kind, there is nothing to try.
-    if (attempts.length === 0) continue;
-    const declared = isDeclared(place.persona, column.privilege);
-    const evidence: Evidence[] = [];
+    if (targets.length === 0) continue;
+    const { privilege } = column;
+    const declared = column.declared(place.persona);
+    const asked: Evidence[] = [];
+    const sent: Evidence[] = [];
     const start = performance.now();
-    const findings: string[] = [];
-    const answers = new Set<boolean | undefined>();
-    for (const attempt of attempts) {
-      const { allowed, got } = await answer(session, attempt, evidence);
-      answers.add(allowed);
-      if (allowed !== declared) findings.push(finding(column.privilege, attempt, declared, allowed, got));
+    const [held, answers] = await Promise.all([
+      ask(parties, column, targets, declared, asked),
+      send(parties.session, column, targets, place, sent),
+    ]);
+    const milliseconds = performance.now() - start;
+    const sides = targets.map((target, i) => ({ target, held: held.get(target.name), answers: answers[i]! }));
+    // What is too much on several objects for the same reason is one finding.
+    const findings = new Map<string, { what: string[]; example: string }>();
+    for (const side of sides) {
+      if (side.held === declared && side.answers.every(({ allowed }) => allowed === declared)) continue;
+      const causes = await causesOf(parties, column, side, place, declared);
+      shown.causes.push(...causes);
+      const { found, example } = describeSide(side, declared, causes);
+      const known = findings.get(found);
+      if (known) known.what.push(side.target.name);
+      else findings.set(found, { what: [subject(column, side.target)], example });
     }
+    if (findings.size > 0) shown.privileges.push(privilege);
     recorder.cell({
-      name: column.privilege,
-      privilege: column.privilege,
+      name: privilege,
+      privilege,
       declared,
-      proven: answers.size === 1 ? [...answers][0] : undefined,
-      held: findings.length === 0,
-      finding: findings.length === 0 ? undefined : findings.join("; "),
-      evidence,
-      milliseconds: performance.now() - start,
+      catalogued: deviating(
+        sides.map((side) => side.held),
+        declared,
+      ),
+      proven: deviating(
+        answers.flat().map(({ allowed }) => allowed),
+        declared,
+      ),
+      held: findings.size === 0,
+      finding:
+        [...findings]
+          .map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`)
+          .join("; ") || undefined,
+      evidence: [...asked, ...sent],
+      milliseconds,
     });
   }
+  return shown;
 }
 
-async function answer(
-  session: Session,
-  { sql, catalog }: Attempt,
+/** What the sides that are not as declared came to, or what was declared; undefined where there is none. */
+function deviating(values: readonly (boolean | undefined)[], declared: boolean): boolean | undefined {
+  if (values.length === 0) return undefined;
+  const at = values.findIndex((value) => value !== declared);
+  return at < 0 ? declared : values[at];
+}
+
+/** Whether any role that the login can act as holds it, for each target. */
+async function ask(
+  { asker, access }: Parties,
+  column: Column,
+  targets: readonly Target[],
+  declared: boolean,
   evidence: Evidence[],
-): Promise<{ allowed?: boolean; got: string }> {
+): Promise<Map<string, boolean>> {
+  const list = (names: readonly string[]) => names.map((name) => literal(name)).join(", ");
+  const sql = `SELECT target, bool_or(${column.held(declared)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
+  const outcome = await asker.attempt(sql, evidence);
+  if ("sqlstate" in outcome) return new Map();
+  const held = new Map(outcome.rows.map((row) => [String(row["target"]), row["held"] === true]));
+  const odd = targets.filter(({ name }) => held.get(name) !== declared).map(({ name }) => name);
+  const got = odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`;
+  evidence[evidence.length - 1] = { sent: sql, got };
+  return held;
+}
+
+async function send(
+  session: Session,
+  column: Column,
+  targets: readonly Target[],
+  place: Place,
+  evidence: Evidence[],
+): Promise<Answer[][]> {
+  const answers: Answer[][] = [];
+  for (const target of targets) {
+    const of: Answer[] = [];
+    for (const sql of statementsOf(column, target, place))
+      of.push(await answer(session, column, sql, evidence));
+    answers.push(of);
+  }
+  return answers;
+}
+
+export function statementsOf(column: Column, target: Target, place: Place): string[] {
+  const statements = column.use(target, place);
+  return statements === undefined ? [] : [statements].flat();
+}
+
+/** Sends a statement and takes its effect back. */
+export async function answer(
+  session: Session,
+  { alone = false, passed = [] }: Pick<Column, "alone" | "passed">,
+  sql: string,
+  evidence: Evidence[],
+): Promise<Answer> {
   let outcome: Outcome;
   try {
-    outcome = await session.attemptAndRollBack(sql, evidence);
+    outcome = await (alone ? session.attempt(sql, evidence) : session.attemptAndRollBack(sql, evidence));
   } catch (error) {
-    return { got: oneLine(error) };
+    return { sql, got: oneLine(error) };
   }
-  if ("sqlstate" in outcome) {
-    const got = `${describe(outcome)}, ${outcome.message}`;
-    return { allowed: outcome.sqlstate === INSUFFICIENT_PRIVILEGE ? false : undefined, got };
-  }
-  if (!catalog) return { allowed: true, got: describe(outcome) };
-  const held = outcome.rows[0]?.["held"] === true;
-  evidence[evidence.length - 1] = { sent: sql, got: String(held) };
-  return { allowed: held, got: String(held) };
+  if (!("sqlstate" in outcome)) return { sql, allowed: true, got: describe(outcome) };
+  const got = `${describe(outcome)}, ${outcome.message}`;
+  if (outcome.sqlstate === INSUFFICIENT_PRIVILEGE) return { sql, allowed: false, got };
+  return { sql, allowed: passed.includes(outcome.sqlstate) ? true : undefined, got };
 }
 
-function finding(
-  privilege: string,
-  { on, sql }: Attempt,
+function causesOf(
+  { access, asker }: Parties,
+  column: Column,
+  { target, held, answers }: Sides,
+  place: Place,
   declared: boolean,
-  allowed: boolean | undefined,
-  got: string,
-): string {
-  const name = privilege.split(".")[1]!;
-  const said = declared ? "is declared" : "is not declared";
-  const found = allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused";
-  return `${name} on ${on} ${said} and ${found} (${sql} → ${got})`;
+): Promise<string[]> {
+  const about = { column, target, place, access, asker };
+  const deviates = [held, ...answers.map(({ allowed }) => allowed)].includes(!declared);
+  if (!deviates) return Promise.resolve([]);
+  return (declared ? causesOfMissing(about) : causesOfHeld(about)).catch((error: unknown) => [
+    `its cause can't be looked up: ${oneLine(error)}`,
+  ]);
+}
+
+function subject({ says, privilege }: Column, target: Target): string {
+  return says?.(target) ?? `${privilege.split(".")[1]!} on ${target.name}`;
+}
+
+/** Where an object is not as declared: how, why, and a statement that shows it. */
+function describeSide(
+  { held, answers }: Sides,
+  declared: boolean,
+  causes: readonly string[],
+): { found: string; example: string } {
+  const odd = answers.find(({ allowed }) => allowed !== declared) ?? answers[0];
+  const parts: string[] = [];
+  if (odd)
+    parts.push(odd.allowed === undefined ? "could not be tried" : odd.allowed ? "is allowed" : "is refused");
+  if (held === undefined) parts.push("could not be asked of the catalogs");
+  else if (held !== odd?.allowed) parts.push(`is ${held ? "held" : "not held"} by the catalogs`);
+  const why = causes.length > 0 ? `: ${causes.join("; ")}` : "";
+  return {
+    found: `${declared ? "is declared" : "is not declared"} and ${parts.join(", but ")}${why}`,
+    example: odd ? ` (${odd.sql} → ${odd.got})` : "",
+  };
 }

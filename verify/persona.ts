@@ -2,11 +2,28 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Custody } from "./custody";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
 import type { ManifestDatabase, ManifestPersona } from "./manifest";
+import { readAccess } from "./access";
+import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./columns";
+import { otherDatabases } from "./elsewhere";
 import { exercise } from "./matrix";
-import { join, makeProbes, ownObjects, probePrefix, type Targets } from "./probes";
+import { note } from "./note";
+import {
+  join,
+  makeProbes,
+  NO_TARGETS,
+  ownObjects,
+  PROBE_COLUMNS,
+  probePrefix,
+  probeTable,
+  type Target,
+  type Targets,
+  withStray,
+} from "./probes";
 import type { Evidence, Recorder } from "./report";
 import { firstText, loginRefusal, Session, type PostgresAddress } from "./session";
-import { errorText, type VaultAnswer } from "./vault-client";
+import { changesOfRole } from "./tricks";
+import { memberships, undeclaredAccess } from "./undeclared";
+import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault-paths";
 
 /** What the checks of a database's personas share. */
 export interface Scene {
@@ -19,6 +36,14 @@ export interface Scene {
   readonly run: string;
   /** Made before the persona's lease. Empty when nothing may be made. */
   readonly before: Targets;
+  /** Tables that personas which act as the owner made and left; a later persona finds them. */
+  readonly left: Target[];
+  /** PostgreSQL's server_version_num. */
+  readonly version: number;
+  /** Every role of the server that is not a leased login. */
+  readonly roles: readonly OtherRole[];
+  /** Names of all databases in the manifest. */
+  readonly databases: readonly string[];
   readonly readOnly: boolean;
 }
 
@@ -37,9 +62,11 @@ export async function verifyPersona(
 ): Promise<void> {
   const token = await logIn(scene, persona, recorder);
   if (!token) return;
-  await forbiddenPaths(scene, persona, token, recorder);
+  const { database, leases } = scene;
+  const holder = await holderOf({ database, persona, token, leases, recorder });
+  await exercisePaths(holder);
   const leftBehind = holdTable(scene, persona);
-  const lease = await takeLease(scene, persona, token, recorder);
+  const lease = await takeLease(scene, holder);
   if (lease) await useAndRevoke(scene, persona, lease, leftBehind, recorder);
   await token.revoke();
 }
@@ -136,84 +163,19 @@ async function logIn(
   return token;
 }
 
-/** Requests outside the persona's policy. None of them changes anything, should it be allowed. */
-async function forbiddenPaths(
-  { database, leases }: Scene,
-  persona: ManifestPersona,
-  token: PersonaToken,
-  recorder: Recorder,
-): Promise<void> {
-  const { mount, connection } = database.vault;
-  const { authMount, name } = persona.appRole;
-  const role = persona.databaseRole.name;
-  const others = database.personas
-    .filter((other) => other.databaseRole.name !== role)
-    .map((other) => other.databaseRole.name);
-  const probes = database.probes ? Object.values(database.probes) : [];
-
-  await recorder.check("other credentials refused", async (evidence) => {
-    const paths = [...others, ...probes].map((other) => ["GET", `${mount}/creds/${other}`] as const);
-    return firstAllowed(paths, evidence);
-  });
-  await recorder.check("other paths refused", async (evidence) =>
-    firstAllowed(
-      [
-        ["GET", `${mount}/config/${connection}`],
-        ["LIST", `${mount}/config`],
-        ["GET", `${mount}/roles/${role}`],
-        ["LIST", `${mount}/roles`],
-        ["GET", `auth/${authMount}/role/${name}`],
-        ["GET", `auth/${authMount}/role/${name}/role-id`],
-        ["LIST", `auth/${authMount}/role`],
-        ["LIST", `auth/${authMount}/role/${name}/secret-id`],
-        ["LIST", "sys/policies/acl"],
-        ...persona.appRole.policies.map((policy) => ["GET", `sys/policies/acl/${policy}`] as const),
-        ["GET", "sys/mounts"],
-        ["GET", "sys/auth"],
-        ["GET", "sys/audit"],
-        ["LIST", `sys/leases/lookup/${mount}/creds/${role}/`],
-        ["LIST", "auth/token/accessors"],
-        ["GET", "auth/token/lookup-self"],
-        ["LIST", "identity/entity/id"],
-      ],
-      evidence,
-    ),
-  );
-
-  async function firstAllowed(
-    requests: readonly (readonly [string, string])[],
-    evidence: Evidence[],
-  ): Promise<string | undefined> {
-    const findings: string[] = [];
-    for (const [method, path] of requests) {
-      const answer = await token.vault.request(method, path);
-      note(evidence, answer);
-      if (answer.body.lease_id) await leases.keep(answer).revoke();
-      if (answer.status !== 403)
-        findings.push(
-          `${method} ${path} must be refused with HTTP 403, received ${String(answer.status)}: a policy of ${name} allows it`,
-        );
-    }
-    return findings.length ? findings.join("; ") : undefined;
-  }
-}
-
-async function takeLease(
-  scene: Scene,
-  persona: ManifestPersona,
-  token: PersonaToken,
-  recorder: Recorder,
-): Promise<Lease | undefined> {
-  const { mount } = scene.database.vault;
-  const { name, defaultTtl } = persona.databaseRole;
+async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefined> {
+  const { persona, recorder } = holder;
+  const { defaultTtl, maxTtl } = persona.databaseRole;
+  const answer = await exerciseOwnCredentials(holder);
   let lease: Lease | undefined;
-  await recorder.check("lease: login, id, duration", async (evidence) => {
-    const answer = await token.vault.request("GET", `${mount}/creds/${name}`);
+  await recorder.check("lease: login, id, duration", (evidence) => {
     note(evidence, answer);
     lease = scene.leases.keep(answer);
-    return lease.duration === defaultTtl
-      ? undefined
-      : `lease TTL declared: ${String(defaultTtl)} s; the lease has ${String(lease.duration)} s`;
+    return Promise.resolve(
+      lease.duration === defaultTtl
+        ? undefined
+        : `lease TTL declared: ${String(defaultTtl)} s; the lease has ${String(lease.duration)} s`,
+    );
   });
   if (!lease) return undefined;
   const { username, duration, issuedAt } = lease;
@@ -231,6 +193,17 @@ async function takeLease(
       ? undefined
       : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
   });
+  // Asks for more than there is: what comes back is the maximum.
+  const renewed = await exerciseRenewal(holder, lease.id, maxTtl * 2);
+  await recorder.check("lease max TTL", (evidence) => {
+    note(evidence, renewed);
+    const longest = renewed.body.lease_duration ?? 0;
+    return Promise.resolve(
+      longest <= maxTtl && longest >= maxTtl - SECONDS_OF_TOLERANCE
+        ? undefined
+        : `lease max TTL declared: ${String(maxTtl)} s; renewing gives ${String(longest)} s`,
+    );
+  });
   return lease;
 }
 
@@ -241,31 +214,11 @@ async function useAndRevoke(
   leftBehind: string | undefined,
   recorder: Recorder,
 ): Promise<void> {
-  const { database, address, owner, custody } = scene;
+  const { database, address, owner } = scene;
   const session = await connect(scene, persona, lease, recorder);
   if (session) {
-    await recorder.check("memberships as declared", (evidence) =>
-      memberships(owner, persona, database, lease, evidence),
-    );
-    const prefix = probePrefix(scene.run);
-    const targets = [scene.before, await ownObjects(owner, database)];
-    // Objects that come after the lease: what default privileges give.
-    if (!scene.readOnly)
-      targets.push(
-        await makeProbes(
-          owner,
-          custody,
-          database,
-          prefix,
-          `after_${String(database.personas.indexOf(persona))}`,
-        ),
-      );
-    await exercise(
-      session,
-      { database, persona, targets: join(...targets), prefix, readOnly: scene.readOnly },
-      recorder,
-    );
-    if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} (id integer)`, []);
+    await useSession(scene, persona, lease, session, recorder);
+    if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} ${PROBE_COLUMNS}`, []);
   }
 
   await recorder.check("revoked: open session ended", async (evidence) => {
@@ -294,7 +247,7 @@ async function useAndRevoke(
       : `a revoked lease must be unknown to Vault (HTTP 400), received ${String(renewal.status)}`;
   });
   if (leftBehind) {
-    await recorder.check("its objects are the owner's", async (evidence) => {
+    const kept = await recorder.check("its objects are the owner's", async (evidence) => {
       const sql = `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = to_regclass(${literal(leftBehind)})`;
       const outcome = await owner.attempt(sql, evidence);
       const found = firstText(outcome, "owner");
@@ -302,11 +255,79 @@ async function useAndRevoke(
         ? undefined
         : `${leftBehind} must belong to ${database.owner}, it belongs to ${found ?? "nobody: it is gone"}`;
     });
+    if (kept && persona.actsAsOwner) scene.left.push(probeTable(leftBehind));
   }
 }
 
+/** All that a session is looked at for while its lease lasts. */
+async function useSession(
+  scene: Scene,
+  persona: ManifestPersona,
+  lease: Lease,
+  session: Session,
+  recorder: Recorder,
+): Promise<void> {
+  const { database, address, owner, custody, version, roles, readOnly } = scene;
+  const prefix = probePrefix(scene.run);
+  const targets = [scene.before, { ...NO_TARGETS, tables: scene.left }, await ownObjects(owner, database)];
+  // Objects that come after the lease: what default privileges give.
+  const when = `after_${String(database.personas.indexOf(persona))}`;
+  if (!readOnly) targets.push(await makeProbes(owner, custody, database, prefix, when));
+  const access = await readAccess(owner, lease.username);
+  const place: Place = {
+    database,
+    persona,
+    targets: join(...targets),
+    prefix,
+    login: lease.username,
+    version,
+    roles,
+    readOnly,
+  };
+  await recorder.check("session: user, search path", (evidence) => startsAs(session, place, evidence));
+  const parties = { session, asker: owner, access };
+  const shown = await exercise(parties, place, columnsOf(version), recorder);
+  if (!readOnly)
+    await withStray(owner, custody, database, prefix, (stray) =>
+      exercise(parties, { ...place, targets: stray }, [OF_ANOTHER_ROLE], recorder),
+    );
+  await recorder.check("memberships as declared", (evidence) =>
+    Promise.resolve(memberships(place, access, evidence)),
+  );
+  await recorder.check("nothing else granted or owned", (evidence) =>
+    undeclaredAccess(owner, place, access, shown.causes, evidence),
+  );
+  await recorder.check("no more after a change of role", (evidence) =>
+    changesOfRole(session, place, shown.privileges, evidence),
+  );
+  await recorder.check("other declared databases refused", (evidence) =>
+    otherDatabases(owner, address, lease, access, scene.databases, evidence),
+  );
+}
+
+/** The roles and the search path with which a session begins. */
+async function startsAs(
+  session: Session,
+  { persona, database, login }: Place,
+  evidence: Evidence[],
+): Promise<string | undefined> {
+  const outcome = await session.attempt(
+    `SELECT current_user::text AS "user", session_user::text AS login, current_setting('search_path') AS path, quote_ident(${literal(database.schema)}) AS schema`,
+    evidence,
+  );
+  const user = persona.actsAsOwner ? database.owner : login;
+  const findings: string[] = [];
+  const expect = (what: string, declared: string, found = "nothing") => {
+    if (found !== declared) findings.push(`${what} declared: ${declared}; found: ${found}`);
+  };
+  expect("user", user, firstText(outcome, "user"));
+  expect("login", login, firstText(outcome, "login"));
+  expect("search path", firstText(outcome, "schema") ?? database.schema, firstText(outcome, "path"));
+  return findings.length ? findings.join("; ") : undefined;
+}
+
 async function connect(
-  { address, database }: Scene,
+  { address, database, owner }: Scene,
   persona: ManifestPersona,
   lease: Lease,
   recorder: Recorder,
@@ -322,48 +343,29 @@ async function connect(
   }
   const proven = session ? true : refusal === "42501" ? false : undefined;
   const found = session ? "is allowed" : `is refused with ${refusal ?? ""}`;
+  const milliseconds = performance.now() - start;
+  const evidence: Evidence[] = [
+    { sent: `login as ${lease.username}`, got: refusal ? `SQLSTATE ${refusal}` : "a session" },
+  ];
+  const asked = await owner.attempt(
+    `SELECT has_database_privilege(${literal(lease.username)}, ${literal(database.name)}, 'CONNECT') AS held`,
+    evidence,
+  );
+  const catalogued = "rows" in asked ? asked.rows[0]?.["held"] === true : undefined;
+  const held = proven === declared && catalogued === declared;
+  const differs = catalogued === proven ? "" : `, but is ${catalogued ? "held" : "not held"} by the catalogs`;
   recorder.cell({
     name: "database.CONNECT",
     privilege: "database.CONNECT",
     declared,
+    catalogued,
     proven,
-    held: proven === declared,
-    finding:
-      proven === declared
-        ? undefined
-        : `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}`,
-    evidence: [{ sent: `login as ${lease.username}`, got: refusal ? `SQLSTATE ${refusal}` : "a session" }],
-    milliseconds: performance.now() - start,
+    held,
+    finding: held
+      ? undefined
+      : `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}${differs}`,
+    evidence,
+    milliseconds,
   });
   return session;
-}
-
-/** All roles that the lease can act as: its group, and for a persona that acts as the owner the owner. */
-async function memberships(
-  owner: Session,
-  persona: ManifestPersona,
-  database: ManifestDatabase,
-  lease: Lease,
-  evidence: Evidence[],
-): Promise<string | undefined> {
-  const sql = `WITH RECURSIVE held(role) AS (
-      SELECT roleid FROM pg_auth_members WHERE member = ${literal(ident(lease.username))}::regrole
-      UNION SELECT roleid FROM pg_auth_members JOIN held ON member = held.role
-    ) SELECT role::regrole::text AS name FROM held ORDER BY 1`;
-  const outcome = await owner.attempt(sql, evidence);
-  if ("sqlstate" in outcome) return outcome.message;
-  const unquoted = (name: unknown) => String(name).replace(/^"|"$/g, "");
-  const found = outcome.rows.map(({ name }) => unquoted(name)).sort();
-  const declared = [persona.groupRole, ...(persona.actsAsOwner ? [database.owner] : [])].sort();
-  if (found.join() === declared.join()) return undefined;
-  return `memberships declared: ${declared.join(", ")}; found: ${found.join(", ")}`;
-}
-
-function note(evidence: Evidence[], answer: VaultAnswer, what?: string): void {
-  const { method, path, status } = answer;
-  const message = status >= 400 ? `: ${errorText(answer)}` : "";
-  evidence.push({
-    sent: `${method} ${path}${what ? ` (${what})` : ""}`,
-    got: `HTTP ${String(status)}${message}`,
-  });
 }

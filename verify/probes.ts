@@ -16,9 +16,13 @@ export interface Targets {
   readonly tables: readonly Target[];
   readonly sequences: readonly Target[];
   readonly functions: readonly Target[];
+  /** Tables in the schema that a role other than its owner made. */
+  readonly stray: readonly Target[];
+  /** A table with row level security, on its owner as well. */
+  readonly guarded?: Target;
 }
 
-export const NO_TARGETS: Targets = { tables: [], sequences: [], functions: [] };
+export const NO_TARGETS: Targets = { tables: [], sequences: [], functions: [], stray: [] };
 
 /** A run's probe objects are called this, followed by something. */
 export function probePrefix(run: string): string {
@@ -46,22 +50,81 @@ export async function makeProbes(
   const table = `${ident(schema)}.${ident(`${base}_table`)}`;
   const sequence = `${ident(schema)}.${ident(`${base}_sequence`)}`;
   const fn = `${ident(schema)}.${ident(`${base}_function`)}()`;
+  const definer = `${ident(schema)}.${ident(`${base}_definer`)}()`;
   for (const [drop, create] of [
-    [`TABLE ${table}`, `TABLE ${table} (id integer PRIMARY KEY, note text)`],
+    [`TABLE ${table}`, `TABLE ${table} ${PROBE_COLUMNS}`],
     [`SEQUENCE ${sequence}`, `SEQUENCE ${sequence}`],
     [`FUNCTION ${fn}`, `FUNCTION ${fn} RETURNS integer LANGUAGE sql AS 'SELECT 1'`],
+    [
+      `FUNCTION ${definer}`,
+      `FUNCTION ${definer} RETURNS name LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS 'SELECT current_user'`,
+    ],
   ] as const) {
-    custody.hold(`probe ${drop}`, async () => {
-      await owner.query(`DROP ${drop}`);
-    });
-    await owner.query(`CREATE ${create}`);
+    await make(owner, custody, drop, `CREATE ${create}`);
   }
   await owner.query(`INSERT INTO ${table} VALUES (1, 'made by leasehold verify')`);
   return {
-    tables: [{ name: table, probe: true, column: "note" }],
+    ...NO_TARGETS,
+    tables: [probeTable(table)],
     sequences: [{ name: sequence, probe: true }],
-    functions: [{ name: fn, probe: true }],
+    functions: [fn, definer].map((name) => ({ name, probe: true })),
   };
+}
+
+/** Columns of a probe table; {@link probeTable} knows them. */
+export const PROBE_COLUMNS = "(id integer PRIMARY KEY, note text)";
+
+export function probeTable(name: string): Target {
+  return { name, probe: true, column: "note" };
+}
+
+/** Makes a table with row level security, on its owner as well. */
+export async function makeGuarded(
+  owner: Session,
+  custody: Custody,
+  { schema }: ManifestDatabase,
+  prefix: string,
+): Promise<Targets> {
+  const name = `${ident(schema)}.${ident(`${prefix}guarded`)}`;
+  await make(owner, custody, `TABLE ${name}`, `CREATE TABLE ${name} ${PROBE_COLUMNS}`);
+  await owner.query(`ALTER TABLE ${name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`);
+  return { ...NO_TARGETS, guarded: { name, probe: true } };
+}
+
+/**
+ * Makes a table that is not the owner's: as the leased login, which may create as a member of the owner. It stays for one
+ * use, since as long as it is there the owner's statements on all tables of the schema fail.
+ */
+export async function withStray<T>(
+  owner: Session,
+  custody: Custody,
+  { schema }: ManifestDatabase,
+  prefix: string,
+  use: (targets: Targets) => Promise<T>,
+): Promise<T> {
+  const name = `${ident(schema)}.${ident(`${prefix}stray`)}`;
+  const asLogin = `BEGIN; SET LOCAL ROLE NONE; CREATE TABLE ${name} ${PROBE_COLUMNS}; COMMIT`;
+  // Dropping is the schema's owner's too.
+  const drop = await make(owner, custody, `TABLE ${name}`, asLogin);
+  try {
+    return await use({ ...NO_TARGETS, stray: [{ name, probe: true }] });
+  } finally {
+    await drop();
+  }
+}
+
+/** Into custody first: what a statement made that was cut off is dropped as well. */
+async function make(
+  owner: Session,
+  custody: Custody,
+  what: string,
+  create: string,
+): Promise<() => Promise<void>> {
+  const drop = custody.hold(`probe ${what}`, async () => {
+    await owner.query(`DROP ${what.replace(" ", " IF EXISTS ")}`);
+  });
+  await owner.query(create);
+  return drop;
 }
 
 /** Drops the probe objects of runs that were killed. Returns how many there were. */
@@ -96,12 +159,13 @@ export async function ownObjects(owner: Session, { schema }: ManifestDatabase): 
     `SELECT ${qualified("relname")} AS name FROM pg_class WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} ORDER BY 1`,
   );
   const functions = await owner.query<{ name: string }>(
-    `SELECT ${qualified("proname")} || '(' || pg_get_function_identity_arguments(oid) || ')' AS name FROM pg_proc WHERE pronamespace = ${place} AND prokind IN ('f', 'w', 'a') AND ${notProbe("proname")} ORDER BY 1`,
+    `SELECT ${qualified("proname")} || '(' || oidvectortypes(proargtypes) || ')' AS name FROM pg_proc WHERE pronamespace = ${place} AND ${notProbe("proname")} ORDER BY 1`,
   );
   return {
     tables: tables.map(({ name, column }) => ({ name, probe: false, column: column ?? undefined })),
     sequences: sequences.map(({ name }) => ({ name, probe: false })),
     functions: functions.map(({ name }) => ({ name, probe: false })),
+    stray: [],
   };
 }
 
@@ -110,5 +174,7 @@ export function join(...parts: readonly Targets[]): Targets {
     tables: parts.flatMap(({ tables }) => tables),
     sequences: parts.flatMap(({ sequences }) => sequences),
     functions: parts.flatMap(({ functions }) => functions),
+    stray: parts.flatMap(({ stray }) => stray),
+    guarded: parts.find(({ guarded }) => guarded)?.guarded,
   };
 }

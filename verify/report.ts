@@ -22,7 +22,12 @@ export interface Cell extends Check {
   /** `tables.SELECT`, as in the manifest; `tables.DROP` for dropping what is the owner's. */
   readonly privilege: string;
   readonly declared: boolean;
-  /** What the server did. Undefined where its answer was neither the privilege's use nor its refusal. */
+  /** What the catalogs say that the login can do as any role that it can act as. Undefined where they could not be asked. */
+  readonly catalogued?: boolean;
+  /**
+   * What the server did. Undefined where its answer was neither the privilege's use nor its refusal, and where only the
+   * catalogs can tell without touching what is the users'.
+   */
   readonly proven?: boolean;
 }
 

@@ -101,7 +101,9 @@ export class Session {
 
   private async send(sql: string): Promise<Outcome> {
     try {
-      const { rows, rowCount } = await this.client.query<Record<string, unknown>>(sql);
+      const result = await this.client.query<Record<string, unknown>>(sql);
+      // Several statements give a list, though the types know of one result.
+      const { rows, rowCount } = [result].flat().at(-1)!;
       return { rows, count: rowCount ?? 0 };
     } catch (error) {
       if (error instanceof DatabaseError && error.code)

@@ -27,7 +27,7 @@ export function renderTable(report: Report, manifest: AccessManifest, color: boo
     );
   }
   lines.push(
-    `● declared  ○ not declared   used / refused: what the server did   ${style("red", "✗")} differs`,
+    `● declared  ○ not declared   used / refused: what the server did   held / none: the catalogs, where nothing can be tried   ${style("red", "✗")} differs`,
     "",
   );
 
@@ -65,7 +65,10 @@ function part(
     ),
   ];
   let kindBefore = "";
-  for (const privilege of namesOf(report.cells, database)) {
+  const names = namesOf(report.cells, database);
+  // In the run Vault's paths come first; in the table they stand below what the lease is for.
+  const kinds = new Set(names.map(kindOf).sort((a, b) => Number(a === "vault") - Number(b === "vault")));
+  for (const privilege of [...kinds].flatMap((kind) => names.filter((name) => kindOf(name) === kind))) {
     const [kind, name] = privilege.split(".") as [string, string];
     const label = `${(kind === kindBefore ? "" : kind).padEnd(11)}${name}`;
     kindBefore = kind;
@@ -94,14 +97,22 @@ function namesOf(checks: readonly Check[], database: ManifestDatabase): string[]
   return [...new Set(ofPersonas.map(({ name }) => name))];
 }
 
+function kindOf(privilege: string): string {
+  return privilege.split(".")[0]!;
+}
+
 function isOf(check: Check, database: ManifestDatabase, persona: string, name: string): boolean {
   return check.database === database.name && check.persona === persona && check.name === name;
 }
 
 function shownCell(cell: Cell, style: (format: Style, text: string) => string): string {
-  const proven = cell.proven === undefined ? "unclear" : cell.proven ? "used" : "refused";
-  const text = `${proven.padEnd(8)}${duration(cell).padStart(COLUMN_WIDTH - 14)} `;
-  return `${cell.declared ? "●" : "○"} ${cell.held ? text : style("red", `${text.trimEnd()} ✗`)}${cell.held ? "  " : ""}`.padEnd(
+  const { declared, catalogued, proven, held } = cell;
+  const tried = proven === undefined ? undefined : proven ? "used" : "refused";
+  const asked = catalogued === undefined ? undefined : catalogued ? "held" : "none";
+  // Where the catalogs say otherwise than the server did, that stands in the place of the time.
+  const differs = tried !== undefined && proven !== catalogued;
+  const text = `${(tried ?? (held ? asked : undefined) ?? "unclear").padEnd(8)}${(differs ? (asked ?? "?") : duration(cell)).padStart(COLUMN_WIDTH - 14)} `;
+  return `${declared ? "●" : "○"} ${held ? text : style("red", `${text.trimEnd()} ✗`)}${held ? "  " : ""}`.padEnd(
     COLUMN_WIDTH,
   );
 }

@@ -3,10 +3,12 @@ import { Custody } from "./custody";
 import { Leases, type Lease } from "./leases";
 import type { AccessManifest, ManifestDatabase } from "./manifest";
 import { verifyPersona, type Scene } from "./persona";
-import { dropStaleProbes, makeProbes, newRun, NO_TARGETS, probePrefix } from "./probes";
+import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
+import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
 import { oneLine, Recorder, type Report } from "./report";
 import { loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
+import { publicAccess } from "./undeclared";
 import type { StartApplication } from "./workloads/scene";
 import { runWorkload } from "./workloads/workload";
 
@@ -39,6 +41,12 @@ class Interrupted extends Error {}
 export async function verify(options: VerifyOptions): Promise<Report> {
   const { manifest, vault } = options;
   const start = performance.now();
+  const without = manifest.databases.find(({ probes }) => probes === undefined);
+  if (without) {
+    throw new CannotVerify(
+      `${without.name} declares no probe roles: set verification: true in its config and deploy`,
+    );
+  }
   const vaultServer = await preflight(vault);
   const run = newRun();
   const recorders: Recorder[] = [];
@@ -92,11 +100,6 @@ async function verifyDatabase(
   const { probes, vault: at } = database;
   const summary = new Recorder(database.name);
   recorders.push(summary);
-  if (!probes) {
-    throw new CannotVerify(
-      `${database.name} declares no probe roles: set verification: true in its config and deploy`,
-    );
-  }
   const step = (text: string) => {
     if (options.signal?.aborted) throw new Interrupted();
     onStep?.(`${database.name}: ${text}`);
@@ -111,17 +114,42 @@ async function verifyDatabase(
   let owner: Session | undefined;
   try {
     step("probe objects");
-    lease = await ownerLeases.take(vault, at.mount, probes.owner).catch((error: unknown) => {
+    lease = await ownerLeases.take(vault, at.mount, probes!.owner).catch((error: unknown) => {
       throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
-    const [server] = await owner.query<{ version: string }>(
-      "SELECT current_setting('server_version') AS version",
+    const [server] = await owner.query<{ version: string; number: number }>(
+      "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
+    const asker = owner;
+    await summary.check("the schema is the owner's", (evidence) => schemaOwner(asker, database, evidence));
     if (!readOnly) await dropStaleProbes(owner, database);
     const prefix = probePrefix(run);
-    const before = readOnly ? NO_TARGETS : await makeProbes(owner, custody, database, prefix, "before");
-    const scene: Scene = { database, address, leases, custody, owner, run, before, readOnly };
+    const before = readOnly
+      ? NO_TARGETS
+      : join(
+          await makeProbes(owner, custody, database, prefix, "before"),
+          await makeGuarded(owner, custody, database, prefix),
+        );
+    // Roles are global to a server, and CONNECT to a neighbour is nobody's.
+    const neighbours = options.manifest.databases.filter(({ server }) => server === database.server);
+    const scene: Scene = {
+      ...{ database, address, leases, custody, owner, run, before, readOnly },
+      left: [],
+      version: server!.number,
+      roles: await otherRoles(owner, neighbours),
+      databases: neighbours.map(({ name }) => name),
+    };
+
+    step("roles and PUBLIC");
+    await summary.check("PUBLIC has nothing", (evidence) => publicAccess(asker, database, evidence));
+    await summary.check("group roles as declared", (evidence) => groupRoles(asker, database, evidence));
+    await summary.check("group roles hold leased logins alone", (evidence) =>
+      groupMembers(asker, database, evidence),
+    );
+    await summary.check("probe leases and their logins agree", (evidence) =>
+      probeLeases(asker, vault, database, evidence),
+    );
 
     if (!readOnly && database.workload) {
       step(`${database.workload.kind} example`);
@@ -169,7 +197,8 @@ async function nothingLeft(
   summary: Recorder,
 ): Promise<void> {
   await summary.check("nothing left: no probe object, leased role or lease", async (evidence) => {
-    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${literal(ident(database.schema))}::regnamespace AND starts_with(relname, ${literal(probePrefix(run))})`;
+    const [place, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
+    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${place} AND starts_with(relname, ${prefix}) UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = ${place} AND starts_with(proname, ${prefix})`;
     const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
     const findings: string[] = [];
     for (const sql of [objects, `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${names})`]) {

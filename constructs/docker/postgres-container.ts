@@ -9,7 +9,7 @@ export interface PostgresContainerProps {
   readonly name: string;
   /** Other containers reach it by this name. */
   readonly alias: string;
-  /** With an exact tag; from image 18 on. */
+  /** With an exact tag. */
   readonly image: string;
   readonly network: Network;
   readonly hostPort: number;
@@ -18,6 +18,7 @@ export interface PostgresContainerProps {
 }
 
 const UID = 999;
+const VOLUME = "/var/lib/postgresql";
 const PASSWORD_FILE = "/run/secrets/postgres-password";
 
 /** The official PostgreSQL image. */
@@ -35,15 +36,18 @@ export class PostgresContainer extends Construct {
       image: image.imageId,
       user: `${String(UID)}:${String(UID)}`,
       // The password is in a file since environment variables stand in Terraform's state and in `docker inspect`.
+      // PGDATA: up to 17 the image's own is a volume of its own, which would hide this one and go with the container. The same
+      // for each major, so that another major's server says whose files it finds, in place of starting with none.
       env: [
+        `PGDATA=${VOLUME}/docker`,
         `POSTGRES_DB=${props.database}`,
         `POSTGRES_PASSWORD_FILE=${PASSWORD_FILE}`,
         `POSTGRES_USER=${props.superuser}`,
       ],
       networksAdvanced: [{ name: props.network.name, aliases: [props.alias] }],
       ports: loopbackPort(5432, props.hostPort),
-      // A volume that Docker makes, not Terraform: it outlives destroy. Image 18 keeps its data below this folder.
-      volumes: [{ volumeName: `${props.name}-data`, containerPath: "/var/lib/postgresql" }],
+      // A volume that Docker makes, not Terraform: it outlives destroy.
+      volumes: [{ volumeName: `${props.name}-data`, containerPath: VOLUME }],
       // As a mount: a missing source is an error, where a volume would become a directory of root's.
       mounts: [{ type: "bind", source: passwordFile.stringValue, target: PASSWORD_FILE, readOnly: true }],
       tmpfs: {

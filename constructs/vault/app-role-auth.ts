@@ -28,9 +28,18 @@ export class AppRoleAuth extends Construct {
   /** The mount itself and its AppRoles. `+` is one segment, so that the secret ids below them stay out. */
   grantManage(grantee: IGrantee): void {
     grantee.allow(
-      { path: `sys/auth/${this.path}`, capabilities: ["create", "update", "delete", "sudo"] },
+      {
+        path: `sys/auth/${this.path}`,
+        capabilities: ["create", "update", "delete", "sudo"],
+        fixedParameters: { type: "approle" },
+      },
       ...this.inspected(),
-      { path: `auth/${this.path}/role/+`, capabilities: ["create", "read", "update", "delete"] },
+      {
+        path: `auth/${this.path}/role/+`,
+        capabilities: ["create", "read", "update", "delete"],
+        // An AppRole that logs in without a secret id would give its writer every credential.
+        fixedParameters: { bind_secret_id: true },
+      },
     );
   }
 

@@ -76,4 +76,9 @@ export class AppRole extends Construct implements IGrantee {
       { path: `${path}/secret-id`, capabilities: ["update"], wrapping: SECRET_ID_WRAPPING },
     );
   }
+
+  /** The text of the AppRole's own policy, to name the line behind what it allows. */
+  grantReadPolicy(grantee: IGrantee): void {
+    grantee.allow({ path: `sys/policies/acl/${this.appRoleName}`, capabilities: ["read"] });
+  }
 }

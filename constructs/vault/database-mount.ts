@@ -26,7 +26,11 @@ export class DatabaseMount extends Construct {
   /** Everything on the mount but its credentials. */
   grantManage(grantee: IGrantee): void {
     grantee.allow(
-      { path: `sys/mounts/${this.path}`, capabilities: ["create", "read", "update", "delete"] },
+      {
+        path: `sys/mounts/${this.path}`,
+        capabilities: ["create", "read", "update", "delete"],
+        fixedParameters: { type: "database" },
+      },
       { path: `${this.path}/config/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/roles/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/static-roles/*`, capabilities: ["create", "read", "update", "delete"] },

@@ -9,6 +9,11 @@ export interface PolicyRule {
   readonly capabilities: readonly Capability[];
   /** Holds the answer to be wrapped, for at least and at most these times. */
   readonly wrapping?: { readonly min: Duration; readonly max: Duration };
+  /**
+   * The only value that a parameter of the request may have; others are free.
+   * @default - all are free
+   */
+  readonly fixedParameters?: Readonly<Record<string, string | boolean>>;
 }
 
 /** Something that grants can be made to. */
@@ -32,13 +37,19 @@ export class PolicyDocument implements IGrantee {
 
   /** HCL, as `vault policy write` takes it. */
   toString(): string {
-    const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping }) => {
+    const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping, fixedParameters }) => {
       const lines = [`  capabilities = [${capabilities.map((name) => `"${name}"`).join(", ")}]`];
       if (wrapping) {
         lines.push(
           `  min_wrapping_ttl = "${wrapping.min.toString()}"`,
           `  max_wrapping_ttl = "${wrapping.max.toString()}"`,
         );
+      }
+      if (fixedParameters) {
+        const fixed = Object.entries(fixedParameters).map(
+          ([key, value]) => `"${key}" = [${JSON.stringify(value)}]`,
+        );
+        lines.push(`  allowed_parameters = {`, ...[...fixed, `"*" = []`].map((line) => `    ${line}`), "  }");
       }
       return `path "${path}" {\n${lines.join("\n")}\n}\n`;
     });

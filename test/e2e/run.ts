@@ -1,17 +1,26 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SetupError } from "../../sandbox/setup-error";
 import { finish, runJest, type Counts } from "../counts";
+import { dockerMissing } from "./docker";
+import { POSTGRES_VERSIONS, postgresImage, vaultImage } from "./images";
 import { run } from "./terraform";
 
 const TERRAFORM_WANTED = [1, 11] as const;
 /** As the stacks pin them. */
-const PROVIDERS = {
+const PROVIDERS: Providers = {
   postgresql: ["cyrilgdn/postgresql", "1.26.0"],
   vault: ["hashicorp/vault", "5.6.0"],
-} as const;
+};
+const DOCKER_PROVIDER: Providers = { docker: ["kreuzwerker/docker", "3.6.2"] };
 
-/** `npm run e2e`: the tests of this folder where Terraform and the providers are; else what is missing, and exit code 2. */
+type Providers = Readonly<Record<string, readonly [source: string, version: string]>>;
+
+/**
+ * `npm run e2e`: the tests of this folder where Terraform and the providers are; else what is missing, and exit code 2.
+ * Those that need Docker are skipped where it is missing. `--all` runs them on each version of PostgreSQL.
+ */
 async function main(): Promise<void> {
   const missing = await whatIsMissing();
   if (missing) {
@@ -19,35 +28,70 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  const all = process.argv.includes("--all");
+  const withoutDocker = await whatDockerMisses(all);
+  if (withoutDocker) console.log(`without the tests that need Docker: ${withoutDocker}`);
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   const args = ["--runInBand", "--testMatch", "<rootDir>/test/e2e/**/*.test.ts", "--testTimeout", "300000"];
-  await runJest(counts, args);
+  await runJest(counts, args, {
+    ...process.env,
+    ...(all && { LEASEHOLD_E2E_ALL: "1" }),
+    ...(withoutDocker && { LEASEHOLD_E2E_WITHOUT_DOCKER: withoutDocker }),
+  });
   finish(counts);
 }
 
-async function whatIsMissing(): Promise<string | undefined> {
-  const folder = mkdtempSync(join(tmpdir(), "leasehold-e2e-"));
-  const options = { cwd: folder, env: { ...process.env, TF_INPUT: "0", CHECKPOINT_DISABLE: "1" } };
+/** Also has the images, which takes minutes the first time. */
+async function whatDockerMisses(all: boolean): Promise<string | undefined> {
+  const missing = dockerMissing() ?? (await inFolder((folder) => providerMissing(folder, DOCKER_PROVIDER)));
+  if (missing) return missing;
+  const progress = (text: string) => {
+    console.log(text);
+  };
   try {
-    const version = await run("terraform", ["version", "-json"], options).catch(() => undefined);
+    for (const version of all ? POSTGRES_VERSIONS : [POSTGRES_VERSIONS.at(-1)!])
+      await postgresImage(version, progress);
+    await vaultImage(progress);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SetupError) return error.message;
+    throw error;
+  }
+}
+
+function whatIsMissing(): Promise<string | undefined> {
+  return inFolder(async (folder) => {
+    const version = await run("terraform", ["version", "-json"], quiet(folder)).catch(() => undefined);
     if (!version) return "there is no terraform on PATH; install Terraform 1.11 or later";
     const found = /"terraform_version": "(\d+)\.(\d+)\.\d+/.exec(version.output);
     const [major, minor] = [Number(found?.[1]), Number(found?.[2])];
     if (!(major > TERRAFORM_WANTED[0] || (major === TERRAFORM_WANTED[0] && minor >= TERRAFORM_WANTED[1]))) {
       return `terraform is ${String(major)}.${String(minor)}; install Terraform ${TERRAFORM_WANTED.join(".")} or later`;
     }
-    for (const [name, [source, pinned]] of Object.entries(PROVIDERS)) {
-      const required = { [name]: { source, version: pinned } };
-      writeFileSync(
-        join(folder, "main.tf.json"),
-        JSON.stringify({ terraform: { required_providers: required } }),
-      );
-      const { code } = await run("terraform", ["init", "-no-color"], options);
-      if (code !== 0) {
-        return `terraform init can't have the provider ${source} ${pinned}; it needs the Terraform registry, or a mirror (https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation)`;
-      }
+    return providerMissing(folder, PROVIDERS);
+  });
+}
+
+async function providerMissing(folder: string, providers: Providers): Promise<string | undefined> {
+  for (const [name, [source, version]] of Object.entries(providers)) {
+    const terraform = { required_providers: { [name]: { source, version } } };
+    writeFileSync(join(folder, "main.tf.json"), JSON.stringify({ terraform }));
+    const { code } = await run("terraform", ["init", "-no-color"], quiet(folder));
+    if (code !== 0) {
+      return `terraform init can't have the provider ${source} ${version}; it needs the Terraform registry, or a mirror (https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation)`;
     }
-    return undefined;
+  }
+  return undefined;
+}
+
+function quiet(cwd: string) {
+  return { cwd, env: { ...process.env, TF_INPUT: "0", CHECKPOINT_DISABLE: "1" } };
+}
+
+async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-e2e-"));
+  try {
+    return await work(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import {
   chmodSync,
   cpSync,
@@ -9,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import NodeVault from "node-vault";
@@ -28,6 +29,19 @@ interface Connection {
 
 const CONNECTION_FILE = join(ROOT, ".sandbox/connection.json");
 const readConnection = (file = CONNECTION_FILE) => JSON.parse(readFileSync(file, "utf8")) as Connection;
+
+/** Folders of sandboxes that a program made, found by who owns them. */
+function sandboxesOf({ child }: Program): string[] {
+  const base = join(tmpdir(), `leasehold-${String(process.getuid!())}`);
+  return readdirSync(base).filter((name) => {
+    try {
+      const owner = JSON.parse(readFileSync(join(base, name, "owner.json"), "utf8")) as { pid: number };
+      return owner.pid === child.pid;
+    } catch {
+      return false;
+    }
+  });
+}
 
 /** The address and folder of each sandbox that is alive, found by its processes. */
 const serversOf = ({ workspace }: Connection) => processesWith(workspace);
@@ -64,9 +78,9 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
 describe("kept until Ctrl-C", () => {
   let program: Program;
   let connection: Connection;
+  const home = temporaryFolder();
 
   beforeAll(async () => {
-    const home = temporaryFolder();
     // What a user may have set must not get in: neither read nor written.
     const env = {
       PGHOST: "192.0.2.1",
@@ -89,6 +103,7 @@ describe("kept until Ctrl-C", () => {
   afterAll(async () => {
     program.child.kill("SIGINT");
     await program.ended;
+    home.remove();
   });
 
   test("the connection file is for its owner alone", () => {
@@ -217,22 +232,38 @@ test("what a killed one left, the next one clears", async () => {
   expect(existsSync(CONNECTION_FILE)).toBe(false);
 });
 
-test.each(["Started PostgreSQL", "Verify", "readwrite"])(
+test.each(["Synthesize", "Started PostgreSQL", "readwrite"])(
   "interrupted at «%s» it stops what it started",
   async (at) => {
     const program = new Program(["start"]);
     await program.until(at);
     program.child.kill("SIGINT");
-    expect([0, 130]).toContain(await program.ended);
-    const folder = /leasehold-\d+/.exec(program.output);
-    expect(folder).toBeNull();
-    expect(
-      processesWith(`leasehold-${String(process.getuid!())}/run-`).filter((line) =>
-        line.includes(String(program.child.pid)),
-      ),
-    ).toEqual([]);
+    expect(await program.ended).toBe(130);
+    expect(sandboxesOf(program)).toEqual([]);
   },
 );
+
+test("killed through npm, as a service manager would, it stops as well", async () => {
+  const npm = spawn("npm", ["start", "--silent", "--", "--keep"], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let output = "";
+  npm.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+  await eventually(
+    () => output.includes("stay until Ctrl-C"),
+    60_000,
+    () => output,
+  );
+  const connection = readConnection();
+  npm.kill("SIGKILL");
+  await eventually(
+    () => !existsSync(connection.workspace) && !existsSync(CONNECTION_FILE),
+    30_000,
+    () => "the sandbox is still there",
+  );
+  expect(serversOf(connection)).toEqual([]);
+});
 
 describe("bad input: one line, exit code 2, nothing written", () => {
   test.each([
@@ -243,7 +274,10 @@ describe("bad input: one line, exit code 2, nothing written", () => {
       ["verify", "--manifest", "/nowhere/access.json"],
       /^\/nowhere\/access\.json can't be read: run npx cdktf synth, or name the manifest with --manifest$/,
     ],
-    [["start", "--json", "/nowhere/report.json"], /^the report can't be written: ENOENT.*$/],
+    [
+      ["start", "--json", "/nowhere/report.json"],
+      /^the report can't be written \(ENOENT.*\): name a file in a folder that exists and can be written$/,
+    ],
   ])("%j", async (args, line) => {
     const program = new Program(args, { VAULT_ADDR: "http://127.0.0.1:1", VAULT_TOKEN: "x" });
     expect(await program.ended).toBe(2);
@@ -300,10 +334,10 @@ describe("bad input: one line, exit code 2, nothing written", () => {
       [
         "broken",
         [
-          "config/broken.ts: platform.vault.hostPort: received 0, allowed: a whole number from 1 to 65535",
+          "config/broken.ts: vault.container.hostPort: received 0, allowed: a whole number from 1 to 65535",
           ...[0, 1, 2].map(
             (persona) =>
-              `config/broken.ts: databases[0].personas[${String(persona)}].token.ttl: received 'soon', allowed: a duration such as "30s", "20m", "24h" or "7d"`,
+              `config/broken.ts: databases[0].personas[${String(persona)}].token.ttl: received 'soon', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 768h`,
           ),
         ],
       ],
@@ -387,11 +421,6 @@ describe("what is missing on the machine: one line that says what to do, exit co
 });
 
 test("a tree below a folder of mode 0700 works", async () => {
-  await eventually(
-    () => true,
-    1,
-    () => "",
-  );
   const { folder, remove } = temporaryFolder();
   expect(statSync(folder).mode & 0o777).toBe(0o700);
   for (const part of [

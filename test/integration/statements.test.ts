@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { Client, DatabaseError } from "pg";
 import { Deployment } from "./deployment";
 
@@ -136,4 +138,66 @@ test("leases taken and revoked by many at once leave nothing", async () => {
   const answers = await Promise.all(leases.map(({ id }) => revoke(id)));
   expect(answers.map(({ status }) => status)).toEqual(leases.map(() => 204));
   expect(await deployment.leasedRoles()).toEqual([]);
+});
+
+test.each(["schema_admin_role", "readwrite_role"])(
+  "a client of %s that reconnects in a loop gets no session that outlives the revocation",
+  async (role) => {
+    await deployment.superuser.query(
+      "SET ROLE example_owner; CREATE TABLE IF NOT EXISTS example.written (by text); RESET ROLE",
+    );
+    for (let round = 0; round < 20; round += 1) {
+      const { lease_id: id, data } = await deployment.root.call("GET", `database/creds/${role}`);
+      const { username: user, password } = data as { username: string; password: string };
+      const { host, port, database } = deployment.sandbox.postgres;
+      // What a session has SET ROLE to at its login it would keep when its own role is gone.
+      const options = round % 2 === 0 ? undefined : `-c role=${role}`;
+      const sessions: Client[] = [];
+      let refusal: unknown;
+      const reconnect = async () => {
+        const end = performance.now() + 20_000;
+        while (performance.now() < end) {
+          const client = new Client({ host, port, database, user, password, options, ssl: false });
+          client.on("error", () => undefined);
+          try {
+            await client.connect();
+            sessions.push(client);
+          } catch (error) {
+            await client.end().catch(() => undefined);
+            refusal = (error as { code?: string }).code;
+            // Ended by the revocation before it was ready: the next one is refused.
+            if (refusal !== "57P01") return;
+          }
+        }
+      };
+      const loops = Array.from({ length: 6 }, reconnect);
+      while (sessions.length < 6) await new Promise(setImmediate);
+      expect((await revoke(id!)).status).toBe(204);
+      await Promise.all(loops);
+      expect(refusal).toMatch(/^(28P01|28000)$/);
+      const survivors = await Promise.allSettled(
+        sessions.map((client) => client.query("INSERT INTO example.written VALUES ('a session')")),
+      );
+      await Promise.all(sessions.map((client) => client.end().catch(() => undefined)));
+      expect(survivors.filter(({ status }) => status === "fulfilled")).toEqual([]);
+    }
+    expect(await deployment.leasedRoles()).toEqual([]);
+  },
+);
+
+test("a login that can't finish does not hold up a revocation for long", async () => {
+  const { id, client } = await lease("readonly_role");
+  const { host, port } = deployment.sandbox.postgres;
+  // Asks for a session and never answers the server's question for the password.
+  const stalled = connect({ host, port });
+  stalled.on("error", () => undefined);
+  const startup = Buffer.from("\0\0\0\0\0\x03\0\0user\0nanvc\0database\0nanvc\0\0");
+  startup.writeInt32BE(startup.length);
+  stalled.write(startup);
+  await once(stalled, "data");
+  const start = performance.now();
+  expect((await revoke(id)).status).toBe(204);
+  expect(performance.now() - start).toBeLessThan(3_000);
+  stalled.destroy();
+  await client.end().catch(() => undefined);
 });

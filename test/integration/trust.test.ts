@@ -57,6 +57,25 @@ test("the operator has no credentials and no secret ids, and nothing beyond the 
   expect(wrapped.status).toBe(403);
 });
 
+test("the operator can't make an AppRole that logs in without a secret id, or another engine of a mount that it manages", async () => {
+  const operator = deployment.as("operator");
+  const role = "auth/approle/role/db-intruder";
+  for (const off of [false, "false", 0, "f"]) {
+    for (const key of ["bind_secret_id", "BIND_SECRET_ID"]) {
+      await refused(operator, [["POST", role, { [key]: off, token_policies: ["db-readonly-role"] }]]);
+    }
+  }
+  expect((await operator.request("POST", role, { bind_secret_id: true })).status).toBe(204);
+  await refused(operator, [
+    ["POST", role, { bind_secret_id: false }],
+    ["POST", `${role}/bind-secret-id`, { bind_secret_id: false }],
+    ["GET", `${role}/secret-id`],
+    ["POST", "sys/auth/approle", { type: "userpass" }],
+    ["POST", "sys/mounts/database", { type: "kv" }],
+  ]);
+  await operator.call("DELETE", role);
+});
+
 test("the planner reads what the operator manages, and writes nothing", async () => {
   const planner = deployment.as("planner");
   await refused(planner, [...CREDENTIALS, SECRET_ID, ...WRITES, ...BEYOND]);
@@ -99,6 +118,29 @@ test("the verifier leases and revokes probe roles alone, and revokes what it hol
       .status,
   ).toBe(204);
   expect(await deployment.leasedRoles()).toEqual([]);
+});
+
+test("the verifier reads the personas' own policies and no other, and asks what a token may do", async () => {
+  const verifier = deployment.as("verifier");
+  for (const name of ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"]) {
+    const { data } = await verifier.call("GET", `sys/policies/acl/${name}`);
+    expect(data!["policy"]).toContain("database/creds/");
+  }
+  await refused(verifier, [
+    ["GET", "sys/policies/acl/leasehold-local-operator"],
+    ["GET", "sys/policies/acl/leasehold-local-verifier"],
+    ["GET", "sys/policies/acl/default"],
+    ["LIST", "sys/policies/acl"],
+    ["PUT", "sys/policies/acl/db-readonly-role", { policy: "# wider" }],
+  ]);
+  const asked = {
+    token: deployment.sandbox.initialised.tokens.planner,
+    paths: ["database/roles/readonly_role"],
+  };
+  const { data } = await verifier.call("POST", "sys/capabilities", asked);
+  expect(data!["database/roles/readonly_role"]).toEqual(["read"]);
+  for (const other of ["planner", "deliverer"] as const)
+    expect((await deployment.as(other).request("POST", "sys/capabilities", asked)).status).toBe(403);
 });
 
 test("a neighbour whose role begins alike keeps its leases when the verifier revokes by prefix", async () => {

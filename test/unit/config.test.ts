@@ -50,7 +50,9 @@ const IDENTIFIER =
 const ROLE = `${IDENTIFIER}, other than public and none`;
 const VAULT_NAME =
   "a Vault name of letters, digits, _ and -, starting with a letter or digit, at most 128 bytes";
-const DURATION = 'a duration such as "30s", "20m", "24h" or "7d"';
+const LOWER_NAME =
+  "a Vault name of small letters, digits, _ and -, starting with a letter or digit, at most 128 bytes";
+const DURATION = 'a duration such as "30s", "20m", "24h" or "7d", at most 768h';
 const RO = "databases[0].personas[2]";
 
 const database = (draft: Draft) => draft.databases[0]!;
@@ -66,6 +68,74 @@ const SERVER =
 const STATIC = { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" };
 
 describe.each<[string, (draft: Draft) => void, string]>([
+  [
+    "a prefix that takes in the trust model's policies",
+    (d) => {
+      d.vault["namePrefix"] = "leasehold-test-";
+      d.databases[0]!.personas.forEach(
+        (persona) => (persona["appRole"] = `leasehold-test-${String(persona["name"])}`),
+      );
+      d["name"] = "test";
+      d.vault["operatorPolicy"] = "terraform";
+      d["verification"] = true;
+    },
+    "vault.namePrefix: received 'leasehold-test-', allowed: a prefix that the planner's policy, leasehold-test-planner, does not start with, since the operator may write what does",
+  ],
+  [
+    "a persona in capitals, whose AppRole Vault would store in small letters",
+    (d) => (readonly(d)["appRole"] = "db-Report"),
+    `${RO}.appRole: received 'db-Report', allowed: ${LOWER_NAME}`,
+  ],
+  [
+    "a group role that is no name of Vault's",
+    (d) => (readonly(d)["groupRole"] = "_readonly"),
+    `${RO}.groupRole: received '_readonly', allowed: ${VAULT_NAME}, as it names a role of Vault's too`,
+  ],
+  [
+    "a group role that is called like a probe role of Vault's",
+    (d) => (readonly(d)["groupRole"] = "verify-owner"),
+    `${RO}.groupRole: received 'verify-owner', allowed: each database role of database once (it is also at databases[0].name)`,
+  ],
+  [
+    "a lease that is longer than Vault's own limit",
+    (d) => (readonly(d).lease["maxTtl"] = "60d"),
+    `${RO}.lease.maxTtl: received '60d', allowed: ${DURATION}`,
+  ],
+  [
+    "a secret id that serves more than a million times",
+    (d) => (readonly(d).secretId["uses"] = 1_000_001),
+    `${RO}.secretId.uses: received 1000001, allowed: a whole number from 1 to 1000000`,
+  ],
+  [
+    "a password version beyond its bound",
+    (d) => (database(d).manager["passwordVersion"] = 1_000_001),
+    "databases[0].manager.passwordVersion: received 1000001, allowed: a whole number from 1 to 1000000",
+  ],
+  [
+    "a Vault name of 129 bytes",
+    (d) => (database(d).vault["connection"] = "c".repeat(129)),
+    `databases[0].vault.connection: received '${"c".repeat(76)}..., allowed: ${VAULT_NAME}`,
+  ],
+  [
+    "a verification that is a word",
+    (d) => (d["verification"] = "yes"),
+    "verification: received 'yes', allowed: true or false",
+  ],
+  [
+    "acting as the owner, as a word",
+    (d) => (readonly(d)["actsAsOwner"] = "no"),
+    `${RO}.actsAsOwner: received 'no', allowed: true or false`,
+  ],
+  [
+    "personas that are no list",
+    (d) => (database(d)["personas"] = {} as never),
+    "databases[0].personas: received {}, allowed: a list of personas",
+  ],
+  [
+    "databases that are no list",
+    (d) => (d["databases"] = {} as never),
+    "databases: received {}, allowed: a list of databases",
+  ],
   ["no server", (d) => (d.servers = []), "servers: received [], allowed: at least one server"],
   [
     "a server's name that no variable can start with",
@@ -135,7 +205,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "an operator's policy that the operator may write",
     (d) => (d.vault["operatorPolicy"] = "db-admin"),
-    "vault.operatorPolicy: received 'db-admin', allowed: a name that does not start with vault.namePrefix, db-, since the operator may write those",
+    "vault.namePrefix: received 'db-', allowed: a prefix that the operator's policy, db-admin, does not start with, since the operator may write what does",
   ],
   [
     "a backend whose states would be one",
@@ -188,11 +258,16 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "databases[0].staticRoles[0].rotationPeriod: received '4s', allowed: at least 5s, Vault's shortest",
   ],
   [
+    "a rotation period of eleven years",
+    (d) => (database(d)["staticRoles"] = [{ ...STATIC, rotationPeriod: "4015d" }]),
+    `databases[0].staticRoles[0].rotationPeriod: received '4015d', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 3650d`,
+  ],
+  [
     "a workload of no kind",
     (d) => (database(d).workload = { kind: "chess" }),
     `databases[0].workload.kind: received { kind: 'chess' }, allowed: one of the kinds "users", "pool", "leases", "approle", with its personas`,
   ],
-  ["a name with a slash", (d) => (d["name"] = "a/b"), `name: received 'a/b', allowed: ${VAULT_NAME}`],
+  ["a name with a slash", (d) => (d["name"] = "a/b"), `name: received 'a/b', allowed: ${LOWER_NAME}`],
   [
     "a missing field",
     (d) => delete d.servers[0]!["superuser"],
@@ -236,7 +311,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a template of Vault's",
     (d) => (readonly(d)["appRole"] = "db-{{name}}"),
-    `${RO}.appRole: received 'db-{{name}}', allowed: ${VAULT_NAME}`,
+    `${RO}.appRole: received 'db-{{name}}', allowed: ${LOWER_NAME}`,
   ],
   [
     "a letter beyond ASCII",

@@ -263,7 +263,12 @@ describe("the trust model", () => {
       "sys/leases/revoke-prefix/database/creds/verify-short",
     ]);
     expect(paths.filter((path) => path.includes("*") || path.includes("+"))).toEqual([]);
-    expect(paths.filter((path) => /config|roles|policies/.test(path))).toEqual([]);
+    expect(paths.filter((path) => /config|roles/.test(path))).toEqual([]);
+    // To name the line behind what a persona may do.
+    const own = ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"].map(
+      (name) => `sys/policies/acl/${name}`,
+    );
+    expect(paths.filter((path) => path.includes("policies"))).toEqual(own);
   });
 
   test.each(["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"])(

@@ -1,0 +1,116 @@
+import { explain } from "./already-exists";
+import { Deployment, type Stack } from "./deployment";
+import { adopt } from "./leftover";
+import { revokeLeases } from "./leases";
+import { lock } from "./lock";
+import { readPlatform, startStopped } from "./platform";
+import { checkSuperusers, checkVault, preflight } from "./preflight";
+import { runSteps, type Show, type Step } from "./progress";
+import { CDKTF_OUT } from "./synthesize";
+import { TerraformError, type Changes } from "./terraform";
+
+export interface DeployOptions {
+  readonly env?: string;
+}
+
+/** Brings up what the config declares; what is there already stays. Returns the exit code. */
+export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promise<number> {
+  const release = lock(CDKTF_OUT, "deploy");
+  try {
+    let deployment!: Deployment;
+    await runSteps(
+      [
+        {
+          title: "Synthesize",
+          run: async () => {
+            deployment = await Deployment.open(env, signal);
+          },
+        },
+        {
+          title: "Look whether all that is needed is there",
+          run: (show) => preflight(deployment, show.detail),
+        },
+      ],
+      signal,
+    );
+    const { changed, steps } = deploySteps(deployment);
+    await runSteps(steps, signal);
+    console.log(
+      changed.size > 0
+        ? `\nDeployed ${deployment.manifest.environment}. Next: npx leasehold verify`
+        : `\nNothing to do: ${deployment.manifest.environment} is as the config declares it.`,
+    );
+    return 0;
+  } finally {
+    release();
+  }
+}
+
+function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<string> } {
+  const changed = new Set<string>();
+  const apply = (stack: Stack, before: (show: Show) => Promise<void>): Step => ({
+    title: `Deploy the stack ${stack.name}`,
+    run: async (show) => {
+      await before(show);
+      const changes = await applyStack(deployment, stack, show);
+      if (Object.values(changes).some((count) => count > 0)) changed.add(stack.name);
+      show.title(`Deployed the stack ${stack.name}: ${changesText(changes)}`);
+    },
+  });
+  const steps: Step[] = [];
+  const platform = deployment.stack("platform");
+  if (platform) {
+    steps.push(
+      apply(platform, async (show) => {
+        // No plan shows a container that is stopped.
+        const started = await startStopped(readPlatform(deployment.folder));
+        for (const name of started) {
+          changed.add(name);
+          show.detail(`started ${name}`);
+        }
+      }),
+      { title: "Initialise and unseal Vault", run: () => Promise.resolve() },
+    );
+  }
+  steps.push(
+    apply(deployment.stack("postgres")!, async (show) => {
+      await checkSuperusers(deployment);
+      await checkVault(deployment);
+      await revokeRemoved(deployment, show);
+      await adopt(deployment, show.detail);
+    }),
+    apply(deployment.stack("vault")!, () => Promise.resolve()),
+  );
+  return { steps, changed };
+}
+
+async function applyStack(deployment: Deployment, stack: Stack, show: Show): Promise<Changes> {
+  deployment.restore(stack);
+  const terraform = deployment.terraform(stack, deployment.token("operator"));
+  try {
+    return await terraform.apply(show.progress);
+  } catch (error) {
+    if (error instanceof TerraformError) throw explain(error, stack, deployment.manifest.environment);
+    throw error;
+  }
+}
+
+/** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
+async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
+  const stack = deployment.stack("vault")!;
+  const type = "vault_database_secret_backend_role";
+  const declared = Object.keys(stack.json.resource[type] ?? {}).map((name) => `${type}.${name}`);
+  const removed = (await deployment.state(stack)).filter(
+    (resource) => resource.type === type && !declared.includes(resource.address),
+  );
+  for (const { attributes } of removed) {
+    const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
+    show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
+    await revokeLeases(deployment, prefix);
+  }
+}
+
+export function changesText({ add, change, remove }: Changes): string {
+  if (add + change + remove === 0) return "nothing to do";
+  return `${String(add)} added, ${String(change)} changed, ${String(remove)} removed`;
+}

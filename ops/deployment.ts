@@ -1,0 +1,263 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { SetupError } from "../sandbox/setup-error";
+import { interpolate, readConfiguration, type Json } from "../sandbox/terraform-json";
+import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
+import { VaultClient } from "../verify/vault-client";
+import { Home, type TokenHolder } from "./home";
+import { CDKTF_OUT, publish, synthesize } from "./synthesize";
+import { Terraform, type TerraformBlock } from "./terraform";
+
+const STACKS = ["platform", "postgres", "vault"] as const;
+export type StackName = (typeof STACKS)[number];
+
+export type Attributes = Readonly<Record<string, unknown>>;
+
+/** A stack's JSON, as far as commands read it. */
+export interface StackJson {
+  readonly terraform: TerraformBlock;
+  readonly variable?: Readonly<Record<string, { readonly default?: unknown; readonly description: string }>>;
+  /** By type and name. */
+  readonly resource: Readonly<Record<string, Readonly<Record<string, Attributes>>>>;
+}
+
+export interface Stack {
+  readonly name: StackName;
+  /** Where Terraform runs. */
+  readonly folder: string;
+  /** As it was synthesized. */
+  readonly text: string;
+  readonly json: StackJson;
+}
+
+/** A resource of a state. */
+export interface StateResource {
+  readonly address: string;
+  readonly type: string;
+  readonly attributes: Attributes;
+}
+
+/** Where a PostgreSQL server is, and how its superuser logs in. */
+export interface SuperuserLogin {
+  readonly server: string;
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** Path of the CA certificate, where the server is reached with TLS. */
+  readonly ca?: string;
+}
+
+/** Variables that have a well-known name outside Terraform too. */
+const WELL_KNOWN: Readonly<Record<string, string>> = {
+  vault_address: "VAULT_ADDR",
+  vault_namespace: "VAULT_NAMESPACE",
+  vault_ca_cert_file: "VAULT_CACERT",
+};
+
+/** An environment as it was synthesized, with what this machine knows of it: addresses, passwords, tokens. */
+export class Deployment {
+  /**
+   * Synthesizes once.
+   * @param folder cdktf.out, where plain cdktf runs Terraform as well; left out, nothing is put there
+   */
+  static async open(
+    environment: string | undefined,
+    signal: AbortSignal,
+    folder = CDKTF_OUT,
+  ): Promise<Deployment> {
+    const synthesized = mkdtempSync(join(tmpdir(), "leasehold-synth-"));
+    try {
+      await synthesize(environment, synthesized);
+      publish(synthesized, folder);
+    } finally {
+      rmSync(synthesized, { recursive: true, force: true });
+    }
+    makePrivate(folder);
+    return new Deployment(folder, signal);
+  }
+
+  readonly manifest: AccessManifest;
+  readonly stacks: readonly Stack[];
+  readonly home: Home;
+
+  private constructor(
+    readonly folder: string,
+    private readonly signal: AbortSignal,
+  ) {
+    const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+    this.manifest = accessManifestSchema.parse(JSON.parse(read("access.json")));
+    // A folder of another environment's stack may lie beside those of this one.
+    const declared = (JSON.parse(read("manifest.json")) as { stacks: Record<string, unknown> }).stacks;
+    this.stacks = STACKS.filter((name) => name in declared).map((name) => {
+      const text = read("stacks", name, "cdk.tf.json");
+      return { name, folder: join(folder, "stacks", name), text, json: JSON.parse(text) as StackJson };
+    });
+    this.home = Home.open(this.manifest.environment);
+  }
+
+  stack(name: StackName): Stack | undefined {
+    return this.stacks.find((stack) => stack.name === name);
+  }
+
+  /**
+   * A value for each variable of a stack that has no default or is set from outside.
+   * @param placeholders stand for passwords that are missing: a plan sends none
+   * @throws SetupError that names each that is missing
+   */
+  variables({ json }: Stack, { placeholders = false } = {}): Record<string, string> {
+    const made = placeholders ? {} : this.home.variables(json);
+    const values: Record<string, string> = {};
+    const missing: string[] = [];
+    for (const [name, { default: value, description }] of Object.entries(json.variable ?? {})) {
+      const wellKnown = WELL_KNOWN[name];
+      const outside = wellKnown && process.env[wellKnown];
+      const given =
+        process.env[`TF_VAR_${name}`] ||
+        made[name] ||
+        (outside && (wellKnown === "VAULT_CACERT" ? resolve(outside) : outside));
+      if (given) values[name] = given;
+      else if (value === undefined && placeholders && /_password(_file)?$/.test(name))
+        values[name] = "not-needed";
+      else if (value === undefined)
+        missing.push(`${wellKnown ?? `TF_VAR_${name}`} is not set: ${description}`);
+    }
+    if (missing.length > 0) throw new SetupError(missing.join("\n"));
+    return values;
+  }
+
+  /** Terraform in a stack's folder, with its variables and a token. */
+  terraform(stack: Stack, token: string | undefined, options?: { placeholders?: boolean }): Terraform {
+    const variables = Object.entries(this.variables(stack, options));
+    const env: NodeJS.ProcessEnv = Object.fromEntries(
+      variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
+    );
+    if (token) env["VAULT_TOKEN"] = token;
+    return new Terraform(stack.folder, env, this.signal);
+  }
+
+  /** The resources that a stack's state holds. */
+  async state(stack: Stack): Promise<StateResource[]> {
+    const path = stack.json.terraform.backend["local"]?.["path"];
+    let text: string;
+    if (typeof path === "string") {
+      const file = resolve(stack.folder, path);
+      text = existsSync(file) ? readFileSync(file, "utf8") : "";
+    } else {
+      text = await new Terraform(stack.folder, {}, this.signal).pullState();
+    }
+    if (!text) return [];
+    const { resources } = parseState(stack, text) as {
+      resources?: {
+        mode: string;
+        type: string;
+        name: string;
+        instances: { attributes: Record<string, unknown> }[];
+      }[];
+    };
+    return (resources ?? [])
+      .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
+      .map(({ type, name, instances }) => ({
+        address: `${type}.${name}`,
+        type,
+        attributes: instances[0]!.attributes,
+      }));
+  }
+
+  /** Vault, without a token. */
+  vault(): VaultClient {
+    const stack = this.stack("vault")!;
+    const value = this.valueOf(stack, { placeholders: true });
+    const text = (name: string) => asText(value(name)) || undefined;
+    const ca = text("vault_ca_cert_file");
+    return new VaultClient(
+      text("vault_address")!.replace(/\/+$/, ""),
+      undefined,
+      text("vault_namespace"),
+      ca && readFileSync(ca, "utf8"),
+    );
+  }
+
+  /** The token on file, else the one in VAULT_TOKEN. */
+  token(who: TokenHolder): string | undefined {
+    return this.home.token(who) ?? (process.env["VAULT_TOKEN"] || undefined);
+  }
+
+  /** How the bootstrap logs in, a server each. */
+  superusers(): SuperuserLogin[] {
+    const stack = this.stack("postgres")!;
+    const value = this.valueOf(stack, {});
+    const { providers } = readConfiguration(join(stack.folder, "cdk.tf.json"));
+    return [...providers].map(([name, settings], i) => {
+      const scope = { variable: value, attribute: () => null };
+      const resolved = interpolate(settings, scope, name) as Record<string, Json>;
+      return {
+        server: this.manifest.servers[i]!.name,
+        host: asText(resolved["host"]),
+        port: Number(resolved["port"]),
+        database: asText(resolved["database"]),
+        user: asText(resolved["username"]),
+        password: asText(resolved["password"]),
+        ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
+      };
+    });
+  }
+
+  private valueOf(stack: Stack, options: { placeholders?: boolean }): (name: string) => Json {
+    const variables = this.variables(stack, options);
+    return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;
+  }
+
+  /** Lets the databases go that Terraform is told to keep; the next synth takes it back. */
+  allowDestroy({ folder, json }: Stack): void {
+    const unlocked = JSON.stringify(json, (key, value: unknown) =>
+      key === "prevent_destroy" ? undefined : value,
+    );
+    writeFileSync(join(folder, "cdk.tf.json"), unlocked);
+  }
+
+  /** Another command may have put another environment's JSON there since. */
+  restore({ folder, text }: Stack): void {
+    const file = join(folder, "cdk.tf.json");
+    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+  }
+}
+
+function parseState({ name }: Stack, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SetupError(
+      `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
+    );
+  }
+}
+
+function asText(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** State and plan files that plain cdktf and Terraform left readable for everybody hold what only their owner should know. */
+export function makePrivate(folder: string): void {
+  const isState = (name: string) => /\.tfstate(\.[\w.]+)?$/.test(name);
+  const root = join(folder, "..");
+  const stacks = join(folder, "stacks");
+  const files = [
+    ...readdirSync(root)
+      .filter(isState)
+      .map((name) => join(root, name)),
+    ...readdirSync(stacks).map((name) => join(stacks, name, "plan")),
+  ];
+  for (const file of files) if (existsSync(file)) chmodSync(file, 0o600);
+}

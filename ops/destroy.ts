@@ -1,0 +1,229 @@
+import { createInterface } from "node:readline/promises";
+import { escapeIdentifier } from "pg";
+import { SetupError } from "../sandbox/setup-error";
+import { changesText } from "./deploy";
+import { Deployment, type Stack, type StateResource } from "./deployment";
+import { revokeLeases } from "./leases";
+import { findLeftover, leave, loginOf, type Leftover } from "./leftover";
+import { lock } from "./lock";
+import { readPlatform, removeVolumes, startStopped } from "./platform";
+import { checkSuperusers, checkVault } from "./preflight";
+import { runSteps, type Show, type Step } from "./progress";
+import { asSuperuser } from "./superuser";
+import { CDKTF_OUT } from "./synthesize";
+import { Terraform } from "./terraform";
+
+export interface DestroyOptions {
+  readonly env?: string;
+  readonly autoApprove?: boolean;
+  readonly deleteData?: boolean;
+  readonly forceLeases?: boolean;
+}
+
+/** What a run has found and left. */
+interface Run {
+  readonly deployment: Deployment;
+  readonly options: DestroyOptions;
+  readonly states: ReadonlyMap<string, readonly StateResource[]>;
+  readonly left: string[];
+}
+
+/** Takes away what deploy brought, but for the users' data. Returns the exit code. */
+export async function destroy(options: DestroyOptions, signal: AbortSignal): Promise<number> {
+  const release = lock(CDKTF_OUT, "destroy");
+  try {
+    let deployment!: Deployment;
+    const states = new Map<string, readonly StateResource[]>();
+    await runSteps(
+      [
+        {
+          title: "Synthesize, and read what is there",
+          run: async () => {
+            deployment = await Deployment.open(options.env, signal);
+            await Terraform.check();
+            await Promise.all(
+              deployment.stacks.map(async (stack) => {
+                await deployment.terraform(stack, undefined).init(stack.json.terraform);
+                states.set(stack.name, await deployment.state(stack));
+              }),
+            );
+          },
+        },
+      ],
+      signal,
+    );
+    const { environment } = deployment.manifest;
+    const counts = [...states].filter(([, resources]) => resources.length > 0);
+    if (counts.length === 0) {
+      console.log(`\nNothing to do: the state of ${environment} is empty.`);
+      return 0;
+    }
+    const what = counts
+      .map(([name, resources]) => `${name} (${String(resources.length)} resources)`)
+      .join(", ");
+    await confirm(
+      `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
+      options,
+      signal,
+    );
+    const run: Run = { deployment, options, states, left: [] };
+    await runSteps(destroySteps(run), signal);
+    console.log(`\nDestroyed ${environment}.`);
+    for (const line of run.left) console.log(`left: ${line}`);
+    return 0;
+  } finally {
+    release();
+  }
+}
+
+/** @throws SetupError when the answer is no, or nobody can be asked */
+async function confirm(
+  question: string,
+  { autoApprove }: DestroyOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (autoApprove) return;
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new SetupError(`${question} Nobody can be asked here: add --auto-approve`);
+  const readline = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    const answer = await readline.question(`\n${question} Type yes to go on: `, { signal });
+    if (answer.trim() !== "yes") throw new SetupError("nothing was destroyed");
+  } finally {
+    readline.close();
+  }
+}
+
+function destroySteps(run: Run): Step[] {
+  const { deployment, states } = run;
+  const has = (name: string) => (states.get(name)?.length ?? 0) > 0;
+  const steps: Step[] = [];
+  const platform = deployment.stack("platform");
+  if (platform && (has("vault") || has("postgres"))) {
+    steps.push({
+      title: "Start what is stopped, and unseal Vault",
+      run: async () => {
+        await startStopped(readPlatform(deployment.folder));
+      },
+    });
+  }
+  if (has("vault")) {
+    steps.push(
+      { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
+      destroyStep(run, deployment.stack("vault")!),
+    );
+  }
+  if (has("postgres")) {
+    steps.push(
+      {
+        title: "Give PUBLIC back what was its",
+        run: () => givePublicBack(run),
+      },
+      destroyStep(run, deployment.stack("postgres")!, () => sparePostgres(run)),
+    );
+  }
+  if (platform && has("platform")) steps.push(destroyStep(run, platform));
+  if (platform) {
+    steps.push({
+      title: "Volumes",
+      run: async (show) => {
+        const declared = readPlatform(deployment.folder);
+        if (!run.options.deleteData) {
+          run.left.push(...declared.volumes.map((name) => `the volume ${name} with its data`));
+          show.title("Left the volumes with their data");
+          return;
+        }
+        show.title(`Removed the volumes: ${(await removeVolumes(declared)).join(", ") || "there were none"}`);
+      },
+    });
+  }
+  return steps;
+}
+
+function destroyStep({ deployment }: Run, stack: Stack, before?: () => Promise<void>): Step {
+  return {
+    title: `Destroy the stack ${stack.name}`,
+    run: async (show) => {
+      deployment.restore(stack);
+      await before?.();
+      const changes = await deployment.terraform(stack, deployment.token("operator")).destroy(show.progress);
+      show.title(`Destroyed the stack ${stack.name}: ${changesText(changes)}`);
+    },
+  };
+}
+
+/** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
+async function revokeAll({ deployment, options, left }: Run, show: Show): Promise<void> {
+  await checkVault(deployment);
+  const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
+  for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  if (!options.forceLeases) return;
+  show.title("Revoked all leases, by force");
+  for (const database of deployment.manifest.databases) {
+    const groups = database.personas.map(({ groupRole }) => groupRole);
+    const logins = await asSuperuser(loginOf(deployment, database), async (client) => {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
+         JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
+         WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%'`,
+        [groups],
+      );
+      return rows.map(({ name }) => name);
+    });
+    for (const login of logins ?? [])
+      left.push(`the login ${login}, which Vault has forgotten: DROP OWNED BY and DROP ROLE it`);
+  }
+}
+
+/**
+ * What PostgreSQL gives PUBLIC by default and the stack took away (https://www.postgresql.org/docs/18/ddl-priv.html).
+ * Before the destroy, which would take it away once more, and out of its state.
+ */
+async function givePublicBack({ deployment, states }: Run): Promise<void> {
+  await checkSuperusers(deployment);
+  for (const database of deployment.manifest.databases) {
+    const [name, schema, owner] = [database.name, database.schema, database.owner].map(escapeIdentifier) as [
+      string,
+      string,
+      string,
+    ];
+    await asSuperuser(
+      loginOf(deployment, database),
+      async (client) => {
+        await client.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC`);
+        const exists = async (sql: string, value: string) =>
+          (await client.query(sql, [value])).rowCount === 1;
+        if (await exists("SELECT FROM pg_namespace WHERE nspname = $1", database.schema))
+          await client.query(`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${schema} TO PUBLIC`);
+        if (await exists("SELECT FROM pg_roles WHERE rolname = $1", database.owner))
+          await client.query(
+            `ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
+          );
+      },
+      database.name,
+    );
+  }
+  const taken = states.get("postgres")!.filter(({ attributes }) => attributes["role"] === "public");
+  await deployment
+    .terraform(deployment.stack("postgres")!, undefined)
+    .forget(taken.map(({ address }) => address));
+}
+
+/** Leaves the users' data, or lets them go. */
+async function sparePostgres({ deployment, options, states, left }: Run): Promise<void> {
+  const state = states.get("postgres")!;
+  const found: Leftover = await findLeftover(deployment, state);
+  if (!options.deleteData) {
+    await leave(deployment, found, state);
+    left.push(...found.lines);
+    return;
+  }
+  for (const database of deployment.manifest.databases) {
+    await asSuperuser(
+      loginOf(deployment, database),
+      (client) => client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`),
+      database.name,
+    );
+  }
+  deployment.allowDestroy(deployment.stack("postgres")!);
+}

@@ -1,0 +1,311 @@
+import { writeFileSync } from "node:fs";
+import { createToken } from "../sandbox/initialise";
+import { SetupError } from "../sandbox/setup-error";
+import type { AccessManifest } from "../verify/manifest";
+import type { VaultClient } from "../verify/vault-client";
+import { askSecret } from "./ask";
+import type { Home, TokenHolder } from "./home";
+import { generateRootToken } from "./root-token";
+import { openTarget } from "./target";
+import { initialise, sealStatus, unseal } from "./unseal";
+
+export interface InitOptions {
+  readonly env?: string;
+  readonly json?: string;
+  readonly printKeys?: boolean;
+}
+
+/** A Vault, and what it is to become. */
+export interface VaultTarget {
+  /** Without a token. */
+  readonly vault: VaultClient;
+  readonly home: Home;
+  readonly manifest: AccessManifest;
+  /** As synth writes it: `cdktf.out/operator.hcl`. */
+  readonly operatorPolicy: string;
+  /** Whether it is a container of this environment; another one is initialised by `leasehold init` alone. */
+  readonly isContainer: boolean;
+}
+
+/** What `leasehold init` may beyond a deploy: initialise any Vault, make a root token from unseal keys, ask for these. */
+export interface Explicit {
+  /** @default - the keys are kept in the home folder */
+  readonly onKeys?: (keys: readonly string[], threshold: number) => void;
+  /** @default - there is no terminal to ask on */
+  readonly ask?: (question: string) => Promise<string>;
+}
+
+export interface Prepared {
+  /** The operator's view, its token just renewed. */
+  readonly operator: VaultClient;
+  /** What was done, a line each. */
+  readonly did: readonly string[];
+}
+
+/** What is known of the operator's token before anything is done. */
+type Standing = "current" | "outdated" | "refused" | "missing";
+
+const HOLDERS: readonly TokenHolder[] = ["operator", "planner", "deliverer", "verifier"];
+const RUN_INIT = "run npx leasehold init";
+
+/** `leasehold init`. Returns the exit code. */
+export async function initCommand(
+  { env, json, printKeys }: InitOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const target = await openTarget(env);
+  const printed: string[] = [];
+  const { did } = await prepareVault(target, {
+    ask: process.stdin.isTTY ? (question) => askSecret(question, signal) : undefined,
+    onKeys: printKeys
+      ? (keys, threshold) => {
+          console.log(keysText(keys, threshold));
+          printed.push(...keys);
+        }
+      : undefined,
+  });
+  for (const line of did) console.log(line);
+  if (json) {
+    const { address } = target.vault;
+    const result = { version: 1, address, did, ...(printed.length > 0 && { unsealKeys: printed }) };
+    writeFileSync(json, `${JSON.stringify(result, undefined, 2)}\n`, { mode: 0o600 });
+  }
+  return 0;
+}
+
+/**
+ * Brings a Vault to where Terraform can run as the operator: initialised, unsealed, with the operator's policy as the config
+ * wants it and a valid token of each holder's. Does what is missing, and nothing where nothing is.
+ * @param explicit left out by a deploy
+ * @throws SetupError with one line that says what is missing and what helps
+ */
+export async function prepareVault(target: VaultTarget, explicit?: Explicit): Promise<Prepared> {
+  const { vault, home, isContainer } = target;
+  const did: string[] = [];
+  let made: readonly string[] | undefined;
+  let status = await sealStatus(vault);
+  if (!status.initialized) {
+    if (!isContainer && !explicit) {
+      throw new SetupError(
+        `the Vault at ${vault.address} is not initialised, and is no container of this environment: ${RUN_INIT}, if it is yours`,
+      );
+    }
+    made = await initialiseAndKeep(target, explicit, did);
+    status = await sealStatus(vault);
+  }
+  const keys = unsealKeys(target, explicit, made, status.t);
+  if (status.sealed) {
+    await unseal(vault, await keys("is sealed"), made ? "just made" : `in ${home.unsealKeysFile}`);
+    did.push(`unsealed with ${String(status.t)} of ${String(status.n)} keys`);
+  }
+
+  const operator = operatorOf(target, explicit);
+  const standing = operator ? await standingOf(target, operator) : "missing";
+  if (operator && standing === "current" && (!explicit || (await renewOthers(target, operator)))) {
+    if (explicit) did.push("the tokens are renewed, and nothing else was to do");
+    return { operator, did };
+  }
+  const valid = standing === "outdated" ? operator : undefined;
+  const root =
+    (await rootAtHand(target)) ??
+    (explicit
+      ? await rootFromKeys(target, valid ?? (standing === "current" ? operator : undefined), keys)
+      : undefined);
+  if (!root) throw new SetupError(remedy(target, standing));
+  try {
+    await grant(target, root.client, did);
+  } finally {
+    if (root.revoke) {
+      await root.client.call("POST", "auth/token/revoke-self");
+      home.removeRootToken();
+      did.push("the root token is revoked");
+    }
+  }
+  return { operator: vault.withToken(home.token("operator")), did };
+}
+
+/** The keys are on file, or shown, before the root token is used: they exist nowhere else. */
+async function initialiseAndKeep(
+  { vault, home, manifest }: VaultTarget,
+  explicit: Explicit | undefined,
+  did: string[],
+): Promise<readonly string[] | undefined> {
+  const { shares, threshold } = manifest.vault!;
+  home.checkWritable();
+  const made = await initialise(vault, { shares, threshold });
+  if (!made) return undefined;
+  const { keys, rootToken } = made;
+  try {
+    if (explicit?.onKeys) explicit.onKeys(keys, threshold);
+    else home.setUnsealKeys(keys);
+    home.setRootToken(rootToken);
+  } catch (error) {
+    console.error(`${keysText(keys, threshold)}\nRoot token: ${rootToken}`);
+    throw error;
+  }
+  const where = explicit?.onKeys ? "shown above and stored nowhere" : `in ${home.unsealKeysFile}`;
+  did.push(
+    `initialised the Vault at ${vault.address}: ${count(shares, "unseal key")}, of which it takes ${String(threshold)}, ${where}`,
+  );
+  return keys;
+}
+
+/** Looks for enough keys once, when they are first wanted. */
+function unsealKeys(
+  { vault, home }: VaultTarget,
+  explicit: Explicit | undefined,
+  made: readonly string[] | undefined,
+  threshold: number,
+): (why: string) => Promise<readonly string[]> {
+  let found = made;
+  return async (why) => {
+    if (found) return found;
+    const keys = home.unsealKeys() ?? [];
+    const { ask } = explicit ?? {};
+    if (keys.length < threshold && !ask) {
+      throw new SetupError(
+        `the Vault at ${vault.address} ${why}, and ${home.unsealKeysFile} holds ${String(keys.length)} of the ${count(threshold, "unseal key")} that it takes: put them there, a line each, or ${RUN_INIT} on a terminal, which asks for them`,
+      );
+    }
+    while (keys.length < threshold)
+      keys.push(await ask!(`Unseal key ${String(keys.length + 1)} of ${String(threshold)}: `));
+    return (found = keys);
+  };
+}
+
+/** The token on file; a deploy to a Vault that is not ours takes the one that it is given, too. */
+function operatorOf(
+  { vault, home, isContainer }: VaultTarget,
+  explicit: Explicit | undefined,
+): VaultClient | undefined {
+  const given = isContainer || explicit ? undefined : process.env["VAULT_TOKEN"];
+  const token = home.token("operator") ?? (given || undefined);
+  return token === undefined ? undefined : vault.withToken(token);
+}
+
+/** Renews the operator's token and compares its policy with the one that the config wants. */
+async function standingOf(
+  { home, manifest, operatorPolicy }: VaultTarget,
+  operator: VaultClient,
+): Promise<Standing> {
+  const { status, body } = await operator.request("GET", "auth/token/lookup-self");
+  // Somebody else's: whether its rights are enough, Terraform will say.
+  const isOwn = home.token("operator") !== undefined;
+  const policy = manifest.policies!.operator;
+  if (status >= 400 || (isOwn && !(body.data!["policies"] as string[]).includes(policy))) return "refused";
+  await operator.request("POST", "auth/token/renew-self", {});
+  if (!isOwn) return "current";
+  const { body: found } = await operator.request("GET", `sys/policies/acl/${policy}`);
+  const text = found.data?.["policy"];
+  return typeof text === "string" && text.trim() === operatorPolicy.trim() ? "current" : "outdated";
+}
+
+/**
+ * Renews the tokens of the others. False where one is missing or refused. As long as the stack has not written its policy, a
+ * token may nothing, not even renew itself.
+ */
+async function renewOthers({ vault, home, manifest }: VaultTarget, operator: VaultClient): Promise<boolean> {
+  for (const who of HOLDERS) {
+    if (who === "operator") continue;
+    const token = home.token(who);
+    if (token === undefined) return false;
+    const { status } = await vault.withToken(token).request("POST", "auth/token/renew-self", {});
+    if (status < 400) continue;
+    const policy = await operator.request("GET", `sys/policies/acl/${manifest.policies![who]}`);
+    if (policy.status !== 404) return false;
+  }
+  return true;
+}
+
+interface Root {
+  readonly client: VaultClient;
+  /** Ours, so we end it. */
+  readonly revoke: boolean;
+}
+
+/** A token that may write policies and make tokens: left by a command that was killed, given, or a dev server's. */
+async function rootAtHand(target: VaultTarget): Promise<Root | undefined> {
+  const { vault, home } = target;
+  const left = home.rootToken();
+  for (const token of [left, process.env["VAULT_TOKEN"], home.devToken()]) {
+    if (!token) continue;
+    const client = vault.withToken(token);
+    if (await maySetUp(target, client)) return { client, revoke: token === left };
+  }
+  return undefined;
+}
+
+async function maySetUp({ manifest }: VaultTarget, client: VaultClient): Promise<boolean> {
+  const policy = `sys/policies/acl/${manifest.policies!.operator}`;
+  const orphan = "auth/token/create-orphan";
+  const { status, body } = await client.request("POST", "sys/capabilities-self", { paths: [policy, orphan] });
+  if (status >= 400) return false;
+  const may = (path: string, ...wanted: string[]) => {
+    const held = (body.data?.[path] ?? []) as string[];
+    return held.includes("root") || wanted.every((capability) => held.includes(capability));
+  };
+  return may(policy, "read", "create", "update") && may(orphan, "update", "sudo");
+}
+
+async function rootFromKeys(
+  { vault, home }: VaultTarget,
+  operator: VaultClient | undefined,
+  keys: (why: string) => Promise<readonly string[]>,
+): Promise<Root> {
+  const token = await generateRootToken(vault, operator, await keys("needs a root token for this"));
+  home.setRootToken(token);
+  return { client: vault.withToken(token), revoke: true };
+}
+
+/** As root: the operator's policy as the config wants it, and for each holder a token that is valid. */
+async function grant(
+  { home, manifest, operatorPolicy }: VaultTarget,
+  root: VaultClient,
+  did: string[],
+): Promise<void> {
+  const names = manifest.policies!;
+  const path = `sys/policies/acl/${names.operator}`;
+  const { body } = await root.request("GET", path);
+  if (body.data?.["policy"] !== operatorPolicy) {
+    await root.call("PUT", path, { policy: operatorPolicy });
+    did.push(`wrote the operator's policy ${names.operator}`);
+  }
+  const made: string[] = [];
+  for (const who of HOLDERS) {
+    if (await renew(root, home.token(who), names[who])) continue;
+    home.setToken(who, await createToken(root, who, names[who]));
+    made.push(who);
+  }
+  if (made.length > 0) did.push(`made ${made.join(", ")}: a token each, in ${home.folder}`);
+}
+
+/** Whether a token is valid and has the one policy; then it is renewed. */
+async function renew(root: VaultClient, token: string | undefined, policy: string): Promise<boolean> {
+  if (token === undefined) return false;
+  const found = await root.request("POST", "auth/token/lookup", { token });
+  if (found.status >= 400 || !(found.body.data!["policies"] as string[]).includes(policy)) return false;
+  return (await root.request("POST", "auth/token/renew", { token })).status < 400;
+}
+
+/** For a deploy, which makes no root token from unseal keys. */
+function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): string {
+  const otherwise = isContainer ? "" : ", with VAULT_TOKEN a root token";
+  switch (standing) {
+    case "outdated":
+      return `the operator's policy at ${vault.address} is not what the config wants any more: ${RUN_INIT}${otherwise}, then deploy again`;
+    case "refused":
+      return `the Vault at ${vault.address} refuses the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;
+    default:
+      return `there is no operator's token in ${home.folder}: ${RUN_INIT}${otherwise}`;
+  }
+}
+
+/** As `vault operator init` shows them. */
+function keysText(keys: readonly string[], threshold: number): string {
+  const lines = keys.map((key, i) => `Unseal Key ${String(i + 1)}: ${key}`);
+  return [...lines, `Vault takes ${String(threshold)} of them after each start. Keep them apart.`].join("\n");
+}
+
+function count(number: number, noun: string): string {
+  return `${String(number)} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,143 @@
+import { execFile } from "node:child_process";
+import { createServer } from "node:net";
+import { promisify } from "node:util";
+import { SetupError } from "../sandbox/setup-error";
+import { errorText } from "../verify/vault-client";
+import type { Deployment, Stack } from "./deployment";
+import { asSuperuser } from "./superuser";
+import { Terraform } from "./terraform";
+
+const run = promisify(execFile);
+
+/**
+ * Looks whether all that a deploy needs is there, and changes nothing.
+ * @throws SetupError with a line for each thing that is missing: what, and the remedy
+ */
+export async function preflight(deployment: Deployment, onProgress: (text: string) => void): Promise<void> {
+  await Terraform.check();
+  const platform = deployment.stack("platform");
+  const checks = [
+    ...deployment.stacks.map((stack) => initialiseStack(deployment, stack)),
+    ...(platform
+      ? [checkDocker(deployment, platform, onProgress)]
+      : [checkSuperusers(deployment), checkVault(deployment)]),
+  ];
+  const problems = (await Promise.allSettled(checks)).filter((result) => result.status === "rejected");
+  const reasons = problems.map(({ reason }) => reason as unknown);
+  const unexpected = reasons.find((reason) => !(reason instanceof SetupError));
+  if (unexpected) throw unexpected as Error;
+  const lines = new Set(reasons.flatMap((reason) => (reason as SetupError).message.split("\n")));
+  if (lines.size > 0) throw new SetupError([...lines].join("\n"));
+}
+
+async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {
+  deployment.restore(stack);
+  await deployment.terraform(stack, undefined).init(stack.json.terraform);
+}
+
+/** @throws SetupError when a server does not answer or refuses the login */
+export async function checkSuperusers(deployment: Deployment): Promise<void> {
+  for (const login of deployment.superusers()) await asSuperuser(login, () => Promise.resolve());
+}
+
+/** @throws SetupError when Vault is not ready, or its answer to the operator's token is no */
+export async function checkVault(deployment: Deployment): Promise<void> {
+  const vault = deployment.vault();
+  const at = `Vault at ${vault.address}`;
+  const { status } = await vault.request("GET", "sys/health").catch((error: unknown) => {
+    throw new SetupError(`${(error as Error).message}: start it, or set VAULT_ADDR`);
+  });
+  if (status === 501) throw new SetupError(`${at} is not initialised: run npx leasehold init`);
+  if (status === 503)
+    throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
+  const token = deployment.token("operator");
+  const { operator, ...others } = deployment.manifest.policies!;
+  if (!token)
+    throw new SetupError(
+      `there is no operator's token for ${at}: run npx leasehold init, or set VAULT_TOKEN to a token with the policy ${operator} (cdktf.out/operator.hcl)`,
+    );
+  const holder = vault.withToken(token);
+  const self = await holder.request("GET", "auth/token/lookup-self");
+  if (self.status !== 200) {
+    throw new SetupError(
+      `${at} refuses the operator's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init, or set VAULT_TOKEN`,
+    );
+  }
+  const { policies } = self.body.data as { policies: string[] };
+  const { mount } = deployment.manifest.databases[0]!.vault;
+  // A mount that is not there yet is another status.
+  const mayManage = (await holder.request("GET", `sys/mounts/${mount}`)).status !== 403;
+  const isOther =
+    Object.values(others).some((name) => policies.includes(name)) && !policies.includes(operator);
+  if (!mayManage || isOther) {
+    throw new SetupError(
+      `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init, or set VAULT_TOKEN`,
+    );
+  }
+}
+
+async function checkDocker(
+  deployment: Deployment,
+  platform: Stack,
+  onProgress: (text: string) => void,
+): Promise<void> {
+  try {
+    await run("docker", ["version", "--format", "{{.Server.Version}}"]);
+  } catch (error) {
+    const { code, stderr = "" } = error as { code?: unknown; stderr?: string };
+    throw new SetupError(
+      code === "ENOENT"
+        ? "there is no docker on PATH: install Docker"
+        : `Docker is not running: start it, such as with systemctl start docker (${stderr.trim().split("\n")[0] ?? ""})`,
+    );
+  }
+  const variables = deployment.variables(platform);
+  const resolve = (text: unknown) =>
+    String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) =>
+      String(variables[name] ?? platform.json.variable?.[name]?.default),
+    );
+  const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
+  for (const image of of("docker_image")) await checkImage(resolve(image["name"]), onProgress);
+  for (const container of of("docker_container")) {
+    const name = resolve(container["name"]);
+    const { stdout } = await run("docker", ["ps", "--quiet", "--filter", `name=^/${name}$`]);
+    // Its own ports are taken by itself.
+    if (stdout.trim()) continue;
+    for (const { external } of container["ports"] as { external: unknown }[])
+      await checkPort(Number(resolve(external)), name);
+  }
+}
+
+/** Pulls it if it is not there: what else would tell that it is to be had. */
+async function checkImage(image: string, onProgress: (text: string) => void): Promise<void> {
+  const isLocal = await run("docker", ["image", "inspect", image]).then(
+    () => true,
+    () => false,
+  );
+  if (isLocal) return;
+  onProgress(`pulling ${image}`);
+  await run("docker", ["pull", "--quiet", image]).catch((error: unknown) => {
+    const reason = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1) ?? "";
+    throw new SetupError(
+      `the image ${image} is not here and can't be pulled (${reason}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
+    );
+  });
+}
+
+function checkPort(port: number, container: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error) => {
+      reject(
+        new SetupError(
+          `port ${String(port)} of 127.0.0.1 can't be had for ${container} (${error.message}): free it, or set another hostPort in the config`,
+        ),
+      );
+    });
+    server.listen(port, "127.0.0.1", () =>
+      server.close(() => {
+        resolve();
+      }),
+    );
+  });
+}

@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { Client, DatabaseError } from "pg";
+import { SetupError } from "../sandbox/setup-error";
+import type { SuperuserLogin } from "./deployment";
+
+const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
+/** https://www.postgresql.org/docs/18/errcodes-appendix.html */
+const REFUSED = ["28P01", "28000"];
+const NO_SUCH_DATABASE = "3D000";
+
+/**
+ * Works as the superuser, in the server's first database or another one.
+ * @returns undefined where the database is not there
+ * @throws SetupError when the server does not answer or refuses the login
+ */
+export async function asSuperuser<T>(
+  login: SuperuserLogin,
+  work: (client: Client) => Promise<T>,
+  database = login.database,
+): Promise<T | undefined> {
+  const { host, port, user, password, ca } = login;
+  const client = new Client({
+    ...{ host, port, user, password, database },
+    ssl: ca !== undefined && { ca: readFileSync(ca, "utf8") },
+    application_name: "leasehold",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+  });
+  client.on("error", () => undefined);
+  try {
+    try {
+      await client.connect();
+    } catch (error) {
+      if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
+        return undefined;
+      throw connectError(login, error);
+    }
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+function connectError({ server, host, port, user }: SuperuserLogin, error: unknown): SetupError {
+  const where = `${host}:${String(port)}`;
+  if (error instanceof DatabaseError && REFUSED.includes(error.code ?? "")) {
+    return new SetupError(
+      `PostgreSQL at ${where} refuses the login of ${user} (${error.code!}): set TF_VAR_${server}_superuser_password to its password`,
+    );
+  }
+  // Of several addresses that were tried, each has a reason and their sum has none.
+  const { message, code } = error as NodeJS.ErrnoException;
+  return new SetupError(
+    `PostgreSQL does not answer at ${where} (${message || (code ?? "no reason")}): start it, or set TF_VAR_${server}_host and TF_VAR_${server}_port`,
+  );
+}

@@ -1,0 +1,295 @@
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { SetupError } from "../sandbox/setup-error";
+
+/** What an apply or a destroy came to. */
+export interface Changes {
+  readonly add: number;
+  readonly change: number;
+  readonly remove: number;
+}
+
+export interface Diagnostic {
+  readonly severity: "error" | "warning";
+  readonly summary: string;
+  readonly detail: string;
+  /** Of the resource, where it is one's. */
+  readonly address?: string;
+}
+
+/** Terraform ended with errors. The message is Terraform's own text. */
+export class TerraformError extends Error {
+  override readonly name = "TerraformError";
+  constructor(readonly diagnostics: readonly Diagnostic[]) {
+    super(diagnostics.map(diagnosticText).join("\n"));
+  }
+}
+
+/** Somebody ended the command; the message says what holds now. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
+
+/** A stack's JSON, as far as Terraform is run with it. */
+export interface TerraformBlock {
+  readonly backend: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly required_providers: Readonly<
+    Record<string, { readonly source: string; readonly version: string }>
+  >;
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A message of Terraform's (https://developer.hashicorp.com/terraform/internals/machine-readable-ui). */
+interface Message {
+  readonly type?: string;
+  readonly diagnostic?: Diagnostic;
+  readonly changes?: Changes & { readonly operation: string };
+  readonly hook?: { readonly resource?: { readonly addr: string } };
+}
+
+const WANTED = [1, 11] as const;
+/** Waits for one that is about to end, such as the orphan of a killed command. */
+const LOCK_TIMEOUT = "-lock-timeout=10s";
+
+/** Terraform, run in the folder of one stack. */
+export class Terraform {
+  /** @throws SetupError when there is no Terraform that knows write-only arguments */
+  static async check(): Promise<void> {
+    const remedy = `install Terraform ${WANTED.join(".")} or later (https://developer.hashicorp.com/terraform/install)`;
+    let version: string;
+    try {
+      const { stdout } = await run(["version", "-json"], { cwd: process.cwd(), env: process.env });
+      version = (JSON.parse(stdout) as { terraform_version: string }).terraform_version;
+    } catch {
+      throw new SetupError(`there is no terraform on PATH: ${remedy}`);
+    }
+    const [major, minor] = version.split(".").map(Number) as [number, number];
+    if (major < WANTED[0] || (major === WANTED[0] && minor < WANTED[1]))
+      throw new SetupError(`terraform is ${version}, which has no write-only arguments: ${remedy}`);
+  }
+
+  constructor(
+    readonly folder: string,
+    /** Variables and tokens, beside this program's environment. */
+    private readonly env: NodeJS.ProcessEnv,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /**
+   * Installs the providers and chooses the backend, where that is not done. What another environment left in the folder
+   * is replaced, never migrated.
+   * @throws SetupError with Terraform's reason
+   */
+  async init(block: TerraformBlock): Promise<void> {
+    if (this.isInitialised(block)) return;
+    const { code, stderr } = await this.run(["init", "-input=false", "-no-color", "-reconfigure"]);
+    if (code === 0) return;
+    const sources = Object.values(block.required_providers).map(
+      ({ source, version }) => `${source} ${version}`,
+    );
+    throw new SetupError(
+      `terraform init failed for ${sources.join(", ")}: ${plainError(stderr)}; it needs the provider from the Terraform registry or a mirror (docs/air-gapped.md), and the backend in reach`,
+    );
+  }
+
+  private isInitialised({ backend, required_providers: providers }: TerraformBlock): boolean {
+    const recorded = readJson(join(this.folder, ".terraform/terraform.tfstate")) as
+      { backend?: { type: string; config: Record<string, unknown> } } | undefined;
+    const [type, wanted] = Object.entries(backend)[0]!;
+    if (recorded?.backend?.type !== type) return false;
+    const { config } = recorded.backend;
+    const isSame = Object.keys({ ...config, ...wanted }).every(
+      (key) => (config[key] ?? undefined) === wanted[key],
+    );
+    const lockFile = join(this.folder, ".terraform.lock.hcl");
+    return (
+      isSame &&
+      existsSync(lockFile) &&
+      Object.values(providers).every(({ source, version }) =>
+        existsSync(join(this.folder, ".terraform/providers/registry.terraform.io", source, version)),
+      )
+    );
+  }
+
+  /**
+   * A plan for people to read. Writes no file and takes no lock: a planner may not write.
+   * @throws TerraformError
+   */
+  async plan({
+    refresh,
+    color,
+    onProgress,
+  }: {
+    refresh: boolean;
+    color: boolean;
+    onProgress: (text: string) => void;
+  }): Promise<{ hasChanges: boolean; text: string }> {
+    const args = ["plan", "-input=false", "-detailed-exitcode", "-lock=false", `-refresh=${String(refresh)}`];
+    if (!color) args.push("-no-color");
+    const { code, stdout, stderr } = await this.run(args, (line) => {
+      const refreshed = /^\S*?([a-z_]+\.[\w-]+): Refreshing state/.exec(line)?.[1];
+      if (refreshed) onProgress(refreshed);
+    });
+    if (code !== 0 && code !== 2) throw new TerraformError([asDiagnostic(plainError(stderr))]);
+    return { hasChanges: code === 2, text: planText(stdout) };
+  }
+
+  /** @throws TerraformError, Interrupted */
+  apply(onProgress: (text: string) => void): Promise<Changes> {
+    return this.change(["apply"], onProgress);
+  }
+
+  /** @throws TerraformError, Interrupted */
+  destroy(onProgress: (text: string) => void): Promise<Changes> {
+    return this.change(["destroy"], onProgress);
+  }
+
+  private async change(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
+    const diagnostics: Diagnostic[] = [];
+    let changes: Changes = { add: 0, change: 0, remove: 0 };
+    let done = 0;
+    const args = [...command, "-json", "-auto-approve", "-input=false", LOCK_TIMEOUT];
+    const { code, stderr } = await this.run(args, (line) => {
+      const message = parse(line);
+      if (message?.diagnostic?.severity === "error") diagnostics.push(message.diagnostic);
+      if (message?.changes) changes = message.changes;
+      const address = message?.hook?.resource?.addr;
+      if (message?.type === "apply_complete") done += 1;
+      if (address && (message.type === "apply_start" || message.type === "refresh_start")) {
+        const total = changes.add + changes.change + changes.remove;
+        onProgress(
+          message.type === "apply_start" ? `${String(done)} of ${String(total)}: ${address}` : address,
+        );
+      }
+    });
+    if (this.signal.aborted)
+      throw new Interrupted("interrupted: Terraform has saved its state; the same command goes on from here");
+    if (code !== 0)
+      throw new TerraformError(diagnostics.length > 0 ? diagnostics : [asDiagnostic(plainError(stderr))]);
+    return changes;
+  }
+
+  /** The state's text; empty where there is none yet. */
+  async pullState(): Promise<string> {
+    return (await this.expect(["state", "pull"])).trim();
+  }
+
+  /** Takes resources out of the state; they stay where they are. */
+  async forget(addresses: readonly string[]): Promise<void> {
+    if (addresses.length > 0) await this.expect(["state", "rm", LOCK_TIMEOUT, ...addresses]);
+  }
+
+  /** Takes a resource that exists already into the state. */
+  async import(address: string, id: string): Promise<void> {
+    await this.expect(["import", "-input=false", "-no-color", LOCK_TIMEOUT, address, id]);
+  }
+
+  private async expect(args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(args);
+    if (code !== 0) throw new TerraformError([asDiagnostic(plainError(stderr))]);
+    return stdout;
+  }
+
+  private run(args: readonly string[], onLine?: (line: string) => void): Promise<Ended> {
+    return run(args, { cwd: this.folder, env: this.env, signal: this.signal, onLine });
+  }
+}
+
+interface RunOptions {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal;
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Runs Terraform to its end. Interrupted, it is asked once to stop, after which it ends what it is at and saves its state.
+ */
+async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOptions): Promise<Ended> {
+  signal?.throwIfAborted();
+  // State and plan files are its owner's alone.
+  const umask = process.umask(0o077);
+  const child = spawn("terraform", args, {
+    cwd,
+    env: { ...process.env, ...env, TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
+    // Out of the reach of the terminal's Ctrl-C: two interrupts would make it drop its state.
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  process.umask(umask);
+  const interrupt = () => child.kill("SIGINT");
+  // A second signal ends this program, and Terraform with its providers.
+  const kill = () => {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  };
+  signal?.addEventListener("abort", interrupt);
+  process.once("exit", kill);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.on("error", reject).on("close", resolve);
+    });
+    return { code, stdout, stderr };
+  } finally {
+    signal?.removeEventListener("abort", interrupt);
+    process.off("exit", kill);
+  }
+}
+
+function parse(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    // Not one of its messages.
+    return undefined;
+  }
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Terraform's errors as it shows them to people, without frame and colour, a line each. */
+function plainError(stderr: string): string {
+  const text = stderr
+    .replace(/^[╷│╵]\s?/gmu, "")
+    .split(/^Error: /m)
+    .map((block) => block.trim().replace(/\s+/g, " "))
+    .filter((block) => block !== "");
+  return text.join("\n") || "terraform said no more";
+}
+
+function asDiagnostic(text: string): Diagnostic {
+  return { severity: "error", summary: text, detail: "" };
+}
+
+function diagnosticText({ address, summary, detail }: Diagnostic): string {
+  const where = address ? `${address}: ` : "";
+  const more = detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : "";
+  return `${where}${summary.trim()}${more}`;
+}
+
+/** A plan without what says nothing about it: what was read before it, and how to save it. */
+function planText(stdout: string): string {
+  return stdout
+    .split("\n")
+    .filter((line) => !/: (Refreshing state|Reading|Read complete after)/.test(line))
+    .join("\n")
+    .replace(/\n[^\n]*─{20,}[\s\S]*$/u, "")
+    .trim();
+}
