@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
 import { destroy, type DestroyOptions } from "./ops/destroy";
+import { diff, type DiffOptions } from "./ops/diff";
 import { start, type StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
@@ -56,6 +57,14 @@ program
   .action(async (options: DeployOptions) => run((signal) => deploy(options, signal)));
 
 program
+  .command("diff")
+  .description(
+    "plan all stacks side by side, with the planner's token; exit code 0 no change, 1 a failure, 2 changes",
+  )
+  .option(...ENVIRONMENT)
+  .action(async (options: DiffOptions) => run((signal) => diff(options, signal), 1));
+
+program
   .command("destroy")
   .description("revoke all leases and destroy all stacks; the users' data stay")
   .option(...ENVIRONMENT)
@@ -67,8 +76,11 @@ program
   .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
   .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
 
-/** The first signal ends the work and cleans up; a second one ends the program. */
-async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void> {
+/**
+ * The first signal ends the work and cleans up; a second one ends the program.
+ * @param cannotRun the exit code when something that it needs is missing
+ */
+async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2): Promise<void> {
   const interrupt = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(name, () => {
@@ -88,13 +100,13 @@ async function run(work: (signal: AbortSignal) => Promise<number>): Promise<void
       process.exitCode = 1;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
-      process.exitCode = 2;
+      process.exitCode = cannotRun;
     } else if (error instanceof Error && "syscall" in error) {
       // A full disk, a folder that can't be written: the machine's, and the message names what.
       console.error(
         `the system refused: ${error.message}; see that there is room and that it can be written`,
       );
-      process.exitCode = 2;
+      process.exitCode = cannotRun;
     } else {
       throw error;
     }

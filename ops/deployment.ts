@@ -65,6 +65,9 @@ const WELL_KNOWN: Readonly<Record<string, string>> = {
   vault_ca_cert_file: "VAULT_CACERT",
 };
 
+/** For a password that nobody looks at. */
+export const PLACEHOLDER = "not-needed";
+
 /** An environment as it was synthesized, with what this machine knows of it: addresses, passwords, tokens. */
 export class Deployment {
   /**
@@ -112,50 +115,43 @@ export class Deployment {
 
   /**
    * A value for each variable of a stack that has no default or is set from outside.
-   * @param placeholders stand for passwords that are missing: a plan sends none
+   * @param forPlan makes no password: a placeholder stands for one that is missing, since a plan sends none
    * @throws SetupError that names each that is missing
    */
-  variables({ json }: Stack, { placeholders = false } = {}): Record<string, string> {
-    const made = placeholders ? {} : this.home.variables(json);
+  variables({ json }: Stack, { forPlan = false } = {}): Record<string, string> {
+    const own = forPlan ? this.home.existing(json) : this.home.variables(json);
     const values: Record<string, string> = {};
     const missing: string[] = [];
     for (const [name, { default: value, description }] of Object.entries(json.variable ?? {})) {
-      const wellKnown = WELL_KNOWN[name];
-      const outside = wellKnown && process.env[wellKnown];
-      const given =
-        process.env[`TF_VAR_${name}`] ||
-        made[name] ||
-        (outside && (wellKnown === "VAULT_CACERT" ? resolve(outside) : outside));
+      const given = process.env[`TF_VAR_${name}`] || own[name];
       if (given) values[name] = given;
-      else if (value === undefined && placeholders && /_password(_file)?$/.test(name))
-        values[name] = "not-needed";
-      else if (value === undefined)
-        missing.push(`${wellKnown ?? `TF_VAR_${name}`} is not set: ${description}`);
+      // The address of a container is known: VAULT_ADDR of somebody's shell may be another Vault's.
+      else if (value) continue;
+      else if (wellKnown(name)) values[name] = wellKnown(name)!;
+      else if (value !== undefined) continue;
+      else if (forPlan && /_password(_file)?$/.test(name)) values[name] = PLACEHOLDER;
+      else missing.push(`${WELL_KNOWN[name] ?? `TF_VAR_${name}`} is not set: ${description}`);
     }
     if (missing.length > 0) throw new SetupError(missing.join("\n"));
     return values;
   }
 
   /** Terraform in a stack's folder, with its variables and a token. */
-  terraform(stack: Stack, token: string | undefined, options?: { placeholders?: boolean }): Terraform {
+  terraform(stack: Stack, token: string | undefined, options?: { forPlan?: boolean }): Terraform {
     const variables = Object.entries(this.variables(stack, options));
     const env: NodeJS.ProcessEnv = Object.fromEntries(
       variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
     );
     if (token) env["VAULT_TOKEN"] = token;
-    return new Terraform(stack.folder, env, this.signal);
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack));
   }
 
   /** The resources that a stack's state holds. */
   async state(stack: Stack): Promise<StateResource[]> {
-    const path = stack.json.terraform.backend["local"]?.["path"];
-    let text: string;
-    if (typeof path === "string") {
-      const file = resolve(stack.folder, path);
-      text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    } else {
-      text = await new Terraform(stack.folder, {}, this.signal).pullState();
-    }
+    const file = stateFile(stack);
+    let text = "";
+    if (file === undefined) text = await new Terraform(stack.folder, {}, this.signal).pullState();
+    else if (existsSync(file)) text = readFileSync(file, "utf8");
     if (!text) return [];
     const { resources } = parseState(stack, text) as {
       resources?: {
@@ -177,7 +173,7 @@ export class Deployment {
   /** Vault, without a token. */
   vault(): VaultClient {
     const stack = this.stack("vault")!;
-    const value = this.valueOf(stack, { placeholders: true });
+    const value = this.valueOf(stack, { forPlan: true });
     const text = (name: string) => asText(value(name)) || undefined;
     const ca = text("vault_ca_cert_file");
     return new VaultClient(
@@ -188,9 +184,10 @@ export class Deployment {
     );
   }
 
-  /** The token on file, else the one in VAULT_TOKEN. */
+  /** The token on file; for a Vault that is no container of this environment, else the one in VAULT_TOKEN. */
   token(who: TokenHolder): string | undefined {
-    return this.home.token(who) ?? (process.env["VAULT_TOKEN"] || undefined);
+    const given = this.stack("platform") ? undefined : process.env["VAULT_TOKEN"];
+    return this.home.token(who) ?? (given || undefined);
   }
 
   /** How the bootstrap logs in, a server each. */
@@ -213,7 +210,7 @@ export class Deployment {
     });
   }
 
-  private valueOf(stack: Stack, options: { placeholders?: boolean }): (name: string) => Json {
+  private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
     const variables = this.variables(stack, options);
     return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;
   }
@@ -231,6 +228,19 @@ export class Deployment {
     const file = join(folder, "cdk.tf.json");
     if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
   }
+}
+
+function wellKnown(variable: string): string | undefined {
+  const name = WELL_KNOWN[variable];
+  const value = name && process.env[name];
+  // Terraform runs in another folder.
+  return value && name === "VAULT_CACERT" ? resolve(value) : value;
+}
+
+/** @returns nothing where the state is elsewhere */
+function stateFile({ folder, json }: Stack): string | undefined {
+  const path = json.terraform.backend["local"]?.["path"];
+  return typeof path === "string" ? resolve(folder, path) : undefined;
 }
 
 function parseState({ name }: Stack, text: string): unknown {

@@ -154,6 +154,12 @@ export class Home {
     return file;
   }
 
+  /** As {@link variables}, of what is on file already. */
+  existing(stack: Variables): Record<string, string> {
+    const found = Object.keys(stack.variable ?? {}).map((name) => [name, this.read(name)] as const);
+    return Object.fromEntries(found.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  }
+
   private read(name: string): string | undefined {
     const file = join(this.folder, name);
     if (!existsSync(file)) return undefined;

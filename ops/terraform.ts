@@ -19,11 +19,17 @@ export interface Diagnostic {
   readonly address?: string;
 }
 
-/** Terraform ended with errors. The message is Terraform's own text. */
+/** Terraform ended with errors. The message is Terraform's own text, once where it is the same for several resources. */
 export class TerraformError extends Error {
   override readonly name = "TerraformError";
   constructor(readonly diagnostics: readonly Diagnostic[]) {
-    super(diagnostics.map(diagnosticText).join("\n"));
+    const texts = new Set(diagnostics.map(diagnosticText));
+    const lines = [...texts].map((text) => {
+      const [first, ...others] = diagnostics.filter((diagnostic) => diagnosticText(diagnostic) === text);
+      const also = others.length > 0 ? ` (and ${String(others.length)} more)` : "";
+      return first!.address ? `${first!.address}${also}: ${text}` : text;
+    });
+    super(lines.join("\n"));
   }
 }
 
@@ -80,7 +86,14 @@ export class Terraform {
     /** Variables and tokens, beside this program's environment. */
     private readonly env: NodeJS.ProcessEnv,
     private readonly signal: AbortSignal,
-  ) {}
+    /** Of a local state. */
+    stateFile?: string,
+  ) {
+    // Else Terraform makes a new file each time.
+    this.backup = stateFile === undefined ? [] : [`-backup=${stateFile}.backup`];
+  }
+
+  private readonly backup: readonly string[];
 
   /**
    * Installs the providers and chooses the backend, where that is not done. What another environment left in the folder
@@ -95,7 +108,7 @@ export class Terraform {
       ({ source, version }) => `${source} ${version}`,
     );
     throw new SetupError(
-      `terraform init failed for ${sources.join(", ")}: ${plainError(stderr)}; it needs the provider from the Terraform registry or a mirror (docs/air-gapped.md), and the backend in reach`,
+      `terraform init failed for ${sources.join(", ")}: ${new TerraformError(plainErrors(stderr)).message}; it needs the provider from the Terraform registry or a mirror (docs/air-gapped.md), and the backend in reach`,
     );
   }
 
@@ -137,7 +150,7 @@ export class Terraform {
       const refreshed = /^\S*?([a-z_]+\.[\w-]+): Refreshing state/.exec(line)?.[1];
       if (refreshed) onProgress(refreshed);
     });
-    if (code !== 0 && code !== 2) throw new TerraformError([asDiagnostic(plainError(stderr))]);
+    if (code !== 0 && code !== 2) throw new TerraformError(plainErrors(stderr));
     return { hasChanges: code === 2, text: planText(stdout) };
   }
 
@@ -171,8 +184,7 @@ export class Terraform {
     });
     if (this.signal.aborted)
       throw new Interrupted("interrupted: Terraform has saved its state; the same command goes on from here");
-    if (code !== 0)
-      throw new TerraformError(diagnostics.length > 0 ? diagnostics : [asDiagnostic(plainError(stderr))]);
+    if (code !== 0) throw new TerraformError(diagnostics.length > 0 ? diagnostics : plainErrors(stderr));
     return changes;
   }
 
@@ -183,17 +195,17 @@ export class Terraform {
 
   /** Takes resources out of the state; they stay where they are. */
   async forget(addresses: readonly string[]): Promise<void> {
-    if (addresses.length > 0) await this.expect(["state", "rm", LOCK_TIMEOUT, ...addresses]);
+    if (addresses.length > 0) await this.expect(["state", "rm", ...this.backup, LOCK_TIMEOUT, ...addresses]);
   }
 
   /** Takes a resource that exists already into the state. */
   async import(address: string, id: string): Promise<void> {
-    await this.expect(["import", "-input=false", "-no-color", LOCK_TIMEOUT, address, id]);
+    await this.expect(["import", "-input=false", "-no-color", ...this.backup, LOCK_TIMEOUT, address, id]);
   }
 
   private async expect(args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(args);
-    if (code !== 0) throw new TerraformError([asDiagnostic(plainError(stderr))]);
+    if (code !== 0) throw new TerraformError(plainErrors(stderr));
     return stdout;
   }
 
@@ -264,24 +276,30 @@ function readJson(file: string): unknown {
   }
 }
 
-/** Terraform's errors as it shows them to people, without frame and colour, a line each. */
-function plainError(stderr: string): string {
-  const text = stderr
+/** Terraform's errors as it shows them to people, without frame and excerpt. */
+function plainErrors(stderr: string): Diagnostic[] {
+  const found = stderr
+    .replace(/\u001b\[[\d;]*m/g, "")
     .replace(/^[╷│╵]\s?/gmu, "")
     .split(/^Error: /m)
     .map((block) => block.trim().replace(/\s+/g, " "))
-    .filter((block) => block !== "");
-  return text.join("\n") || "terraform said no more";
+    .filter((block) => block !== "")
+    .map((block): Diagnostic => {
+      const [summary, address] = block.split(/ with (\S+), on \S+ line .*$/);
+      return { severity: "error", summary: summary!, detail: "", address };
+    });
+  return found.length > 0 ? found : [{ severity: "error", summary: "terraform said no more", detail: "" }];
 }
 
-function asDiagnostic(text: string): Diagnostic {
-  return { severity: "error", summary: text, detail: "" };
+function diagnosticText({ summary, detail }: Diagnostic): string {
+  if (summary.includes("state lock")) return lockText(detail);
+  return `${summary.trim()}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 
-function diagnosticText({ address, summary, detail }: Diagnostic): string {
-  const where = address ? `${address}: ` : "";
-  const more = detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : "";
-  return `${where}${summary.trim()}${more}`;
+/** Locks of the local and the pg backend die with their holder; of others, one may stay behind. */
+function lockText(detail: string): string {
+  const field = (name: string) => new RegExp(`${name}:\\s+(.+)`).exec(detail)?.[1]?.trim() ?? "unknown";
+  return `another Terraform run (${field("Operation")} by ${field("Who")}, ${field("Created")}) holds the state: wait until it has ended, or, if it has and left its lock, terraform force-unlock ${field("ID")}`;
 }
 
 /** A plan without what says nothing about it: what was read before it, and how to save it. */

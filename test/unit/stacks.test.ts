@@ -63,9 +63,9 @@ describe("several databases and servers", () => {
   test("each server has a container, a provider, and variables of its own", () => {
     const containers = find(synth(platform), "docker_container").map(({ name }) => name);
     expect(containers.sort()).toEqual([
-      "leasehold-local-postgres",
-      "leasehold-local-reporting",
-      "leasehold-local-vault",
+      "${var.platform_name}-postgres",
+      "${var.platform_name}-reporting",
+      "${var.platform_name}-vault",
     ]);
     const { provider, variable } = p.json as {
       provider: Record<string, unknown[]>;
@@ -208,7 +208,6 @@ describe("the trust model", () => {
     "auth/approle/role/db-readonly-role/secret-id",
     "auth/approle/role/db-readonly-role/custom-secret-id",
     "auth/approle/login",
-    "sys/policies/acl/leasehold-local-operator",
     "sys/policies/acl/other",
     "sys/mounts/secret",
     "sys/auth/userpass",
@@ -233,6 +232,10 @@ describe("the trust model", () => {
     expect(allowed(operator, path)).not.toEqual([]);
   });
 
+  test("the operator reads its own policy and can't write it", () => {
+    expect(allowed(operator, "sys/policies/acl/leasehold-local-operator")).toEqual(['"read"']);
+  });
+
   test("the planner reads what the operator manages, and writes nothing", () => {
     const planner = rules(policyOf("leasehold-local-planner"));
     expect(
@@ -245,7 +248,7 @@ describe("the trust model", () => {
     const deliverer = policyOf("leasehold-local-deliverer");
     expect(
       [...rules(deliverer).keys()].every((path) =>
-        /^auth\/approle\/role\/db-[a-z-]+\/(role-id|secret-id)$/.test(path),
+        /^auth\/(token\/(lookup|renew)-self|approle\/role\/db-[a-z-]+\/(role-id|secret-id))$/.test(path),
       ),
     ).toBe(true);
     expect(deliverer.match(/max_wrapping_ttl/g)).toHaveLength(3);
