@@ -21,13 +21,13 @@ export class Deployment {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
     const { env = "local" } = options;
-    const isTests = testEnvironmentNames().includes(env);
-    await synthesize(env, synthesized, isTests ? "test/environments/main.ts" : "main.ts");
+    const app = testEnvironmentNames().includes(env) ? "test/environments/main.ts" : "main.ts";
+    await synthesize(env, synthesized, app);
     const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
     if (options.apply !== false) await sandbox.apply();
     const { postgres } = sandbox;
     const superuser = await connect(postgres, postgres.database);
-    return new Deployment(workspace, synthesized, sandbox, superuser);
+    return new Deployment(workspace, app, synthesized, sandbox, superuser);
   }
 
   readonly manifest: AccessManifest;
@@ -35,6 +35,8 @@ export class Deployment {
 
   private constructor(
     readonly workspace: Workspace,
+    /** The program that synthesized it. */
+    readonly app: string,
     readonly synthesized: string,
     readonly sandbox: Sandbox,
     readonly superuser: Client,
