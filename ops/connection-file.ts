@@ -11,7 +11,7 @@ const FOLDER = join(ROOT, ".sandbox");
  * another sandbox of this checkout holds that name, this one's is `.sandbox/connection-<pid>.json`.
  * @param workspace the sandbox's folder: as long as it is there, the file holds
  */
-export function writeConnectionFile(sandbox: Sandbox, workspace: string): string {
+export function writeConnectionFile(sandbox: Sandbox, workspace: string, folder = FOLDER): string {
   const { operator, verifier } = sandbox.initialised.tokens;
   const content = {
     vault: { address: sandbox.vault.address, token: operator, verifierToken: verifier },
@@ -20,11 +20,11 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
     ...(sandbox.caFile && { caFile: sandbox.caFile }),
     workspace,
   };
-  mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
-  clearStaleConnectionFiles();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  clearStaleConnectionFiles(folder);
   const text = `${JSON.stringify(content, undefined, 2)}\n`;
   for (const name of ["connection.json", `connection-${String(process.pid)}.json`]) {
-    const file = join(FOLDER, name);
+    const file = join(folder, name);
     try {
       writeFileSync(file, text, { mode: 0o600, flag: "wx" });
       return file;
@@ -32,7 +32,7 @@ export function writeConnectionFile(sandbox: Sandbox, workspace: string): string
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
   }
-  throw new Error(`${FOLDER} holds files of this process already`);
+  throw new Error(`${folder} holds files of this process already`);
 }
 
 function describe({ host, port, database, superuser: user, password }: PostgresServer): object {
@@ -44,10 +44,10 @@ export function removeConnectionFile(file: string): void {
 }
 
 /** Of sandboxes that were killed: their folders were cleared when the next one started. */
-export function clearStaleConnectionFiles(): void {
-  if (!existsSync(FOLDER)) return;
-  for (const name of readdirSync(FOLDER).filter((file) => /^connection(-\d+)?\.json$/.test(file))) {
-    const file = join(FOLDER, name);
+export function clearStaleConnectionFiles(folder = FOLDER): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder).filter((file) => /^connection(-\d+)?\.json$/.test(file))) {
+    const file = join(folder, name);
     let workspace: unknown;
     try {
       workspace = (JSON.parse(readFileSync(file, "utf8")) as { workspace?: unknown }).workspace;

@@ -112,20 +112,11 @@ export class Terraform {
     );
   }
 
-  private isInitialised({ backend, required_providers: providers }: TerraformBlock): boolean {
-    const recorded = readJson(join(this.folder, ".terraform/terraform.tfstate")) as
-      { backend?: { type: string; config: Record<string, unknown> } } | undefined;
-    const [type, wanted] = Object.entries(backend)[0]!;
-    if (recorded?.backend?.type !== type) return false;
-    const { config } = recorded.backend;
-    const isSame = Object.keys({ ...config, ...wanted }).every(
-      (key) => (config[key] ?? undefined) === wanted[key],
-    );
-    const lockFile = join(this.folder, ".terraform.lock.hcl");
+  private isInitialised(block: TerraformBlock): boolean {
     return (
-      isSame &&
-      existsSync(lockFile) &&
-      Object.values(providers).every(({ source, version }) =>
+      isBackendOf(this.folder, block) &&
+      existsSync(join(this.folder, ".terraform.lock.hcl")) &&
+      Object.values(block.required_providers).every(({ source, version }) =>
         existsSync(join(this.folder, ".terraform/providers/registry.terraform.io", source, version)),
       )
     );
@@ -212,6 +203,16 @@ export class Terraform {
   private run(args: readonly string[], onLine?: (line: string) => void): Promise<Ended> {
     return run(args, { cwd: this.folder, env: this.env, signal: this.signal, onLine });
   }
+}
+
+/** Whether a folder is initialised for the backend that the stack has now. */
+export function isBackendOf(folder: string, { backend }: TerraformBlock): boolean {
+  const recorded = readJson(join(folder, ".terraform/terraform.tfstate")) as
+    { backend?: { type: string; config: Record<string, unknown> } } | undefined;
+  const [type, wanted] = Object.entries(backend)[0]!;
+  if (recorded?.backend?.type !== type) return false;
+  const { config } = recorded.backend;
+  return Object.keys({ ...config, ...wanted }).every((key) => (config[key] ?? undefined) === wanted[key]);
 }
 
 interface RunOptions {

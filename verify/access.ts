@@ -48,7 +48,7 @@ export async function readAccess(asker: Session, login: string): Promise<Access>
        UNION SELECT m.* FROM pg_auth_members m JOIN held ON m.member = held.roleid
      ) SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor,
          admin_option AS admin,
-         coalesce((to_jsonb(held)->>'inherit_option')::boolean, true) AS inherits, coalesce((to_jsonb(held)->>'set_option')::boolean, true) AS sets, pg_has_role($1::name, roleid, ${SET_OR_MEMBER}) AS reached
+         coalesce((to_jsonb(held)->>'inherit_option')::boolean, (SELECT rolinherit FROM pg_roles WHERE oid = member)) AS inherits, coalesce((to_jsonb(held)->>'set_option')::boolean, true) AS sets, pg_has_role($1::name, roleid, ${SET_OR_MEMBER}) AS reached
        FROM held ORDER BY 1, 2, 3`,
     [login],
   );
@@ -101,6 +101,8 @@ export function grantsTo(asker: Session, grantees: readonly string[]): Promise<G
 export function grantText({ kind, object, privilege, grantee, grantor, grantable }: Grant): string {
   const to = grantee === PUBLIC ? "PUBLIC" : grantee;
   const option = grantable ? " WITH GRANT OPTION" : "";
+  if (kind === "default privileges")
+    return `granted to ${to} by default privileges: ${privilege} on later ${object}${option}`;
   return `granted to ${to} by ${grantor}: ${privilege} on ${kind} ${object}${option}`;
 }
 

@@ -1,6 +1,7 @@
 import { escapeLiteral as literal } from "pg";
 import { grantText, membershipText, PUBLIC, type Access, type Grant } from "./access";
 import type { Column, Place } from "./columns";
+import type { ManifestPersona } from "./manifest";
 import type { Target } from "./probes";
 import type { Session } from "./session";
 
@@ -25,7 +26,7 @@ interface Case {
 export async function causesOfHeld({ column, target, place, access, asker }: Case): Promise<string[]> {
   const { persona, database } = place;
   const [kind, name] = column.privilege.split(".") as [string, string];
-  const holders = await rolesThatHold(asker, column, target, access);
+  const holders = await rolesThatHold(asker, column, target, access, persona);
   const declared = [access.login, persona.groupRole, ...(persona.actsAsOwner ? [database.owner] : [])];
   const ways = access.memberships
     .filter(({ role, member }) => holders.has(role) && !isDeclaredMembership(place, access, role, member))
@@ -36,10 +37,10 @@ export async function causesOfHeld({ column, target, place, access, asker }: Cas
   }
 
   const found = await find(asker, kind, target);
-  const later = access.grants.filter((grant) => isLater(grant, kind, name, database.owner));
+  const later = access.grants.filter((grant) => isLater(grant, kind, column, database.owner));
   const granted = access.grants
     .filter(
-      (grant) => isAbout(grant, kind, found?.oid, name) && [PUBLIC, ...declared].includes(grant.grantee),
+      (grant) => isAbout(grant, kind, found?.oid, column) && [PUBLIC, ...declared].includes(grant.grantee),
     )
     // Behind what a probe was given stands what later objects are given.
     .map(
@@ -64,15 +65,33 @@ export async function causesOfMissing({ column, target, place, access, asker }: 
   const found = await find(asker, kind, target);
   const misplaced = kind !== "database" && found !== undefined && found.owner !== database.owner;
   const causes = misplaced ? [`it belongs to ${found.owner}, not to ${database.owner}`] : [];
-  const granted = access.grants.filter(
+  // The owner's session has what its objects give it; nothing is granted to it.
+  if (misplaced && persona.actsAsOwner) return causes;
+  const granted = access.grants.some(
     (grant) =>
-      isAbout(grant, kind, found?.oid, name) &&
+      isAbout(grant, kind, found?.oid, column) &&
       grant.grantee === persona.groupRole &&
       grant.kind !== "column",
   );
-  if (granted.length > 0)
-    return [...causes, ...granted.map((grant) => `${grantText(grant)}, and the session has not got it`)];
-  const later = access.grants.some((grant) => isLater(grant, kind, name, database.owner));
+  if (granted) {
+    const way = access.memberships.find(
+      ({ member, role }) => member === access.login && role === persona.groupRole,
+    );
+    const inside = kind !== "database" && kind !== "schema";
+    const [usage] = await asker.query<{ held: boolean }>(
+      "SELECT has_schema_privilege($1, $2, 'USAGE') AS held",
+      [access.login, database.schema],
+    );
+    const without = !way
+      ? `${access.login} is no member of it`
+      : !way.inherits
+        ? `${membershipText(way)} is without INHERIT`
+        : inside && usage?.held === false
+          ? `without USAGE on the schema ${database.schema}`
+          : "the session has not got it";
+    return [...causes, `granted to ${persona.groupRole}, but ${without}`];
+  }
+  const later = access.grants.some((grant) => isLater(grant, kind, column, database.owner));
   return [
     ...causes,
     target.probe && !later
@@ -91,18 +110,24 @@ export function isDeclaredMembership(
   return persona.actsAsOwner && member === persona.groupRole && role === database.owner;
 }
 
-function isAbout(grant: Grant, kind: string, oid: number | undefined, privilege: string): boolean {
+function isAbout(grant: Grant, kind: string, oid: number | undefined, column: Column): boolean {
   if (!KIND_OF_GRANT[kind]?.includes(grant.kind) || grant.oid !== oid) return false;
-  return grant.privilege === privilege || !/^[A-Z]+$/.test(privilege);
+  return serves(grant.privilege, column);
 }
 
-function isLater(grant: Grant, kind: string, privilege: string, owner: string): boolean {
+function isLater(grant: Grant, kind: string, column: Column, owner: string): boolean {
   return (
     grant.kind === "default privileges" &&
     grant.owner === owner &&
     grant.object.startsWith(`${kind} of `) &&
-    grant.privilege === privilege
+    serves(grant.privilege, column)
   );
+}
+
+/** A row that is no privilege's is about any. */
+function serves(granted: string, { privilege, also = [] }: Column): boolean {
+  const name = privilege.split(".")[1]!;
+  return granted === name || also.includes(granted) || !/^[A-Z]+$/.test(name);
 }
 
 async function rolesThatHold(
@@ -110,9 +135,10 @@ async function rolesThatHold(
   column: Column,
   target: Target,
   access: Access,
+  persona: ManifestPersona,
 ): Promise<Set<string>> {
   const rows = await asker.query<{ role: string }>(
-    `SELECT role FROM unnest(ARRAY[${list([...access.roles, ...access.memberships.map(({ role }) => role)])}]::name[]) role, (VALUES (${literal(target.name)})) t(target) WHERE ${column.held(false)}`,
+    `SELECT role FROM unnest(ARRAY[${list([...access.roles, ...access.memberships.map(({ role }) => role)])}]::name[]) role, (VALUES (${literal(target.name)})) t(target) WHERE ${column.held(false, persona)}`,
   );
   return new Set(rows.map(({ role }) => role));
 }

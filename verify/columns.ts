@@ -36,7 +36,9 @@ export interface Column {
    * SQL over the columns `role` and `target`: whether the catalogs let the role do it.
    * @param declared where it is not, a privilege on a single column of a table is one too many
    */
-  held(declared: boolean): string;
+  held(declared: boolean, persona: ManifestPersona): string;
+  /** Privileges with which the statement works as well. */
+  readonly also?: readonly string[];
   /** The statements, or undefined where only the catalogs can tell without touching what is the users'. */
   use(target: Target, place: Place): string | readonly string[] | undefined;
   /** SQLSTATEs of errors that come after the check of the privilege. */
@@ -81,7 +83,7 @@ const DUPLICATE_DATABASE = "42P04";
 const UNDEFINED_OBJECT = "42704";
 const NOT_IN_STATE = "55000";
 
-/** The matrix's columns, but for those of PostgreSQL versions that come later. CONNECT is recorded where the login happens. */
+/** The matrix's columns, but for those of PostgreSQL versions that come later. CONNECT is recorded by the login. */
 export function columnsOf(version: number): readonly Column[] {
   return COLUMNS.filter(({ since = 0 }) => version >= since);
 }
@@ -127,12 +129,18 @@ const COLUMNS: readonly Column[] = [
     declared: ({ actsAsOwner }) => actsAsOwner,
   },
   ...ownerColumns("tables", (name) => `ALTER TABLE ${name} ADD COLUMN leasehold_probe integer`),
-  sequenceColumn("USAGE", ({ name }, { persona }) => {
-    // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not held.
-    const held: readonly string[] = persona.privileges.sequences;
-    if (held.includes("USAGE") || !held.includes("UPDATE")) return `SELECT nextval(${literal(name)})`;
-    return held.includes("SELECT") ? undefined : `SELECT currval(${literal(name)})`;
-  }),
+  {
+    ...sequenceColumn("USAGE", ({ name }, { persona }) => {
+      // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not declared.
+      const declared: readonly string[] = persona.privileges.sequences;
+      if (declared.includes("USAGE") || !declared.includes("UPDATE"))
+        return `SELECT nextval(${literal(name)})`;
+      return declared.includes("SELECT") ? undefined : `SELECT currval(${literal(name)})`;
+    }),
+    held: (declared, { privileges: { sequences } }) =>
+      `has_sequence_privilege(role, target, '${declared || sequences.includes("UPDATE") ? "USAGE" : "USAGE, UPDATE"}')`,
+    also: ["UPDATE"],
+  },
   sequenceColumn("SELECT", ({ name }) => `SELECT last_value FROM ${name}`),
   sequenceColumn("UPDATE", ({ name }) => `SELECT setval(${literal(name)}, 1)`),
   ...ownerColumns("sequences", (name) => `ALTER SEQUENCE ${name} CACHE 2`),
@@ -192,6 +200,9 @@ const COLUMNS: readonly Column[] = [
       guarded && `SET LOCAL row_security = off; SELECT * FROM ${guarded.name}`,
   ),
 ];
+
+/** Its statement is the login itself, so it is recorded there. */
+export const CONNECT: Column = { ...databaseColumn("CONNECT", () => ""), use: () => undefined };
 
 /** Tables that a role other than the owner made: the owner's default privileges do not reach them. */
 export const OF_ANOTHER_ROLE: Column = {

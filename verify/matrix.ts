@@ -2,6 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import type { Access } from "./access";
 import { causesOfHeld, causesOfMissing } from "./causes";
 import type { Column, Place } from "./columns";
+import type { ManifestPersona } from "./manifest";
+import { Outage } from "./outage";
 import type { Target } from "./probes";
 import { oneLine, type Evidence, type Recorder } from "./report";
 import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "./session";
@@ -56,7 +58,7 @@ export async function exercise(
     const sent: Evidence[] = [];
     const start = performance.now();
     const [held, answers] = await Promise.all([
-      ask(parties, column, targets, declared, asked),
+      ask(parties, column, targets, place.persona, asked),
       send(parties.session, column, targets, place, sent),
     ]);
     const milliseconds = performance.now() - start;
@@ -109,11 +111,12 @@ async function ask(
   { asker, access }: Parties,
   column: Column,
   targets: readonly Target[],
-  declared: boolean,
+  persona: ManifestPersona,
   evidence: Evidence[],
 ): Promise<Map<string, boolean>> {
+  const declared = column.declared(persona);
   const list = (names: readonly string[]) => names.map((name) => literal(name)).join(", ");
-  const sql = `SELECT target, bool_or(${column.held(declared)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
+  const sql = `SELECT target, bool_or(${column.held(declared, persona)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
   const outcome = await asker.attempt(sql, evidence);
   if ("sqlstate" in outcome) return new Map();
   const held = new Map(outcome.rows.map((row) => [String(row["target"]), row["held"] === true]));
@@ -156,6 +159,7 @@ export async function answer(
   try {
     outcome = await (alone ? session.attempt(sql, evidence) : session.attemptAndRollBack(sql, evidence));
   } catch (error) {
+    if (error instanceof Outage) throw error;
     return { sql, got: oneLine(error) };
   }
   if (!("sqlstate" in outcome)) return { sql, allowed: true, got: describe(outcome) };
@@ -174,9 +178,10 @@ function causesOf(
   const about = { column, target, place, access, asker };
   const deviates = [held, ...answers.map(({ allowed }) => allowed)].includes(!declared);
   if (!deviates) return Promise.resolve([]);
-  return (declared ? causesOfMissing(about) : causesOfHeld(about)).catch((error: unknown) => [
-    `its cause can't be looked up: ${oneLine(error)}`,
-  ]);
+  return (declared ? causesOfMissing(about) : causesOfHeld(about)).catch((error: unknown) => {
+    if (error instanceof Outage) throw error;
+    return [`its cause can't be looked up: ${oneLine(error)}`];
+  });
 }
 
 function subject({ says, privilege }: Column, target: Target): string {

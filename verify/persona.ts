@@ -2,7 +2,8 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Custody } from "./custody";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
 import type { ManifestDatabase, ManifestPersona } from "./manifest";
-import { readAccess } from "./access";
+import { readAccess, type Access } from "./access";
+import { connect } from "./connect";
 import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./columns";
 import { otherDatabases } from "./elsewhere";
 import { exercise } from "./matrix";
@@ -20,7 +21,14 @@ import {
   withStray,
 } from "./probes";
 import type { Evidence, Recorder } from "./report";
-import { firstText, loginRefusal, Session, type PostgresAddress } from "./session";
+import {
+  firstText,
+  LOGIN_REFUSED,
+  loginRefusal,
+  Session,
+  SESSION_ENDED,
+  type PostgresAddress,
+} from "./session";
 import { changesOfRole } from "./tricks";
 import { memberships, undeclaredAccess } from "./undeclared";
 import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault-paths";
@@ -49,10 +57,6 @@ export interface Scene {
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
 const SECONDS_OF_TOLERANCE = 10;
-
-/** SQLSTATEs with which PostgreSQL refuses a login that is not (any more) valid. */
-const LOGIN_REFUSED = ["28P01", "28000"];
-const SESSION_ENDED = "57P01";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
 export async function verifyPersona(
@@ -113,7 +117,11 @@ async function logIn(
       ? undefined
       : `the second opening must be refused with HTTP 400, received ${String(second.status)}`;
   });
-  if (!opened) return undefined;
+  if (!opened) {
+    // Nobody may be let in with the role id alone, whatever is wrong with the secret ids.
+    await loginsRefused(leases, persona, recorder, [["missing", undefined]]);
+    return undefined;
+  }
 
   let token: PersonaToken | undefined;
   await recorder.check("login: policies and TTLs", async (evidence) => {
@@ -145,22 +153,33 @@ async function logIn(
   });
   if (!token) return undefined;
 
-  const { roleId } = token;
+  await loginsRefused(leases, persona, recorder, [
+    ["used-up", secretId],
+    ["wrong", "00000000-0000-0000-0000-000000000000"],
+    ["missing", undefined],
+  ]);
+  return token;
+}
+
+/** Logins with a role id and a secret id that must not do. */
+async function loginsRefused(
+  leases: Leases,
+  persona: ManifestPersona,
+  recorder: Recorder,
+  secretIds: readonly (readonly [string, string | undefined])[],
+): Promise<void> {
   await recorder.check("login refused without secret id", async (evidence) => {
-    for (const [what, attempted] of [
-      ["used-up", secretId],
-      ["wrong", "00000000-0000-0000-0000-000000000000"],
-      ["missing", undefined],
-    ] as const) {
-      const answer = await leases.login(persona, roleId, attempted);
+    const roleId = await leases.roleId(persona);
+    const findings: string[] = [];
+    for (const [what, secretId] of secretIds) {
+      const answer = await leases.login(persona, roleId, secretId);
       note(evidence, answer, `${what} secret id`);
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, "").revoke();
       if (answer.status !== 400)
-        return `a ${what} secret id must be refused with HTTP 400, received ${String(answer.status)}`;
+        findings.push(`a ${what} secret id must be refused with HTTP 400, received ${String(answer.status)}`);
     }
-    return undefined;
+    return findings.length ? findings.join("; ") : undefined;
   });
-  return token;
 }
 
 async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefined> {
@@ -201,7 +220,7 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
     return Promise.resolve(
       longest <= maxTtl && longest >= maxTtl - SECONDS_OF_TOLERANCE
         ? undefined
-        : `lease max TTL declared: ${String(maxTtl)} s; renewing gives ${String(longest)} s`,
+        : `lease max TTL declared: ${String(maxTtl)} s; renewing gives ${longest > 0 ? `${String(longest)} s` : `HTTP ${String(renewed.status)}`}`,
     );
   });
   return lease;
@@ -215,9 +234,17 @@ async function useAndRevoke(
   recorder: Recorder,
 ): Promise<void> {
   const { database, address, owner } = scene;
-  const session = await connect(scene, persona, lease, recorder);
+  const place = await placeOf(scene, persona, lease);
+  const access = await readAccess(owner, lease.username);
+  await recorder.check("memberships as declared", (evidence) =>
+    Promise.resolve(memberships(place, access, evidence)),
+  );
+  const session = await connect(owner, address, lease, place, access, recorder);
   if (session) {
-    await useSession(scene, persona, lease, session, recorder);
+    await useSession(scene, place, access, session, recorder);
+    await recorder.check("other declared databases refused", (evidence) =>
+      otherDatabases(owner, address, lease, access, scene.databases, evidence),
+    );
     if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} ${PROBE_COLUMNS}`, []);
   }
 
@@ -259,31 +286,27 @@ async function useAndRevoke(
   }
 }
 
-/** All that a session is looked at for while its lease lasts. */
-async function useSession(
-  scene: Scene,
-  persona: ManifestPersona,
-  lease: Lease,
-  session: Session,
-  recorder: Recorder,
-): Promise<void> {
-  const { database, address, owner, custody, version, roles, readOnly } = scene;
+/** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */
+async function placeOf(scene: Scene, persona: ManifestPersona, lease: Lease): Promise<Place> {
+  const { database, owner, custody, version, roles, readOnly } = scene;
   const prefix = probePrefix(scene.run);
   const targets = [scene.before, { ...NO_TARGETS, tables: scene.left }, await ownObjects(owner, database)];
   // Objects that come after the lease: what default privileges give.
   const when = `after_${String(database.personas.indexOf(persona))}`;
   if (!readOnly) targets.push(await makeProbes(owner, custody, database, prefix, when));
-  const access = await readAccess(owner, lease.username);
-  const place: Place = {
-    database,
-    persona,
-    targets: join(...targets),
-    prefix,
-    login: lease.username,
-    version,
-    roles,
-    readOnly,
-  };
+  const login = lease.username;
+  return { database, persona, targets: join(...targets), prefix, login, version, roles, readOnly };
+}
+
+/** What the session can do, as it is and as what it can make of itself. */
+async function useSession(
+  { owner, custody }: Scene,
+  place: Place,
+  access: Access,
+  session: Session,
+  recorder: Recorder,
+): Promise<void> {
+  const { database, prefix, version, readOnly } = place;
   await recorder.check("session: user, search path", (evidence) => startsAs(session, place, evidence));
   const parties = { session, asker: owner, access };
   const shown = await exercise(parties, place, columnsOf(version), recorder);
@@ -291,17 +314,11 @@ async function useSession(
     await withStray(owner, custody, database, prefix, (stray) =>
       exercise(parties, { ...place, targets: stray }, [OF_ANOTHER_ROLE], recorder),
     );
-  await recorder.check("memberships as declared", (evidence) =>
-    Promise.resolve(memberships(place, access, evidence)),
-  );
   await recorder.check("nothing else granted or owned", (evidence) =>
     undeclaredAccess(owner, place, access, shown.causes, evidence),
   );
   await recorder.check("no more after a change of role", (evidence) =>
     changesOfRole(session, place, shown.privileges, evidence),
-  );
-  await recorder.check("other declared databases refused", (evidence) =>
-    otherDatabases(owner, address, lease, access, scene.databases, evidence),
   );
 }
 
@@ -324,48 +341,4 @@ async function startsAs(
   expect("login", login, firstText(outcome, "login"));
   expect("search path", firstText(outcome, "schema") ?? database.schema, firstText(outcome, "path"));
   return findings.length ? findings.join("; ") : undefined;
-}
-
-async function connect(
-  { address, database, owner }: Scene,
-  persona: ManifestPersona,
-  lease: Lease,
-  recorder: Recorder,
-): Promise<Session | undefined> {
-  const declared = persona.privileges.database.includes("CONNECT");
-  const start = performance.now();
-  let session: Session | undefined;
-  let refusal: string | undefined;
-  try {
-    session = await Session.open(address, database.name, lease);
-  } catch (error) {
-    refusal = (error as { code?: string }).code ?? String(error);
-  }
-  const proven = session ? true : refusal === "42501" ? false : undefined;
-  const found = session ? "is allowed" : `is refused with ${refusal ?? ""}`;
-  const milliseconds = performance.now() - start;
-  const evidence: Evidence[] = [
-    { sent: `login as ${lease.username}`, got: refusal ? `SQLSTATE ${refusal}` : "a session" },
-  ];
-  const asked = await owner.attempt(
-    `SELECT has_database_privilege(${literal(lease.username)}, ${literal(database.name)}, 'CONNECT') AS held`,
-    evidence,
-  );
-  const catalogued = "rows" in asked ? asked.rows[0]?.["held"] === true : undefined;
-  const held = proven === declared && catalogued === declared;
-  const differs = catalogued === proven ? "" : `, but is ${catalogued ? "held" : "not held"} by the catalogs`;
-  recorder.cell({
-    name: "database.CONNECT",
-    privilege: "database.CONNECT",
-    declared,
-    catalogued,
-    proven,
-    held,
-    finding: held
-      ? undefined
-      : `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}${differs}`,
-    evidence,
-    milliseconds,
-  });
-  return session;
 }

@@ -1,4 +1,4 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Custody } from "./custody";
 import type { ManifestDatabase } from "./manifest";
 import type { Session } from "./session";
@@ -103,7 +103,8 @@ export async function withStray<T>(
   use: (targets: Targets) => Promise<T>,
 ): Promise<T> {
   const name = `${ident(schema)}.${ident(`${prefix}stray`)}`;
-  const asLogin = `BEGIN; SET LOCAL ROLE NONE; CREATE TABLE ${name} ${PROBE_COLUMNS}; COMMIT`;
+  // Statements that are sent as one are one transaction.
+  const asLogin = `SET LOCAL ROLE NONE; CREATE TABLE ${name} ${PROBE_COLUMNS}`;
   // Dropping is the schema's owner's too.
   const drop = await make(owner, custody, `TABLE ${name}`, asLogin);
   try {
@@ -113,17 +114,21 @@ export async function withStray<T>(
   }
 }
 
-/** Into custody first: what a statement made that was cut off is dropped as well. */
+/** Into custody first: what a statement made that was cut off is dropped as well; what was refused was not made. */
 async function make(
   owner: Session,
   custody: Custody,
   what: string,
   create: string,
 ): Promise<() => Promise<void>> {
+  let refused = false;
   const drop = custody.hold(`probe ${what}`, async () => {
-    await owner.query(`DROP ${what.replace(" ", " IF EXISTS ")}`);
+    if (!refused) await owner.query(`DROP ${what.replace(" ", " IF EXISTS ")}`);
   });
-  await owner.query(create);
+  await owner.query(create).catch((error: unknown) => {
+    refused = error instanceof DatabaseError;
+    throw error;
+  });
   return drop;
 }
 

@@ -125,7 +125,8 @@ async function exerciseUses(
 ): Promise<string[]> {
   if (uses.length === 0) return [];
   const named: string[] = [];
-  const findings: string[] = [];
+  // What goes for several paths for the same reason is one finding.
+  const findings = new Map<string, string[]>();
   const evidence: Evidence[] = [];
   let catalogued: boolean | undefined = declared;
   let proven: boolean | undefined = declared;
@@ -159,7 +160,8 @@ async function exerciseUses(
     const found = allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused";
     const differs = held === allowed ? "" : `, but sys/capabilities says ${has?.join(", ") ?? "nothing"}`;
     const said = declared ? "is declared" : "is not declared";
-    findings.push(`${method} ${path} ${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`);
+    const how = `${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`;
+    findings.set(how, [...(findings.get(how) ?? []), `${method} ${path}`]);
   }
   const privilege = `vault.${name}`;
   recorder.cell({
@@ -168,8 +170,8 @@ async function exerciseUses(
     declared,
     catalogued,
     proven,
-    held: findings.length === 0,
-    finding: findings.length === 0 ? undefined : findings.join("; "),
+    held: findings.size === 0,
+    finding: [...findings].map(([how, what]) => `${what.join(", ")} ${how}`).join("; ") || undefined,
     evidence,
     milliseconds: performance.now() - start,
   });

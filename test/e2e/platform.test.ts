@@ -27,8 +27,8 @@ const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const PASSWORD = "Geheim-der-Superuser-3141";
 const DEV_TOKEN = "Geheim-des-Dev-Servers-2718";
 
-const folder = mkdtempSync(join(tmpdir(), "leasehold-platform-"));
-const synthesized = join(folder, "cdktf.out");
+let folder: string;
+let synthesized: string;
 const variables: Record<string, string> = {};
 let port: number;
 let vaultAddress: string;
@@ -115,9 +115,9 @@ async function call(
   return { status: response.status, body: (text ? JSON.parse(text) : {}) as Record<string, unknown> };
 }
 
-/** How a process in a container stands: numbers as the kernel writes them. */
-async function processOf(container: string, program: string): Promise<Record<string, string>> {
-  const script = `for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = ${program} ] && cat $p/status && exit; done`;
+/** How the server in a container stands, not a health check beside it: numbers as the kernel writes them. */
+async function serverOf(container: string, command: string): Promise<Record<string, string>> {
+  const script = `for p in /proc/[0-9]*; do case "$(tr '\\0' ' ' <$p/cmdline)" in "${command}"*) cat $p/status; exit ;; esac; done`;
   const text = await docker("exec", container, "sh", "-c", script);
   return Object.fromEntries(text.split("\n").map((line) => line.split(/:\s+/, 2) as [string, string]));
 }
@@ -201,7 +201,8 @@ function reaches(host: string, to: number): Promise<boolean> {
 }
 
 beforeAll(async () => {
-  if (missing) return;
+  folder = mkdtempSync(join(tmpdir(), "leasehold-platform-"));
+  synthesized = join(folder, "cdktf.out");
   const secrets = mkdtempSync(join(folder, "secrets-"));
   for (const [name, secret] of [
     ["postgres_password_file", PASSWORD],
@@ -236,11 +237,9 @@ beforeAll(async () => {
 }, IMAGES_TIMEOUT_MILLISECONDS);
 
 afterAll(async () => {
-  if (!missing) {
-    for (const stack of ["platform", "variants"]) await terraform(stack, "destroy", "-auto-approve");
-    const left = (await volumes()).filter((name) => name.startsWith(NAME));
-    if (left.length > 0) await docker("volume", "rm", ...left);
-  }
+  for (const stack of ["platform", "variants"]) await terraform(stack, "destroy", "-auto-approve");
+  const left = (await volumes()).filter((name) => name.startsWith(NAME));
+  if (left.length > 0) await docker("volume", "rm", ...left);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -278,9 +277,9 @@ withDocker(`the platform${because}`, () => {
 
   test.each([
     [postgres, "postgres", "999"],
-    [vault, "vault", "100"],
-  ])("%s has no capability, can gain none, and can't write its root", async (container, program, uid) => {
-    const status = await processOf(container, program);
+    [vault, "vault server", "100"],
+  ])("%s has no capability, can gain none, and can't write its root", async (container, command, uid) => {
+    const status = await serverOf(container, command);
     expect(status).toMatchObject({
       Uid: [uid, uid, uid, uid].join("\t"),
       CapPrm: "0000000000000000",
@@ -408,7 +407,7 @@ withDocker(`Vault's other forms${because}`, () => {
   });
 
   test("locking: Vault is not root, and has IPC_LOCK alone", async () => {
-    const status = await processOf(locking, "vault");
+    const status = await serverOf(locking, "vault server");
     expect(status).toMatchObject({
       Uid: "100\t100\t100\t100",
       CapEff: "0000000000004000",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { startApplication } from "../../ops/application";
 import { synthesize } from "../../ops/synthesize";
+import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
@@ -23,7 +24,13 @@ export class Deployment {
     const { env = "local" } = options;
     const app = testEnvironmentNames().includes(env) ? "test/environments/main.ts" : "main.ts";
     await synthesize(env, synthesized, app);
-    const sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true, ...options });
+    const sandbox = await Sandbox.start(workspace, {
+      synthesized,
+      keepRootToken: true,
+      // The same tests on another major version.
+      postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
+      ...options,
+    });
     if (options.apply !== false) await sandbox.apply();
     const { postgres } = sandbox;
     const superuser = await connect(postgres, postgres.database);
@@ -57,6 +64,8 @@ export class Deployment {
       vault: this.as("verifier"),
       postgres: (server) => this.sandbox.servers.get(server)!,
       startApplication,
+      // Five seconds that few tests are about.
+      expiry: false,
       ...options,
     });
   }

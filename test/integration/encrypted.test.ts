@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
+import { writeConnectionFile } from "../../ops/connection-file";
 import { CertificateAuthority, type ServerTls } from "../../sandbox/certificates";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import type { Sandbox } from "../../sandbox/sandbox";
@@ -145,6 +146,19 @@ test("the authority's certificate is in the workspace, and the servers' keys are
   expect(sandbox.vault.ca).toBe(postgres.ssl!.ca);
   for (const name of ["postgres.key", "vault.key"])
     expect((statSync(workspace.path(name)).mode & 0o777).toString(8)).toBe("600");
+});
+
+test("the connection file names the authority and every server", () => {
+  const file = writeConnectionFile(sandbox, workspace.folder, workspace.path("connection"));
+  const connection = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  const { port, password } = postgres;
+  const first = { host: "127.0.0.1", port, database: "ledger", user: "boss", password };
+  expect(connection).toMatchObject({
+    vault: { address: sandbox.vault.address },
+    postgres: first,
+    servers: { postgres: first, reporting: { port: sandbox.servers.get("reporting")!.port } },
+    caFile: sandbox.caFile,
+  });
 });
 
 test("what a private authority needs is sent to Vault, and the namespace", async () => {

@@ -63,6 +63,12 @@ test.each(["14", "16.2", "", "sixteen"])("the major version %j is refused in one
   );
 });
 
+test("--postgres goes before LEASEHOLD_POSTGRES, and another major version is refused before anything starts", async () => {
+  const program = new Program(["start", "--postgres", "14"], { LEASEHOLD_POSTGRES: "18" });
+  expect(await program.ended).toBe(2);
+  expect(program.output).toBe('PostgreSQL\'s major version: received "14", allowed: 15, 16, 17, 18\n');
+});
+
 describe("where a download is needed", () => {
   /** With neither the user's cache of programs nor npm's. */
   async function start(env: NodeJS.ProcessEnv = {}): Promise<Program> {
@@ -124,6 +130,7 @@ describe("where a download is needed", () => {
       symlinkSync(join(cacheFolder(), name), join(cache, name));
     const program = await start({ PATH: folder });
     expect(await program.ended).toBe(0);
+    expect(program.output).not.toContain("downloading");
     expect(program.output).toMatch(/Started PostgreSQL 16\.\d+ on /);
   });
 });

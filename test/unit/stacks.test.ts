@@ -246,11 +246,10 @@ describe("the trust model", () => {
 
   test("the deliverer has role ids and secret ids of the personas, and no credentials", () => {
     const deliverer = policyOf("leasehold-local-deliverer");
+    const paths = [...rules(deliverer).keys()];
     expect(
-      [...rules(deliverer).keys()].every((path) =>
-        /^auth\/(token\/(lookup|renew)-self|approle\/role\/db-[a-z-]+\/(role-id|secret-id))$/.test(path),
-      ),
-    ).toBe(true);
+      paths.filter((path) => !/^auth\/approle\/role\/db-[a-z-]+\/(role-id|secret-id)$/.test(path)),
+    ).toEqual(["auth/token/lookup-self", "auth/token/renew-self"]);
     expect(deliverer.match(/max_wrapping_ttl/g)).toHaveLength(3);
   });
 
