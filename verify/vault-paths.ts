@@ -60,7 +60,8 @@ export async function exercisePaths(holder: Holder): Promise<void> {
       ...persona.appRole.policies.map((policy) => get(`sys/policies/acl/${policy}`)),
       get("sys/mounts"),
       get("sys/auth"),
-      get("sys/audit"),
+      // A namespace has none of its own, which Vault says before it asks a policy.
+      ...(holder.leases.vault.namespace ? [] : [get("sys/audit")]),
       list(`sys/leases/lookup/${mount}/creds/${role}`),
       list("auth/token/accessors"),
       get("auth/token/lookup-self"),

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { rotateRoot } from "../../ops/rotate";
 import { Deployment, findings } from "./deployment";
 import { query } from "./hand-made";
+import { Program } from "./program";
 
-/** Root rotation where the config says so: of the two connections of two-servers, the first. */
+/** Two servers, one Vault. The config has Vault rotate the root of the first one's connection. */
 let deployment: Deployment;
 
 beforeAll(async () => {
@@ -32,4 +34,29 @@ test.each(["planner", "deliverer", "verifier"] as const)("the %s may not rotate"
   await expect(rotateRoot(deployment.as(who), deployment.manifest)).rejects.toThrow(
     /^POST database\/rotate-root\/orders: HTTP 403/,
   );
+});
+
+describe("leasehold verify", () => {
+  const verify = (more: NodeJS.ProcessEnv) => {
+    const { servers, vault, initialised } = deployment.sandbox;
+    return new Program(["verify", "--no-expiry", "--manifest", join(deployment.synthesized, "access.json")], {
+      VAULT_ADDR: vault.address,
+      VAULT_TOKEN: initialised.tokens.verifier,
+      PGPORT: String(servers.get("postgres")!.port),
+      PGPORT_ARCHIVE: String(servers.get("archive")!.port),
+      ...more,
+    });
+  };
+
+  test("finds each server under its name", async () => {
+    const program = verify({});
+    expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
+    expect(program.output).toMatch(/orders, schema shop[^]*history, schema shop/);
+  });
+
+  test("says in one line what it can't take of another server", async () => {
+    const program = verify({ PGSSLMODE_ARCHIVE: "prefer" });
+    expect(await program.ended).toBe(2);
+    expect(program.output.trim()).toBe('PGSSLMODE_ARCHIVE: received "prefer", allowed: verify-full, disable');
+  });
 });
