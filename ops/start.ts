@@ -16,6 +16,8 @@ import { checkReportFile, color, exitCode, writeReport } from "./verify";
 
 export interface StartOptions {
   readonly env?: string;
+  /** Commander's for `--no-expiry`: true unless that is given. */
+  readonly expiry: boolean;
   readonly json?: string;
   readonly keep?: boolean;
   /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
@@ -73,7 +75,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
         {
           title: "Verify",
           run: async (show) => {
-            report = await verifySandbox(sandbox!, manifest, signal, show.detail);
+            report = await verifySandbox(sandbox!, manifest, options.expiry, signal, show.detail);
             show.title("Verified with the verifier's token alone");
           },
         },
@@ -93,12 +95,13 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
 async function verifySandbox(
   sandbox: Sandbox,
   manifest: AccessManifest,
+  expiry: boolean,
   signal: AbortSignal,
   onStep: (step: string) => void,
 ): Promise<Report> {
   const { servers, vault, initialised } = sandbox;
   const report = await verify({
-    ...{ manifest, signal, onStep, startApplication },
+    ...{ manifest, expiry, signal, onStep, startApplication },
     vault: sandbox.vaultClient(initialised.tokens.verifier),
     postgres: (server) => servers.get(server)!,
   });

@@ -3,6 +3,7 @@ import type { Access } from "./access";
 import { causesOfHeld, causesOfMissing } from "./causes";
 import { CONNECT, type Place } from "./columns";
 import type { Lease } from "./leases";
+import { Outage } from "./outage";
 import type { Evidence, Recorder } from "./report";
 import { INSUFFICIENT_PRIVILEGE, Session, type PostgresAddress } from "./session";
 
@@ -23,6 +24,7 @@ export async function connect(
   try {
     session = await Session.open(address, database.name, lease);
   } catch (error) {
+    if (error instanceof Outage) throw error;
     refusal = (error as { code?: string }).code ?? String(error);
   }
   const milliseconds = performance.now() - start;

@@ -1,4 +1,5 @@
 import { oneLine } from "./report";
+import { within } from "./within";
 
 interface Item {
   /** What it is, without a secret: it is printed when it could not be taken away. */
@@ -21,18 +22,44 @@ export class Custody {
     };
   }
 
-  /** Releases everything; returns what stays, each with its reason. */
-  async releaseAll(): Promise<string[]> {
-    const left: string[] = [];
-    for (let item = this.items.pop(); item; item = this.items.pop()) {
-      const { what, release } = item;
-      await release().catch((error: unknown) => left.push(`${what} (${oneLine(error)})`));
-    }
-    return left;
+  /**
+   * Releases everything; returns what stays, each with its reason.
+   * @param deadline on the clock of `performance.now()`; what is not released until then stays
+   */
+  async releaseAll(deadline: number): Promise<string[]> {
+    // Who was connected to a server that restarted notices at the first try.
+    const failed = await releaseEach(this.items.splice(0).reverse(), deadline);
+    const left = await releaseEach(
+      failed.map(({ item }) => item),
+      deadline,
+    );
+    return left.map(({ item, reason }) => `${item.what} (${reason})`);
   }
 
   private forget(item: Item): void {
     const at = this.items.indexOf(item);
     if (at >= 0) this.items.splice(at, 1);
   }
+}
+
+/** One after the other. Returns the items that could not be released. */
+async function releaseEach(
+  items: readonly Item[],
+  deadline: number,
+): Promise<{ item: Item; reason: string }[]> {
+  const failed: { item: Item; reason: string }[] = [];
+  for (const item of items) {
+    const reason = await releaseWithin(item, deadline - performance.now());
+    if (reason !== undefined) failed.push({ item, reason });
+  }
+  return failed;
+}
+
+async function releaseWithin({ release }: Item, milliseconds: number): Promise<string | undefined> {
+  if (milliseconds <= 0) return "not tried any more: cleaning up took too long";
+  const released = release().then(
+    () => undefined,
+    (error: unknown) => oneLine(error),
+  );
+  return within<string | undefined>(milliseconds, released, "no answer until cleaning up had taken too long");
 }

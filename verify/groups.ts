@@ -85,7 +85,7 @@ export async function groupMembers(
      WHERE member <> ${literal(manager)}
        AND NOT (role = ${literal(owner)} AND member IN (${list(acting)}))
        AND NOT (${kept.length ? `(role, member) IN (${kept.join(", ")})` : "false"})
-       AND NOT (role IN (${list(groups)}) AND leased AND login AND NOT forever AND NOT past AND NOT late)
+       AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
      ORDER BY 1, 2`,
     evidence,
   );

@@ -31,7 +31,10 @@ export function secretIdOf({ body }: VaultAnswer): string {
 }
 
 /** How long the verifier's wrapped secret ids may wait to be opened. */
-export const WRAP_TTL = "60s";
+const WRAP_TTL = "60s";
+
+/** Used at once; what an outage keeps from being used ends by itself before long. */
+const ONE_LOGIN = { num_uses: 1, ttl: WRAP_TTL };
 
 /** Takes leases and tokens, and keeps them in custody. */
 export class Leases {
@@ -78,16 +81,39 @@ export class Leases {
     return answer.status;
   }
 
-  /** Mints a secret id that serves once, and returns the token of its wrapping. */
-  async wrappedSecretId({ appRole }: ManifestPersona): Promise<string> {
+  /**
+   * Asks for a wrapped secret id.
+   * @param limits Vault's `num_uses`, `ttl`, `cidr_list` and `token_bound_cidrs`, each within the AppRole's own
+   */
+  mint({ appRole }: ManifestPersona, limits: object): Promise<VaultAnswer> {
     const path = `auth/${appRole.authMount}/role/${appRole.name}/secret-id`;
-    const { wrap_info: wrapping } = await this.vault.call("POST", path, { num_uses: 1 }, WRAP_TTL);
-    if (!wrapping) throw new Error(`${path}: the answer is not wrapped`);
-    return wrapping.token;
+    return this.vault.request("POST", path, limits, WRAP_TTL);
+  }
+
+  /** Mints a secret id, and returns the token of its wrapping. */
+  async wrappedSecretId(persona: ManifestPersona, limits: object = ONE_LOGIN): Promise<string> {
+    const answer = await this.mint(persona, limits);
+    if (answer.status >= 400) throw new VaultError(answer);
+    if (!answer.body.wrap_info) throw new Error(`${answer.path}: the answer is not wrapped`);
+    return answer.body.wrap_info.token;
   }
 
   unwrap(wrappingToken: string): Promise<VaultAnswer> {
     return this.vault.withToken(wrappingToken).request("POST", "sys/wrapping/unwrap");
+  }
+
+  /** A secret id that would last, in custody from now on. Returns what takes it away, which is its one use. */
+  keepSecretId(persona: ManifestPersona, secretId: string): () => Promise<void> {
+    return this.custody.hold(`secret id of ${persona.appRole.name}`, async () => {
+      const roleId = await this.roleId(persona);
+      const answer = await this.login(persona, roleId, secretId);
+      await this.keepToken(persona, answer, roleId, secretId).revoke();
+    });
+  }
+
+  /** Whoever has a wrapping token may look it up: where it comes from, until it is opened. */
+  lookUpWrapping(wrappingToken: string): Promise<VaultAnswer> {
+    return this.vault.withToken().request("POST", "sys/wrapping/lookup", { token: wrappingToken });
   }
 
   async roleId({ appRole }: ManifestPersona): Promise<string> {

@@ -3,6 +3,7 @@ import type { Access } from "./access";
 import { causesOfHeld, causesOfMissing } from "./causes";
 import type { Column, Place } from "./columns";
 import type { ManifestPersona } from "./manifest";
+import { Outage } from "./outage";
 import type { Target } from "./probes";
 import { oneLine, type Evidence, type Recorder } from "./report";
 import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "./session";
@@ -158,6 +159,7 @@ export async function answer(
   try {
     outcome = await (alone ? session.attempt(sql, evidence) : session.attemptAndRollBack(sql, evidence));
   } catch (error) {
+    if (error instanceof Outage) throw error;
     return { sql, got: oneLine(error) };
   }
   if (!("sqlstate" in outcome)) return { sql, allowed: true, got: describe(outcome) };
@@ -176,9 +178,10 @@ function causesOf(
   const about = { column, target, place, access, asker };
   const deviates = [held, ...answers.map(({ allowed }) => allowed)].includes(!declared);
   if (!deviates) return Promise.resolve([]);
-  return (declared ? causesOfMissing(about) : causesOfHeld(about)).catch((error: unknown) => [
-    `its cause can't be looked up: ${oneLine(error)}`,
-  ]);
+  return (declared ? causesOfMissing(about) : causesOfHeld(about)).catch((error: unknown) => {
+    if (error instanceof Outage) throw error;
+    return [`its cause can't be looked up: ${oneLine(error)}`];
+  });
 }
 
 function subject({ says, privilege }: Column, target: Target): string {

@@ -21,7 +21,14 @@ import {
   withStray,
 } from "./probes";
 import type { Evidence, Recorder } from "./report";
-import { firstText, loginRefusal, Session, type PostgresAddress } from "./session";
+import {
+  firstText,
+  LOGIN_REFUSED,
+  loginRefusal,
+  Session,
+  SESSION_ENDED,
+  type PostgresAddress,
+} from "./session";
 import { changesOfRole } from "./tricks";
 import { memberships, undeclaredAccess } from "./undeclared";
 import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault-paths";
@@ -50,10 +57,6 @@ export interface Scene {
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
 const SECONDS_OF_TOLERANCE = 10;
-
-/** SQLSTATEs with which PostgreSQL refuses a login that is not (any more) valid. */
-const LOGIN_REFUSED = ["28P01", "28000"];
-const SESSION_ENDED = "57P01";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
 export async function verifyPersona(

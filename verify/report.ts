@@ -1,3 +1,6 @@
+import { Ended, Outage } from "./outage";
+import { printable } from "./text";
+
 /** What was sent, a statement or a request, and what came back: a SQLSTATE, a row count or an HTTP status. */
 export interface Evidence {
   readonly sent: string;
@@ -58,29 +61,36 @@ export class Recorder {
   /**
    * Runs a check. It holds when `run` returns without a finding; an exception is a finding too, so that one failed check
    * does not hide the others.
+   * @throws Ended after an outage, in which the others could only fail for the same reason
    */
   async check(name: string, run: (evidence: Evidence[]) => Promise<string | undefined>): Promise<boolean> {
     const evidence: Evidence[] = [];
     const start = performance.now();
-    const finding = await run(evidence).catch((error: unknown) => oneLine(error));
+    let failure: unknown;
+    const finding = await run(evidence).catch((error: unknown) => {
+      failure = error;
+      return oneLine(error);
+    });
     const { database, persona } = this;
     this.checks.push({
       database,
       persona,
       name,
       held: finding === undefined,
-      finding,
+      finding: finding === undefined ? undefined : printable(finding),
       evidence,
       milliseconds: performance.now() - start,
     });
+    if (failure instanceof Outage) throw new Ended(finding);
     return finding === undefined;
   }
 
   cell(cell: Omit<Cell, "database" | "persona">): void {
-    this.cells.push({ ...cell, database: this.database, persona: this.persona! });
+    const finding = cell.finding === undefined ? undefined : printable(cell.finding);
+    this.cells.push({ ...cell, finding, database: this.database, persona: this.persona! });
   }
 }
 
 export function oneLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+  return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());
 }

@@ -1,5 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Client, DatabaseError } from "pg";
+import { Outage } from "./outage";
 import type { Evidence } from "./report";
+import { within } from "./within";
 
 /** Where PostgreSQL is; the database and the login come from elsewhere. */
 export interface PostgresAddress {
@@ -24,10 +27,20 @@ export type Outcome =
   | { readonly sqlstate: string; readonly message: string };
 
 export const INSUFFICIENT_PRIVILEGE = "42501";
+/** With which PostgreSQL refuses a login that is not (any more) valid. */
+export const LOGIN_REFUSED: readonly string[] = ["28P01", "28000"];
+export const SESSION_ENDED = "57P01";
+/** Connection, resources, a server that starts or stops: it is not the statement or the login that is refused. */
+const OUTAGE = /^(08|53|57P0)/;
+
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 const END_TIMEOUT_MILLISECONDS = 10_000;
+const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
 /** So that a check waits for nobody's lock, and no statement hangs a run. */
 const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
+/** Where the network is gone, the server can't say that the statement took too long. */
+const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
+const REOPEN_PAUSE_MILLISECONDS = 100;
 
 export function describe(outcome: Outcome): string {
   return "sqlstate" in outcome
@@ -43,40 +56,82 @@ export function firstText(outcome: Outcome, column: string): string | undefined 
 
 /** A login's session. Every statement that goes through it is evidence. */
 export class Session {
-  private readonly ended: Promise<string>;
+  private client!: Client;
+  private ended!: Promise<string>;
+  /** Why there is no session any more, though nobody closed it. */
+  private lost?: string;
   private closed = false;
 
-  /** @throws DatabaseError with the server's SQLSTATE, or the network's error */
+  /**
+   * @param options more of libpq's `options`, such as `-c role=…`
+   * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
+   */
   static async open(
     address: PostgresAddress,
     database: string,
-    { username, password }: Login,
+    login: Login,
+    options = "",
   ): Promise<Session> {
+    const session = new Session(address, database, login, options);
+    await session.connect();
+    return session;
+  }
+
+  private constructor(
+    private readonly address: PostgresAddress,
+    private readonly database: string,
+    private readonly login: Login,
+    private readonly options: string,
+  ) {}
+
+  private async connect(): Promise<void> {
+    const { address, database, login } = this;
     const client = new Client({
       host: address.host,
       port: address.port,
       ssl: address.ssl ?? false,
       database,
-      user: username,
-      password,
-      options: LIMITS,
+      user: login.username,
+      password: login.password,
+      options: `${LIMITS} ${this.options}`,
       application_name: "leasehold verify",
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+      query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
     });
-    const session = new Session(client);
-    await client.connect();
-    return session;
-  }
-
-  private constructor(private readonly client: Client) {
+    this.client = client;
+    this.lost = undefined;
     this.ended = new Promise((resolve) => {
       client.on("error", (error) => {
+        this.lost ??= error.message;
         resolve(error instanceof DatabaseError ? (error.code ?? "") : "connection closed");
       });
       client.on("end", () => {
+        if (!this.closed) this.lost ??= "connection closed";
         resolve("connection closed");
       });
     });
+    try {
+      await client.connect();
+    } catch (error) {
+      const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
+      if (!isOutage) throw error;
+      const { message } = error as Error;
+      throw new Outage(`PostgreSQL at ${addressText(address)} lets nobody in: ${message}`, { cause: error });
+    }
+  }
+
+  /** Connects anew where the session was lost. The server may be on its way up, so that it is tried for a while. */
+  async reopen(milliseconds: number): Promise<void> {
+    const end = performance.now() + milliseconds;
+    while (this.lost !== undefined) {
+      try {
+        await this.connect();
+      } catch (error) {
+        if (!(error instanceof Outage) || performance.now() > end) throw error;
+        this.lost = error.message;
+        await delay(REOPEN_PAUSE_MILLISECONDS);
+      }
+    }
   }
 
   /** Sends one statement, or several, and keeps what came back. */
@@ -88,15 +143,19 @@ export class Session {
 
   /** As {@link attempt}, in a transaction that is rolled back. */
   async attemptAndRollBack(sql: string, evidence: Evidence[]): Promise<Outcome> {
-    await this.client.query("BEGIN");
+    await this.query("BEGIN");
     const outcome = await this.attempt(sql, evidence);
-    await this.client.query("ROLLBACK");
+    await this.query("ROLLBACK");
     return outcome;
   }
 
-  /** @throws DatabaseError where the statement is refused */
+  /** @throws DatabaseError where the statement is refused, or Outage */
   async query<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
-    return (await this.client.query(sql, values)).rows as Row[];
+    try {
+      return (await this.client.query(sql, values)).rows as Row[];
+    } catch (error) {
+      throw this.outage(error) ?? error;
+    }
   }
 
   private async send(sql: string): Promise<Outcome> {
@@ -106,31 +165,44 @@ export class Session {
       const { rows, rowCount } = [result].flat().at(-1)!;
       return { rows, count: rowCount ?? 0 };
     } catch (error) {
-      if (error instanceof DatabaseError && error.code)
-        return { sqlstate: error.code, message: error.message };
-      throw error;
+      const outage = this.outage(error);
+      if (outage) throw outage;
+      const { code, message } = error as DatabaseError;
+      return { sqlstate: code!, message };
     }
   }
 
+  /** What an error says of the session, unless it says something of the statement. */
+  private outage(error: unknown): Outage | undefined {
+    if (error instanceof DatabaseError && error.code && !OUTAGE.test(error.code)) return undefined;
+    this.lost ??= (error as Error).message;
+    const where = `PostgreSQL at ${addressText(this.address)}`;
+    return new Outage(`${where} ended the session of ${this.login.username}: ${this.lost}`, { cause: error });
+  }
+
   /** Waits, within a bound, for the server to end the session. Returns the SQLSTATE with which it did. */
-  async waitForEnd(): Promise<string> {
-    let timer: NodeJS.Timeout | undefined;
-    const bound = new Promise<string>((resolve) => {
-      timer = setTimeout(resolve, END_TIMEOUT_MILLISECONDS, "still open");
-    });
-    const end = await Promise.race([this.ended, bound]);
-    clearTimeout(timer);
-    return end;
+  waitForEnd(milliseconds = END_TIMEOUT_MILLISECONDS): Promise<string> {
+    return within(milliseconds, this.ended, "still open");
   }
 
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.client.end().catch(() => undefined);
+    const end = this.client.end().catch(() => undefined);
+    // Whom nobody answers is not waited for, and must not keep the program alive.
+    await within(CLOSE_TIMEOUT_MILLISECONDS, end, undefined);
+    this.client.connection.stream.destroy();
   }
 }
 
-/** Tries to log in. Returns undefined on success, else the SQLSTATE. */
+function addressText({ host, port }: PostgresAddress): string {
+  return `${host}:${String(port)}`;
+}
+
+/**
+ * Tries to log in. Returns undefined on success, else the SQLSTATE that refuses it.
+ * @throws Outage
+ */
 export async function loginRefusal(
   address: PostgresAddress,
   database: string,

@@ -1,4 +1,5 @@
 import { send, type HttpResponse } from "./http";
+import { Outage } from "./outage";
 
 /** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
 export interface VaultAnswer {
@@ -34,12 +35,13 @@ export class VaultError extends Error {
   }
 }
 
-/** Nobody answered at the address, or not with Vault's JSON. */
-export class VaultUnreachable extends Error {
+/** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
+export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
 }
 
-const TIMEOUT_MILLISECONDS = 60_000;
+/** The longest answer is a revocation's, which waits for PostgreSQL. */
+const TIMEOUT_MILLISECONDS = 30_000;
 
 /** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
 export class VaultClient {
@@ -89,11 +91,20 @@ export class VaultClient {
       throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${(error as Error).message}`);
     }
     const { status, text } = response;
+    let parsed: VaultBody;
     try {
-      return { method, path, status, body: text ? (JSON.parse(text) as VaultBody) : {} };
+      parsed = text ? (JSON.parse(text) as VaultBody) : {};
     } catch {
       throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(status)}`);
     }
+    const answer: VaultAnswer = { method, path, status, body: parsed };
+    // Of a sealed or standby Vault; sys/health has this status too, without `errors`.
+    if (status === 503 && parsed.errors) {
+      const said = errorText(answer);
+      const hint = said.includes("sealed") ? ": run vault operator unseal" : "";
+      throw new VaultUnreachable(`Vault at ${this.address} serves nobody (HTTP 503: ${said})${hint}`);
+    }
+    return answer;
   }
 
   /** @throws VaultError for an error status, VaultUnreachable */

@@ -1,12 +1,15 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { Custody } from "./custody";
+import { expire } from "./expiry";
 import { Leases, type Lease } from "./leases";
+import { verifyLife } from "./life";
 import type { AccessManifest, ManifestDatabase } from "./manifest";
+import { Ended, Outage } from "./outage";
 import { verifyPersona, type Scene } from "./persona";
 import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
 import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
 import { oneLine, Recorder, type Report } from "./report";
-import { loginRefusal, Session, type PostgresAddress } from "./session";
+import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
 import { publicAccess } from "./undeclared";
 import type { StartApplication } from "./workloads/scene";
@@ -20,6 +23,8 @@ export interface VerifyOptions {
   readonly postgres: (server: string) => PostgresAddress;
   /** @default - probe objects are made in the personas' schemas, and the workload runs */
   readonly readOnly?: boolean;
+  /** @default - waits some five seconds for a lease to end by itself, while the other checks are made */
+  readonly expiry?: boolean;
   /** @default - the application of a workload with a pool is not run, and its checks say so */
   readonly startApplication?: StartApplication;
   /** Ends the run after the step that is under way; what was made is taken away as always. */
@@ -34,12 +39,22 @@ export class CannotVerify extends Error {
 
 class Interrupted extends Error {}
 
+/** For taking away what a database's checks made, whatever does not answer. */
+const CLEANUP_MILLISECONDS = 60_000;
+/** How long a PostgreSQL that went down is waited for, to drop what was made there. */
+const REOPEN_MILLISECONDS = 15_000;
+
+/** An outage among the last checks: the report has it, and the rest is to be taken away all the same. */
+function saidAlready(error: unknown): void {
+  if (!(error instanceof Ended)) throw error;
+}
+
 /**
  * Logs in as each persona, leases a login, uses it, tries what it must not do, revokes it, and looks that nothing is left.
  * @throws CannotVerify when it can't begin; what happens later is in the report
  */
 export async function verify(options: VerifyOptions): Promise<Report> {
-  const { manifest, vault } = options;
+  const { manifest, vault, signal, onStep } = options;
   const start = performance.now();
   const without = manifest.databases.find(({ probes }) => probes === undefined);
   if (without) {
@@ -53,21 +68,47 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   const postgres: string[] = [];
   const left: string[] = [];
   let interrupted = false;
+  let unable: CannotVerify | undefined;
 
+  const stop = new AbortController();
+  const expiries = (options.expiry === false ? [] : manifest.databases)
+    .filter(({ probes }) => probes !== undefined)
+    .map((database) =>
+      expire(
+        vault,
+        options.postgres(database.server),
+        database,
+        signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+      ),
+    );
   for (const database of manifest.databases) {
     try {
       postgres.push(await verifyDatabase(options, database, run, recorders, left));
     } catch (error) {
-      if (error instanceof CannotVerify) throw error;
+      const isFirst = recorders.every(({ cells, checks }) => cells.length === 0 && checks.length === 0);
+      if (error instanceof CannotVerify && isFirst) {
+        unable = error;
+        break;
+      }
       if (error instanceof Interrupted) {
         interrupted = true;
         break;
       }
+      if (error instanceof Ended) continue;
       const broken = new Recorder(database.name);
       recorders.push(broken);
       await broken.check("the run", () => Promise.resolve(oneLine(error)));
     }
   }
+  if (unable || interrupted) stop.abort();
+  else if (expiries.length > 0) onStep?.("a lease that nobody revokes ends by itself");
+  for (const expiry of await Promise.all(expiries)) {
+    left.push(...expiry.left);
+    if (expiry.recorder) recorders.push(expiry.recorder);
+    else interrupted = true;
+  }
+  if (unable)
+    throw left.length > 0 ? new CannotVerify(`${unable.message}; left behind: ${left.join(", ")}`) : unable;
 
   const cells = recorders.flatMap((recorder) => recorder.cells);
   const checks = recorders.flatMap((recorder) => recorder.checks);
@@ -164,14 +205,19 @@ async function verifyDatabase(
       recorders.push(recorder);
       await verifyPersona(scene, persona, recorder);
     }
+    step("the life of a lease");
+    await verifyLife(scene, summary);
     return server?.version ?? "unknown version";
   } finally {
     onStep?.(`${database.name}: taking away what was made`);
-    left.push(...(await custody.releaseAll()));
-    if (owner) await nothingLeft(owner, database, run, leases, summary);
+    const deadline = performance.now() + CLEANUP_MILLISECONDS;
+    // Where that fails, each thing that can't be dropped says why.
+    await owner?.reopen(REOPEN_MILLISECONDS).catch(() => undefined);
+    left.push(...(await custody.releaseAll(deadline)));
+    if (owner) await nothingLeft(owner, database, run, leases, summary).catch(saidAlready);
     await owner?.close();
-    left.push(...(await ownerCustody.releaseAll()));
-    if (lease) await ownerGone(vault, address, database, lease, summary);
+    left.push(...(await ownerCustody.releaseAll(deadline)));
+    if (lease) await ownerGone(vault, address, database, lease, summary).catch(saidAlready);
   }
 }
 
@@ -182,8 +228,11 @@ async function openOwner(
 ): Promise<Session> {
   return Session.open(address, database.name, lease).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
+    const reason = error instanceof Outage ? error.cause : error;
+    // A server that says why is the right one.
+    const hint = error instanceof Outage && reason instanceof DatabaseError ? "" : "; set PGHOST and PGPORT";
     throw new CannotVerify(
-      `PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(error)}; set PGHOST and PGPORT`,
+      `PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(reason)}${hint}`,
     );
   });
 }
@@ -227,6 +276,7 @@ async function ownerGone(
     const refusal = await loginRefusal(address, database.name, lease);
     evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
     if (refusal === undefined) return `the login ${lease.username} is still valid`;
+    if (!LOGIN_REFUSED.includes(refusal)) return `the login ${lease.username} is refused with ${refusal}`;
     const answer = await vault.request(
       "LIST",
       `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`,

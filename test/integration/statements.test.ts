@@ -153,7 +153,7 @@ test.each(["schema_admin_role", "readwrite_role"])(
       // What a session has SET ROLE to at its login it would keep when its own role is gone.
       const options = round % 2 === 0 ? undefined : `-c role=${role}`;
       const sessions: Client[] = [];
-      let refusal: unknown;
+      let refusal: string | undefined;
       const reconnect = async () => {
         const end = performance.now() + 20_000;
         while (performance.now() < end) {

@@ -60,6 +60,25 @@ test("the operator has no credentials and no secret ids, and nothing beyond the 
   expect(wrapped.status).toBe(403);
 });
 
+test("the operator can't make an AppRole that logs in without a secret id, or another engine of a mount that it manages", async () => {
+  const operator = deployment.as("operator");
+  const role = "auth/approle/role/db-intruder";
+  for (const off of [false, "false", 0, "f"]) {
+    for (const key of ["bind_secret_id", "BIND_SECRET_ID"]) {
+      await refused(operator, [["POST", role, { [key]: off, token_policies: ["db-readonly-role"] }]]);
+    }
+  }
+  expect((await operator.request("POST", role, { bind_secret_id: true })).status).toBe(204);
+  await refused(operator, [
+    ["POST", role, { bind_secret_id: false }],
+    ["POST", `${role}/bind-secret-id`, { bind_secret_id: false }],
+    ["GET", `${role}/secret-id`],
+    ["POST", "sys/auth/approle", { type: "userpass" }],
+    ["POST", "sys/mounts/database", { type: "kv" }],
+  ]);
+  await operator.call("DELETE", role);
+});
+
 test("the operator starts a root token and, without the unseal keys, gets none", async () => {
   const operator = deployment.as("operator");
   const path = "sys/generate-root-token";
@@ -80,25 +99,6 @@ test("each token of the trust model keeps itself alive", async () => {
       who,
       200,
     ]);
-});
-
-test("the operator can't make an AppRole that logs in without a secret id, or another engine of a mount that it manages", async () => {
-  const operator = deployment.as("operator");
-  const role = "auth/approle/role/db-intruder";
-  for (const off of [false, "false", 0, "f"]) {
-    for (const key of ["bind_secret_id", "BIND_SECRET_ID"]) {
-      await refused(operator, [["POST", role, { [key]: off, token_policies: ["db-readonly-role"] }]]);
-    }
-  }
-  expect((await operator.request("POST", role, { bind_secret_id: true })).status).toBe(204);
-  await refused(operator, [
-    ["POST", role, { bind_secret_id: false }],
-    ["POST", `${role}/bind-secret-id`, { bind_secret_id: false }],
-    ["GET", `${role}/secret-id`],
-    ["POST", "sys/auth/approle", { type: "userpass" }],
-    ["POST", "sys/mounts/database", { type: "kv" }],
-  ]);
-  await operator.call("DELETE", role);
 });
 
 test("the planner reads what the operator manages, and writes nothing", async () => {

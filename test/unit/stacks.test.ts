@@ -286,6 +286,29 @@ describe("the trust model", () => {
   );
 });
 
+test("the verifier may rotate a static role where its workload tries that, and nowhere else", () => {
+  const statics = (kind: "approle" | "leases") =>
+    policyOf(
+      "leasehold-local-verifier",
+      synth(
+        stacks(
+          environment((draft) => {
+            const [database] = draft.databases;
+            database!.staticRoles = [
+              { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" },
+              { name: "batch", login: "batch_login", persona: "readwrite", rotationPeriod: "24h" },
+            ];
+            database!.workload = { kind, reader: "readonly" };
+          }),
+        ).vault,
+      ),
+    );
+  const rotated = (policy: string) =>
+    [...rules(policy).keys()].filter((path) => path.includes("/rotate-role/"));
+  expect(rotated(statics("approle"))).toEqual(["database/rotate-role/report"]);
+  expect(rotated(statics("leases"))).toEqual([]);
+});
+
 test("without verification there is no probe role and no verifier", () => {
   const { postgres, vault: without } = stacks(environment((draft) => (draft.verification = false)));
   expect(synth(postgres).text).not.toContain("verify");

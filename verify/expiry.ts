@@ -1,0 +1,92 @@
+import { Custody } from "./custody";
+import { whatIsLeft } from "./gone";
+import { Leases, secretIdOf, type Lease } from "./leases";
+import type { ManifestDatabase } from "./manifest";
+import { note } from "./note";
+import { Ended } from "./outage";
+import { Recorder } from "./report";
+import { Session, SESSION_ENDED, type PostgresAddress } from "./session";
+import type { VaultClient } from "./vault-client";
+
+/** How late Vault may end a lease, on a busy machine. */
+const LATE_MILLISECONDS = 10_000;
+/** A longer lease is no probe's: nobody waits for its end. */
+const LONGEST_SECONDS = 10;
+/** Vault counts in whole seconds. */
+const EARLY_MILLISECONDS = 1_000;
+const CLEANUP_MILLISECONDS = 30_000;
+const INTERRUPTED = "interrupted";
+
+export interface Expiry {
+  /** @default - it was interrupted */
+  readonly recorder?: Recorder;
+  /** What it made and could not take away again. */
+  readonly left: readonly string[];
+}
+
+/**
+ * Waits for what ends by itself: a lease of the probe role whose TTL is seconds, and a secret id of one second. It shares
+ * nothing with the other checks, so that they can be made meanwhile.
+ */
+export async function expire(
+  vault: VaultClient,
+  address: PostgresAddress,
+  database: ManifestDatabase,
+  signal: AbortSignal,
+): Promise<Expiry> {
+  const recorder = new Recorder(database.name);
+  const custody = new Custody();
+  const leases = new Leases(vault, custody);
+  const sessions: Session[] = [];
+  const probes = database.probes!;
+  const persona = database.personas[0]!;
+  const interrupt = new Promise<string>((resolve) => {
+    signal.addEventListener("abort", () => {
+      resolve(INTERRUPTED);
+    });
+  });
+  const open = async (role: string): Promise<{ lease: Lease; session: Session }> => {
+    const lease = await leases.take(vault, database.vault.mount, role);
+    const session = await Session.open(address, database.name, lease);
+    sessions.push(session);
+    return { lease, session };
+  };
+
+  let secretId = "";
+  const lives = async () => {
+    await recorder.check("ended by itself: a lease, its session, its login", async (evidence) => {
+      const { session: asker } = await open(probes.owner);
+      const { lease, session } = await open(probes.short);
+      const opened = await leases.unwrap(await leases.wrappedSecretId(persona, { num_uses: 1, ttl: "1s" }));
+      secretId = secretIdOf(opened);
+      if (lease.duration > LONGEST_SECONDS)
+        return `a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`;
+      const milliseconds = lease.duration * 1000;
+      const end = signal.aborted
+        ? INTERRUPTED
+        : await Promise.race([session.waitForEnd(milliseconds + LATE_MILLISECONDS), interrupt]);
+      const after = performance.now() - lease.issuedAt;
+      const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
+      evidence.push({ sent: "the open session", got: `${end}, ${text}` });
+      if (end !== SESSION_ENDED) return `the session must end with ${SESSION_ENDED}, it is ${end} ${text}`;
+      if (after < milliseconds - EARLY_MILLISECONDS) return `the session ended ${text}`;
+      return whatIsLeft({ address, database: database.name, asker, vault }, lease, evidence);
+    });
+    await recorder.check("ended by itself: a secret id", async (evidence) => {
+      const roleId = await leases.roleId(persona);
+      const answer = await leases.login(persona, roleId, secretId);
+      note(evidence, answer, "with a secret id of 1 s, later than that");
+      if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
+      return answer.status === 400
+        ? undefined
+        : `a secret id past its TTL must be refused with HTTP 400, received ${String(answer.status)}`;
+    });
+  };
+  await lives().catch((error: unknown) => {
+    // The report says why already.
+    if (!(error instanceof Ended)) throw error;
+  });
+  for (const session of sessions) await session.close();
+  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS);
+  return signal.aborted ? { left } : { recorder, left };
+}

@@ -1,0 +1,9 @@
+/** A server that has stopped to answer, or lets nobody in: whatever were tried next would tell nothing. One line. */
+export class Outage extends Error {
+  override readonly name: string = "Outage";
+}
+
+/** The checks of a database ended early, and the report says why already. */
+export class Ended extends Error {
+  override readonly name = "Ended";
+}

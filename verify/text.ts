@@ -1,0 +1,12 @@
+// Control characters, line and paragraph separators, and what turns the direction of writing.
+const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu;
+
+const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** On one line, and nothing in it that a terminal would obey: names of others' objects and words of servers get here. */
+export function printable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => SHORT[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}
