@@ -5,6 +5,7 @@ import { prepareVault, vaultTarget } from "./init";
 import { adopt } from "./leftover";
 import { revokeLeases } from "./leases";
 import { lock } from "./lock";
+import { resetManagerPasswords } from "./manager-password";
 import { readPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
@@ -93,7 +94,10 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       await revokeRemoved(deployment, show);
       await adopt(deployment, show.detail);
     }),
-    apply(deployment.stack("vault")!, () => Promise.resolve()),
+    apply(deployment.stack("vault")!, async (show) => {
+      for (const login of await resetManagerPasswords(deployment))
+        show.detail(`the password of ${login} is set anew`);
+    }),
   );
   if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
     steps.push({

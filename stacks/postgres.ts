@@ -109,7 +109,6 @@ export class PostgresStack extends LeaseholdStack {
     const manager = new ManagerLogin(database, "Manager", {
       name: config.manager.name,
       password: managerPassword(this, environment, config),
-      passwordVersion: config.manager.passwordVersion,
     });
     const add = (id: string, name: string, privileges: Privileges, actsAsOwner: boolean) => {
       const role = new AccessRole(database, id, { name, privileges, actsAsOwner });

@@ -8,9 +8,8 @@ import type { Database } from "./database";
 
 export interface ManagerLoginProps {
   readonly name: string;
+  /** Set when the role is made; later ones are not Terraform's to set. */
   readonly password: Secret;
-  /** Raised, it sets the password anew. From 1: the provider never sends version 0. */
-  readonly passwordVersion: number;
 }
 
 /** A role that Vault's login administers. */
@@ -38,7 +37,9 @@ export class ManagerLogin extends Construct {
       createRole: true,
       searchPath: [database.schemaName],
       passwordWo: props.password.reference,
-      passwordWoVersion: String(props.passwordVersion),
+      // Never raised: any update takes the role's memberships away and gives them back without ADMIN OPTION
+      // (resourcePostgreSQLRoleUpdate, cyrilgdn/postgresql 1.26.0), or fails where leases depend on them.
+      passwordWoVersion: "1",
       provider: database.provider,
       // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference.
       lifecycle: { ignoreChanges: ["roles"] },

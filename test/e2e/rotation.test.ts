@@ -1,0 +1,248 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Client, type DatabaseError } from "pg";
+import external from "../../config/external";
+import type { EnvironmentInput } from "../../config/schema";
+import { PostgresServer } from "../../sandbox/postgres-server";
+import { Workspace } from "../../sandbox/workspace";
+import { VaultClient } from "../../verify/vault-client";
+import { KeptVault } from "../integration/kept-vault";
+import { Checkout } from "./checkout";
+import { run, type Ended } from "./terraform";
+
+/**
+ * Init, deploy, rotation and destroy by the command line, with the real Terraform and providers, on servers that exist already.
+ * The tests are its steps, in order.
+ */
+const PASSWORD = "the-superuser's";
+let workspace: Workspace;
+let checkout: Checkout;
+let postgres: PostgresServer;
+let vault: KeptVault;
+/** All that the commands have said. */
+let said = "";
+
+beforeAll(async () => {
+  workspace = await Workspace.create();
+  postgres = await PostgresServer.start(workspace, {
+    superuser: "postgres",
+    password: PASSWORD,
+    database: "app",
+  });
+  vault = await KeptVault.start(workspace);
+  checkout = new Checkout("rotation");
+}, 60_000);
+
+afterAll(async () => {
+  await vault.stop();
+  await postgres.stop();
+  checkout.remove();
+  workspace.remove();
+});
+
+async function leasehold(...args: string[]): Promise<Ended> {
+  const { host, port } = postgres;
+  const ended = await run(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
+    cwd: checkout.folder,
+    env: checkout.env({
+      NO_COLOR: "1",
+      TF_VAR_postgres_host: host,
+      TF_VAR_postgres_port: String(port),
+      TF_VAR_postgres_superuser_password: PASSWORD,
+      TF_VAR_vault_address: vault.address,
+      TF_VAR_vault_postgres_host: host,
+      TF_VAR_vault_postgres_port: String(port),
+      VAULT_ADDR: vault.address,
+      // Of verify alone: the other commands take what the home folder has.
+      ...(args[0] === "verify" && { VAULT_TOKEN: secret("verifier-token") }),
+      PGHOST: host,
+      PGPORT: String(port),
+    }),
+  });
+  said += ended.output;
+  return ended;
+}
+
+const secret = (name: string) =>
+  readFileSync(join(checkout.home, "leasehold", checkout.environment, name), "utf8");
+
+/** The manager's password version, whether it is rotated, and databases beside the first. */
+function configure(
+  passwordVersion: number,
+  rotateRoot: boolean,
+  ...more: EnvironmentInput["databases"]
+): void {
+  const [server] = external.servers;
+  const [database] = external.databases;
+  checkout.configure({
+    ...external,
+    servers: [{ ...server!, tls: false }],
+    vault: { ...external.vault, tls: false },
+    databases: [{ ...database!, manager: { name: "vault", passwordVersion, rotateRoot } }, ...more],
+  });
+}
+
+/** SQLSTATE of a login with the password that the stacks give, where it is refused. */
+async function managerLogin(): Promise<string> {
+  const { host, port } = postgres;
+  const client = new Client({
+    ...{ host, port, database: "app", user: "vault", ssl: false },
+    password: secret("vault_manager_password"),
+  });
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    return "logged in";
+  } catch (error) {
+    return (error as DatabaseError).code!;
+  } finally {
+    await client.end();
+  }
+}
+
+const lease = () =>
+  new VaultClient(vault.address, secret("verifier-token")).request("GET", "database/creds/verify-owner");
+
+async function superuser<T>(work: (client: Client) => Promise<T>): Promise<T> {
+  const { host, port } = postgres;
+  const client = new Client({
+    ...{ host, port, database: "app", user: "postgres", password: PASSWORD, ssl: false },
+  });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function nothingToDo(): Promise<void> {
+  const deployed = await leasehold("deploy");
+  expect(deployed).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
+  expect(await leasehold("diff")).toMatchObject({ code: 0 });
+}
+
+test("deploy before init: one line says what to run", async () => {
+  configure(1, true);
+  const { code, output } = await leasehold("deploy");
+  expect({ code, output }).toEqual({
+    code: 2,
+    output: expect.stringContaining("is not initialised: run npx leasehold init") as string,
+  });
+});
+
+test("init, then the first deploy as the operator, which rotates", async () => {
+  expect(await leasehold("init")).toMatchObject({ code: 0 });
+  const { code, output } = await leasehold("deploy");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).toContain("Rotated the password of database/app");
+  expect(await managerLogin()).toBe("28P01");
+  expect((await lease()).status).toBe(200);
+});
+
+test("deploy, diff and verification hold after it, with leases alive", async () => {
+  await nothingToDo();
+  expect(await leasehold("verify", "--manifest", "cdktf.out/access.json")).toMatchObject({ code: 0 });
+  expect((await lease()).status).toBe(200);
+});
+
+test("rotate rotates again, and the same holds", async () => {
+  expect(await leasehold("rotate")).toEqual({
+    code: 0,
+    output: "rotated database/app: Vault alone knows its password\n",
+  });
+  expect(await leasehold("rotate", "--database", "app")).toMatchObject({ code: 0 });
+  expect(await leasehold("rotate", "--database", "other")).toEqual({
+    code: 2,
+    output: '--database: received "other", allowed: one of app\n',
+  });
+  expect((await lease()).status).toBe(200);
+  await nothingToDo();
+});
+
+test("a lost password: a lease and a rotation fail, each with one line", async () => {
+  await superuser(async (client) => {
+    await client.query("ALTER ROLE vault PASSWORD 'nobody knows'");
+    // As long as Vault has a session, it does not notice, and a rotation would help.
+    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'vault'");
+  });
+  expect((await lease()).status).toBe(500);
+  const { code, output } = await leasehold("rotate");
+  expect(code).toBe(2);
+  expect(output).toMatch(/^POST database\/rotate-root\/app: HTTP 500: .*28P01.*\n$/);
+});
+
+test("one config value sets it anew, in PostgreSQL and in Vault, and deploy rotates it again", async () => {
+  configure(2, true);
+  expect(await leasehold("diff")).toMatchObject({ code: 2 });
+  const { code, output } = await leasehold("deploy");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).toContain("Deployed the stack postgres: nothing to do");
+  expect(output).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+  expect(output).toContain("Rotated the password of database/app");
+  expect(await managerLogin()).toBe("28P01");
+  expect((await lease()).status).toBe(200);
+  await nothingToDo();
+});
+
+test("without rotateRoot the password stays the one of the stacks, until rotate", async () => {
+  configure(3, false);
+  expect(await leasehold("deploy")).toMatchObject({ code: 0 });
+  expect(await managerLogin()).toBe("logged in");
+  expect((await lease()).status).toBe(200);
+  expect(await leasehold("rotate")).toMatchObject({ code: 0 });
+  expect(await managerLogin()).toBe("28P01");
+  expect((await lease()).status).toBe(200);
+  await nothingToDo();
+});
+
+test("a mount that is new to the config wants another operator's policy: init writes it, then deploy may", async () => {
+  const [first] = external.databases;
+  const [persona] = first!.personas;
+  configure(3, false, {
+    name: "more",
+    schema: "more",
+    owner: "more_owner",
+    manager: { name: "vault_more", passwordVersion: 1 },
+    vault: { mount: "more", connection: "more" },
+    personas: [{ ...persona!, name: "more", groupRole: "more_admin", appRole: "app-more" }],
+  });
+  const { code, output } = await leasehold("deploy");
+  expect({ code, output }).toEqual({
+    code: 2,
+    output: expect.stringMatching(
+      /the operator's policy at \S+ is not what the config wants any more: run npx leasehold init/,
+    ) as string,
+  });
+  expect(await leasehold("init")).toEqual({
+    code: 0,
+    output: "wrote the operator's policy leasehold-rotation-operator\nthe root token is revoked\n",
+  });
+  const again = await leasehold("deploy");
+  expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
+  await nothingToDo();
+});
+
+test("no secret was said, and none stands in a file outside the home folder", () => {
+  const home = join(checkout.home, "leasehold", checkout.environment);
+  const secrets = [PASSWORD, ...readdirSync(home).map((name) => secret(name))];
+  expect(secrets).toHaveLength(8);
+  expect(secrets.filter((text) => said.includes(text))).toEqual([]);
+  const files = readdirSync(checkout.folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => !/^(home|node_modules|config)(\/|$)|\.terraform\//.test(name))
+    .map((name) => checkout.path(name))
+    .filter((file) => statSync(file).isFile());
+  expect(files.some((file) => file.endsWith(".tfstate"))).toBe(true);
+  const hits = files.filter((file) => secrets.some((text) => readFileSync(file, "utf8").includes(text)));
+  expect(hits).toEqual([]);
+});
+
+test("destroy as the operator, with leases alive, leaves no role", async () => {
+  expect((await lease()).status).toBe(200);
+  const { code, output } = await leasehold("destroy", "--auto-approve", "--delete-data");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  const roles = await superuser((client) =>
+    client.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'"),
+  );
+  expect(roles.rows).toEqual([{ rolname: "postgres" }]);
+});
