@@ -552,7 +552,7 @@ describe("names of two databases", () => {
     ).toEqual(
       ROLES.map(
         ([path, role, first]) =>
-          `config/test.ts: databases[1].${path!}: received '${role!}', allowed: each Postgres role of postgres once (it is also at ${first!})`,
+          `config/test.ts: databases[1].${path}: received '${role}', allowed: each Postgres role of postgres once (it is also at ${first})`,
       ),
     );
   });
