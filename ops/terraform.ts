@@ -104,12 +104,11 @@ export class Terraform {
     if (this.isInitialised(block)) return;
     const { code, stderr } = await this.run(["init", "-input=false", "-no-color", "-reconfigure"]);
     if (code === 0) return;
-    const sources = Object.values(block.required_providers).map(
-      ({ source, version }) => `${source} ${version}`,
-    );
-    throw new SetupError(
-      `terraform init failed for ${sources.join(", ")}: ${new TerraformError(plainErrors(stderr)).message}; it needs the provider from the Terraform registry or a mirror (docs/air-gapped.md), and the backend in reach`,
-    );
+    const { message } = new TerraformError(plainErrors(stderr));
+    const remedy = /provider (package|registry)/i.test(message)
+      ? "; it comes from the Terraform registry or from a mirror (docs/air-gapped.md)"
+      : "";
+    throw new SetupError(`${message}${remedy}`);
   }
 
   private isInitialised(block: TerraformBlock): boolean {
@@ -297,10 +296,10 @@ function diagnosticText({ summary, detail }: Diagnostic): string {
   return `${summary.trim()}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 
-/** Locks of the local and the pg backend die with their holder; of others, one may stay behind. */
+/** Locks of the local and the pg backend die with their holder; one of another backend may stay behind. */
 function lockText(detail: string): string {
-  const field = (name: string) => new RegExp(`${name}:\\s+(.+)`).exec(detail)?.[1]?.trim() ?? "unknown";
-  return `another Terraform run (${field("Operation")} by ${field("Who")}, ${field("Created")}) holds the state: wait until it has ended, or, if it has and left its lock, terraform force-unlock ${field("ID")}`;
+  const id = /ID:\s+(\S+)/.exec(detail)?.[1] ?? "ID";
+  return `another Terraform run holds the state: wait until it has ended (a lock that stays when none runs: terraform force-unlock ${id})`;
 }
 
 /** A plan without what says nothing about it: what was read before it, and how to save it. */

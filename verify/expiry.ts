@@ -9,7 +9,9 @@ import { Session, SESSION_ENDED, type PostgresAddress } from "./session";
 import type { VaultClient } from "./vault-client";
 
 /** How late Vault may end a lease, on a busy machine. */
-const LATE_MILLISECONDS = 15_000;
+const LATE_MILLISECONDS = 10_000;
+/** A longer lease is no probe's: nobody waits for its end. */
+const LONGEST_SECONDS = 10;
 /** Vault counts in whole seconds. */
 const EARLY_MILLISECONDS = 1_000;
 const CLEANUP_MILLISECONDS = 30_000;
@@ -57,6 +59,8 @@ export async function expire(
       const { lease, session } = await open(probes.short);
       const opened = await leases.unwrap(await leases.wrappedSecretId(persona, { num_uses: 1, ttl: "1s" }));
       secretId = secretIdOf(opened);
+      if (lease.duration > LONGEST_SECONDS)
+        return `a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`;
       const milliseconds = lease.duration * 1000;
       const end = signal.aborted
         ? INTERRUPTED

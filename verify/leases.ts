@@ -102,6 +102,15 @@ export class Leases {
     return this.vault.withToken(wrappingToken).request("POST", "sys/wrapping/unwrap");
   }
 
+  /** A secret id that would last, in custody from now on. Returns what takes it away, which is its one use. */
+  keepSecretId(persona: ManifestPersona, secretId: string): () => Promise<void> {
+    return this.custody.hold(`secret id of ${persona.appRole.name}`, async () => {
+      const roleId = await this.roleId(persona);
+      const answer = await this.login(persona, roleId, secretId);
+      await this.keepToken(persona, answer, roleId, secretId).revoke();
+    });
+  }
+
   /** Whoever has a wrapping token may look it up: where it comes from, until it is opened. */
   lookUpWrapping(wrappingToken: string): Promise<VaultAnswer> {
     return this.vault.withToken().request("POST", "sys/wrapping/lookup", { token: wrappingToken });

@@ -51,7 +51,7 @@ async function endToken(scene: Scene, life: Life, evidence: Evidence[]): Promise
   const session = await Session.open(scene.address, scene.database.name, lease);
   await life.token.revoke();
   evidence.push({ sent: `POST auth/token/revoke (${life.persona.appRole.name}'s)`, got: "revoked" });
-  const finding = together(await endOf(session, evidence), await leftOf(scene, lease, evidence));
+  const finding = (await endOf(session, evidence)) ?? (await leftOf(scene, lease, evidence));
   // Of a lease that is gone this only ends the custody.
   await lease.revoke();
   return finding;

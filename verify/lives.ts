@@ -1,8 +1,9 @@
 import { whatIsLeft } from "./gone";
 import type { Lease, PersonaToken } from "./leases";
 import type { ManifestPersona } from "./manifest";
+import { Outage } from "./outage";
 import type { Scene } from "./persona";
-import type { Evidence } from "./report";
+import { oneLine, type Evidence } from "./report";
 import { SESSION_ENDED, type Session } from "./session";
 
 /** A persona that is logged in, for the checks that take its leases. */
@@ -11,14 +12,17 @@ export interface Life {
   readonly token: PersonaToken;
 }
 
-/** Looks at one after the other. Returns the findings, each with its persona's name. */
+/** Looks at one after the other. Returns the findings, an exception for one, each with its persona's name. */
 export async function each<Of extends { readonly persona: ManifestPersona }>(
   all: readonly Of[],
   look: (one: Of) => Promise<string | undefined>,
 ): Promise<string | undefined> {
   const findings: string[] = [];
   for (const one of all) {
-    const finding = await look(one);
+    const finding = await look(one).catch((error: unknown) => {
+      if (error instanceof Outage) throw error;
+      return oneLine(error);
+    });
     if (finding !== undefined) findings.push(`${one.persona.name}: ${finding}`);
   }
   return findings.join("; ") || undefined;

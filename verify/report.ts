@@ -66,9 +66,9 @@ export class Recorder {
   async check(name: string, run: (evidence: Evidence[]) => Promise<string | undefined>): Promise<boolean> {
     const evidence: Evidence[] = [];
     const start = performance.now();
-    let outage = false;
+    let failure: unknown;
     const finding = await run(evidence).catch((error: unknown) => {
-      outage = error instanceof Outage;
+      failure = error;
       return oneLine(error);
     });
     const { database, persona } = this;
@@ -81,7 +81,7 @@ export class Recorder {
       evidence,
       milliseconds: performance.now() - start,
     });
-    if (outage) throw new Ended(finding);
+    if (failure instanceof Outage) throw new Ended(finding);
     return finding === undefined;
   }
 

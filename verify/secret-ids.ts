@@ -3,7 +3,7 @@ import { together } from "./lives";
 import type { ManifestPersona } from "./manifest";
 import { note } from "./note";
 import type { Evidence } from "./report";
-import { errorText } from "./vault-client";
+import { errorText, type VaultAnswer } from "./vault-client";
 
 /** A secret id that nobody will use is gone a second later. */
 const AT_ONCE = "1s";
@@ -21,12 +21,19 @@ export async function limitsOfSecretIds(
 ): Promise<string | undefined> {
   const { secretIdUses: uses, secretIdTtl: ttl, secretIdBoundCidrs, tokenBoundCidrs } = persona.appRole;
   const findings: string[] = [];
-  const refused = async (what: string, limits: object): Promise<string> => {
+  const refused = async (
+    what: string,
+    limits: { readonly ttl: string; readonly [other: string]: unknown },
+  ): Promise<string> => {
     const answer = await leases.mint(persona, limits);
     note(evidence, answer, what);
-    if (answer.status < 400) findings.push(`a secret id with ${what} must be refused, received HTTP 200`);
-    return answer.status < 400 ? "" : errorText(answer);
+    if (answer.status >= 400) return errorText(answer);
+    findings.push(`a secret id with ${what} must be refused, received HTTP 200`);
+    if (limits.ttl !== AT_ONCE) await useUp(await leases.unwrap(answer.body.wrap_info?.token ?? ""));
+    return "";
   };
+  /** What would last can't be taken back; its one use can. */
+  const useUp = (opened: VaultAnswer) => leases.keepSecretId(persona, secretIdOf(opened))();
   const given = async (what: string, limits: object, field: string, declared: number) => {
     const opened = await leases.unwrap(await leases.wrappedSecretId(persona, limits));
     const found = opened.body.data?.[field];
@@ -35,7 +42,7 @@ export async function limitsOfSecretIds(
       findings.push(
         `a secret id with ${what} must have ${field} ${String(declared)}, it has ${String(found)}`,
       );
-    return secretIdOf(opened);
+    return opened;
   };
   if (uses !== undefined) {
     await refused(`${String(uses + 1)} uses`, { num_uses: uses + 1, ttl: AT_ONCE });
@@ -43,11 +50,7 @@ export async function limitsOfSecretIds(
   }
   if (ttl !== undefined) {
     await refused(`a TTL of ${String(ttl + 1)} s`, { num_uses: 1, ttl: `${String(ttl + 1)}s` });
-    const secretId = await given("the AppRole's TTL", { num_uses: 1 }, "secret_id_ttl", ttl);
-    // Used up, since it would last.
-    const roleId = await leases.roleId(persona);
-    const answer = await leases.login(persona, roleId, secretId);
-    await leases.keepToken(persona, answer, roleId, secretId).revoke();
+    await useUp(await given("the AppRole's TTL", { num_uses: 1 }, "secret_id_ttl", ttl));
   }
   for (const [field, declared] of [
     ["cidr_list", secretIdBoundCidrs],

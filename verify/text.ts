@@ -1,5 +1,4 @@
 // Control characters, line and paragraph separators, and what turns the direction of writing.
-// eslint-disable-next-line no-control-regex
 const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

@@ -1,0 +1,257 @@
+import { Deployment, findings } from "./deployment";
+
+/** The life of a lease on real servers, and what the verifier says where it is not as it should be. */
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start();
+});
+
+afterAll(() => deployment.stop());
+
+type Fields = Record<string, unknown>;
+
+/** Writes fields of something in Vault, and what they were before afterwards. */
+async function changed<T>(path: string, fields: Fields, use: () => Promise<T>): Promise<T> {
+  const before = (await deployment.root.call("GET", path)).data as Fields;
+  await deployment.root.call("POST", path, fields);
+  try {
+    return await use();
+  } finally {
+    const former = Object.fromEntries(Object.keys(fields).map((field) => [field, before[field] ?? []]));
+    await deployment.root.call("POST", path, former);
+  }
+}
+
+async function nothingIsLeft(): Promise<void> {
+  expect(await deployment.leasedRoles()).toEqual([]);
+  expect(await deployment.probeObjects()).toBe(0);
+}
+
+const READONLY = "database/roles/readonly_role";
+const READONLY_APP = "auth/approle/role/db-readonly-role";
+
+test("everything about a lease's life holds, its end by itself too, and Vault's warning is shown", async () => {
+  const report = await deployment.verify({ expiry: true });
+  expect(findings(report)).toEqual([]);
+  expect(report.left).toEqual([]);
+  const checks = new Map(report.checks.map(({ name, evidence }) => [name, evidence]));
+  const got = (name: string) => (checks.get(name) ?? []).map(({ got }) => got);
+  expect(got("ended by itself: a lease, its session, its login")).toEqual([
+    expect.stringMatching(/^57P01, after [45]\.\d s of a lease of 5 s$/),
+    "0 rows",
+    "HTTP 400: lease not found",
+    "SQLSTATE 28P01",
+  ]);
+  expect(got("ended by itself: a secret id")).toEqual([expect.stringMatching(/^HTTP 400: invalid /)]);
+  // The token and the lease of each persona, and the probe's.
+  const cut = got("renewed: VALID UNTIL follows; cut at the maximum").filter((text) =>
+    /TTL of .* exceeded the effective max_ttl of .*; TTL value is capped accordingly/.test(text),
+  );
+  expect(cut).toHaveLength(3 * 2 + 1);
+  expect(got("a wrapping that another opened is noticed")).toContain(
+    "HTTP 400: wrapping token is not valid or does not exist",
+  );
+  await nothingIsLeft();
+  // Secret ids that were not for use end within a minute.
+  for (const name of ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"]) {
+    const path = `auth/approle/role/${name}/secret-id`;
+    const { body } = await deployment.root.request("LIST", path);
+    for (const secret_id_accessor of (body.data?.["keys"] ?? []) as string[]) {
+      const { data } = await deployment.root.call("POST", `${path}-accessor/lookup`, { secret_id_accessor });
+      expect(data?.["secret_id_ttl"] ?? 0).toBeLessThanOrEqual(60);
+    }
+  }
+});
+
+test("interrupted while it waits for the lease's end, it ends at once and leaves nothing", async () => {
+  const interrupt = new AbortController();
+  const start = performance.now();
+  let waiting = Infinity;
+  const report = await deployment.verify({
+    expiry: true,
+    signal: interrupt.signal,
+    onStep: (step) => {
+      if (step !== "a lease that nobody revokes ends by itself") return;
+      waiting = performance.now() - start;
+      interrupt.abort();
+    },
+  });
+  expect(report.interrupted).toBe(true);
+  expect(report.left).toEqual([]);
+  expect(report.milliseconds - waiting).toBeLessThan(3_000);
+  await nothingIsLeft();
+});
+
+describe("what is not as it should be is found and named", () => {
+  test.each<[string, string, Fields, RegExp]>([
+    [
+      "a renewal that leaves VALID UNTIL where it was",
+      READONLY,
+      { renew_statements: ["SELECT 1"] },
+      /^ renewed: .*: readonly: VALID UNTIL must follow the renewal by 41400\.\d s, it moved by 0\.0 s/,
+    ],
+    [
+      "a lease's maximum",
+      READONLY,
+      { max_ttl: 7200 },
+      /^ renewed: .*: readonly: .*the lease's renewal past its maximum must be cut to 86400 s with a warning, it gives 7200 s$/,
+    ],
+    [
+      "a token's maximum",
+      READONLY_APP,
+      { token_max_ttl: 3600 },
+      /^ renewed: .*: readonly: the token's renewal past its maximum must be cut to 1800 s with a warning, it gives (3600|3599) s$/,
+    ],
+    [
+      "secret ids for ever",
+      READONLY_APP,
+      { secret_id_num_uses: 0, secret_id_ttl: 0 },
+      /^ secret ids: .*: readonly: a secret id with 101 uses must be refused, received HTTP 200; a secret id with a TTL of 86401 s must be refused, received HTTP 200; a secret id with the AppRole's TTL must have secret_id_ttl 86400, it has 0$/,
+    ],
+    [
+      "secret ids with fewer uses",
+      READONLY_APP,
+      { secret_id_num_uses: 5 },
+      /^ secret ids: .*: readonly: .*num_uses cannot be higher than the role's secret_id_num_uses$/,
+    ],
+  ])("%s", async (_, path, fields, finding) => {
+    const report = await changed(path, fields, () => deployment.verify());
+    expect(findings(report)).toContainEqual(expect.stringMatching(finding));
+    expect(report.left).toEqual([]);
+    await nothingIsLeft();
+  });
+
+  test("a lease that Vault ends and PostgreSQL does not", async () => {
+    const report = await changed(
+      "database/roles/verify-short",
+      { revocation_statements: [`DO $$ BEGIN PERFORM 1; END $$;`] },
+      () => deployment.verify({ expiry: true }),
+    );
+    expect(findings(report)).toContainEqual(
+      expect.stringMatching(
+        /^ ended by itself: a lease, its session, its login: the session must end with 57P01, it is still open after 15\.\d s of a lease of 5 s$/,
+      ),
+    );
+    const [left] = await deployment.leasedRoles();
+    // What was not dropped is the test's to drop.
+    for (const role of await deployment.leasedRoles())
+      await deployment.superuser.query(`DROP OWNED BY "${role}"; DROP ROLE "${role}"`);
+    expect(left).toMatch(/^v-token-/);
+  });
+
+  test("a probe role whose leases are long is not waited for", async () => {
+    const report = await changed("database/roles/verify-short", { default_ttl: 600, max_ttl: 600 }, () =>
+      deployment.verify({ expiry: true }),
+    );
+    expect(findings(report)).toContain(
+      " ended by itself: a lease, its session, its login: a lease of verify-short must have seconds, it has 600 s",
+    );
+    await nothingIsLeft();
+  });
+
+  test("a revocation during which a login can begin", async () => {
+    const before = (await deployment.root.call("GET", "database/roles/schema_admin_role")).data as {
+      revocation_statements: string[];
+    };
+    // Without its first transaction, and without the wait for logins that have begun: as it is in the guides.
+    const [statement] = before.revocation_statements;
+    const late = statement!
+      .slice(statement!.lastIndexOf("DO $revocation$"))
+      .replace(/FOR i IN 0\.\.40 LOOP.*END LOOP;/s, "");
+    expect(late).toContain("DROP ROLE");
+    let found: string[] = [];
+    await changed("database/roles/schema_admin_role", { revocation_statements: [late] }, async () => {
+      // Whether a login falls into the moment is chance.
+      for (let run = 0; run < 15 && found.length === 0; run += 1) found = findings(await deployment.verify());
+    });
+    expect(found).toEqual([
+      expect.stringMatching(
+        /^ revoked while clients reconnect: nobody stays: schema-admin: \d of \d+ sessions outlive it: has USAGE on the schema$/,
+      ),
+    ]);
+    await nothingIsLeft();
+  });
+});
+
+describe("address ranges", () => {
+  const bound = (ranges: { secret?: string[]; token?: string[] }) => ({
+    secret_id_bound_cidrs: ranges.secret ?? [],
+    token_bound_cidrs: ranges.token ?? [],
+  });
+
+  /** The manifest, with ranges that it declares for the reader. */
+  function declaring(secretIdBoundCidrs?: string[], tokenBoundCidrs?: string[]) {
+    const [database] = deployment.manifest.databases;
+    const personas = database!.personas.map((persona) =>
+      persona.name === "readonly"
+        ? { ...persona, appRole: { ...persona.appRole, secretIdBoundCidrs, tokenBoundCidrs } }
+        : persona,
+    );
+    return { ...deployment.manifest, databases: [{ ...database!, personas }] };
+  }
+
+  const HERE = ["10.0.0.0/8", "127.0.0.0/8"];
+
+  test("as declared, they hold", async () => {
+    const report = await changed(READONLY_APP, bound({ secret: HERE, token: HERE }), () =>
+      deployment.verify({ manifest: declaring(HERE, HERE) }),
+    );
+    expect(findings(report)).toEqual([]);
+  });
+
+  test("not there, or others, they are named", async () => {
+    const without = await deployment.verify({ manifest: declaring(HERE) });
+    expect(findings(without)).toEqual([
+      " secret ids: uses, TTL and ranges as declared: readonly: a secret id with cidr_list 0.0.0.0/0 must be refused, received HTTP 200",
+    ]);
+    const others = await changed(READONLY_APP, bound({ token: ["127.0.0.0/8"] }), () =>
+      deployment.verify({ manifest: declaring(undefined, HERE) }),
+    );
+    expect(findings(others)).toEqual([
+      expect.stringMatching(
+        /^ secret ids: .*: readonly: token_bound_cidrs declared: 10\.0\.0\.0\/8, 127\.0\.0\.0\/8; Vault says: .*\["127\.0\.0\.0\/8"\]/,
+      ),
+    ]);
+  });
+
+  test("from outside, a secret id opens nothing and a token is refused", async () => {
+    const elsewhere = ["10.0.0.0/8"];
+    const roleId = (await deployment.root.call("GET", `${READONLY_APP}/role-id`)).data!["role_id"];
+    const logIn = async () => {
+      const minted = await deployment.root.call("POST", `${READONLY_APP}/secret-id`, { num_uses: 1 });
+      return deployment.root
+        .withToken()
+        .request("POST", "auth/approle/login", { role_id: roleId, secret_id: minted.data!["secret_id"] });
+    };
+    const refused = await changed(READONLY_APP, bound({ secret: elsewhere }), logIn);
+    expect([refused.status, refused.body.errors]).toEqual([
+      400,
+      [expect.stringContaining('source address "127.0.0.1" unauthorized')],
+    ]);
+    const loggedIn = await changed(READONLY_APP, bound({ token: elsewhere }), logIn);
+    expect(loggedIn.status).toBe(200);
+    const token = deployment.root.withToken(loggedIn.body.auth!.client_token);
+    expect((await token.request("GET", "database/creds/readonly_role")).status).toBe(403);
+    expect((await token.request("POST", "auth/token/renew-self")).status).toBe(403);
+    // The same token from within: the manifest's reader is refused by its place alone.
+    const inside = await changed(READONLY_APP, bound({ token: HERE }), logIn);
+    const other = deployment.root.withToken(inside.body.auth!.client_token);
+    expect((await other.request("POST", "auth/token/renew-self")).status).toBe(200);
+    for (const { body } of [loggedIn, inside])
+      await deployment.root.call("POST", "auth/token/revoke", { token: body.auth!.client_token });
+  });
+
+  test("a verifier outside of them says so in one line", async () => {
+    const report = await changed(READONLY_APP, bound({ secret: ["10.0.0.0/8"] }), () => deployment.verify());
+    expect(findings(report)).toContainEqual(
+      expect.stringMatching(
+        /^readonly login: policies and TTLs: POST auth\/approle\/login: HTTP 400: source address "127\.0\.0\.1" unauthorized/,
+      ),
+    );
+    expect(report.left).toEqual([
+      expect.stringMatching(/^secret id of db-readonly-role \(.* unauthorized .*\)$/),
+    ]);
+    await nothingIsLeft();
+  });
+});
