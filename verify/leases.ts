@@ -1,7 +1,7 @@
 import type { Custody } from "./custody";
 import type { ManifestPersona } from "./manifest";
 import type { Login } from "./session";
-import { VaultClient, VaultError, type VaultAnswer, type VaultBody } from "./vault-client";
+import { VaultClient, VaultError, VaultUnreachable, type VaultAnswer, type VaultBody } from "./vault-client";
 
 export interface Lease extends Login {
   readonly id: string;
@@ -52,7 +52,13 @@ export class Leases {
    * @throws VaultError, or an Error that says which part of a lease is missing
    */
   async take(vault: VaultClient, mount: string, role: string): Promise<Lease> {
-    const answer = await vault.request("GET", `${mount}/creds/${role}`);
+    const path = `${mount}/creds/${role}`;
+    const answer = await vault.request("GET", path).catch((error: unknown) => {
+      // A persona's token takes its leases along; the verifier's stays.
+      if (vault === this.vault && error instanceof VaultUnreachable && error.isUnanswered)
+        this.custody.hold(`lease ${path}/…, if there is one`, () => Promise.reject(error));
+      throw error;
+    });
     return this.keep(answer);
   }
 

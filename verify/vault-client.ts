@@ -38,10 +38,17 @@ export class VaultError extends Error {
 /** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
 export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
+  constructor(
+    message: string,
+    /** The request may have reached Vault, and done there what was asked. */
+    readonly isUnanswered = false,
+  ) {
+    super(message);
+  }
 }
 
 /** The longest answer is a revocation's, which waits for PostgreSQL. */
-const TIMEOUT_MILLISECONDS = 30_000;
+const TIMEOUT_MILLISECONDS = 20_000;
 
 /** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
 export class VaultClient {
@@ -88,7 +95,9 @@ export class VaultClient {
       )
         response = await send(location, options);
     } catch (error) {
-      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${(error as Error).message}`);
+      const { message, cause } = error as Error;
+      const isRefused = (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${message}`, !isRefused);
     }
     const { status, text } = response;
     let parsed: VaultBody;
