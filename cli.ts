@@ -3,6 +3,9 @@ import { Command } from "commander";
 import { deploy, type DeployOptions } from "./ops/deploy";
 import { destroy, type DestroyOptions } from "./ops/destroy";
 import { diff, type DiffOptions } from "./ops/diff";
+import { printEnvironment, type EnvOptions } from "./ops/env";
+import { initCommand, type InitOptions } from "./ops/init";
+import { rotateCommand, type RotateOptions } from "./ops/rotate";
 import { start, type StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
 import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
@@ -48,7 +51,9 @@ program
 
 program
   .command("verify")
-  .description("verify a deployment, with VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT")
+  .description(
+    "verify a deployment: this machine's, or the one that VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT name",
+  )
   .option("--manifest <file>", "what was declared", "cdktf.out/access.json")
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--no-expiry", NO_EXPIRY)
@@ -80,6 +85,29 @@ program
   )
   .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
   .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
+
+program
+  .command("env")
+  .description('print the exports that plain cdktf needs, secrets among them: eval "$(npx leasehold env)"')
+  .option(...ENVIRONMENT)
+  .action(async (options: EnvOptions) => run((signal) => printEnvironment(options, signal)));
+
+program
+  .command("init")
+  .description(
+    "initialise and unseal Vault, make the tokens, revoke the root token; what is done already stays",
+  )
+  .option(...ENVIRONMENT)
+  .option("--print-keys", "show the unseal keys, for your own keeping, and store them nowhere")
+  .option("--json <file>", "write what was done; never a key or a token")
+  .action(async (options: InitOptions) => run((signal) => initCommand(options, signal)));
+
+program
+  .command("rotate")
+  .description("have Vault replace the passwords of its own logins by ones that it alone knows")
+  .option(...ENVIRONMENT)
+  .option("--database <name>", "of this database alone (default: all)")
+  .action(async (options: RotateOptions) => run((signal) => rotateCommand(options, signal)));
 
 /**
  * The first signal ends the work and cleans up; a second one ends the program.

@@ -1,11 +1,14 @@
+import type { VaultClient } from "../verify/vault-client";
 import { explain } from "./already-exists";
 import { Deployment, type Stack } from "./deployment";
+import { prepareVault, vaultTarget } from "./init";
 import { adopt } from "./leftover";
 import { revokeLeases } from "./leases";
 import { lock } from "./lock";
 import { readPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
+import { rotateDue } from "./rotate";
 import { CDKTF_OUT } from "./synthesize";
 import { TerraformError, type Changes } from "./terraform";
 
@@ -69,9 +72,20 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
           show.detail(`started ${name}`);
         }
       }),
-      { title: "Initialise and unseal Vault", run: () => Promise.resolve() },
     );
   }
+  let operator!: VaultClient;
+  steps.push({
+    title: "Make Vault ready",
+    run: async (show) => {
+      const prepared = await prepareVault(vaultTarget(deployment));
+      operator = prepared.operator;
+      if (prepared.did.length > 0) {
+        changed.add("vault");
+        show.title(`Made Vault ready: ${prepared.did.join("; ")}`);
+      }
+    },
+  });
   steps.push(
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
@@ -81,6 +95,20 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     }),
     apply(deployment.stack("vault")!, () => Promise.resolve()),
   );
+  if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
+    steps.push({
+      title: "Rotate the passwords of Vault's own logins",
+      run: async (show) => {
+        const rotated = await rotateDue(deployment, operator);
+        for (const connection of rotated) changed.add(connection);
+        show.title(
+          rotated.length > 0
+            ? `Rotated the password of ${rotated.join(", ")}`
+            : "Rotated before: Vault alone knows the passwords of its own logins",
+        );
+      },
+    });
+  }
   return { steps, changed };
 }
 

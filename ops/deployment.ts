@@ -10,11 +10,11 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
-import { interpolate, readConfiguration, type Json } from "../sandbox/terraform-json";
+import { interpolate, parseConfiguration, type Json, type JsonObject } from "../sandbox/terraform-json";
 import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
 import { VaultClient } from "../verify/vault-client";
 import { Home, type TokenHolder } from "./home";
-import { CDKTF_OUT, publish, synthesize } from "./synthesize";
+import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { Terraform, type TerraformBlock } from "./terraform";
 
 const STACKS = ["platform", "postgres", "vault"] as const;
@@ -70,24 +70,26 @@ export const PLACEHOLDER = "not-needed";
 
 /** An environment as it was synthesized, with what this machine knows of it: addresses, passwords, tokens. */
 export class Deployment {
-  /**
-   * Synthesizes once.
-   * @param folder cdktf.out, where plain cdktf runs Terraform as well; left out, nothing is put there
-   */
-  static async open(
-    environment: string | undefined,
-    signal: AbortSignal,
-    folder = CDKTF_OUT,
-  ): Promise<Deployment> {
-    const synthesized = mkdtempSync(join(tmpdir(), "leasehold-synth-"));
-    try {
-      await synthesize(environment, synthesized);
-      publish(synthesized, folder);
-    } finally {
-      rmSync(synthesized, { recursive: true, force: true });
-    }
-    makePrivate(folder);
-    return new Deployment(folder, signal);
+  /** Synthesizes once, to where plain cdktf runs Terraform as well. */
+  static open(environment: string | undefined, signal: AbortSignal): Promise<Deployment> {
+    return synthesizeAside(environment, (folder) => {
+      publish(folder);
+      makePrivate();
+      return new Deployment(CDKTF_OUT, signal);
+    });
+  }
+
+  /** Synthesizes aside, so that a command at work is not disturbed. Terraform can't be run with it. */
+  static openAside(environment: string | undefined, signal: AbortSignal): Promise<Deployment> {
+    return synthesizeAside(environment, (folder) => new Deployment(folder, signal));
+  }
+
+  /** What was synthesized before, with all its stacks; undefined where a folder holds less. */
+  static read(folder: string): Deployment | undefined {
+    const isWhole = ["manifest.json", "stacks/postgres/cdk.tf.json", "stacks/vault/cdk.tf.json"].every(
+      (file) => existsSync(join(folder, file)),
+    );
+    return isWhole ? new Deployment(folder, new AbortController().signal) : undefined;
   }
 
   readonly manifest: AccessManifest;
@@ -191,10 +193,10 @@ export class Deployment {
   }
 
   /** How the bootstrap logs in, a server each. */
-  superusers(): SuperuserLogin[] {
+  superusers(options: { forPlan?: boolean } = {}): SuperuserLogin[] {
     const stack = this.stack("postgres")!;
-    const value = this.valueOf(stack, {});
-    const { providers } = readConfiguration(join(stack.folder, "cdk.tf.json"));
+    const value = this.valueOf(stack, options);
+    const { providers } = parseConfiguration(stack.json as unknown as JsonObject);
     return [...providers].map(([name, settings], i) => {
       const scope = { variable: value, attribute: () => null };
       const resolved = interpolate(settings, scope, name) as Record<string, Json>;
@@ -208,6 +210,25 @@ export class Deployment {
         ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
       };
     });
+  }
+
+  /** What `leasehold verify` looks for in the environment, where it is known: addresses, certificates, the verifier's token. */
+  verifierEnvironment(): Record<string, string> {
+    const { address, namespace } = this.vault();
+    const { vault_ca_cert_file: ca } = this.variables(this.stack("vault")!, { forPlan: true });
+    const found: Record<string, string | undefined> = {
+      VAULT_ADDR: address,
+      VAULT_NAMESPACE: namespace,
+      VAULT_CACERT: ca,
+      VAULT_TOKEN: this.home.token("verifier"),
+    };
+    this.superusers({ forPlan: true }).forEach(({ server, host, port, ca }, i) => {
+      const suffix = i === 0 ? "" : `_${server.toUpperCase()}`;
+      found[`PGHOST${suffix}`] = host;
+      found[`PGPORT${suffix}`] = String(port);
+      found[`PGSSLROOTCERT${suffix}`] = ca;
+    });
+    return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, string] => !!entry[1]));
   }
 
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
@@ -258,16 +279,24 @@ function asText(value: Json | undefined): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+async function synthesizeAside(
+  environment: string | undefined,
+  read: (folder: string) => Deployment,
+): Promise<Deployment> {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-synth-"));
+  try {
+    await synthesize(environment, folder);
+    return read(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** State and plan files that plain cdktf and Terraform left readable for everybody hold what only their owner should know. */
-export function makePrivate(folder: string): void {
-  const isState = (name: string) => /\.tfstate(\.[\w.]+)?$/.test(name);
-  const root = join(folder, "..");
-  const stacks = join(folder, "stacks");
-  const files = [
-    ...readdirSync(root)
-      .filter(isState)
-      .map((name) => join(root, name)),
-    ...readdirSync(stacks).map((name) => join(stacks, name, "plan")),
-  ];
-  for (const file of files) if (existsSync(file)) chmodSync(file, 0o600);
+export function makePrivate(): void {
+  const stacks = join(CDKTF_OUT, "stacks");
+  const states = readdirSync(ROOT).filter((name) => /\.tfstate(\.[\w.]+)?$/.test(name));
+  const plans = existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "plan")) : [];
+  for (const file of [...states.map((name) => join(ROOT, name)), ...plans])
+    if (existsSync(file)) chmodSync(file, 0o600);
 }

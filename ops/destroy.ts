@@ -4,6 +4,7 @@ import { SetupError } from "../sandbox/setup-error";
 import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
 import { revokeLeases } from "./leases";
+import { prepareVault, vaultTarget } from "./init";
 import { findLeftover, leave, loginOf, type Leftover } from "./leftover";
 import { lock } from "./lock";
 import { readPlatform, removeVolumes, startStopped } from "./platform";
@@ -104,6 +105,7 @@ function destroySteps(run: Run): Step[] {
       title: "Start what is stopped, and unseal Vault",
       run: async () => {
         await startStopped(readPlatform(deployment.folder));
+        await prepareVault(vaultTarget(deployment));
       },
     });
   }

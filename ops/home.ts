@@ -156,8 +156,21 @@ export class Home {
 
   /** As {@link variables}, of what is on file already. */
   existing(stack: Variables): Record<string, string> {
-    const found = Object.keys(stack.variable ?? {}).map((name) => [name, this.read(name)] as const);
-    return Object.fromEntries(found.filter((entry): entry is [string, string] => entry[1] !== undefined));
+    const values: Record<string, string> = {};
+    for (const name of Object.keys(stack.variable ?? {})) {
+      const server = /^(.+)_password_file$/.exec(name)?.[1];
+      const mounted =
+        name === "vault_dev_token_file" ? `${DEV_TOKEN}-mounted` : server && `${server}-password`;
+      // A mount's source is a path, and a difference where it is another one.
+      const value = mounted ? this.pathOf(mounted) : this.read(name);
+      if (value !== undefined) values[name] = value;
+    }
+    return values;
+  }
+
+  private pathOf(name: string): string | undefined {
+    const file = join(this.folder, name);
+    return existsSync(file) ? file : undefined;
   }
 
   private read(name: string): string | undefined {

@@ -1,12 +1,15 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createToken } from "../sandbox/initialise";
 import { SetupError } from "../sandbox/setup-error";
 import type { AccessManifest } from "../verify/manifest";
-import type { VaultClient } from "../verify/vault-client";
+import { VaultError, type VaultClient } from "../verify/vault-client";
 import { askSecret } from "./ask";
+import { Deployment } from "./deployment";
 import type { Home, TokenHolder } from "./home";
+import { lock } from "./lock";
 import { generateRootToken } from "./root-token";
-import { openTarget } from "./target";
+import { CDKTF_OUT } from "./synthesize";
 import { initialise, sealStatus, unseal } from "./unseal";
 
 export interface InitOptions {
@@ -53,24 +56,46 @@ export async function initCommand(
   { env, json, printKeys }: InitOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const target = await openTarget(env);
-  const printed: string[] = [];
+  const release = lock(CDKTF_OUT, "init");
+  try {
+    await init(await Deployment.open(env, signal), signal, printKeys, json);
+  } finally {
+    release();
+  }
+  return 0;
+}
+
+async function init(
+  deployment: Deployment,
+  signal: AbortSignal,
+  printKeys: boolean | undefined,
+  json: string | undefined,
+): Promise<void> {
+  const target = vaultTarget(deployment);
   const { did } = await prepareVault(target, {
     ask: process.stdin.isTTY ? (question) => askSecret(question, signal) : undefined,
     onKeys: printKeys
       ? (keys, threshold) => {
           console.log(keysText(keys, threshold));
-          printed.push(...keys);
         }
       : undefined,
   });
   for (const line of did) console.log(line);
   if (json) {
     const { address } = target.vault;
-    const result = { version: 1, address, did, ...(printed.length > 0 && { unsealKeys: printed }) };
-    writeFileSync(json, `${JSON.stringify(result, undefined, 2)}\n`, { mode: 0o600 });
+    writeFileSync(json, `${JSON.stringify({ version: 1, address, did }, undefined, 2)}\n`);
   }
-  return 0;
+}
+
+/** The Vault of an environment. */
+export function vaultTarget(deployment: Deployment): VaultTarget {
+  return {
+    vault: deployment.vault(),
+    home: deployment.home,
+    manifest: deployment.manifest,
+    operatorPolicy: readFileSync(join(deployment.folder, "operator.hcl"), "utf8"),
+    isContainer: deployment.stack("platform") !== undefined,
+  };
 }
 
 /**
@@ -102,26 +127,27 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   const operator = operatorOf(target, explicit);
   const standing = operator ? await standingOf(target, operator) : "missing";
   if (operator && standing === "current" && (!explicit || (await renewOthers(target, operator)))) {
-    if (explicit) did.push("the tokens are renewed, and nothing else was to do");
+    if (home.rootToken() !== undefined) await revokeRoot(target, vault.withToken(home.rootToken()), did);
+    else if (explicit && did.length === 0) did.push("the tokens are renewed, and nothing else was to do");
     return { operator, did };
   }
-  const valid = standing === "outdated" ? operator : undefined;
-  const root =
-    (await rootAtHand(target)) ??
-    (explicit
-      ? await rootFromKeys(target, valid ?? (standing === "current" ? operator : undefined), keys)
-      : undefined);
+  const valid = standing === "current" || standing === "outdated" ? operator : undefined;
+  const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
   if (!root) throw new SetupError(remedy(target, standing));
   try {
     await grant(target, root.client, did);
   } finally {
-    if (root.revoke) {
-      await root.client.call("POST", "auth/token/revoke-self");
-      home.removeRootToken();
-      did.push("the root token is revoked");
-    }
+    if (root.isOurs) await revokeRoot(target, root.client, did);
   }
   return { operator: vault.withToken(home.token("operator")), did };
+}
+
+/** Where it is refused, a command that was killed has revoked it and not said so. */
+async function revokeRoot({ home }: VaultTarget, root: VaultClient, did: string[]): Promise<void> {
+  const answer = await root.request("POST", "auth/token/revoke-self");
+  if (answer.status >= 400 && answer.status !== 403) throw new VaultError(answer);
+  home.removeRootToken();
+  did.push("the root token is revoked");
 }
 
 /** The keys are on file, or shown, before the root token is used: they exist nowhere else. */
@@ -173,12 +199,9 @@ function unsealKeys(
   };
 }
 
-/** The token on file; a deploy to a Vault that is not ours takes the one that it is given, too. */
-function operatorOf(
-  { vault, home, isContainer }: VaultTarget,
-  explicit: Explicit | undefined,
-): VaultClient | undefined {
-  const given = isContainer || explicit ? undefined : process.env["VAULT_TOKEN"];
+/** The token on file, or the one that somebody else made and gave to a deploy. */
+function operatorOf({ vault, home }: VaultTarget, explicit: Explicit | undefined): VaultClient | undefined {
+  const given = explicit ? undefined : process.env["VAULT_TOKEN"];
   const token = home.token("operator") ?? (given || undefined);
   return token === undefined ? undefined : vault.withToken(token);
 }
@@ -189,12 +212,17 @@ async function standingOf(
   operator: VaultClient,
 ): Promise<Standing> {
   const { status, body } = await operator.request("GET", "auth/token/lookup-self");
-  // Somebody else's: whether its rights are enough, Terraform will say.
-  const isOwn = home.token("operator") !== undefined;
+  if (status >= 400) return "refused";
+  const held = body.data!["policies"] as string[];
+  if (home.token("operator") === undefined) {
+    // A root token makes the operator's. Of another one, Terraform will say whether its rights are enough.
+    if (held.includes("root")) return "missing";
+    await operator.request("POST", "auth/token/renew-self", {});
+    return "current";
+  }
   const policy = manifest.policies!.operator;
-  if (status >= 400 || (isOwn && !(body.data!["policies"] as string[]).includes(policy))) return "refused";
+  if (!held.includes(policy)) return "refused";
   await operator.request("POST", "auth/token/renew-self", {});
-  if (!isOwn) return "current";
   const { body: found } = await operator.request("GET", `sys/policies/acl/${policy}`);
   const text = found.data?.["policy"];
   return typeof text === "string" && text.trim() === operatorPolicy.trim() ? "current" : "outdated";
@@ -219,8 +247,8 @@ async function renewOthers({ vault, home, manifest }: VaultTarget, operator: Vau
 
 interface Root {
   readonly client: VaultClient;
-  /** Ours, so we end it. */
-  readonly revoke: boolean;
+  /** Made by init, which ends it. */
+  readonly isOurs: boolean;
 }
 
 /** A token that may write policies and make tokens: left by a command that was killed, given, or a dev server's. */
@@ -230,7 +258,7 @@ async function rootAtHand(target: VaultTarget): Promise<Root | undefined> {
   for (const token of [left, process.env["VAULT_TOKEN"], home.devToken()]) {
     if (!token) continue;
     const client = vault.withToken(token);
-    if (await maySetUp(target, client)) return { client, revoke: token === left };
+    if (await maySetUp(target, client)) return { client, isOurs: token === left };
   }
   return undefined;
 }
@@ -252,9 +280,13 @@ async function rootFromKeys(
   operator: VaultClient | undefined,
   keys: (why: string) => Promise<readonly string[]>,
 ): Promise<Root> {
-  const token = await generateRootToken(vault, operator, await keys("needs a root token for this"));
+  const token = await generateRootToken(
+    vault,
+    operator,
+    await keys("has to make a root token for this, unless VAULT_TOKEN is one"),
+  );
   home.setRootToken(token);
-  return { client: vault.withToken(token), revoke: true };
+  return { client: vault.withToken(token), isOurs: true };
 }
 
 /** As root: the operator's policy as the config wants it, and for each holder a token that is valid. */

@@ -55,7 +55,7 @@ export async function findLeftover(
     ];
     addresses.push(...parts.flatMap((resource) => resource?.address ?? []));
     lines.push(
-      `the schema ${schema} of the database ${name} with its ${String(objects)} objects, and its owner ${owner}`,
+      `the schema ${schema} of the database ${name} with what it holds (${String(objects)} ${objects === 1 ? "object" : "objects"}), and its owner ${owner}`,
     );
   }
   return { addresses, lines };

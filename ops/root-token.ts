@@ -11,7 +11,7 @@ interface Attempt {
   readonly encoded_token: string;
 }
 
-/** What a token's API is called, and whose client may call it. */
+/** Where the server makes root tokens, and who may ask it. */
 interface Api {
   readonly client: VaultClient;
   readonly path: string;
@@ -47,7 +47,7 @@ async function begin({ client, path }: Api): Promise<Attempt | undefined> {
     // Nobody has sent a key to it: mostly a command of ours that was killed. Its one-time password is lost with it.
     if (progress > 0) {
       throw new SetupError(
-        `somebody is making a root token with the unseal keys (${String(progress)} sent): wait, or end that with vault operator generate-root -cancel`,
+        `somebody is making a root token with the unseal keys (${String(progress)} sent): wait, or end that with vault delete ${path}/attempt`,
       );
     }
     await client.request("DELETE", `${path}/attempt`);
@@ -73,7 +73,7 @@ async function finish(
   throw new SetupError(`the unseal keys are not those of the Vault at ${client.address}`);
 }
 
-/** The one API answers as others do, with `data`, the other without. */
+/** The one API's answer is in `data`, the other's is not. */
 function bodyOf({ body }: VaultAnswer): Attempt {
   return (body.data ?? body) as unknown as Attempt;
 }

@@ -18,14 +18,7 @@ export async function asSuperuser<T>(
   work: (client: Client) => Promise<T>,
   database = login.database,
 ): Promise<T | undefined> {
-  const { host, port, user, password, ca } = login;
-  const client = new Client({
-    ...{ host, port, user, password, database },
-    ssl: ca !== undefined && { ca: readFileSync(ca, "utf8") },
-    application_name: "leasehold",
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
-  });
-  client.on("error", () => undefined);
+  const client = clientOf(login, database);
   try {
     try {
       await client.connect();
@@ -38,6 +31,18 @@ export async function asSuperuser<T>(
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** Not connected yet. */
+export function clientOf({ host, port, user, password, ca }: SuperuserLogin, database: string): Client {
+  const client = new Client({
+    ...{ host, port, user, password, database },
+    ssl: ca !== undefined && { ca: readFileSync(ca, "utf8") },
+    application_name: "leasehold",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+  });
+  client.on("error", () => undefined);
+  return client;
 }
 
 function connectError({ server, host, port, user }: SuperuserLogin, error: unknown): SetupError {

@@ -104,28 +104,18 @@ export class Terraform {
     if (this.isInitialised(block)) return;
     const { code, stderr } = await this.run(["init", "-input=false", "-no-color", "-reconfigure"]);
     if (code === 0) return;
-    const sources = Object.values(block.required_providers).map(
-      ({ source, version }) => `${source} ${version}`,
-    );
-    throw new SetupError(
-      `terraform init failed for ${sources.join(", ")}: ${new TerraformError(plainErrors(stderr)).message}; it needs the provider from the Terraform registry or a mirror (docs/air-gapped.md), and the backend in reach`,
-    );
+    const { message } = new TerraformError(plainErrors(stderr));
+    const remedy = /provider (package|registry)/i.test(message)
+      ? "; it comes from the Terraform registry or from a mirror (docs/air-gapped.md)"
+      : "";
+    throw new SetupError(`${message}${remedy}`);
   }
 
-  private isInitialised({ backend, required_providers: providers }: TerraformBlock): boolean {
-    const recorded = readJson(join(this.folder, ".terraform/terraform.tfstate")) as
-      { backend?: { type: string; config: Record<string, unknown> } } | undefined;
-    const [type, wanted] = Object.entries(backend)[0]!;
-    if (recorded?.backend?.type !== type) return false;
-    const { config } = recorded.backend;
-    const isSame = Object.keys({ ...config, ...wanted }).every(
-      (key) => (config[key] ?? undefined) === wanted[key],
-    );
-    const lockFile = join(this.folder, ".terraform.lock.hcl");
+  private isInitialised(block: TerraformBlock): boolean {
     return (
-      isSame &&
-      existsSync(lockFile) &&
-      Object.values(providers).every(({ source, version }) =>
+      isBackendOf(this.folder, block) &&
+      existsSync(join(this.folder, ".terraform.lock.hcl")) &&
+      Object.values(block.required_providers).every(({ source, version }) =>
         existsSync(join(this.folder, ".terraform/providers/registry.terraform.io", source, version)),
       )
     );
@@ -214,6 +204,16 @@ export class Terraform {
   }
 }
 
+/** Whether a folder is initialised for the backend that the stack has now. */
+export function isBackendOf(folder: string, { backend }: TerraformBlock): boolean {
+  const recorded = readJson(join(folder, ".terraform/terraform.tfstate")) as
+    { backend?: { type: string; config: Record<string, unknown> } } | undefined;
+  const [type, wanted] = Object.entries(backend)[0]!;
+  if (recorded?.backend?.type !== type) return false;
+  const { config } = recorded.backend;
+  return Object.keys({ ...config, ...wanted }).every((key) => (config[key] ?? undefined) === wanted[key]);
+}
+
 interface RunOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
@@ -296,10 +296,10 @@ function diagnosticText({ summary, detail }: Diagnostic): string {
   return `${summary.trim()}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 
-/** Locks of the local and the pg backend die with their holder; of others, one may stay behind. */
+/** Locks of the local and the pg backend die with their holder; one of another backend may stay behind. */
 function lockText(detail: string): string {
-  const field = (name: string) => new RegExp(`${name}:\\s+(.+)`).exec(detail)?.[1]?.trim() ?? "unknown";
-  return `another Terraform run (${field("Operation")} by ${field("Who")}, ${field("Created")}) holds the state: wait until it has ended, or, if it has and left its lock, terraform force-unlock ${field("ID")}`;
+  const id = /ID:\s+(\S+)/.exec(detail)?.[1] ?? "ID";
+  return `another Terraform run holds the state: wait until it has ended (a lock that stays when none runs: terraform force-unlock ${id})`;
 }
 
 /** A plan without what says nothing about it: what was read before it, and how to save it. */

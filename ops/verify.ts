@@ -8,6 +8,7 @@ import { renderTable } from "../verify/table";
 import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { startApplication } from "./application";
+import { Deployment } from "./deployment";
 
 export interface VerifyCommandOptions {
   /** Commander's for `--no-expiry`: true unless that is given. */
@@ -22,8 +23,9 @@ export async function verifyCommand(
   { expiry, json, manifest: file, readOnly }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = process.env;
-  const vaultCa = process.env["VAULT_CACERT"];
+  const env = environmentFor(file);
+  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = env;
+  const vaultCa = env["VAULT_CACERT"];
   if (!address)
     throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
@@ -33,7 +35,7 @@ export async function verifyCommand(
   const addresses = new Map(
     [...new Set(manifest.databases.map(({ server }) => server))].map((server, i) => [
       server,
-      addressOf(i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
+      addressOf(env, i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
     ]),
   );
   const report = await verify({
@@ -58,20 +60,37 @@ export async function verifyCommand(
   return exitCode(report);
 }
 
+/** What is set; for the rest, what the deployment beside the manifest has, such as the verifier's token on file. */
+function environmentFor(manifest: string): NodeJS.ProcessEnv {
+  const set = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value));
+  try {
+    const deployment = Deployment.read(dirname(manifest));
+    if (!deployment) return set;
+    const known = deployment.verifierEnvironment();
+    // After eval "$(npx leasehold env)": Terraform's token, which may not do what the verifier does.
+    if (set["VAULT_TOKEN"] === deployment.home.token("operator")) delete set["VAULT_TOKEN"];
+    return { ...known, ...set };
+  } catch (error) {
+    // Not this machine's deployment.
+    if (error instanceof SetupError) return set;
+    throw error;
+  }
+}
+
 /**
  * The first server's address is in PGHOST and PGPORT, another's in PGHOST_<NAME> and PGPORT_<NAME>. TLS as the manifest
  * declares it, unless PGSSLMODE says otherwise: its certificate checked against PGSSLROOTCERT, or none at all.
  */
-function addressOf(suffix: string, isEncrypted: boolean): PostgresAddress {
-  const host = process.env[`PGHOST${suffix}`] ?? "127.0.0.1";
-  const port = process.env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
+function addressOf(env: NodeJS.ProcessEnv, suffix: string, isEncrypted: boolean): PostgresAddress {
+  const host = env[`PGHOST${suffix}`] ?? "127.0.0.1";
+  const port = env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
   const number = Number(port);
   if (!Number.isInteger(number) || number < 1 || number > 65_535) {
     throw new SetupError(
       `PGPORT${suffix}: received ${port === undefined ? "nothing" : JSON.stringify(port)}, allowed: a whole number from 1 to 65535`,
     );
   }
-  const mode = process.env[`PGSSLMODE${suffix}`] || (isEncrypted ? "verify-full" : "disable");
+  const mode = env[`PGSSLMODE${suffix}`] || (isEncrypted ? "verify-full" : "disable");
   if (mode !== "verify-full" && mode !== "disable") {
     throw new SetupError(
       `PGSSLMODE${suffix}: received ${JSON.stringify(mode)}, allowed: verify-full, disable`,
@@ -79,8 +98,8 @@ function addressOf(suffix: string, isEncrypted: boolean): PostgresAddress {
   }
   if (mode === "disable") return { host, port: number };
   // One authority may vouch for all servers.
-  const name = process.env[`PGSSLROOTCERT${suffix}`] ? `PGSSLROOTCERT${suffix}` : "PGSSLROOTCERT";
-  const file = process.env[name];
+  const name = env[`PGSSLROOTCERT${suffix}`] ? `PGSSLROOTCERT${suffix}` : "PGSSLROOTCERT";
+  const file = env[name];
   if (!file)
     throw new SetupError(
       "PGSSLROOTCERT is not set: export the file with the CA certificate of the PostgreSQL server",

@@ -6,6 +6,7 @@ import {
   type Environment,
 } from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
+import { managerPasswordVariable } from "./postgres";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {
@@ -21,6 +22,7 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       owner: database.owner,
       server: serverOf(environment, database).name,
       manager: database.manager.name,
+      managerPasswordVariable: managerPasswordVariable(environment, database),
       vault: { ...database.vault, rotateRoot: database.manager.rotateRoot },
       personas: database.personas.map((persona) => ({
         name: persona.name,

@@ -142,9 +142,14 @@ export function managerPassword(
   environment: Environment,
   database: DatabaseConfig,
 ): Secret {
+  const name = managerPasswordVariable(environment, database);
+  return Secret.fromVariable(scope, name, `Vault's own password for the database ${database.name}`);
+}
+
+/** What the Terraform variable of a manager's password is called. */
+export function managerPasswordVariable(environment: Environment, database: DatabaseConfig): string {
   const server = serverOf(environment, database);
   // Role names are unique on a server alone.
   const prefix = server === environment.servers[0] ? "" : `${server.name}_`;
-  const name = `${prefix}${database.manager.name.replaceAll("-", "_")}_manager_password`;
-  return Secret.fromVariable(scope, name, `Vault's own password for the database ${database.name}`);
+  return `${prefix}${database.manager.name.replaceAll("-", "_")}_manager_password`;
 }

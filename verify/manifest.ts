@@ -46,6 +46,8 @@ const database = z.object({
   server: name.default("postgres"),
   /** Vault's own login. */
   manager: name.optional(),
+  /** The Terraform variable with the password that the stacks give it. */
+  managerPasswordVariable: name.optional(),
   vault: z.object({
     mount: name,
     connection: name,

@@ -64,10 +64,10 @@ export class Vault {
       signal: AbortSignal.timeout(10_000),
     });
     const answer = (await response.json()) as Answer;
-    if (!response.ok)
-      throw new Error(
-        `${method} ${path}: HTTP ${String(response.status)}: ${(answer.errors ?? []).join("; ")}`,
-      );
+    if (!response.ok) {
+      const words = (answer.errors ?? []).join("; ").replace(/\s+/g, " ").trim();
+      throw new Error(`${method} ${path}: HTTP ${String(response.status)}: ${words}`);
+    }
     return answer;
   }
 }

@@ -6,7 +6,7 @@ import { ROOT } from "../counts";
 
 const PARTS = [
   ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],
-  ...["config", "constructs", "ops", "sandbox", "sql", "stacks", "verify"],
+  ...["config", "constructs", "examples", "ops", "sandbox", "sql", "stacks", "verify"],
 ];
 
 /** A copy of the project, as somebody's clone: its configs, cdktf.out, state files and home folder are its own. */

@@ -18,16 +18,18 @@ const stop = () => docker("stop", "--time", "20", NAME);
 const exitCode = () => docker("inspect", "--format", "{{.State.ExitCode}}", NAME);
 
 afterEach(async () => {
-  if (!missing) await docker("rm", "--force", "--volumes", NAME);
+  await docker("rm", "--force", "--volumes", NAME);
 });
 
 withDocker(`the image of PostgreSQL${because}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), "leasehold-image-"));
-  const passwordFile = join(folder, "password");
+  let folder: string;
+  let passwordFile: string;
   let image: string;
 
   beforeAll(async () => {
     image = await postgresImage("18.4", progress);
+    folder = mkdtempSync(join(tmpdir(), "leasehold-image-"));
+    passwordFile = join(folder, "password");
     writeFileSync(passwordFile, "geheim");
     chmodSync(passwordFile, 0o444);
   }, IMAGES_TIMEOUT_MILLISECONDS);

@@ -27,8 +27,8 @@ const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const PASSWORD = "Geheim-der-Superuser-3141";
 const DEV_TOKEN = "Geheim-des-Dev-Servers-2718";
 
-const folder = mkdtempSync(join(tmpdir(), "leasehold-platform-"));
-const synthesized = join(folder, "cdktf.out");
+let folder: string;
+let synthesized: string;
 const variables: Record<string, string> = {};
 let port: number;
 let vaultAddress: string;
@@ -201,7 +201,8 @@ function reaches(host: string, to: number): Promise<boolean> {
 }
 
 beforeAll(async () => {
-  if (missing) return;
+  folder = mkdtempSync(join(tmpdir(), "leasehold-platform-"));
+  synthesized = join(folder, "cdktf.out");
   const secrets = mkdtempSync(join(folder, "secrets-"));
   for (const [name, secret] of [
     ["postgres_password_file", PASSWORD],
@@ -236,11 +237,9 @@ beforeAll(async () => {
 }, IMAGES_TIMEOUT_MILLISECONDS);
 
 afterAll(async () => {
-  if (!missing) {
-    for (const stack of ["platform", "variants"]) await terraform(stack, "destroy", "-auto-approve");
-    const left = (await volumes()).filter((name) => name.startsWith(NAME));
-    if (left.length > 0) await docker("volume", "rm", ...left);
-  }
+  for (const stack of ["platform", "variants"]) await terraform(stack, "destroy", "-auto-approve");
+  const left = (await volumes()).filter((name) => name.startsWith(NAME));
+  if (left.length > 0) await docker("volume", "rm", ...left);
   rmSync(folder, { recursive: true, force: true });
 });
 

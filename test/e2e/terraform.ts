@@ -56,9 +56,10 @@ export function cdktf(deployment: Deployment, command: "deploy" | "destroy", sta
     deployment.synthesized,
   ];
   if (command === "deploy") args.push("--skip-provider-lock");
+  args.push("--app", `node --import tsx ${deployment.app}`);
   return run(join(ROOT, "node_modules/.bin/cdktf"), args, {
     cwd: ROOT,
-    env: environment(deployment, "operator"),
+    env: { ...environment(deployment, "operator"), LEASEHOLD_ENV: deployment.manifest.environment },
   });
 }
 

@@ -22,8 +22,8 @@ export class Deployment {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
     const { env = "local" } = options;
-    const isTests = testEnvironmentNames().includes(env);
-    await synthesize(env, synthesized, isTests ? "test/environments/main.ts" : "main.ts");
+    const app = testEnvironmentNames().includes(env) ? "test/environments/main.ts" : "main.ts";
+    await synthesize(env, synthesized, app);
     const sandbox = await Sandbox.start(workspace, {
       synthesized,
       keepRootToken: true,
@@ -34,7 +34,7 @@ export class Deployment {
     if (options.apply !== false) await sandbox.apply();
     const { postgres } = sandbox;
     const superuser = await connect(postgres, postgres.database);
-    return new Deployment(workspace, synthesized, sandbox, superuser);
+    return new Deployment(workspace, app, synthesized, sandbox, superuser);
   }
 
   readonly manifest: AccessManifest;
@@ -42,6 +42,8 @@ export class Deployment {
 
   private constructor(
     readonly workspace: Workspace,
+    /** The program that synthesized it. */
+    readonly app: string,
     readonly synthesized: string,
     readonly sandbox: Sandbox,
     readonly superuser: Client,

@@ -267,7 +267,10 @@ test("killed through npm, as a service manager would, it stops as well", async (
 
 describe("bad input: one line, exit code 2, nothing written", () => {
   test.each([
-    [["start", "--env", "nope"], /^environment: received "nope", allowed: one of local$/],
+    [
+      ["start", "--env", "nope"],
+      /^environment: received "nope", allowed: one of approle, external, local, marmelab, tutorial$/,
+    ],
     [["start", "--colour"], /^unknown option '--colour'$/],
     [["dance"], /^unknown command 'dance'$/],
     [

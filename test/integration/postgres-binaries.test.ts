@@ -130,6 +130,7 @@ describe("where a download is needed", () => {
       symlinkSync(join(cacheFolder(), name), join(cache, name));
     const program = await start({ PATH: folder });
     expect(await program.ended).toBe(0);
+    expect(program.output).not.toContain("downloading");
     expect(program.output).toMatch(/Started PostgreSQL 16\.\d+ on /);
   });
 });

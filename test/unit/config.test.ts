@@ -528,6 +528,65 @@ test("a password written as a literal is refused, and not repeated", () => {
   ]);
 });
 
+describe("names of two databases", () => {
+  const second = (d: Draft, change: object) => {
+    const copied = JSON.parse(
+      JSON.stringify(database(d)).replace(/"(db-[a-z-]+-role)"/g, '"$1-b"'),
+    ) as DraftDatabase;
+    d.databases.push({ ...copied, name: "second", vault: { mount: "b", connection: "b" }, ...change });
+  };
+  const ROLES = [
+    ["owner", "example_owner", "databases[0].owner"],
+    ["manager.name", "vault", "databases[0].manager.name"],
+    ...["schema_admin_role", "readwrite_role", "readonly_role"].map((role, i) => {
+      const path = `personas[${String(i)}].groupRole`;
+      return [path, role, `databases[0].${path}`];
+    }),
+  ] as const;
+
+  test("a role's name used twice on one server is refused, wherever it is used", () => {
+    expect(
+      errors((d) => {
+        second(d, {});
+      }),
+    ).toEqual(
+      ROLES.map(
+        ([path, role, first]) =>
+          `config/test.ts: databases[1].${path!}: received '${role!}', allowed: each Postgres role of postgres once (it is also at ${first!})`,
+      ),
+    );
+  });
+
+  test("on two servers it is allowed", () => {
+    expect(
+      errors((d) => {
+        d.servers.push({
+          name: "other",
+          superuser: "nanvc",
+          database: "second",
+          container: { image: "postgres:18.4", hostPort: 35440 },
+        });
+        second(d, { server: "other" });
+      }),
+    ).toEqual([]);
+  });
+
+  test("a static role's login, too", () => {
+    expect(
+      errors((d) => {
+        database(d)["staticRoles"] = [STATIC];
+        second(d, { owner: "b", manager: { name: "b_vault", passwordVersion: 1 }, workload: undefined });
+        d.databases[1]!.personas = d.databases[1]!.personas.map((persona) => ({
+          ...persona,
+          groupRole: `b_${String(persona["groupRole"])}`,
+        }));
+      }),
+    ).toEqual([
+      "config/test.ts: databases[1].staticRoles[0].login: received 'report_login', allowed: each Postgres role of postgres once (it is also at databases[0].staticRoles[0].login)",
+    ]);
+  });
+});
+
 test("several errors give a line each", () => {
   const lines = errors((d) => {
     d["name"] = "";

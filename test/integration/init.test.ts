@@ -1,0 +1,547 @@
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Home, type TokenHolder } from "../../ops/home";
+import { prepareVault, type Explicit, type VaultTarget } from "../../ops/init";
+import { generateRootToken } from "../../ops/root-token";
+import { synthesize } from "../../ops/synthesize";
+import { vaultBinary } from "../../sandbox/vault-binary";
+import { stopChild, Workspace } from "../../sandbox/workspace";
+import { freePort } from "../../sandbox/free-port";
+import { accessManifestSchema } from "../../verify/manifest";
+import { VaultClient } from "../../verify/vault-client";
+import { ROOT } from "../counts";
+import { temporaryFolder } from "./deployment";
+import { answering, KeptVault } from "./kept-vault";
+import { processesWith, Program } from "./program";
+
+/** `leasehold init` and a deploy's step, on a Vault of each test's own. */
+const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const satisfies TokenHolder[];
+const environment = { ...process.env };
+
+let workspace: Workspace;
+let operatorPolicy: string;
+let manifest: VaultTarget["manifest"];
+let base: ReturnType<typeof temporaryFolder>;
+let vault: KeptVault | undefined;
+
+beforeAll(async () => {
+  workspace = await Workspace.create();
+  await synthesize("local", workspace.path("cdktf.out"));
+  operatorPolicy = readFileSync(workspace.path("cdktf.out/operator.hcl"), "utf8");
+  manifest = accessManifestSchema.parse(
+    JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
+  );
+});
+
+beforeEach(() => {
+  base = temporaryFolder();
+  process.env["XDG_CONFIG_HOME"] = base.folder;
+  delete process.env["VAULT_TOKEN"];
+});
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await vault?.stop();
+  vault = undefined;
+  process.env = { ...environment };
+  base.remove();
+});
+
+afterAll(() => {
+  workspace.remove();
+});
+
+async function setUp(
+  options: Parameters<typeof KeptVault.start>[1] = {},
+  [shares, threshold] = [1, 1],
+): Promise<VaultTarget> {
+  vault = await KeptVault.start(workspace, options);
+  return {
+    vault: new VaultClient(vault.address),
+    home: Home.open("local"),
+    manifest: { ...manifest, vault: { shares, threshold, tls: false } },
+    operatorPolicy,
+    isContainer: true,
+  };
+}
+
+const explicit: Explicit = {};
+const as = ({ vault, home }: VaultTarget, who: TokenHolder) => vault.withToken(home.token(who));
+const lookup = async (client: VaultClient) => client.request("GET", "auth/token/lookup-self");
+const tokens = ({ home }: VaultTarget) => HOLDERS.map((who) => home.token(who)!);
+
+/** A root token, made and kept apart, for what a test does by hand. */
+async function asRoot(target: VaultTarget): Promise<VaultClient> {
+  const operator = as(target, "operator");
+  return target.vault.withToken(
+    await generateRootToken(target.vault, operator, target.home.unsealKeys()!.slice(0, 3)),
+  );
+}
+
+/** The tokens are what they should be, and no root token is left. */
+async function holds(target: VaultTarget): Promise<void> {
+  for (const who of HOLDERS) {
+    const { status, body } = await lookup(as(target, who));
+    // A token whose policy the stack has yet to write may not even look at itself.
+    if (who !== "operator") continue;
+    expect(status).toBe(200);
+    expect(body.data).toMatchObject({
+      policies: ["leasehold-local-operator"],
+      orphan: true,
+      period: 2_764_800,
+      renewable: true,
+    });
+  }
+  expect(existsSync(join(target.home.folder, "root-token"))).toBe(false);
+  for (const file of readdirSync(target.home.folder))
+    expect([file, statSync(join(target.home.folder, file)).mode & 0o777]).toEqual([file, 0o600]);
+  const policy = await as(target, "operator").call("GET", "sys/policies/acl/leasehold-local-operator");
+  expect(policy.data!["policy"]).toBe(operatorPolicy);
+}
+
+test("1 of 1: initialises, unseals, makes the policy and the tokens, revokes the root token; then nothing is to do", async () => {
+  const target = await setUp();
+  const seen = jest.spyOn(Home.prototype, "setRootToken");
+  const { operator, did } = await prepareVault(target);
+  expect(did).toEqual([
+    `initialised the Vault at ${vault!.address}: 1 unseal key, of which it takes 1, in ${target.home.folder}/unseal-keys`,
+    "unsealed with 1 of 1 keys",
+    "wrote the operator's policy leasehold-local-operator",
+    `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
+    "the root token is revoked",
+  ]);
+  await holds(target);
+  expect((await operator.request("GET", "sys/mounts/database")).status).not.toBe(403);
+  const rootToken = seen.mock.calls[0]![0];
+  expect((await lookup(target.vault.withToken(rootToken))).status).toBe(403);
+
+  const before = tokens(target);
+  expect((await prepareVault(target)).did).toEqual([]);
+  expect((await prepareVault(target, explicit)).did).toEqual([
+    "the tokens are renewed, and nothing else was to do",
+  ]);
+  expect(tokens(target)).toEqual(before);
+});
+
+test("5 of 3: a killed Vault that kept its storage is unsealed with three keys, the tokens stay", async () => {
+  const target = await setUp({ onDisk: true }, [5, 3]);
+  expect((await prepareVault(target)).did).toContain("unsealed with 3 of 5 keys");
+  expect(target.home.unsealKeys()).toHaveLength(5);
+  const before = tokens(target);
+  await vault!.restart();
+  expect((await prepareVault(target)).did).toEqual(["unsealed with 3 of 5 keys"]);
+  expect(tokens(target)).toEqual(before);
+  await holds(target);
+});
+
+test("a Vault in memory that was started again is initialised anew, and the keys of before are kept beside", async () => {
+  const target = await setUp();
+  await prepareVault(target);
+  const [keys, before] = [target.home.unsealKeys()!, tokens(target)];
+  await vault!.restart();
+  expect((await prepareVault(target)).did).toHaveLength(5);
+  await holds(target);
+  expect(tokens(target).filter((token) => before.includes(token))).toEqual([]);
+  expect(readFileSync(join(target.home.folder, "unseal-keys.previous"), "utf8")).toBe(keys[0]);
+});
+
+test("sealed, and keys are missing: one line says how many; on a terminal it asks for those", async () => {
+  const target = await setUp({ onDisk: true }, [5, 3]);
+  await prepareVault(target);
+  await vault!.restart();
+  const keys = target.home.unsealKeys()!;
+  target.home.setUnsealKeys(keys.slice(0, 1));
+  const line = `the Vault at ${vault!.address} is sealed, and ${target.home.folder}/unseal-keys holds 1 of the 3 unseal keys that it takes: put them there, a line each, or run npx leasehold init on a terminal, which asks for them`;
+  await expect(prepareVault(target)).rejects.toThrow(line);
+  await expect(prepareVault(target, explicit)).rejects.toThrow(line);
+  const ask = jest.fn((question: string) => Promise.resolve(keys[Number(/\d/.exec(question)![0])]!));
+  expect((await prepareVault(target, { ask })).did).toContain("unsealed with 3 of 5 keys");
+  expect(ask.mock.calls).toEqual([["Unseal key 2 of 3: "], ["Unseal key 3 of 3: "]]);
+});
+
+test("keys that others can read are not taken", async () => {
+  const target = await setUp({ onDisk: true });
+  await prepareVault(target);
+  await vault!.restart();
+  const file = join(target.home.folder, "unseal-keys");
+  chmodSync(file, 0o644);
+  await expect(prepareVault(target)).rejects.toThrow(
+    `${file} holds secrets and is open to others (mode 0644): chmod go= ${file}`,
+  );
+});
+
+test("keys of another Vault are said to be, and what somebody else sent before does no harm", async () => {
+  const target = await setUp({ onDisk: true }, [5, 3]);
+  await prepareVault(target);
+  await vault!.restart();
+  const keys = target.home.unsealKeys()!;
+  const wrong = Buffer.alloc(33, 7).toString("base64");
+  target.home.setUnsealKeys([keys[0]!, keys[1]!, wrong]);
+  await expect(prepareVault(target)).rejects.toThrow(
+    `the unseal keys in ${target.home.folder}/unseal-keys are not those of the Vault at ${vault!.address}, which stays sealed`,
+  );
+  target.home.setUnsealKeys(keys);
+  await target.vault.call("PUT", "sys/unseal", { key: wrong });
+  expect((await prepareVault(target)).did).toEqual(["unsealed with 3 of 5 keys"]);
+});
+
+describe("keys for the user's own keeping", () => {
+  test("are handed over before the root token is used, and stored nowhere", async () => {
+    const target = await setUp({}, [5, 3]);
+    let shown: readonly string[] = [];
+    const onKeys = (keys: readonly string[]) => {
+      shown = keys;
+      expect(readdirSync(target.home.folder)).toEqual([]);
+    };
+    const { did } = await prepareVault(target, { onKeys });
+    expect(did[0]).toMatch(/5 unseal keys, of which it takes 3, shown above and stored nowhere/);
+    expect(shown).toHaveLength(5);
+    for (const file of readdirSync(target.home.folder))
+      for (const key of shown)
+        expect(readFileSync(join(target.home.folder, file), "utf8")).not.toContain(key);
+    await holds(target);
+  });
+
+  test("are shown where they can't be written, with the root token, rather than lost", async () => {
+    const target = await setUp();
+    jest.spyOn(Home.prototype, "setUnsealKeys").mockImplementation(() => {
+      throw new Error("disk full");
+    });
+    const stderr = jest.spyOn(console, "error").mockImplementation(() => undefined);
+    await expect(prepareVault(target)).rejects.toThrow("disk full");
+    const text = stderr.mock.calls.flat().join("\n");
+    const [, key, rootToken] = /Unseal Key 1: (\S+)\n[^]*Root token: (\S+)/.exec(text)!;
+    jest.restoreAllMocks();
+    target.home.setUnsealKeys([key!]);
+    process.env["VAULT_TOKEN"] = rootToken;
+    expect((await prepareVault(target)).did).toContain("unsealed with 1 of 1 keys");
+    await holds(target);
+  });
+});
+
+test("killed before any request, and after any answer, it ends well when it is run again", async () => {
+  // The one point where the keys exist in Vault's answer alone.
+  const lost = "after PUT sys/init";
+  const request: VaultClient["request"] = Reflect.get(VaultClient.prototype, "request");
+  const points: string[] = [];
+  for (let n = 1; ; n += 1) {
+    for (const when of ["before", "after"] as const) {
+      const target = await setUp({}, [3, 2]);
+      let count = 0;
+      let point = "";
+      jest.spyOn(VaultClient.prototype, "request").mockImplementation(async function (
+        this: VaultClient,
+        ...args
+      ) {
+        count += 1;
+        if (count < n) return request.apply(this, args);
+        if (count === n && when === "after") await request.apply(this, args);
+        point ||= `${when} ${args[0]} ${args[1]}`;
+        throw new Error("killed");
+      });
+      const done = await prepareVault(target, explicit).then(
+        () => true,
+        () => false,
+      );
+      jest.restoreAllMocks();
+      if (done) {
+        expect(points.length).toBeGreaterThan(20);
+        return;
+      }
+      points.push(point);
+      const again = prepareVault(target, explicit);
+      if (point === lost) await expect(again).rejects.toThrow(/holds 0 of the 2 unseal keys/);
+      else {
+        await again.catch((error: unknown) => {
+          throw new Error(`killed ${point}: ${(error as Error).message}`);
+        });
+        await holds(target);
+      }
+      for (const file of readdirSync(target.home.folder)) expect(file).not.toMatch(/^\./);
+      await vault!.stop();
+      base.remove();
+      base = temporaryFolder();
+      process.env["XDG_CONFIG_HOME"] = base.folder;
+    }
+  }
+}, 300_000);
+
+describe("the operator's token has expired:", () => {
+  test("a deploy says what to run; init makes a new one with the keys on file", async () => {
+    const target = await setUp({ generatesRoot: true }, [5, 3]);
+    await prepareVault(target);
+    const root = await asRoot(target);
+    const old = target.home.token("operator")!;
+    await root.call("POST", "auth/token/revoke", { token: old });
+    await expect(prepareVault(target)).rejects.toThrow(
+      `the Vault at ${vault!.address} refuses the operator's token, which has expired or is another Vault's: run npx leasehold init`,
+    );
+    const [, planner] = tokens(target);
+    const { did } = await prepareVault(target, explicit);
+    expect(did).toEqual([
+      `made operator: a token each, in ${target.home.folder}`,
+      "the root token is revoked",
+    ]);
+    expect(target.home.token("operator")).not.toBe(old);
+    expect(target.home.token("planner")).toBe(planner);
+    await holds(target);
+  });
+
+  test("without the keys, init says which it takes", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await prepareVault(target, { onKeys: () => undefined });
+    target.home.setToken("operator", "s.expired");
+    await expect(prepareVault(target, explicit)).rejects.toThrow(
+      /has to make a root token for this, unless VAULT_TOKEN is one, and .*unseal-keys holds 0 of the 1 unseal key that it takes/,
+    );
+  });
+
+  test("and the server makes none: one line says what helps, and a root token that is given helps", async () => {
+    const target = await setUp();
+    await prepareVault(target);
+    const root = await asRoot(target);
+    target.home.setToken("operator", "s.expired");
+    await expect(prepareVault(target, explicit)).rejects.toThrow(
+      /makes no root token from unseal keys without a valid token .*: set VAULT_TOKEN to a root token, or disable_unauthed_generate_root_endpoints = false/,
+    );
+    process.env["VAULT_TOKEN"] = (root as unknown as { token: string }).token;
+    expect((await prepareVault(target, explicit)).did).toEqual([
+      `made operator: a token each, in ${target.home.folder}`,
+    ]);
+    expect((await lookup(root)).status).toBe(200);
+    await holds(target);
+  });
+});
+
+describe("the config has changed the operator's policy:", () => {
+  test.each([{ generatesRoot: true }, { generatesRoot: false }])(
+    "a deploy says what to run; init writes it, the tokens stay (%j)",
+    async (options) => {
+      const target = await setUp(options, [5, 3]);
+      await prepareVault(target);
+      const before = tokens(target);
+      const wider = { ...target, operatorPolicy: `${operatorPolicy}\n# another mount\n` };
+      await expect(prepareVault(wider)).rejects.toThrow(
+        `the operator's policy at ${vault!.address} is not what the config wants any more: run npx leasehold init, then deploy again`,
+      );
+      const { did } = await prepareVault(wider, explicit);
+      expect(did).toEqual([
+        "wrote the operator's policy leasehold-local-operator",
+        "the root token is revoked",
+      ]);
+      expect(tokens(target)).toEqual(before);
+      expect((await prepareVault(wider)).did).toEqual([]);
+      expect((await lookup(as(target, "operator"))).status).toBe(200);
+    },
+  );
+
+  test("the unseal keys of another Vault make no root token", async () => {
+    const target = await setUp({ generatesRoot: true }, [5, 3]);
+    await prepareVault(target);
+    const keys = target.home.unsealKeys()!;
+    target.home.setUnsealKeys(keys.map((_, i) => Buffer.alloc(33, i + 1).toString("base64")));
+    const wider = { ...target, operatorPolicy: "# other" };
+    await expect(prepareVault(wider, explicit)).rejects.toThrow(
+      `the unseal keys are not those of the Vault at ${vault!.address}`,
+    );
+    // Nothing is left half-way.
+    target.home.setUnsealKeys(keys);
+    expect((await prepareVault(wider, explicit)).did).toHaveLength(2);
+  });
+
+  test("somebody else's attempt at a root token is left alone once keys were sent to it", async () => {
+    const target = await setUp({ generatesRoot: true }, [5, 3]);
+    await prepareVault(target);
+    const keys = target.home.unsealKeys()!;
+    const { nonce } = (await target.vault.call("PUT", "sys/generate-root/attempt", {})) as { nonce: string };
+    await target.vault.call("PUT", "sys/generate-root/update", { nonce, key: keys[4] });
+    const wider = { ...target, operatorPolicy: "# other" };
+    await expect(prepareVault(wider, explicit)).rejects.toThrow(
+      "somebody is making a root token with the unseal keys (1 sent): wait, or end that with vault delete sys/generate-root/attempt",
+    );
+    await target.vault.call("DELETE", "sys/generate-root/attempt");
+    // One to which none was sent is a killed command's.
+    await target.vault.call("PUT", "sys/generate-root/attempt", {});
+    expect((await prepareVault(wider, explicit)).did).toHaveLength(2);
+  });
+});
+
+test("a token of the others' that is lost or refused is made anew by init alone", async () => {
+  const target = await setUp({ generatesRoot: true });
+  await prepareVault(target);
+  const root = await asRoot(target);
+  await root.call("PUT", "sys/policies/acl/leasehold-local-planner", {
+    policy: 'path "auth/token/renew-self" { capabilities = ["update"] }',
+  });
+  await root.call("POST", "auth/token/revoke", { token: target.home.token("planner") });
+  expect((await prepareVault(target)).did).toEqual([]);
+  expect((await prepareVault(target, explicit)).did[0]).toMatch(/^made planner: /);
+  expect((await prepareVault(target, explicit)).did).toEqual([
+    "the tokens are renewed, and nothing else was to do",
+  ]);
+});
+
+test("a token that is renewed lives as long as a new one", async () => {
+  const target = await setUp({ generatesRoot: true });
+  await prepareVault(target);
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  const before = (await lookup(as(target, "operator"))).body.data!["ttl"];
+  await prepareVault(target);
+  const after = (await lookup(as(target, "operator"))).body.data!["ttl"];
+  expect(before).toBeLessThan(2_764_799);
+  expect(after).toBeGreaterThanOrEqual(2_764_799);
+});
+
+describe("a Vault that is no container of ours", () => {
+  test("is initialised by init alone", async () => {
+    const target = { ...(await setUp()), isContainer: false };
+    await expect(prepareVault(target)).rejects.toThrow(
+      `the Vault at ${vault!.address} is not initialised, and is no container of this environment: run npx leasehold init, if it is yours`,
+    );
+    expect(await target.vault.call("GET", "sys/init")).toEqual({ initialized: false });
+    await prepareVault(target, explicit);
+    await holds(target);
+  });
+
+  test("set up by others: init makes policy and tokens with the token that is given, and leaves that alone", async () => {
+    const others = await setUp();
+    const { keys, root_token: token } = (await others.vault.call("PUT", "sys/init", {
+      secret_shares: 1,
+      secret_threshold: 1,
+    })) as unknown as { keys: string[]; root_token: string };
+    await others.vault.call("PUT", "sys/unseal", { key: keys[0] });
+    const target = { ...others, isContainer: false };
+    await expect(prepareVault(target)).rejects.toThrow(
+      `there is no operator's token in ${target.home.folder}: run npx leasehold init, with VAULT_TOKEN a root token`,
+    );
+    await expect(prepareVault(target, explicit)).rejects.toThrow(/unless VAULT_TOKEN is one/);
+    process.env["VAULT_TOKEN"] = token;
+    expect((await prepareVault(target, explicit)).did).toEqual([
+      "wrote the operator's policy leasehold-local-operator",
+      `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
+    ]);
+    await holds(target);
+    expect((await lookup(target.vault.withToken(token))).status).toBe(200);
+  });
+
+  test("a deploy takes an operator's token that others made", async () => {
+    const target = { ...(await setUp()), isContainer: false };
+    await prepareVault(target, explicit);
+    const given = target.home.token("operator")!;
+    base.remove();
+    base = temporaryFolder();
+    process.env["XDG_CONFIG_HOME"] = base.folder;
+    const elsewhere = { ...target, home: Home.open("local") };
+    process.env["VAULT_TOKEN"] = given;
+    const { operator, did } = await prepareVault(elsewhere);
+    expect(did).toEqual([]);
+    expect((await lookup(operator)).status).toBe(200);
+    expect(readdirSync(elsewhere.home.folder)).toEqual([]);
+  });
+});
+
+test("dev mode: the tokens are made with the root token of its file, which stays", async () => {
+  const home = Home.open("local");
+  const address = `127.0.0.1:${String(await freePort())}`;
+  const { path } = await vaultBinary();
+  const script = `VAULT_DEV_ROOT_TOKEN_ID=$(cat "$0"); export VAULT_DEV_ROOT_TOKEN_ID; exec "$1" server -dev -dev-no-store-token -dev-listen-address=${address}`;
+  const child = await workspace.spawn("dev", "sh", ["-c", script, home.devTokenFile(), path]);
+  try {
+    await answering(`http://${address}`);
+    const target = {
+      vault: new VaultClient(`http://${address}`),
+      ...{ home, manifest, operatorPolicy, isContainer: true },
+    };
+    expect((await prepareVault(target)).did).toEqual([
+      "wrote the operator's policy leasehold-local-operator",
+      `made operator, planner, deliverer, verifier: a token each, in ${home.folder}`,
+    ]);
+    expect((await prepareVault(target, explicit)).did).toEqual([
+      "the tokens are renewed, and nothing else was to do",
+    ]);
+    expect((await lookup(target.vault.withToken(home.devToken()))).status).toBe(200);
+  } finally {
+    await stopChild(child, "SIGKILL", 0);
+  }
+});
+
+describe("leasehold init", () => {
+  const run = async (...args: string[]) => {
+    const program = new Program(["init", ...args], {
+      XDG_CONFIG_HOME: base.folder,
+      TF_VAR_vault_address: vault!.address,
+    });
+    return { code: await program.ended, output: program.output };
+  };
+
+  test("keeps every secret in files of their owner's alone, in no output, argument or other file", async () => {
+    const target = await setUp();
+    const json = join(base.folder, "init.json");
+    const { code, output } = await run("--json", json);
+    expect({ code, output }).toEqual({
+      code: 0,
+      output: expect.stringMatching(/the root token is revoked/) as string,
+    });
+    await holds(target);
+    const secrets = [...tokens(target), ...target.home.unsealKeys()!];
+    for (const secret of secrets) {
+      expect(output).not.toContain(secret);
+      expect(processesWith(secret)).toEqual([]);
+      expect(readFileSync(json, "utf8")).not.toContain(secret);
+      expect(readFileSync(workspace.logFile(`vault-${new URL(vault!.address).port}`), "utf8")).not.toContain(
+        secret,
+      );
+    }
+    const synthesized = join(ROOT, "cdktf.out");
+    const files = readdirSync(synthesized, { recursive: true, encoding: "utf8" })
+      .filter((name) => !name.includes(".terraform/"))
+      .map((name) => join(synthesized, name))
+      .filter((file) => statSync(file).isFile());
+    expect(
+      files.filter((file) => secrets.some((secret) => readFileSync(file, "utf8").includes(secret))),
+    ).toEqual([]);
+    expect(await run()).toEqual({ code: 0, output: "the tokens are renewed, and nothing else was to do\n" });
+  });
+
+  test("--print-keys shows them on stdout as Vault does, and keeps none", async () => {
+    const target = await setUp();
+    const { code, output } = await run("--print-keys");
+    expect(code).toBe(0);
+    expect(output).toMatch(
+      /^Unseal Key 1: \S{44}\nVault takes 1 of them after each start\. Keep them apart\.\n/,
+    );
+    expect(target.home.unsealKeys()).toBeUndefined();
+    await holds(target);
+  });
+
+  test("sealed without keys and without a terminal: exit 2, one line", async () => {
+    const target = await setUp({ onDisk: true });
+    await prepareVault(target, { onKeys: () => undefined });
+    await vault!.restart();
+    const { code, output } = await run();
+    expect(code).toBe(2);
+    expect(output).toMatch(
+      /^the Vault at \S+ is sealed, and \S+ holds 0 of the 1 unseal key that it takes: .*\n$/,
+    );
+  });
+
+  test("the folder is open to others: exit 2, one line, and Vault is not touched", async () => {
+    const target = await setUp();
+    const { folder } = target.home;
+    chmodSync(folder, 0o750);
+    expect(await run()).toEqual({
+      code: 2,
+      output: `${folder} holds secrets and is open to others (mode 0750): chmod go= ${folder}\n`,
+    });
+    expect(await target.vault.call("GET", "sys/init")).toEqual({ initialized: false });
+  });
+
+  test("no Vault at the address: exit 2, one line", async () => {
+    await setUp();
+    await vault!.stop();
+    expect(await run()).toEqual({
+      code: 2,
+      output: expect.stringMatching(/^Vault does not answer at http:\S+: .*ECONNREFUSED.*\n$/) as string,
+    });
+  });
+});

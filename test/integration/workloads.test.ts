@@ -1,0 +1,68 @@
+import { Deployment, findings } from "./deployment";
+
+/** What was changed behind the stack's back, found by the workloads of tutorial and approle. */
+async function withDeployment(env: string, run: (deployment: Deployment) => Promise<void>): Promise<void> {
+  const deployment = await Deployment.start({ env });
+  await run(deployment).finally(() => deployment.stop());
+}
+
+/** Changes an object of Vault's, verifies, and changes it back. */
+async function found(deployment: Deployment, path: string, change: object): Promise<string[]> {
+  const { data } = await deployment.root.call("GET", path);
+  // Of an AppRole Vault takes some fields at creation alone; a database role is written whole.
+  const whole = path.startsWith("auth/") ? {} : data;
+  const before = Object.fromEntries(Object.keys(change).map((field) => [field, data![field]]));
+  await deployment.root.call("POST", path, { ...whole, ...change });
+  try {
+    const lines = findings(await deployment.verify());
+    return lines.filter((line) => /^ \w+ example: /.test(line));
+  } finally {
+    await deployment.root.call("POST", path, { ...whole, ...before });
+  }
+}
+
+test("approle: more uses, a longer life, and a static role whose password nobody may rotate", async () => {
+  await withDeployment("approle", async (deployment) => {
+    const appRole = "auth/approle/role/jenkins-role";
+    expect(await found(deployment, appRole, { secret_id_num_uses: 12 })).toEqual([
+      " approle example: a secret id of jenkins lives 86400 s: uses declared: 10; it has 12",
+      " approle example: it logs in 10 times, and not once more: use 11 must be refused with HTTP 400, received 200",
+    ]);
+    expect(await found(deployment, appRole, { secret_id_ttl: 172_800 })).toEqual([
+      " approle example: a secret id of jenkins lives 86400 s: secret id TTL declared: 86400 s; it has 172800 s",
+    ]);
+    expect(await found(deployment, appRole, { secret_id_num_uses: 3 })).toEqual([
+      " approle example: a secret id of jenkins lives 86400 s: uses declared: 10; it has 3",
+      " approle example: it logs in 10 times, and not once more: use 4 must log in, received HTTP 400",
+    ]);
+
+    await deployment.superuser.query("REVOKE jenkins_role FROM nightly_login");
+    const { status } = await deployment.as("operator").request("POST", "database/rotate-role/nightly");
+    expect(status).toBe(403);
+    const lines = findings(await deployment.verify());
+    expect(lines).toContainEqual(
+      ' approle example: jenkins reads the static role nightly and uses it: permission denied for database "builds"',
+    );
+    // A login that is no longer what was declared is not rotated.
+    expect(lines.filter((line) => line.includes("rotated"))).toEqual([]);
+  });
+});
+
+test("tutorial: another max TTL, and a revocation that leaves the login", async () => {
+  await withDeployment("tutorial", async (deployment) => {
+    expect(await found(deployment, "database/roles/readonly", { max_ttl: 172_800 })).toEqual([
+      expect.stringMatching(
+        /^ leases example: readonly renews, is cut at the max TTL: renewing for 172800 s must give 86400 s, received 172[78]\d\d s/,
+      ),
+    ]);
+    const keep = { revocation_statements: ["SELECT 1"] };
+    expect(await found(deployment, "database/roles/readonly", keep)).toEqual([
+      " leases example: readonly's is revoked by its id: the login must be refused with 28P01 or 28000, received a session",
+    ]);
+    expect(await found(deployment, "database/roles/verify-short", keep)).toEqual([
+      expect.stringMatching(
+        /^ leases example: revoked by prefix: the logins must be gone, still there: v-\S+, v-\S+$/,
+      ),
+    ]);
+  });
+});
