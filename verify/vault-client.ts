@@ -35,6 +35,15 @@ export class VaultError extends Error {
   }
 }
 
+/** What to make of an answer that is an error: where Vault itself reaches no PostgreSQL, it is an outage. */
+export function failureOf(answer: VaultAnswer): VaultError | Outage {
+  const error = new VaultError(answer);
+  return NO_POSTGRES.test(error.message) ? new Outage(error.message) : error;
+}
+
+/** Words of Vault's driver, pgx. */
+const NO_POSTGRES = /failed to connect to `|dial error|connection reset by peer|unexpected EOF/;
+
 /** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
 export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
