@@ -1,6 +1,8 @@
 import { oneLine } from "./report";
 import { within } from "./within";
 
+const ITEM_MILLISECONDS = 10_000;
+
 interface Item {
   /** What it is, without a secret: it is printed when it could not be taken away. */
   readonly what: string;
@@ -49,7 +51,8 @@ async function releaseEach(
 ): Promise<{ item: Item; reason: string }[]> {
   const failed: { item: Item; reason: string }[] = [];
   for (const item of items) {
-    const reason = await releaseWithin(item, deadline - performance.now());
+    // So that one which hangs leaves time for the others.
+    const reason = await releaseWithin(item, Math.min(ITEM_MILLISECONDS, deadline - performance.now()));
     if (reason !== undefined) failed.push({ item, reason });
   }
   return failed;
@@ -61,5 +64,9 @@ async function releaseWithin({ release }: Item, milliseconds: number): Promise<s
     () => undefined,
     (error: unknown) => oneLine(error),
   );
-  return within<string | undefined>(milliseconds, released, "no answer until cleaning up had taken too long");
+  return within<string | undefined>(
+    milliseconds,
+    released,
+    `no answer within ${(milliseconds / 1000).toFixed(0)} s`,
+  );
 }

@@ -1,7 +1,14 @@
 import type { Custody } from "./custody";
 import type { ManifestPersona } from "./manifest";
 import type { Login } from "./session";
-import { VaultClient, VaultError, type VaultAnswer, type VaultBody } from "./vault-client";
+import {
+  failureOf,
+  VaultClient,
+  VaultError,
+  VaultUnreachable,
+  type VaultAnswer,
+  type VaultBody,
+} from "./vault-client";
 
 export interface Lease extends Login {
   readonly id: string;
@@ -52,13 +59,19 @@ export class Leases {
    * @throws VaultError, or an Error that says which part of a lease is missing
    */
   async take(vault: VaultClient, mount: string, role: string): Promise<Lease> {
-    const answer = await vault.request("GET", `${mount}/creds/${role}`);
+    const path = `${mount}/creds/${role}`;
+    const answer = await vault.request("GET", path).catch((error: unknown) => {
+      // A persona's token takes its leases along; the verifier's stays.
+      if (vault === this.vault && error instanceof VaultUnreachable && error.isUnanswered)
+        this.custody.hold(`lease ${path}/…, if there is one`, () => Promise.reject(error));
+      throw error;
+    });
     return this.keep(answer);
   }
 
   /** The lease in an answer, in custody from now on. */
   keep(answer: VaultAnswer): Lease {
-    if (answer.status >= 400) throw new VaultError(answer);
+    if (answer.status >= 400) throw failureOf(answer);
     const { lease_id: id, lease_duration: duration, data } = answer.body;
     const issuedAt = performance.now();
     if (!id) throw new Error(`${answer.path}: the answer has no lease id`);
@@ -77,7 +90,7 @@ export class Leases {
 
   private async revokeLease(id: string): Promise<number> {
     const answer = await this.vault.request("POST", "sys/leases/revoke", { lease_id: id, sync: true });
-    if (answer.status >= 400) throw new VaultError(answer);
+    if (answer.status >= 400) throw failureOf(answer);
     return answer.status;
   }
 

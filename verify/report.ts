@@ -67,10 +67,13 @@ export class Recorder {
     const evidence: Evidence[] = [];
     const start = performance.now();
     let failure: unknown;
-    const finding = await run(evidence).catch((error: unknown) => {
+    let finding: string | undefined;
+    try {
+      finding = await run(evidence);
+    } catch (error) {
       failure = error;
-      return oneLine(error);
-    });
+      finding = oneLine(error);
+    }
     const { database, persona } = this;
     this.checks.push({
       database,

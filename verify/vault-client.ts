@@ -35,13 +35,29 @@ export class VaultError extends Error {
   }
 }
 
+/** What to make of an answer that is an error: where Vault itself reaches no PostgreSQL, it is an outage. */
+export function failureOf(answer: VaultAnswer): VaultError | Outage {
+  const error = new VaultError(answer);
+  return NO_POSTGRES.test(error.message) ? new Outage(error.message) : error;
+}
+
+/** Words of Vault's driver, pgx. */
+const NO_POSTGRES = /failed to connect to `|dial error|connection reset by peer|unexpected EOF/;
+
 /** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
 export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
+  constructor(
+    message: string,
+    /** The request may have reached Vault, and done there what was asked. */
+    readonly isUnanswered = false,
+  ) {
+    super(message);
+  }
 }
 
 /** The longest answer is a revocation's, which waits for PostgreSQL. */
-const TIMEOUT_MILLISECONDS = 30_000;
+const TIMEOUT_MILLISECONDS = 20_000;
 
 /** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
 export class VaultClient {
@@ -88,7 +104,9 @@ export class VaultClient {
       )
         response = await send(location, options);
     } catch (error) {
-      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${(error as Error).message}`);
+      const { message, cause } = error as Error;
+      const isRefused = (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+      throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${message}`, !isRefused);
     }
     const { status, text } = response;
     let parsed: VaultBody;

@@ -39,8 +39,8 @@ export class CannotVerify extends Error {
 
 class Interrupted extends Error {}
 
-/** For taking away what a database's checks made, whatever does not answer. */
-const CLEANUP_MILLISECONDS = 60_000;
+/** For taking away what was made, whatever does not answer. */
+const CLEANUP_MILLISECONDS = 30_000;
 /** How long a PostgreSQL that went down is waited for, to drop what was made there. */
 const REOPEN_MILLISECONDS = 15_000;
 
@@ -85,8 +85,8 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     try {
       postgres.push(await verifyDatabase(options, database, run, recorders, left));
     } catch (error) {
-      const isFirst = recorders.every(({ cells, checks }) => cells.length === 0 && checks.length === 0);
-      if (error instanceof CannotVerify && isFirst) {
+      // Once others are verified, what they came to is told as well.
+      if (error instanceof CannotVerify && database === manifest.databases[0]) {
         unable = error;
         break;
       }
@@ -156,7 +156,7 @@ async function verifyDatabase(
   try {
     step("probe objects");
     lease = await ownerLeases.take(vault, at.mount, probes!.owner).catch((error: unknown) => {
-      throw error instanceof VaultError ? new CannotVerify(oneLine(error)) : error;
+      throw error instanceof VaultError || error instanceof Outage ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
     const [server] = await owner.query<{ version: string; number: number }>(
@@ -210,13 +210,13 @@ async function verifyDatabase(
     return server?.version ?? "unknown version";
   } finally {
     onStep?.(`${database.name}: taking away what was made`);
-    const deadline = performance.now() + CLEANUP_MILLISECONDS;
+    const deadline = () => performance.now() + CLEANUP_MILLISECONDS;
     // Where that fails, each thing that can't be dropped says why.
     await owner?.reopen(REOPEN_MILLISECONDS).catch(() => undefined);
-    left.push(...(await custody.releaseAll(deadline)));
+    left.push(...(await custody.releaseAll(deadline())));
     if (owner) await nothingLeft(owner, database, run, leases, summary).catch(saidAlready);
     await owner?.close();
-    left.push(...(await ownerCustody.releaseAll(deadline)));
+    left.push(...(await ownerCustody.releaseAll(deadline())));
     if (lease) await ownerGone(vault, address, database, lease, summary).catch(saidAlready);
   }
 }
