@@ -120,7 +120,8 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   }
   const keys = unsealKeys(target, explicit, made, status.t);
   if (status.sealed) {
-    await unseal(vault, await keys("is sealed"), made ? "just made" : `in ${home.unsealKeysFile}`);
+    const areOnFile = (home.unsealKeys() ?? []).length >= status.t;
+    await unseal(vault, await keys("is sealed"), areOnFile ? `in ${home.unsealKeysFile}` : "that were given");
     did.push(`unsealed with ${String(status.t)} of ${String(status.n)} keys`);
   }
 
