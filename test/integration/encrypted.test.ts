@@ -233,7 +233,7 @@ describe("PostgreSQL", () => {
   test("is refused where another authority is expected, or another name", async () => {
     await expect(
       Session.open({ ...address(), ssl: { ca: stranger } }, "ledger", login()),
-    ).rejects.toMatchObject({ code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
+    ).rejects.toMatchObject({ cause: { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" } });
     // An address of this machine as well, but not one of the certificate's.
     await expect(
       Session.open(
@@ -241,7 +241,7 @@ describe("PostgreSQL", () => {
         "ledger",
         login(),
       ),
-    ).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+    ).rejects.toMatchObject({ cause: { code: "ERR_TLS_CERT_ALTNAME_INVALID" } });
   });
 });
 
