@@ -303,8 +303,13 @@ describe("bad input: one line, exit code 2, nothing written", () => {
       /^PGPORT: received "many", allowed: a whole number from 1 to 65535$/,
     ],
   ])("verify with %j", async (env, line) => {
-    const program = new Program(["verify"], env);
+    // A manifest alone: beside cdktf.out this machine's own deployment would be found.
+    const { folder, remove } = temporaryFolder();
+    const manifest = join(folder, "access.json");
+    cpSync(join(ROOT, "cdktf.out/access.json"), manifest);
+    const program = new Program(["verify", "--manifest", manifest], env);
     expect(await program.ended).toBe(2);
+    remove();
     expect(program.output.trim()).toMatch(line);
     expect(program.output.trim().split("\n")).toHaveLength(1);
   });
