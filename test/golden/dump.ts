@@ -30,6 +30,9 @@ export const VOLATILE = {
     // When a policy was written, and how often.
     "modified",
     "version",
+    // The moment of a static role's first password, and the CA of the run's own servers.
+    "last_vault_rotation",
+    "tls_ca",
     // Where PostgreSQL listens, in a field of its own below.
     "connection_url",
   ],
