@@ -343,7 +343,9 @@ withDocker(`the platform${because}`, () => {
 
   test("the password stands nowhere", async () => {
     const found = await places("platform", [postgres, vault]);
-    expect([...found.keys()]).toEqual(expect.arrayContaining(["terraform.local.platform.tfstate", "plan file"]));
+    expect([...found.keys()]).toEqual(
+      expect.arrayContaining(["terraform.local.platform.tfstate", "plan file"]),
+    );
     expect(holding(found, PASSWORD)).toEqual([]);
   });
 
