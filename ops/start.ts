@@ -14,6 +14,9 @@ import { rotateRoot } from "./rotate";
 import { publish, ROOT, synthesize } from "./synthesize";
 import { checkReportFile, color, exitCode, writeReport } from "./verify";
 
+/** Read at once: who started the program may be gone before there is anything to keep. */
+const STARTED_BY = process.ppid;
+
 export interface StartOptions {
   readonly env?: string;
   /** Commander's for `--no-expiry`: true unless that is given. */
@@ -115,7 +118,6 @@ async function keep(sandbox: Sandbox, workspace: Workspace, signal: AbortSignal)
   const file = writeConnectionFile(sandbox, workspace.folder);
   try {
     console.log(`\nThe servers stay until Ctrl-C. How to reach them: ${relative(ROOT, file)}`);
-    const parent = process.ppid;
     let watch: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       signal.addEventListener("abort", () => {
@@ -123,7 +125,7 @@ async function keep(sandbox: Sandbox, workspace: Workspace, signal: AbortSignal)
       });
       // Who started it, npm for one, may be killed and say nothing.
       watch = setInterval(() => {
-        if (process.ppid !== parent) resolve();
+        if (process.ppid !== STARTED_BY) resolve();
       }, 1000);
     });
     clearInterval(watch);
