@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../sandbox/terraform-json";
-import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
+import { accessManifestSchema, type AccessManifest, type ManifestDatabase } from "../verify/manifest";
 import { VaultClient } from "../verify/vault-client";
 import { Home, type TokenHolder } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
@@ -210,6 +210,11 @@ export class Deployment {
         ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
       };
     });
+  }
+
+  /** How the bootstrap logs in on a database's server. */
+  superuserOf(database: ManifestDatabase): SuperuserLogin {
+    return this.superusers().find(({ server }) => server === database.server)!;
   }
 
   /** What `leasehold verify` looks for in the environment, where it is known: addresses, certificates, the verifier's token. */

@@ -5,7 +5,7 @@ import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
 import { revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
-import { findLeftover, leave, loginOf, type Leftover } from "./leftover";
+import { findLeftover, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
 import { readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkSuperusers, checkVault } from "./preflight";
@@ -163,7 +163,7 @@ async function revokeAll({ deployment, options, left }: Run, show: Show): Promis
   show.title("Revoked all leases, by force");
   for (const database of deployment.manifest.databases) {
     const groups = database.personas.map(({ groupRole }) => groupRole);
-    const logins = await asSuperuser(loginOf(deployment, database), async (client) => {
+    const logins = await asSuperuser(deployment.superuserOf(database), async (client) => {
       const { rows } = await client.query<{ name: string }>(
         `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
          JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
@@ -190,7 +190,7 @@ async function givePublicBack({ deployment, states }: Run): Promise<void> {
       string,
     ];
     await asSuperuser(
-      loginOf(deployment, database),
+      deployment.superuserOf(database),
       async (client) => {
         await client.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC`);
         const exists = async (sql: string, value: string) =>
@@ -222,7 +222,7 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
   }
   for (const database of deployment.manifest.databases) {
     await asSuperuser(
-      loginOf(deployment, database),
+      deployment.superuserOf(database),
       (client) => client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`),
       database.name,
     );

@@ -47,7 +47,7 @@ export async function findLeftover(
       addresses.push(made.address);
       lines.push(`the database ${name}`);
     }
-    const objects = await objectsOf(loginOf(deployment, database), database);
+    const objects = await objectsOf(deployment.superuserOf(database), database);
     if (objects === 0) continue;
     const parts = [
       find("postgresql_schema", { name: schema, database: name }),
@@ -105,15 +105,11 @@ export async function adopt(deployment: Deployment, onProgress: (text: string) =
   }
 }
 
-export function loginOf(deployment: Deployment, database: ManifestDatabase): SuperuserLogin {
-  return deployment.superusers().find(({ server }) => server === database.server)!;
-}
-
 /** Of an owner or a database of the manifest. */
 function loginOfResource(deployment: Deployment, name: string): SuperuserLogin {
   const { databases } = deployment.manifest;
   const database = databases.find((candidate) => candidate.name === name || candidate.owner === name);
-  return loginOf(deployment, database ?? databases[0]!);
+  return deployment.superuserOf(database ?? databases[0]!);
 }
 
 /** Tables, functions, types …: what would stand in the way of DROP SCHEMA. */

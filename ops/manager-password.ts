@@ -1,5 +1,5 @@
+import { scramVerifier } from "../sandbox/scram";
 import type { Deployment } from "./deployment";
-import { scramVerifier } from "./scram";
 import { asSuperuser } from "./superuser";
 
 const CONNECTION = "vault_database_secret_backend_connection";
@@ -29,9 +29,8 @@ export async function resetManagerPasswords(deployment: Deployment): Promise<str
     const database = deployment.manifest.databases.find(
       ({ vault }) => vault.mount === backend && vault.connection === name,
     )!;
-    const login = deployment.superusers().find(({ server }) => server === database.server)!;
     const password = deployment.home.password(database.managerPasswordVariable!);
-    await asSuperuser(login, async (client) => {
+    await asSuperuser(deployment.superuserOf(database), async (client) => {
       const role = client.escapeIdentifier(database.manager!);
       await client.query(`ALTER ROLE ${role} PASSWORD ${client.escapeLiteral(scramVerifier(password))}`);
     });

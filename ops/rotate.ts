@@ -87,11 +87,9 @@ export async function rotateDue(deployment: Deployment, operator: VaultClient): 
   return rotated;
 }
 
-async function takesConfiguredPassword(
-  deployment: Deployment,
-  { name, server, manager: user, managerPasswordVariable, vault }: ManifestDatabase,
-): Promise<boolean> {
-  const superuser = deployment.superusers().find((login) => login.server === server)!;
+async function takesConfiguredPassword(deployment: Deployment, database: ManifestDatabase): Promise<boolean> {
+  const { name, manager: user, managerPasswordVariable, vault } = database;
+  const superuser = deployment.superuserOf(database);
   const password = deployment.home.password(managerPasswordVariable!);
   const client = clientOf({ ...superuser, user: user!, password }, name);
   try {

@@ -1,8 +1,8 @@
-import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Client, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { z } from "zod";
 import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
+import { scramVerifier } from "./scram";
 
 const settingsSchema = z.strictObject({
   host: z.string(),
@@ -302,14 +302,4 @@ function functionBody(text: string): string {
 
 function flag(on: boolean, keyword: string): string {
   return on ? keyword : `NO${keyword}`;
-}
-
-/** What PostgreSQL itself stores for a password (https://www.postgresql.org/docs/18/catalog-pg-authid.html). */
-function scramVerifier(password: string): string {
-  const iterations = 4096;
-  const salt = randomBytes(16);
-  const salted = pbkdf2Sync(password.normalize("NFKC"), salt, iterations, 32, "sha256");
-  const key = (name: string) => createHmac("sha256", salted).update(name).digest();
-  const stored = createHash("sha256").update(key("Client Key")).digest("base64");
-  return `SCRAM-SHA-256$${String(iterations)}:${salt.toString("base64")}$${stored}:${key("Server Key").toString("base64")}`;
 }
