@@ -8,7 +8,7 @@ import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgre
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
 import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
-import { vaultBinary } from "./vault-binary";
+import { vaultBinary, type VaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";
 import { VaultServer } from "./vault-server";
 import type { Workspace } from "./workspace";
@@ -24,6 +24,8 @@ export interface SandboxOptions {
    * @default - PostgreSQL's own
    */
   readonly postgresSettings?: Readonly<Record<string, string>>;
+  /** @default - as the machine has it, see vaultBinary */
+  readonly vaultBinary?: VaultBinary;
   /** @default - the root token is revoked once the other tokens are made */
   readonly keepRootToken?: boolean;
 }
@@ -41,9 +43,10 @@ export class Sandbox {
     // First, and once for all servers.
     await postgresBinaries(workspace, major, onProgress);
     const [vault, ...postgres] = await startAll(
-      vaultBinary(onProgress).then(async (binary) =>
-        VaultServer.start(workspace, binary, await issue(synthesized.vault)),
-      ),
+      (async () => {
+        const binary = options.vaultBinary ?? (await vaultBinary(onProgress));
+        return VaultServer.start(workspace, binary, await issue(synthesized.vault));
+      })(),
       ...synthesized.servers.map(async (server) =>
         PostgresServer.start(workspace, {
           ...server,
