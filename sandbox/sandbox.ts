@@ -40,13 +40,13 @@ export class Sandbox {
     const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
     const synthesized = readSynthesized(options.synthesized);
     const { issue, caFile } = await certificates(workspace, synthesized);
-    // First, and once for all servers.
-    await postgresBinaries(workspace, major, onProgress);
+    // First, and once for all servers: nothing is started where one is missing.
+    const [binary] = await Promise.all([
+      options.vaultBinary ?? vaultBinary(onProgress),
+      postgresBinaries(workspace, major, onProgress),
+    ]);
     const [vault, ...postgres] = await startAll(
-      (async () => {
-        const binary = options.vaultBinary ?? (await vaultBinary(onProgress));
-        return VaultServer.start(workspace, binary, await issue(synthesized.vault));
-      })(),
+      issue(synthesized.vault).then((tls) => VaultServer.start(workspace, binary, tls)),
       ...synthesized.servers.map(async (server) =>
         PostgresServer.start(workspace, {
           ...server,

@@ -21,7 +21,7 @@ export interface HttpResponse {
 }
 
 /** What TLS says of a server that is not the one it should be (https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes). */
-const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
+export const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
 
 /**
  * One exchange; any status is an answer. `fetch` takes no certificate authority of one's own.

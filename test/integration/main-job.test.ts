@@ -7,13 +7,13 @@ import {
   readdirSync,
   readFileSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import NodeVault from "node-vault";
+import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { accessManifestSchema } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
@@ -315,22 +315,8 @@ describe("bad input: one line, exit code 2, nothing written", () => {
   });
 
   test("a config that is not allowed", async () => {
-    const { folder, remove } = temporaryFolder();
-    for (const part of [
-      "config",
-      "constructs",
-      "stacks",
-      "sql",
-      "verify",
-      "ops",
-      "sandbox",
-      "main.ts",
-      "cli.ts",
-      "package.json",
-      "tsconfig.json",
-    ])
-      cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+    const checkout = new Checkout("broken");
+    const { folder } = checkout;
     const local = readFileSync(join(folder, "config/local.ts"), "utf8");
     writeFileSync(
       join(folder, "config/broken.ts"),
@@ -361,7 +347,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
       ).toEqual(lines);
       expect(existsSync(outdir)).toBe(false);
     }
-    remove();
+    checkout.remove();
   });
 });
 
@@ -429,24 +415,10 @@ describe("what is missing on the machine: one line that says what to do, exit co
 });
 
 test("a tree below a folder of mode 0700 works", async () => {
-  const { folder, remove } = temporaryFolder();
+  const checkout = new Checkout("local");
+  const { folder } = checkout;
   expect(statSync(folder).mode & 0o777).toBe(0o700);
-  for (const part of [
-    "config",
-    "constructs",
-    "stacks",
-    "sql",
-    "verify",
-    "ops",
-    "sandbox",
-    "main.ts",
-    "cli.ts",
-    "package.json",
-    "tsconfig.json",
-  ])
-    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
   const program = new Program(["start"], { TMPDIR: folder }, folder);
   expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
-  remove();
+  checkout.remove();
 });
