@@ -12,9 +12,11 @@ describe.each(OTHERS)("PostgreSQL %i", (postgresMajor) => {
 
 /** Else OpenBao is what all the others are with. */
 (machinesVault() ? describe : describe.skip)("OpenBao as well, where the machine has its own Vault", () => {
-  describe.each(POSTGRES_MAJORS)("PostgreSQL %i", (postgresMajor) => {
-    test.each(ENVIRONMENTS)("the environment %s", async (env) => {
-      await holds(env, { postgresMajor, vaultBinary: await openBao() });
-    });
-  });
+  test.each(POSTGRES_MAJORS)(
+    "every environment on PostgreSQL %i",
+    async (postgresMajor) => {
+      for (const env of ENVIRONMENTS) await holds(env, { postgresMajor, vaultBinary: await openBao() });
+    },
+    600_000,
+  );
 });
