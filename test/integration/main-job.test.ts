@@ -7,7 +7,6 @@ import {
   readdirSync,
   readFileSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -18,7 +17,7 @@ import { vaultBinary } from "../../sandbox/vault-binary";
 import { accessManifestSchema } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
 import { ROOT } from "../counts";
-import { temporaryFolder } from "./deployment";
+import { temporaryFolder, copyProject } from "./deployment";
 import { eventually, processesWith, Program } from "./program";
 
 interface Connection {
@@ -316,21 +315,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
 
   test("a config that is not allowed", async () => {
     const { folder, remove } = temporaryFolder();
-    for (const part of [
-      "config",
-      "constructs",
-      "stacks",
-      "sql",
-      "verify",
-      "ops",
-      "sandbox",
-      "main.ts",
-      "cli.ts",
-      "package.json",
-      "tsconfig.json",
-    ])
-      cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+    copyProject(folder);
     const local = readFileSync(join(folder, "config/local.ts"), "utf8");
     writeFileSync(
       join(folder, "config/broken.ts"),
@@ -431,21 +416,7 @@ describe("what is missing on the machine: one line that says what to do, exit co
 test("a tree below a folder of mode 0700 works", async () => {
   const { folder, remove } = temporaryFolder();
   expect(statSync(folder).mode & 0o777).toBe(0o700);
-  for (const part of [
-    "config",
-    "constructs",
-    "stacks",
-    "sql",
-    "verify",
-    "ops",
-    "sandbox",
-    "main.ts",
-    "cli.ts",
-    "package.json",
-    "tsconfig.json",
-  ])
-    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  copyProject(folder);
   const program = new Program(["start"], { TMPDIR: folder }, folder);
   expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
   remove();
