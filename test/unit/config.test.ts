@@ -705,7 +705,7 @@ describe("names of two databases", () => {
     [
       "a manager whose password would be in another's variable",
       { manager: { name: "a-vault", passwordVersion: 1 } },
-      "manager.name: received 'a-vault', allowed: each password variable once (it is also at databases[0].manager.name)",
+      "manager.name: received 'a_vault_manager_password', allowed: each password variable once (it is also at databases[0].manager.name)",
     ],
   ])("%s is refused", (_, change, line) => {
     expect(
