@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, parseEnvironment, type Environment } from "./schema";
 
@@ -19,8 +19,7 @@ export function environmentNames(): string[] {
  */
 export async function loadEnvironment(name: string): Promise<Environment> {
   const file = join(__dirname, `${name}.ts`);
-  const isEnvironment = /^[a-z0-9-]+$/.test(name) && !NOT_ENVIRONMENTS.includes(name) && existsSync(file);
-  if (!isEnvironment) {
+  if (!environmentNames().includes(name)) {
     throw new ConfigError([
       `environment: received ${JSON.stringify(name)}, allowed: one of ${environmentNames().join(", ")}`,
     ]);

@@ -3,15 +3,20 @@ import { z } from "zod";
 import { Duration } from "../constructs/duration";
 import {
   isName,
+  POSTGRES_DATABASE,
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
   SERVER_NAME,
+  VAULT_AUTH_PATH,
   VAULT_LOWER_NAME,
   VAULT_MOUNT_PATH,
   VAULT_NAME,
+  VAULT_NAME_PREFIX,
+  VAULT_POLICY_NAME,
   type NameRule,
 } from "../constructs/names";
 import { PRIVILEGES, Privileges, type ObjectKind } from "../constructs/postgres/privileges";
+import { printable } from "../verify/text";
 
 const name = (rule: NameRule) =>
   z.string({ error: rule.allowed }).refine((value) => isName(rule, value), rule.allowed);
@@ -71,14 +76,17 @@ function privileges<Kind extends ObjectKind>(kind: Kind) {
 
 const persona = z.strictObject({
   /** What people call it: the manifest's and the report's name. */
-  name: name(VAULT_LOWER_NAME),
+  name: name(VAULT_LOWER_NAME).refine(
+    (value) => value !== "constructor",
+    "a name other than constructor, which the tree of constructs has already",
+  ),
   /** The Postgres role that holds the privileges; Vault's database role has the same name. */
   groupRole: name(POSTGRES_ROLE).refine(
-    (value) => !value.startsWith("_"),
+    (value) => isName(VAULT_NAME, value),
     `${VAULT_NAME.allowed}, as it names a role of Vault's too`,
   ),
   /** The AppRole and its policy. */
-  appRole: name(VAULT_LOWER_NAME),
+  appRole: name(VAULT_POLICY_NAME),
   /** Its sessions act as the schema's owner, so that what it creates belongs to the owner from the start. */
   actsAsOwner: boolean.default(false),
   privileges: z.strictObject({
@@ -123,13 +131,18 @@ const workload = z.discriminatedUnion(
 
 const database = z.strictObject({
   /** Made by the stack, unless it is the one that its server has from the start. */
-  name: name(POSTGRES_IDENTIFIER),
+  name: name(POSTGRES_DATABASE),
   /** @default - the first server */
   server: z.string().optional(),
-  schema: name(POSTGRES_IDENTIFIER).refine(
-    (value) => value !== "public",
-    "a schema other than public, on which PUBLIC has privileges that nobody declared",
-  ),
+  schema: name(POSTGRES_IDENTIFIER)
+    .refine(
+      (value) => value !== "public",
+      "a schema other than public, on which PUBLIC has privileges that nobody declared",
+    )
+    .refine(
+      (value) => value !== "information_schema",
+      "a schema other than information_schema, which is PostgreSQL's own",
+    ),
   owner: name(POSTGRES_ROLE),
   /** Vault's own login: creates and drops the leased roles. */
   manager: z.strictObject({
@@ -153,7 +166,7 @@ const server = z.strictObject({
   /** The bootstrap's login; its password comes from `TF_VAR_<name>_superuser_password`. */
   superuser: name(POSTGRES_ROLE),
   /** The database that is there from the start. */
-  database: name(POSTGRES_IDENTIFIER),
+  database: name(POSTGRES_DATABASE),
   /** @default - the server exists already; its address comes from variables */
   container: z.strictObject({ image, hostPort: port }).optional(),
   /** Reached with TLS alone, its certificate checked. */
@@ -178,15 +191,18 @@ const vaultServer = z.strictObject({
   unsealKeys: z
     .strictObject({ shares: integer(1, 255), threshold: integer(1, 255) })
     .default({ shares: 1, threshold: 1 }),
-  authMount: name(VAULT_MOUNT_PATH),
+  authMount: name(VAULT_AUTH_PATH),
   /** What AppRoles and policies of this environment start with: the operator may manage these and no others. */
-  namePrefix: name(VAULT_LOWER_NAME).refine(
-    (value) => value.endsWith("-"),
-    'a prefix that ends with -, such as "db-"',
-  ),
+  namePrefix: name(VAULT_NAME_PREFIX),
   /** @default - `leasehold-<environment>-operator` */
-  operatorPolicy: name(VAULT_LOWER_NAME).optional(),
+  operatorPolicy: name(VAULT_POLICY_NAME).optional(),
 });
+
+/** Fields, and arguments of Terraform's backends, that hold a secret or where somebody could take one to belong. */
+const SECRET =
+  /passw|secret|token|unseal|credential|(access|account|client|customer|encryption|private)_key|http_auth/i;
+/** In an address, or among libpq's parameters. */
+const CREDENTIALS = /:\/\/[^/@]*:[^/@]*@|\bpassword\s*=/;
 
 /** Where Terraform keeps its state: a backend of its own, with its arguments, none of them a secret. */
 const backend = z.strictObject({
@@ -194,7 +210,19 @@ const backend = z.strictObject({
     .string({ error: "a Terraform backend" })
     .regex(/^[a-z][a-z0-9]*$/, "a Terraform backend, such as pg or s3"),
   arguments: z
-    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]), { error: "arguments by name" })
+    .record(
+      z.string().regex(/^[a-z][a-z0-9_]*$/),
+      z.union([z.string(), z.number(), z.boolean()], { error: "a text, a number, true or false" }),
+      { error: "arguments by name, of small letters, digits and _" },
+    )
+    .refine(
+      (values) =>
+        !Object.entries(values).some(
+          ([key, value]) =>
+            (SECRET.test(key) && !/_(files?|path)$/.test(key)) || CREDENTIALS.test(String(value)),
+        ),
+      "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR",
+    )
     .refine(
       (values) => Object.values(values).some((value) => String(value).includes("{stack}")),
       "an argument that contains {stack}, such as a key or schema_name, since each stack has a state of its own",
@@ -247,6 +275,12 @@ export const environmentSchema = z
         "false, since containers are reached on this machine alone",
       );
     });
+    if (vault.container?.mode === "dev") {
+      const { storage, lockMemory } = vault.container;
+      const here = ["vault", "container"];
+      check(storage === "memory", [...here, "storage"], storage, "memory in dev mode");
+      check(!lockMemory, [...here, "lockMemory"], lockMemory, "false in dev mode, which never locks");
+    }
     check(
       !(vault.container && vault.tls),
       ["vault", "tls"],
@@ -261,6 +295,20 @@ export const environmentSchema = z
       vault.unsealKeys.shares === 1
         ? "1, as there is one share"
         : `from 2 to the number of shares, ${String(vault.unsealKeys.shares)}`,
+    );
+    const trusted = Object.values(trustPolicyNames(environment));
+    check(
+      isName(VAULT_NAME, trustPolicyNames(environment).deliverer) ||
+        !isName(VAULT_LOWER_NAME, environment.name),
+      ["name"],
+      environment.name,
+      `a name that leaves room for the policy ${trustPolicyNames(environment).deliverer}, at most ${String(VAULT_NAME.maxBytes)} bytes`,
+    );
+    check(
+      new Set(trusted).size === trusted.length,
+      ["vault", "operatorPolicy"],
+      vault.operatorPolicy,
+      `another policy than the stack's own, ${trusted.slice(1).join(", ")}`,
     );
     const [who, policy] =
       Object.entries(trustPolicyNames(environment)).find(([, name]) => name.startsWith(vault.namePrefix)) ??
@@ -285,14 +333,28 @@ export const environmentSchema = z
         `one of ${servers.map(({ name }) => name).join(", ")}`,
       );
       unique("database", database.name, at("name"));
+      check(
+        database.name !== "postgres" || servers.find(({ name }) => name === server)?.database === "postgres",
+        at("name"),
+        database.name,
+        "a database other than postgres, which each server has from the start, unless it is its server's database",
+      );
       unique(role, database.owner, at("owner"));
-      unique(role, database.manager.name, at("manager", "name"));
+      if (unique(role, database.manager.name, at("manager", "name")))
+        unique("password variable", managerPasswordVariable(environment, database), at("manager", "name"));
       unique("connection", `${database.vault.mount}/${database.vault.connection}`, at("vault", "connection"));
       check(
         mount !== environment.vault.authMount,
         at("vault", "mount"),
         mount,
         "another path than vault.authMount",
+      );
+      const above = environment.databases.find(({ vault }) => mount.startsWith(`${vault.mount}/`));
+      check(
+        above === undefined,
+        at("vault", "mount"),
+        mount,
+        `a path that is not below another mount, ${above?.vault.mount ?? ""}`,
       );
       if (environment.verification) {
         for (const probe of Object.values(probeRoleNames(database))) unique(role, probe, at("name"));
@@ -304,6 +366,13 @@ export const environmentSchema = z
           at("name"),
           database.name,
           `a name that leaves room for the probe role ${longest}, at most 63 bytes`,
+        );
+        const { owner: probe } = probeDatabaseRoles(environment, database);
+        check(
+          isName(VAULT_NAME, probe),
+          at("name"),
+          database.name,
+          `a name that does not end with -, since Vault's role ${probe} ends with it`,
         );
       }
 
@@ -385,7 +454,7 @@ export const environmentSchema = z
       );
       database.staticRoles.forEach(({ name, login, persona, rotationPeriod }, i) => {
         const here = (field: string) => at("staticRoles", i, field);
-        unique(`static role of ${mount}`, name, here("name"));
+        unique(`database role of ${mount}`, name, here("name"));
         unique(role, login, here("login"));
         check(
           database.personas.some((candidate) => candidate.name === persona),
@@ -435,6 +504,16 @@ export type ServerConfig = Environment["servers"][number];
 /** The server that a database is on. */
 export function serverOf({ servers }: Environment, { server }: DatabaseConfig): ServerConfig {
   return servers.find(({ name }) => name === server) ?? servers[0]!;
+}
+
+/** What the Terraform variable of a manager's password is called. */
+export function managerPasswordVariable(
+  { servers }: { readonly servers: readonly { readonly name: string }[] },
+  { server, manager }: { readonly server?: string; readonly manager: { readonly name: string } },
+): string {
+  // Role names are unique on a server alone.
+  const prefix = server === undefined || server === servers[0]!.name ? "" : `${server}_`;
+  return `${prefix}${manager.name.replaceAll("-", "_")}_manager_password`;
 }
 
 interface MountedDatabase {
@@ -489,20 +568,39 @@ export function parseEnvironment(file: string, input: unknown): Environment {
           ),
         );
       }
-      const value = issue.input === undefined ? "nothing" : shown(issue.input);
+      const value = issue.input === undefined ? "nothing" : shown(issue.input, issue.path);
       return [line(issue.path, `received ${value}, allowed: ${issue.message}`)];
     }),
   );
 
   function line(path: readonly PropertyKey[], text: string): string {
-    return `${file}: ${pathText(path) || "(whole file)"}: ${text}`;
+    return printable(`${file}: ${pathText(path) || "(whole file)"}: ${text}`);
   }
 }
 
 const PASSWORD = /passw|secret$/i;
+const DEPTH = 4;
 
-/** On one line, cut where it gets long. */
-function shown(value: unknown): string {
-  const text = inspect(value, { depth: 4, breakLength: Infinity, compact: true });
+/** On one line, cut where it gets long, without what could be a secret. */
+function shown(value: unknown, path: readonly PropertyKey[]): string {
+  // Of fields that are called like a secret, those of numbers are the schema's own.
+  const told = typeof value === "number" ? value : disclosed(value, SECRET.test(String(path.at(-1))));
+  const text = inspect(told, { depth: DEPTH, breakLength: Infinity, compact: true });
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Lists and plain objects with what is in them; of other objects, and of functions, their kind. */
+function disclosed(value: unknown, isSecret: boolean, depth = DEPTH): unknown {
+  if (typeof value !== "function" && (typeof value !== "object" || value === null))
+    return isSecret || CREDENTIALS.test(String(value)) ? "(not shown)" : value;
+  if (depth < 0) return value;
+  if (Array.isArray(value)) return value.map((item) => disclosed(item, isSecret, depth - 1));
+  if (Object.getPrototypeOf(value) !== Object.prototype)
+    return { [inspect.custom]: () => Object.prototype.toString.call(value) };
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      disclosed(item, isSecret || SECRET.test(key), depth - 1),
+    ]),
+  );
 }

@@ -1,4 +1,5 @@
 import {
+  managerPasswordVariable,
   probeDatabaseRoles,
   probeRoleNames,
   serverOf,
@@ -6,7 +7,6 @@ import {
   type Environment,
 } from "../config/schema";
 import type { AccessManifestInput } from "../verify/manifest";
-import { managerPasswordVariable } from "./postgres";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {

@@ -2,6 +2,7 @@ import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import { TerraformVariable, type TerraformProvider } from "cdktf";
 import type { Construct } from "constructs";
 import {
+  managerPasswordVariable,
   probeRoleNames,
   serverOf,
   type DatabaseConfig,
@@ -143,12 +144,4 @@ export function managerPassword(
 ): Secret {
   const name = managerPasswordVariable(environment, database);
   return Secret.fromVariable(scope, name, `Vault's own password for the database ${database.name}`);
-}
-
-/** What the Terraform variable of a manager's password is called. */
-export function managerPasswordVariable(environment: Environment, database: DatabaseConfig): string {
-  const server = serverOf(environment, database);
-  // Role names are unique on a server alone.
-  const prefix = server === environment.servers[0] ? "" : `${server.name}_`;
-  return `${prefix}${database.manager.name.replaceAll("-", "_")}_manager_password`;
 }

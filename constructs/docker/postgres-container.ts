@@ -3,6 +3,7 @@ import { Image } from "@cdktf/provider-docker/lib/image";
 import type { Network } from "@cdktf/provider-docker/lib/network";
 import { TerraformVariable } from "cdktf";
 import { Construct } from "constructs";
+import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE } from "../names";
 import { hardened, loopbackPort } from "./hardening";
 
 export interface PostgresContainerProps {
@@ -30,7 +31,10 @@ export class PostgresContainer extends Construct {
       description: "absolute path of the file with the superuser's password; must be there at every start",
     });
     const image = new Image(this, "Image", { name: props.image, keepLocally: true });
-    const ready = `pg_isready -q -h 127.0.0.1 -U ${props.superuser} -d ${props.database}`;
+    // The health check is a line for a shell.
+    const superuser = checkName(POSTGRES_ROLE, "superuser", props.superuser);
+    const database = checkName(POSTGRES_DATABASE, "database name", props.database);
+    const ready = `pg_isready -q -h 127.0.0.1 -U ${superuser} -d ${database}`;
     new Container(this, "Resource", {
       name: props.name,
       image: image.imageId,
@@ -40,9 +44,9 @@ export class PostgresContainer extends Construct {
       // for each major, so that another major's server says whose files it finds, in place of starting with none.
       env: [
         `PGDATA=${VOLUME}/docker`,
-        `POSTGRES_DB=${props.database}`,
+        `POSTGRES_DB=${database}`,
         `POSTGRES_PASSWORD_FILE=${PASSWORD_FILE}`,
-        `POSTGRES_USER=${props.superuser}`,
+        `POSTGRES_USER=${superuser}`,
       ],
       networksAdvanced: [{ name: props.network.name, aliases: [props.alias] }],
       ports: loopbackPort(5432, props.hostPort),

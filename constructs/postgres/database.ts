@@ -5,7 +5,7 @@ import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Schema } from "@cdktf/provider-postgresql/lib/schema";
 import type { ITerraformDependable, TerraformMetaArguments, TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
-import { checkName, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
+import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
 
 export interface DatabaseProps {
   readonly name: string;
@@ -41,7 +41,7 @@ export class Database extends Construct {
 
   constructor(scope: Construct, id: string, props: DatabaseProps) {
     super(scope, id);
-    this.databaseName = checkName(POSTGRES_IDENTIFIER, "database name", props.name);
+    this.databaseName = checkName(POSTGRES_DATABASE, "database name", props.name);
     this.schemaName = checkName(POSTGRES_IDENTIFIER, "schema", props.schema);
     this.ownerName = checkName(POSTGRES_ROLE, "owner", props.owner);
 

@@ -1,6 +1,6 @@
 import { AuthBackend } from "@cdktf/provider-vault/lib/auth-backend";
 import { Construct } from "constructs";
-import { checkName, VAULT_MOUNT_PATH } from "../names";
+import { checkName, VAULT_AUTH_PATH } from "../names";
 import type { IGrantee, PolicyRule } from "./policy-document";
 
 export interface AppRoleAuthProps {
@@ -16,7 +16,7 @@ export class AppRoleAuth extends Construct {
 
   constructor(scope: Construct, id: string, props: AppRoleAuthProps) {
     super(scope, id);
-    this.path = checkName(VAULT_MOUNT_PATH, "auth mount path", props.path);
+    this.path = checkName(VAULT_AUTH_PATH, "auth mount path", props.path);
     this.resource = new AuthBackend(this, "Resource", { type: "approle", path: this.path });
   }
 

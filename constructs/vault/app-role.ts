@@ -1,7 +1,7 @@
 import { ApproleAuthBackendRole } from "@cdktf/provider-vault/lib/approle-auth-backend-role";
 import { Construct } from "constructs";
 import { Duration } from "../duration";
-import { checkName, VAULT_NAME } from "../names";
+import { checkName, VAULT_POLICY_NAME } from "../names";
 import type { AppRoleAuth } from "./app-role-auth";
 import { Policy } from "./policy";
 import type { IGrantee, PolicyRule } from "./policy-document";
@@ -37,7 +37,7 @@ export class AppRole extends Construct implements IGrantee {
     props: AppRoleProps,
   ) {
     super(auth.roles, id);
-    this.appRoleName = checkName(VAULT_NAME, "AppRole name", props.name);
+    this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = props.tokenMaxTtl;
     if (props.tokenMaxTtl.isShorterThan(props.tokenTtl)) {
       throw new Error(

@@ -1,7 +1,7 @@
 import { DatabaseSecretBackendConnection } from "@cdktf/provider-vault/lib/database-secret-backend-connection";
 import { Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { checkName, POSTGRES_IDENTIFIER, POSTGRES_ROLE, VAULT_NAME } from "../names";
+import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, VAULT_NAME } from "../names";
 import type { Secret } from "../secret";
 import type { DatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
@@ -45,7 +45,7 @@ export class DatabaseConnection extends Construct {
   ) {
     super(mount, id);
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
-    const database = checkName(POSTGRES_IDENTIFIER, "database name", props.database);
+    const database = checkName(POSTGRES_DATABASE, "database name", props.database);
     const { tls } = props;
     const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {

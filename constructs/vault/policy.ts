@@ -1,7 +1,7 @@
 import { Policy as PolicyResource } from "@cdktf/provider-vault/lib/policy";
 import { Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { checkName, VAULT_NAME } from "../names";
+import { checkName, VAULT_POLICY_NAME } from "../names";
 import { PolicyDocument, type IGrantee, type PolicyRule } from "./policy-document";
 
 export interface PolicyProps {
@@ -15,7 +15,7 @@ export class Policy extends Construct implements IGrantee {
 
   constructor(scope: Construct, id: string, props: PolicyProps) {
     super(scope, id);
-    this.policyName = checkName(VAULT_NAME, "policy name", props.name);
+    this.policyName = checkName(VAULT_POLICY_NAME, "policy name", props.name);
     new PolicyResource(this, "Resource", {
       name: this.policyName,
       policy: Lazy.stringValue({ produce: () => this.document.toString() }),

@@ -5,11 +5,13 @@ import { ROOT } from "../counts";
 /** `node --import tsx cli.ts …` as a user has it: with an environment and a terminal's two streams. */
 export class Program {
   output = "";
+  /** What of it was on stderr. */
+  errors = "";
   readonly ended: Promise<number | string>;
   readonly child: ChildProcess;
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = ROOT) {
-    this.child = spawn(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = ROOT, main = "cli.ts") {
+    this.child = spawn(process.execPath, ["--import", "tsx", main, ...args], {
       cwd,
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -17,6 +19,7 @@ export class Program {
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.setEncoding("utf8").on("data", (text: string) => (this.output += text));
     }
+    this.child.stderr!.on("data", (text: string) => (this.errors += text));
     this.ended = new Promise((resolve) => {
       this.child.on("close", (code, signal) => {
         resolve(code ?? signal ?? "");

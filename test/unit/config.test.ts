@@ -47,11 +47,16 @@ function errors(change: (draft: Draft) => void): readonly string[] {
 
 const IDENTIFIER =
   "a PostgreSQL identifier of letters, digits, _ and -, not starting with a digit, - or pg_, at most 63 bytes";
-const ROLE = `${IDENTIFIER}, other than public and none`;
+const ROLE = `${IDENTIFIER}, other than public and none, not starting with v-, as leased logins do`;
 const VAULT_NAME =
-  "a Vault name of letters, digits, _ and -, starting with a letter or digit, at most 128 bytes";
+  "a Vault name of letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes";
 const LOWER_NAME =
-  "a Vault name of small letters, digits, _ and -, starting with a letter or digit, at most 128 bytes";
+  "a Vault name of small letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes";
+const POLICY_NAME = `${LOWER_NAME}, other than Vault's own policies`;
+const MOUNT_PATH =
+  "a Vault mount path of letters, digits, _, - and /, without a slash at either end, not in Vault's own sys, auth, identity, cubbyhole or audit, at most 128 bytes";
+const NO_BACKEND_SECRET =
+  "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR";
 const DURATION = 'a duration such as "30s", "20m", "24h" or "7d", at most 768h';
 const RO = "databases[0].personas[2]";
 
@@ -84,7 +89,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a persona in capitals, whose AppRole Vault would store in small letters",
     (d) => (readonly(d)["appRole"] = "db-Report"),
-    `${RO}.appRole: received 'db-Report', allowed: ${LOWER_NAME}`,
+    `${RO}.appRole: received 'db-Report', allowed: ${POLICY_NAME}`,
   ],
   [
     "a group role that is no name of Vault's",
@@ -183,6 +188,16 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "vault.container.storage: received 'raft', allowed: one of memory, file",
   ],
   [
+    "a dev mode that stores",
+    (d) => Object.assign(d.vault.container, { mode: "dev", storage: "file" }),
+    "vault.container.storage: received 'file', allowed: memory in dev mode",
+  ],
+  [
+    "a dev mode that locks its memory",
+    (d) => Object.assign(d.vault.container, { mode: "dev", lockMemory: true }),
+    "vault.container.lockMemory: received true, allowed: false in dev mode, which never locks",
+  ],
+  [
     "more unseal keys wanted than there are",
     (d) => (d.vault["unsealKeys"] = { shares: 3, threshold: 4 }),
     "vault.unsealKeys.threshold: received 4, allowed: from 2 to the number of shares, 3",
@@ -250,7 +265,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a static role twice",
     (d) => (database(d)["staticRoles"] = [STATIC, { ...STATIC, login: "another" }]),
-    "databases[0].staticRoles[1].name: received 'report', allowed: each static role of database once (it is also at databases[0].staticRoles[0].name)",
+    "databases[0].staticRoles[1].name: received 'report', allowed: each database role of database once (it is also at databases[0].staticRoles[0].name)",
   ],
   [
     "a rotation period that Vault refuses",
@@ -311,7 +326,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a template of Vault's",
     (d) => (readonly(d)["appRole"] = "db-{{name}}"),
-    `${RO}.appRole: received 'db-{{name}}', allowed: ${LOWER_NAME}`,
+    `${RO}.appRole: received 'db-{{name}}', allowed: ${POLICY_NAME}`,
   ],
   [
     "a letter beyond ASCII",
@@ -341,7 +356,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a mount path with a slash at its end",
     (d) => (database(d).vault["mount"] = "db/"),
-    "databases[0].vault.mount: received 'db/', allowed: a Vault mount path of letters, digits, _, - and /, without a slash at either end, at most 128 bytes",
+    `databases[0].vault.mount: received 'db/', allowed: ${MOUNT_PATH}`,
   ],
   [
     "two mounts at one path",
@@ -351,7 +366,102 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a prefix without its dash",
     (d) => (d.vault["namePrefix"] = "db"),
-    `vault.namePrefix: received 'db', allowed: a prefix that ends with -, such as "db-"`,
+    `vault.namePrefix: received 'db', allowed: a prefix of small letters, digits, _ and -, starting with a letter or digit, that ends with -, such as "db-", at most 127 bytes`,
+  ],
+  [
+    "a mount in what is Vault's own, whose policies would hold there",
+    (d) => (database(d).vault["mount"] = "sys/policies"),
+    `databases[0].vault.mount: received 'sys/policies', allowed: ${MOUNT_PATH}`,
+  ],
+  [
+    "an auth mount where Vault has its tokens",
+    (d) => (d.vault["authMount"] = "token"),
+    "vault.authMount: received 'token', allowed: a path of a Vault auth method, of letters, digits, _, - and /, without a slash at either end, not in Vault's own token, at most 128 bytes",
+  ],
+  [
+    "an operator's policy that nearly every token has",
+    (d) => (d.vault["operatorPolicy"] = "default"),
+    `vault.operatorPolicy: received 'default', allowed: ${POLICY_NAME}`,
+  ],
+  [
+    "an operator's policy that the stack writes over",
+    (d) => (d.vault["operatorPolicy"] = "leasehold-local-planner"),
+    "vault.operatorPolicy: received 'leasehold-local-planner', allowed: another policy than the stack's own, leasehold-local-planner, leasehold-local-deliverer, leasehold-local-verifier",
+  ],
+  [
+    "an environment whose policies' names would be too long",
+    (d) => (d["name"] = "n".repeat(109)),
+    `name: received '${"n".repeat(76)}..., allowed: a name that leaves room for the policy leasehold-${"n".repeat(109)}-deliverer, at most 128 bytes`,
+  ],
+  [
+    "an AppRole for which Vault has no path",
+    (d) => (readonly(d)["appRole"] = "db-readonly-"),
+    `${RO}.appRole: received 'db-readonly-', allowed: ${POLICY_NAME}`,
+  ],
+  [
+    "a group role for which Vault has no path",
+    (d) => (readonly(d)["groupRole"] = "readonly-"),
+    `${RO}.groupRole: received 'readonly-', allowed: ${VAULT_NAME}, as it names a role of Vault's too`,
+  ],
+  [
+    "a role that looks like a leased login",
+    (d) => (readonly(d)["groupRole"] = "v-approle-readonly-abcdefghijklmnopqrst-1700000000"),
+    `${RO}.groupRole: received 'v-approle-readonly-abcdefghijklmnopqrst-1700000000', allowed: ${ROLE}`,
+  ],
+  [
+    "a persona that every JavaScript object has",
+    (d) => ((readonly(d)["name"] = "constructor"), delete database(d)["workload"]),
+    `${RO}.name: received 'constructor', allowed: a name other than constructor, which the tree of constructs has already`,
+  ],
+  [
+    "a static role that is called like a leased one, which Vault refuses",
+    (d) => (database(d)["staticRoles"] = [{ ...STATIC, name: "readonly_role" }]),
+    `databases[0].staticRoles[0].name: received 'readonly_role', allowed: each database role of database once (it is also at ${RO}.groupRole)`,
+  ],
+  [
+    "the schema of PostgreSQL's own views",
+    (d) => (database(d)["schema"] = "information_schema"),
+    "databases[0].schema: received 'information_schema', allowed: a schema other than information_schema, which is PostgreSQL's own",
+  ],
+  [
+    "a database that others are copied from",
+    (d) => (database(d)["name"] = "template1"),
+    `databases[0].name: received 'template1', allowed: ${IDENTIFIER}, other than template0 and template1`,
+  ],
+  [
+    "a database that is there already, to be made",
+    (d) => (database(d)["name"] = "postgres"),
+    "databases[0].name: received 'postgres', allowed: a database other than postgres, which each server has from the start, unless it is its server's database",
+  ],
+  [
+    "a backend's secret",
+    (d) => (d["backend"] = { type: "http", arguments: { address: "{stack}", password: "hunter2" } }),
+    `backend.arguments: received { address: '{stack}', password: '(not shown)' }, allowed: ${NO_BACKEND_SECRET}`,
+  ],
+  [
+    "a backend's password in an address",
+    (d) => (d["backend"] = { type: "pg", arguments: { conn_str: "postgres://u:hunter2@h/{stack}" } }),
+    `backend.arguments: received { conn_str: '(not shown)' }, allowed: ${NO_BACKEND_SECRET}`,
+  ],
+  [
+    "a token, or whatever it is",
+    (d) => (readonly(d)["token"] = "hvs.hunter2" as never),
+    `${RO}.token: received '(not shown)', allowed: Invalid input: expected object, received string`,
+  ],
+  [
+    "an error, whose stack has lines of its own",
+    (d) => (database(d)["schema"] = new Error("soon")),
+    `databases[0].schema: received [object Error], allowed: ${IDENTIFIER}`,
+  ],
+  [
+    "a field with a line break in its name",
+    (d) => (database(d)["a\nb\u009b"] = 1),
+    "databases[0].a\\nb\\u{9b}: no such field",
+  ],
+  [
+    "a backend's key, which is no word of Terraform's",
+    (d) => (d["backend"] = { type: "s3", arguments: { "Bucket\n": "{stack}" } }),
+    "backend.arguments.Bucket\\n: received 'Bucket\\n', allowed: arguments by name, of small letters, digits and _",
   ],
   [
     "an AppRole without the prefix",
@@ -571,15 +681,48 @@ describe("names of two databases", () => {
     ).toEqual([]);
   });
 
+  const apart = (names: string) => ({
+    owner: `${names}_owner`,
+    manager: { name: `${names}_vault`, passwordVersion: 1 },
+    workload: undefined,
+  });
+  const apartPersonas = (d: Draft, names: string) => {
+    for (const persona of d.databases[1]!.personas)
+      persona["groupRole"] = `${names}_${String(persona["groupRole"])}`;
+  };
+
+  test.each<[string, object, string]>([
+    [
+      "a mount below another",
+      { vault: { mount: "database/b", connection: "b" } },
+      "vault.mount: received 'database/b', allowed: a path that is not below another mount, database",
+    ],
+    [
+      "a name with which Vault's role of the probes would end in a dash",
+      { name: "second-", vault: { mount: "database", connection: "b" } },
+      "name: received 'second-', allowed: a name that does not end with -, since Vault's role verify-owner-second- ends with it",
+    ],
+    [
+      "a manager whose password would be in another's variable",
+      { manager: { name: "a-vault", passwordVersion: 1 } },
+      "manager.name: received 'a_vault_manager_password', allowed: each password variable once (it is also at databases[0].manager.name)",
+    ],
+  ])("%s is refused", (_, change, line) => {
+    expect(
+      errors((d) => {
+        database(d).manager["name"] = "a_vault";
+        second(d, { ...apart("b"), ...change });
+        apartPersonas(d, "b");
+      }),
+    ).toEqual([`config/test.ts: databases[1].${line}`]);
+  });
+
   test("a static role's login, too", () => {
     expect(
       errors((d) => {
         database(d)["staticRoles"] = [STATIC];
-        second(d, { owner: "b", manager: { name: "b_vault", passwordVersion: 1 }, workload: undefined });
-        d.databases[1]!.personas = d.databases[1]!.personas.map((persona) => ({
-          ...persona,
-          groupRole: `b_${String(persona["groupRole"])}`,
-        }));
+        second(d, apart("b"));
+        apartPersonas(d, "b");
       }),
     ).toEqual([
       "config/test.ts: databases[1].staticRoles[0].login: received 'report_login', allowed: each Postgres role of postgres once (it is also at databases[0].staticRoles[0].login)",

@@ -1,6 +1,7 @@
 import { Network } from "@cdktf/provider-docker/lib/network";
 import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
 import { Testing, TerraformStack } from "cdktf";
+import { PostgresContainer } from "../../constructs/docker/postgres-container";
 import { VaultContainer, type VaultContainerProps } from "../../constructs/docker/vault-container";
 import { find, stacks, synth, type Attributes } from "./synth";
 
@@ -53,6 +54,16 @@ test("names, images and ports are variables, the config's values their defaults"
     "${var.platform_name}-vault",
     "${var.platform_name}",
   ]);
+});
+
+test.each(["superuser", "database"])("a %s that a shell would obey is refused", (field) => {
+  const stack = new TerraformStack(Testing.app(), "test");
+  const network = new Network(stack, "Network", { name: "net" });
+  const names = { superuser: "postgres", database: "app", [field]: "x; reboot" };
+  const props = { name: "p", alias: "p", image: "postgres:1", network, hostPort: 5432, ...names };
+  expect(() => new PostgresContainer(stack, "Postgres", props)).toThrow(
+    /^(superuser|database name) \("x; reboot"\) must be a PostgreSQL identifier/,
+  );
 });
 
 describe.each([

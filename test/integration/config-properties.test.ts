@@ -1,0 +1,159 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { Checkout } from "../../bench/checkout";
+import { ConfigError, parseEnvironment } from "../../config/schema";
+import { synthesizeApp } from "../../stacks/app";
+import { temporaryFolder } from "./deployment";
+import {
+  conflictOf,
+  drawn,
+  faultsOf,
+  goodConfig,
+  withFaults,
+  type Fields,
+  type Path,
+} from "./generated-configs";
+import { Program } from "./program";
+
+/** The same configs in each run; fast-check's report of a failure says which one it was. */
+const SEED = 20_261_125;
+const SECRET = "hunter2-4f9c1b7e";
+
+const LINE =
+  /^config\/bad\.ts: .+: (received .+, allowed: .+|no such field|a secret is never written in a config file; .+)$/;
+
+function pathText(path: Path): string {
+  return path
+    .map((part, i) => (typeof part === "number" ? `[${String(part)}]` : `${i ? "." : ""}${part}`))
+    .join("");
+}
+
+/** The lines with which a config is refused. */
+function refusal(config: unknown): readonly string[] {
+  try {
+    parseEnvironment("config/bad.ts", config);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split("\n");
+    throw error;
+  }
+  throw new Error("it was taken");
+}
+
+/** A config, and what of it is changed to what is not allowed. */
+const badConfig = drawn((g) => {
+  const config = goodConfig(g);
+  const faults = g(fc.nat({ max: 3 })) === 0 ? [conflictOf(g, config)] : faultsOf(g, config, SECRET);
+  return { config, faults };
+});
+
+test("a config that is not allowed is told in lines: where, what, what is allowed; no secret, nothing for a terminal", () => {
+  fc.assert(
+    fc.property(badConfig, ({ config, faults }) => {
+      const lines = refusal(withFaults(config, faults));
+      for (const line of lines) {
+        expect(line).toMatch(LINE);
+        expect(line).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u);
+        expect(line).not.toContain(SECRET);
+      }
+      for (const { path } of faults) {
+        if (path.some((part) => !/^\w+$/.test(String(part)))) continue;
+        expect(lines).toContainEqual(expect.stringContaining(`: ${pathText(path)}`));
+      }
+    }),
+    { seed: SEED, numRuns: 1000 },
+  );
+});
+
+/** The same with the fields of each object in another order. */
+function reordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reordered);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, item]) => [key, reordered(item)]),
+  );
+}
+
+/** Each file that a config is synthesized to. */
+function synthesized(config: unknown): Map<string, string> {
+  const { folder, remove } = temporaryFolder();
+  const before = process.env["CDKTF_OUTDIR"];
+  process.env["CDKTF_OUTDIR"] = folder;
+  try {
+    synthesizeApp(parseEnvironment("config/good.ts", config));
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    return new Map(
+      files.map(({ parentPath, name }) => {
+        const file = join(parentPath, name);
+        return [file.slice(folder.length), readFileSync(file, "utf8")];
+      }),
+    );
+  } finally {
+    if (before === undefined) delete process.env["CDKTF_OUTDIR"];
+    else process.env["CDKTF_OUTDIR"] = before;
+    remove();
+  }
+}
+
+test("a config that is allowed synthesizes to the same bytes, in whichever order its fields are written", () => {
+  jest.spyOn(console, "warn").mockImplementation();
+  fc.assert(
+    fc.property(drawn(goodConfig), (config) => {
+      const files = synthesized(config);
+      expect(files.has("/stacks/vault/cdk.tf.json")).toBe(true);
+      expect(synthesized(reordered(config))).toEqual(files);
+      const { name, backend } = config as { name: string; backend?: { type: string; arguments: Fields } };
+      if (!backend) return;
+      // Terraform takes a backend's arguments literally, `${` and all.
+      for (const stack of ["postgres", "vault"]) {
+        const json = JSON.parse(files.get(`/stacks/${stack}/cdk.tf.json`)!) as { terraform: Fields };
+        const wanted = Object.entries(backend.arguments).map(([key, value]) => [
+          key,
+          typeof value === "string"
+            ? value.split("{stack}").join(stack).split("{environment}").join(name)
+            : value,
+        ]);
+        expect(json.terraform["backend"]).toEqual({ [backend.type]: Object.fromEntries(wanted) as Fields });
+      }
+    }),
+    { seed: SEED, numRuns: 25 },
+  );
+});
+
+test("the programs end with exit code 2, the lines on stderr and nothing else, nowhere", async () => {
+  const checkout = new Checkout("bad");
+  const { folder } = checkout;
+  const bad = fc.sample(
+    drawn((g) => {
+      const config = goodConfig(g);
+      return withFaults(config, [conflictOf(g, config), { path: ["servers", 0, "password"], value: SECRET }]);
+    }),
+    { seed: SEED, numRuns: 3 },
+  );
+  bad.forEach((config, i) => {
+    writeFileSync(join(folder, `config/bad${String(i)}.ts`), `export default ${JSON.stringify(config)};`);
+  });
+  const before = readdirSync(folder);
+  for (const [i, [main, ...args]] of [["main.ts"], ["cli.ts", "env"], ["cli.ts", "start"]].entries()) {
+    const env = { LEASEHOLD_ENV: `bad${String(i)}`, XDG_CONFIG_HOME: join(folder, "home") };
+    const program = new Program(args, env, folder, main);
+    const lines = refusal(bad[i]).map((line) => line.replace("bad.ts", `bad${String(i)}.ts`));
+    expect(lines).toContainEqual(
+      expect.stringMatching(/: servers\[0\]\.password: a secret is never written/),
+    );
+    // The main job shows its steps as well.
+    const told = (text: string) => text.replace(/^[❯✖] Synthesize.*\n/gm, "");
+    expect({ code: await program.ended, errors: told(program.errors) }).toEqual({
+      code: 2,
+      errors: `${lines.join("\n")}\n`,
+    });
+    expect(told(program.output)).toBe(told(program.errors));
+  }
+  expect(readdirSync(folder)).toEqual(before);
+  expect(existsSync(join(folder, "cdktf.out"))).toBe(false);
+  checkout.remove();
+});
