@@ -139,7 +139,7 @@ async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2
     process.exitCode = await work(interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) {
-      const isTold = error instanceof Interrupted;
+      const isTold = error instanceof Interrupted || error instanceof CannotVerify;
       console.error(isTold ? error.message : "interrupted: what was started is stopped");
       process.exitCode = 130;
     } else if (error instanceof TerraformError) {
