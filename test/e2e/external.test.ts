@@ -1,15 +1,21 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { Checkout } from "../../bench/checkout";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import external from "../../config/external";
 import { CertificateAuthority } from "../../sandbox/certificates";
 import type { Report } from "../../verify/report";
 import { Deployment } from "../integration/deployment";
 import { query } from "../integration/hand-made";
+import { eventually } from "../integration/program";
 import { record } from "../seen";
+import { Checkout } from "./checkout";
 import { run, type Ended } from "./terraform";
 
 /**
  * The environment external by the command line, with the real Terraform and providers: servers that exist already and take
- * TLS alone, with certificates of an authority of their own, in a namespace of Vault's. The tests are its steps, in order.
+ * TLS alone, with certificates of an authority of their own, in a namespace of Vault's, and the state in PostgreSQL. The
+ * tests are its steps, in order.
  */
 let servers: Deployment;
 let checkout: Checkout;
@@ -19,15 +25,17 @@ let otherCaFile: string;
 beforeAll(async () => {
   servers = await Deployment.start({ env: "external", apply: false });
   const { sandbox, root } = servers;
-  checkout = new Checkout("external");
+  checkout = newCheckout();
   otherCaFile = checkout.path("other.crt");
   writeFileSync(otherCaFile, (await CertificateAuthority.create()).certificate);
   const variables = {
     ...sandbox.variables("postgres"),
     ...sandbox.variables("vault"),
   };
+  const { host, port, superuser, password, database } = sandbox.postgres;
   env = checkout.env({
     NO_COLOR: "1",
+    PG_CONN_STR: `postgres://${superuser}:${password}@${host}:${String(port)}/${database}?sslmode=verify-full&sslrootcert=${sandbox.caFile!}`,
     ...Object.fromEntries(
       Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
     ),
@@ -43,9 +51,22 @@ afterAll(async () => {
   checkout.remove();
 });
 
-function leasehold(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Ended> {
+function newCheckout(): Checkout {
+  const made = new Checkout("external");
+  made.configure({
+    ...external,
+    backend: { type: "pg", arguments: { schema_name: "states_{environment}_{stack}" } },
+  });
+  return made;
+}
+
+function leasehold(
+  args: readonly string[],
+  more: NodeJS.ProcessEnv = {},
+  { folder } = checkout,
+): Promise<Ended> {
   return run(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
-    cwd: checkout.folder,
+    cwd: folder,
     env: { ...env, ...more },
   });
 }
@@ -99,6 +120,62 @@ test("deploy, again, diff and verify", async () => {
 test("all of it is in the namespace", async () => {
   if (!env["VAULT_NAMESPACE"]) return;
   expect((await servers.root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
+});
+
+const STATES = ["postgres", "vault"].map((stack) => `states_external_${stack}`);
+
+test("the state is in PostgreSQL, without a secret, and nowhere else", async () => {
+  const files = readdirSync(checkout.folder, { recursive: true, encoding: "utf8" });
+  expect(files.filter((file) => file.endsWith(".tfstate") && !file.includes(".terraform/"))).toEqual([]);
+  const states = await Promise.all(
+    STATES.map((schema) => query(servers.sandbox.postgres, `SELECT data FROM ${schema}.states`)),
+  );
+  expect(states.map(({ length }) => length)).toEqual([1, 1]);
+  const home = join(checkout.home, "leasehold/external");
+  const secrets = readdirSync(home).map((name) => readFileSync(join(home, name), "utf8").trim());
+  const given = Object.entries(env).filter(([name]) => name.endsWith("_password"));
+  secrets.push(...given.map(([, password]) => password!));
+  // The four tokens, the superuser's password and the manager's.
+  expect(secrets).toHaveLength(6);
+  expect(secrets.filter((secret) => JSON.stringify(states).includes(secret))).toEqual([]);
+});
+
+test("from another checkout with the same secrets there is nothing to do; while somebody holds the lock, one line", async () => {
+  const other = newCheckout();
+  cpSync(checkout.home, other.home, { recursive: true });
+  const fromOther = (...args: string[]) => leasehold(args, { XDG_CONFIG_HOME: other.home }, other);
+  expect(await fromOther("deploy")).toEqual({
+    code: 0,
+    output: expect.stringContaining("Nothing to do") as string,
+  });
+  expect(await fromOther("diff")).toMatchObject({ code: 0 });
+
+  // Asks, and holds its lock meanwhile.
+  const asking = spawn(
+    "sh",
+    [
+      "-c",
+      'eval "$(node --import tsx cli.ts env)"; cd cdktf.out/stacks/vault; TF_INPUT=1 exec terraform destroy',
+    ],
+    { cwd: checkout.folder, env, stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const ended = once(asking, "close");
+  let asked = "";
+  asking.stdout.setEncoding("utf8").on("data", (text: string) => (asked += text));
+  await eventually(
+    () => asked.includes("Only 'yes' will be accepted"),
+    60_000,
+    () => asked,
+  );
+  const { code, output } = await fromOther("deploy");
+  expect({ code, lines: lines(output).slice(-1) }).toEqual({
+    code: 1,
+    lines: [expect.stringMatching(/^another Terraform run holds the state: wait until it has ended/)],
+  });
+  asking.stdin.end("no\n");
+  await ended;
+  expect(await fromOther("deploy")).toMatchObject({ code: 0 });
+  other.remove();
 });
 
 test("destroy leaves no role", async () => {
