@@ -54,7 +54,13 @@ const image = z
     "an exact tag; latest changes under a plan that shows no change",
   );
 
-const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'an address range such as "10.0.0.0/8"' });
+/** IPv6 as Vault writes it back: what is read has to be what was declared. */
+const cidr = z
+  .union([z.cidrv4(), z.cidrv6()], { error: 'an address range such as "10.0.0.0/8"' })
+  .refine((range) => {
+    const [address = ""] = range.split("/");
+    return !address.includes(":") || new URL(`http://[${address}]`).hostname === `[${address}]`;
+  }, 'an IPv6 range in its shortest form, in small letters, such as "fd00::/8"');
 
 /** From where a secret id, or a token, may be used. */
 const boundCidrs = z

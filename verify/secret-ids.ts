@@ -61,7 +61,9 @@ export async function limitsOfSecretIds(
     const ranges = [...(/on the role \[([^\]]*)\]/.exec(said)?.[1] ?? "").matchAll(/"([^"]+)"/g)].map(
       ([, range]) => range!,
     );
-    if (said !== "" && ranges.sort().join() !== [...declared].sort().join())
+    // A single address, which Vault keeps without a mask, it tells with one of 32 bits, IPv6 or not.
+    const told = declared.map((range) => range.replace(/\/128$/, field === "cidr_list" ? "$&" : "/32"));
+    if (said !== "" && ranges.sort().join() !== told.sort().join())
       findings.push(`${field} declared: ${declared.join(", ")}; Vault says: ${said}`);
   }
   return together(...findings);

@@ -52,7 +52,7 @@ const mountPath = fc
   .map((segments) => segments.join("/"));
 
 /** What Terraform, Vault, PostgreSQL, a shell or a terminal would do something with. */
-const SNIPPETS = [
+export const SNIPPETS = [
   ...[
     "${var.x}",
     "$${x}",
@@ -330,7 +330,7 @@ function notAllowed(path: Path, value: unknown, secret: string): fc.Arbitrary<un
 }
 
 /** Each value of a config but the whole, with its path. */
-function* placesOf(value: unknown, path: Path = []): Generator<readonly [Path, unknown]> {
+export function* placesOf(value: unknown, path: Path = []): Generator<readonly [Path, unknown]> {
   if (typeof value !== "object" || value === null) return;
   for (const [key, item] of Object.entries(value)) {
     const here = [...path, Array.isArray(value) ? Number(key) : key];

@@ -248,6 +248,11 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `${RO}.secretId.boundCidrs[0]: received '10.0.0.0', allowed: an address range such as "10.0.0.0/8"`,
   ],
   [
+    "an address range that Vault writes otherwise",
+    (d) => (readonly(d).token["boundCidrs"] = ["fd00::/8", "FD00:0::/8"]),
+    `${RO}.token.boundCidrs[1]: received 'FD00:0::/8', allowed: an IPv6 range in its shortest form, in small letters, such as "fd00::/8"`,
+  ],
+  [
     "an empty list of address ranges, which would bind to nothing",
     (d) => (readonly(d).token["boundCidrs"] = []),
     `${RO}.token.boundCidrs: received [], allowed: at least one range`,
