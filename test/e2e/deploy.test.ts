@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { escapeIdentifier } from "pg";
 import { environmentNames } from "../../config/load";
 import { rotateRoot } from "../../ops/rotate";
 import { INSTALLED_MAJOR, POSTGRES_MAJORS, postgresMajor } from "../../sandbox/postgres-binaries";
@@ -38,10 +39,16 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
     const resources = (stack: string) =>
       readConfiguration(join(deployment.synthesized, "stacks", stack, "cdk.tf.json")).resources;
 
-    const inState = (stack: string) => {
-      const file = join(deployment.workspace.folder, `terraform.${env}.${stack}.tfstate`);
-      return (JSON.parse(readFileSync(file, "utf8")) as { resources: unknown[] }).resources.length;
+    const stateFile = (stack: string) => {
+      const folder = join(deployment.synthesized, "stacks", stack);
+      const { terraform } = JSON.parse(readFileSync(join(folder, "cdk.tf.json"), "utf8")) as {
+        terraform: { backend: { local: { path: string } } };
+      };
+      return join(folder, terraform.backend.local.path);
     };
+
+    const inState = (stack: string) =>
+      (JSON.parse(readFileSync(stateFile(stack), "utf8")) as { resources: unknown[] }).resources.length;
 
     test.each(STACKS)("cdktf deploy %s, as the operator", async (stack) => {
       const count = resources(stack).length;
@@ -100,14 +107,17 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
       const { servers, databases } = deployment.manifest;
       expect(passwords).toHaveLength(servers.length + databases.length);
       const secrets = [...passwords.map(([, value]) => String(value)), ...Object.values(tokens), rootToken];
+      const states = STACKS.map(stateFile);
       const folder = deployment.workspace.folder;
       const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
         .map((name) => join(folder, name))
         .filter(
           (file) =>
-            /cdktf\.out|tfstate/.test(file) && !file.includes(".terraform/") && statSync(file).isFile(),
+            (file.includes("cdktf.out") || states.some((state) => file.startsWith(state))) &&
+            !file.includes(".terraform/") &&
+            statSync(file).isFile(),
         );
-      expect(files.filter((file) => file.endsWith(".tfstate"))).toHaveLength(2);
+      expect(files).toEqual(expect.arrayContaining(states));
       const hits = files.filter((file) =>
         secrets.some((secret) => readFileSync(file, "utf8").includes(secret)),
       );
@@ -119,7 +129,7 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
       for (const database of deployment.manifest.databases) {
         await operator.call("PUT", `sys/leases/revoke-prefix/${database.vault.mount}/creds`, { sync: true });
         const client = await deployment.connect(database);
-        await client.query(`DROP TABLE IF EXISTS ${database.schema}.users`);
+        await client.query(`DROP TABLE IF EXISTS ${escapeIdentifier(database.schema)}.users`);
         await client.end();
       }
       const vault = await cdktf(deployment, "destroy", "vault");
