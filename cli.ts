@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --import tsx
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
+import { bench, type BenchOptions } from "./bench/bench";
 import { deploy, type DeployOptions } from "./ops/deploy";
 import { destroy, type DestroyOptions } from "./ops/destroy";
 import { diff, type DiffOptions } from "./ops/diff";
@@ -109,6 +110,19 @@ program
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) => run((signal) => rotateCommand(options, signal)));
 
+program
+  .command("bench")
+  .description("measure synth, leases and deploys, each beside something else of the same run; minutes")
+  .option(...ENVIRONMENT)
+  .option("--rounds <number>", "of the short measurements", rounds, 20)
+  .option("--json <file>", "write the figures")
+  .action(async (options: BenchOptions) => run((signal) => bench(options, signal)));
+
+function rounds(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("allowed: a whole number from 1 to 9999");
+  return Number(text);
+}
+
 /**
  * The first signal ends the work and cleans up; a second one ends the program.
  * @param cannotRun the exit code when something that it needs is missing
@@ -125,7 +139,7 @@ async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2
     process.exitCode = await work(interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) {
-      const isTold = error instanceof Interrupted;
+      const isTold = error instanceof Interrupted || error instanceof CannotVerify;
       console.error(isTold ? error.message : "interrupted: what was started is stopped");
       process.exitCode = 130;
     } else if (error instanceof TerraformError) {

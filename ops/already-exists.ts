@@ -1,14 +1,16 @@
-import type { Attributes, Stack } from "./deployment";
+import type { Deployment, Stack } from "./deployment";
 import { TerraformError, type Diagnostic } from "./terraform";
 
 /** What Terraform's import wants, for the types whose creation fails where one is there; the others are written over. */
-const IMPORT_ID: Readonly<Record<string, (attributes: Attributes, message: string) => string | undefined>> = {
-  postgresql_role: ({ name }) => String(name),
-  postgresql_database: ({ name }) => String(name),
-  vault_mount: ({ path }) => String(path),
-  vault_auth_backend: ({ path, type }) => String(path ?? type),
+const IMPORT_ID: Readonly<
+  Record<string, (attribute: (name: string) => string, message: string) => string | undefined>
+> = {
+  postgresql_role: (attribute) => attribute("name"),
+  postgresql_database: (attribute) => attribute("name"),
+  vault_mount: (attribute) => attribute("path"),
+  vault_auth_backend: (attribute) => attribute("path"),
   docker_container: (_, message) => /by container "?([0-9a-f]{64})/.exec(message)?.[1],
-  docker_network: ({ name }) => `"$(docker network inspect --format '{{.Id}}' ${String(name)})"`,
+  docker_network: (attribute) => `"$(docker network inspect --format '{{.Id}}' ${attribute("name")})"`,
 };
 const EXISTS = /already (exists|in use)/i;
 
@@ -16,23 +18,28 @@ const EXISTS = /already (exists|in use)/i;
  * Puts the remedy behind each error that comes from a thing which is there and not in the state: a killed deploy made it,
  * or somebody else.
  */
-export function explain(error: TerraformError, stack: Stack, environment: string): TerraformError {
-  return new TerraformError(
-    error.diagnostics.map((diagnostic) => withImport(diagnostic, stack, environment)),
-  );
+export function explain(error: TerraformError, deployment: Deployment, stack: Stack): TerraformError {
+  return new TerraformError(error.diagnostics.map((diagnostic) => withImport(diagnostic, deployment, stack)));
 }
 
-function withImport(diagnostic: Diagnostic, stack: Stack, environment: string): Diagnostic {
+function withImport(diagnostic: Diagnostic, deployment: Deployment, stack: Stack): Diagnostic {
+  const { environment } = deployment.manifest;
   const { address = "", summary, detail } = diagnostic;
   const message = `${summary} ${detail}`;
   const [type, name] = address.split(".") as [string, string];
   const attributes = stack.json.resource[type]?.[name];
-  const id = EXISTS.test(message) && attributes ? IMPORT_ID[type]?.(attributes, message) : undefined;
+  if (!EXISTS.test(message) || !attributes) return diagnostic;
+  const id = IMPORT_ID[type]?.((key) => deployment.resolve(stack, attributes[key]), message);
   if (id === undefined) return diagnostic;
-  const command = `eval "$(npx leasehold env --env ${environment})" && terraform -chdir=cdktf.out/stacks/${stack.name} import ${address} ${id}`;
+  // In a shell of its own, where the secrets stay.
+  const command = `(eval "$(npx leasehold env --env ${environment})" && terraform -chdir=cdktf.out/stacks/${stack.name} import ${address} ${id})`;
+  const another =
+    stack.name === "platform"
+      ? "set TF_VAR_platform_name to another name"
+      : `choose another name in config/${environment}.ts`;
   return {
     ...diagnostic,
     summary: message.trim(),
-    detail: `it is not in Terraform's state; if a killed deploy made it, ${command}; if it is somebody else's, choose another name in config/${environment}.ts`,
+    detail: `it is not in Terraform's state; if a killed deploy made it, ${command}; if it is somebody else's, ${another}`,
   };
 }

@@ -5,7 +5,7 @@ import { prepareVault, vaultTarget } from "./init";
 import { adopt } from "./leftover";
 import { revokeLeases } from "./leases";
 import { lock } from "./lock";
-import { resetManagerPasswords } from "./manager-password";
+import { setManagerPasswords } from "./manager-password";
 import { readPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
@@ -95,8 +95,8 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       await adopt(deployment, show.detail);
     }),
     apply(deployment.stack("vault")!, async (show) => {
-      for (const login of await resetManagerPasswords(deployment))
-        show.detail(`the password of ${login} is set anew`);
+      for (const login of await setManagerPasswords(deployment, operator))
+        show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
     }),
   );
   if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
@@ -122,7 +122,7 @@ async function applyStack(deployment: Deployment, stack: Stack, show: Show): Pro
   try {
     return await terraform.apply(show.progress);
   } catch (error) {
-    if (error instanceof TerraformError) throw explain(error, stack, deployment.manifest.environment);
+    if (error instanceof TerraformError) throw explain(error, deployment, stack);
     throw error;
   }
 }

@@ -236,6 +236,12 @@ export class Deployment {
     return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, string] => !!entry[1]));
   }
 
+  /** What a text of a stack's JSON is once its variables have their values. */
+  resolve(stack: Stack, text: unknown): string {
+    const value = this.valueOf(stack, { forPlan: true });
+    return String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) => asText(value(name)));
+  }
+
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
     const variables = this.variables(stack, options);
     return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;

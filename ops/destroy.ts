@@ -7,7 +7,7 @@ import { revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { findLeftover, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
-import { readPlatform, removeVolumes, startStopped } from "./platform";
+import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkSuperusers, checkVault } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
 import { asSuperuser } from "./superuser";
@@ -55,13 +55,17 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     );
     const { environment } = deployment.manifest;
     const counts = [...states].filter(([, resources]) => resources.length > 0);
-    if (counts.length === 0) {
+    // What an earlier destroy left is in no state.
+    const isVolumes = options.deleteData && deployment.stack("platform") !== undefined;
+    const volumes = isVolumes ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const what = [
+      ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
+      ...volumes.map((name) => `the volume ${name}`),
+    ].join(", ");
+    if (!what) {
       console.log(`\nNothing to do: the state of ${environment} is empty.`);
       return 0;
     }
-    const what = counts
-      .map(([name, resources]) => `${name} (${String(resources.length)} resources)`)
-      .join(", ");
     await confirm(
       `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
       options,

@@ -1,6 +1,7 @@
 import { SetupError } from "../sandbox/setup-error";
 import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
+import { readPlatform, stoppedContainers } from "./platform";
 import { runSteps, type Show } from "./progress";
 import { CDKTF_OUT } from "./synthesize";
 import { Terraform, TerraformError } from "./terraform";
@@ -65,6 +66,10 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
       notes.push(
         `compared with Terraform's state alone, not with the server: ${missing.join(", ")} is not set, and nothing else may read it all`,
       );
+    const stopped =
+      stack.name === "platform" && !isNew ? await stoppedContainers(readPlatform(deployment.folder)) : [];
+    for (const name of stopped)
+      notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
     deployment.restore(stack);
     const { hasChanges, text } = await terraform.plan({
       refresh: missing.length === 0,

@@ -37,7 +37,7 @@ const DEV_TOKEN = "vault-dev-token";
  */
 export class Home {
   /**
-   * Makes the folder where it is missing.
+   * The folder is made with the first secret: who only reads leaves no trace.
    * @throws SetupError when it is not its user's own, or others can read it
    */
   static open(environment: string): Home {
@@ -50,10 +50,7 @@ export class Home {
     // A relative path is to be ignored, says the specification.
     const base = configured && isAbsolute(configured) ? configured : join(homedir(), ".config");
     const folder = join(base, "leasehold", environment);
-    attempt(folder, () => mkdirSync(folder, { recursive: true, mode: 0o700 }));
-    // Who can write the parent can put another folder in its place.
-    checkFolder(dirname(folder), 0o022);
-    checkFolder(folder, 0o077);
+    if (lstatSync(folder, { throwIfNoEntry: false })) checkHome(folder);
     return new Home(folder);
   }
 
@@ -211,6 +208,8 @@ export class Home {
 
   /** On the disk before it gets its name: unseal keys exist nowhere else. */
   private writeBeside(name: string, text: string, mode: number): string {
+    attempt(this.folder, () => mkdirSync(this.folder, { recursive: true, mode: 0o700 }));
+    checkHome(this.folder);
     const file = join(this.folder, `.${name}-${randomBytes(6).toString("hex")}`);
     return attempt(file, () => {
       const descriptor = openSync(file, "wx", 0o600);
@@ -225,6 +224,12 @@ export class Home {
       return file;
     });
   }
+}
+
+function checkHome(folder: string): void {
+  // Who can write the parent can put another folder in its place.
+  checkFolder(dirname(folder), 0o022);
+  checkFolder(folder, 0o077);
 }
 
 function checkFolder(folder: string, forbidden: number): void {

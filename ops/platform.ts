@@ -57,21 +57,37 @@ export function readPlatform(
  * @throws SetupError when Docker can't start one, or one does not become healthy
  */
 export async function startStopped({ containers }: Platform): Promise<string[]> {
-  const states = await Promise.all(containers.map(async (name) => ({ name, state: await stateOf(name) })));
-  const there = states.filter(({ state }) => state !== undefined);
-  const stopped = there.filter(({ state }) => !state!.Running).map(({ name }) => name);
+  const { there, stopped } = await look(containers);
   for (const name of stopped) await docker(`container ${name} can't be started`, "start", name);
-  await Promise.all(there.map(({ name }) => healthy(name)));
+  await Promise.all(there.map(healthy));
   return stopped;
+}
+
+/** The containers that are there and stopped. */
+export async function stoppedContainers({ containers }: Platform): Promise<string[]> {
+  return (await look(containers)).stopped;
+}
+
+async function look(containers: readonly string[]): Promise<{ there: string[]; stopped: string[] }> {
+  const states = await Promise.all(containers.map(stateOf));
+  return {
+    there: containers.filter((_, i) => states[i] !== undefined),
+    stopped: containers.filter((_, i) => states[i]?.Running === false),
+  };
+}
+
+/** The volumes that are there. */
+export async function keptVolumes({ volumes }: Platform): Promise<string[]> {
+  const there = (await docker("volumes can't be listed", "volume", "ls", "--quiet")).split("\n");
+  return volumes.filter((name) => there.includes(name));
 }
 
 /**
  * Removes the volumes with their data; those that are not there are no error. Returns the names of those it removed.
  * @throws SetupError when a container still uses one
  */
-export async function removeVolumes({ volumes }: Platform): Promise<string[]> {
-  const there = (await docker("volumes can't be listed", "volume", "ls", "--quiet")).split("\n");
-  const removed = volumes.filter((name) => there.includes(name));
+export async function removeVolumes(platform: Platform): Promise<string[]> {
+  const removed = await keptVolumes(platform);
   for (const name of removed) await docker(`volume ${name} can't be removed`, "volume", "rm", name);
   return removed;
 }

@@ -91,11 +91,7 @@ async function checkDocker(
         : `Docker is not running: start it, such as with systemctl start docker (${stderr.trim().split("\n")[0] ?? ""})`,
     );
   }
-  const variables = deployment.variables(platform);
-  const resolve = (text: unknown) =>
-    String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) =>
-      String(variables[name] ?? platform.json.variable?.[name]?.default),
-    );
+  const resolve = (text: unknown) => deployment.resolve(platform, text);
   const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
   for (const image of of("docker_image")) await checkImage(resolve(image["name"]), onProgress);
   for (const container of of("docker_container")) {

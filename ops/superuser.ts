@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
 import { SetupError } from "../sandbox/setup-error";
+import { UNTRUSTED } from "../verify/http";
 import type { SuperuserLogin } from "./deployment";
 
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
@@ -54,6 +55,11 @@ function connectError({ server, host, port, user }: SuperuserLogin, error: unkno
   }
   // Of several addresses that were tried, each has a reason and their sum has none.
   const { message, code } = error as NodeJS.ErrnoException;
+  if (UNTRUSTED.test(code ?? "")) {
+    return new SetupError(
+      `the certificate of PostgreSQL at ${where} is not trusted (${message}): set TF_VAR_${server}_sslrootcert to the file with the certificate of its CA`,
+    );
+  }
   return new SetupError(
     `PostgreSQL does not answer at ${where} (${message || (code ?? "no reason")}): start it, or set TF_VAR_${server}_host and TF_VAR_${server}_port`,
   );

@@ -8,7 +8,7 @@ import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgre
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
 import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
-import { vaultBinary } from "./vault-binary";
+import { vaultBinary, type VaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";
 import { VaultServer } from "./vault-server";
 import type { Workspace } from "./workspace";
@@ -24,6 +24,8 @@ export interface SandboxOptions {
    * @default - PostgreSQL's own
    */
   readonly postgresSettings?: Readonly<Record<string, string>>;
+  /** @default - as the machine has it, see vaultBinary */
+  readonly vaultBinary?: VaultBinary;
   /** @default - the root token is revoked once the other tokens are made */
   readonly keepRootToken?: boolean;
 }
@@ -38,12 +40,13 @@ export class Sandbox {
     const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
     const synthesized = readSynthesized(options.synthesized);
     const { issue, caFile } = await certificates(workspace, synthesized);
-    // First, and once for all servers.
-    await postgresBinaries(workspace, major, onProgress);
+    // First, and once for all servers: nothing is started where one is missing.
+    const [binary] = await Promise.all([
+      options.vaultBinary ?? vaultBinary(onProgress),
+      postgresBinaries(workspace, major, onProgress),
+    ]);
     const [vault, ...postgres] = await startAll(
-      vaultBinary(onProgress).then(async (binary) =>
-        VaultServer.start(workspace, binary, await issue(synthesized.vault)),
-      ),
+      issue(synthesized.vault).then((tls) => VaultServer.start(workspace, binary, tls)),
       ...synthesized.servers.map(async (server) =>
         PostgresServer.start(workspace, {
           ...server,

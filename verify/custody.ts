@@ -1,11 +1,15 @@
 import { oneLine } from "./report";
+import type { Session } from "./session";
 import { within } from "./within";
 
 const ITEM_MILLISECONDS = 10_000;
+const NO_ANSWER = "no answer in time";
 
 interface Item {
   /** What it is, without a secret: it is printed when it could not be taken away. */
   readonly what: string;
+  /** How it ends where it stays. */
+  readonly end?: string;
   readonly release: () => Promise<unknown>;
 }
 
@@ -14,8 +18,8 @@ export class Custody {
   private readonly items: Item[] = [];
 
   /** Returns what ends the duty early: it releases, and the item is no longer held. */
-  hold<T>(what: string, release: () => Promise<T>): () => Promise<T> {
-    const item = { what, release };
+  hold<T>(what: string, release: () => Promise<T>, end?: string): () => Promise<T> {
+    const item = { what, release, end };
     this.items.push(item);
     return async () => {
       const result = await release();
@@ -25,17 +29,24 @@ export class Custody {
   }
 
   /**
-   * Releases everything; returns what stays, each with its reason.
+   * Releases everything, in two tries; returns what stays, each with its reason.
    * @param deadline on the clock of `performance.now()`; what is not released until then stays
+   * @param session connects anew between the tries where it was lost
    */
-  async releaseAll(deadline: number): Promise<string[]> {
-    // Who was connected to a server that restarted notices at the first try.
+  async releaseAll(deadline: number, session?: Session): Promise<string[]> {
     const failed = await releaseEach(this.items.splice(0).reverse(), deadline);
+    // Where that fails, each thing that can't be dropped says why.
+    if (failed.length > 0) await session?.reopen().catch(() => undefined);
+    // Who did not answer won't so soon.
+    const hung = failed.filter(({ reason }) => reason === NO_ANSWER);
+    const refused = failed.filter(({ reason }) => reason !== NO_ANSWER);
     const left = await releaseEach(
-      failed.map(({ item }) => item),
+      refused.map(({ item }) => item),
       deadline,
     );
-    return left.map(({ item, reason }) => `${item.what} (${reason})`);
+    return [...hung, ...left].map(
+      ({ item, reason }) => `${item.what} (${reason})${item.end ? `: ${item.end}` : ""}`,
+    );
   }
 
   private forget(item: Item): void {
@@ -64,9 +75,5 @@ async function releaseWithin({ release }: Item, milliseconds: number): Promise<s
     () => undefined,
     (error: unknown) => oneLine(error),
   );
-  return within<string | undefined>(
-    milliseconds,
-    released,
-    `no answer within ${(milliseconds / 1000).toFixed(0)} s`,
-  );
+  return within<string | undefined>(milliseconds, released, NO_ANSWER);
 }

@@ -68,6 +68,8 @@ export async function expire(
       const after = performance.now() - lease.issuedAt;
       const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
       evidence.push({ sent: "the open session", got: `${end}, ${text}` });
+      // A server that goes away ends every session.
+      await asker.query("SELECT");
       if (end !== SESSION_ENDED) return `the session must end with ${SESSION_ENDED}, it is ${end} ${text}`;
       if (after < milliseconds - EARLY_MILLISECONDS) return `the session ended ${text}`;
       return whatIsLeft({ address, database: database.name, asker, vault }, lease, evidence);
@@ -86,7 +88,7 @@ export async function expire(
     // The report says why already.
     if (!(error instanceof Ended)) throw error;
   });
+  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS, sessions[0]);
   for (const session of sessions) await session.close();
-  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS);
   return signal.aborted ? { left } : { recorder, left };
 }

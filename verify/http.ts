@@ -21,7 +21,7 @@ export interface HttpResponse {
 }
 
 /** What TLS says of a server that is not the one it should be (https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes). */
-const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
+export const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
 
 /**
  * One exchange; any status is an answer. `fetch` takes no certificate authority of one's own.
@@ -33,7 +33,8 @@ export function send(url: string, options: HttpRequest): Promise<HttpResponse> {
     const isEncrypted = new URL(url).protocol === "https:";
     const signal = AbortSignal.timeout(timeoutMilliseconds);
     const fail = (error: NodeJS.ErrnoException) => {
-      reject(new Error(reason(error, signal, timeoutMilliseconds), { cause: error }));
+      const late = `no answer to ${method} ${new URL(url).pathname} within ${String(timeoutMilliseconds / 1000)} s`;
+      reject(new Error(signal.aborted ? late : reason(error), { cause: error }));
     };
     const content = body === undefined ? undefined : Buffer.from(body);
     const common = {
@@ -56,8 +57,7 @@ export function send(url: string, options: HttpRequest): Promise<HttpResponse> {
   });
 }
 
-function reason(error: NodeJS.ErrnoException, signal: AbortSignal, milliseconds: number): string {
-  if (signal.aborted) return `no answer within ${String(milliseconds / 1000)} s`;
+function reason(error: NodeJS.ErrnoException): string {
   if (UNTRUSTED.test(error.code ?? "")) return `its certificate is not trusted (${error.message})`;
   // Where a name has several addresses, the error holds one for each and no message of its own.
   return error.message || (error.code ?? error.name);

@@ -75,8 +75,10 @@ export class Leases {
     const { lease_id: id, lease_duration: duration, data } = answer.body;
     const issuedAt = performance.now();
     if (!id) throw new Error(`${answer.path}: the answer has no lease id`);
-    const revoke = this.custody.hold(`lease ${id}`, () => this.revokeLease(id));
     const { username, password } = data ?? {};
+    const login = typeof username === "string" ? `, login ${username}` : "";
+    const end = `its login ends with its TTL; to end it now: vault lease revoke ${id}`;
+    const revoke = this.custody.hold(`lease ${id}${login}`, () => this.revokeLease(id), end);
     if (typeof username !== "string" || !username)
       throw new Error(`${answer.path}: the answer has no username`);
     if (typeof password !== "string" || !password)
@@ -145,8 +147,10 @@ export class Leases {
     const { auth } = answer.body;
     if (answer.status >= 400 || !auth) throw new VaultError(answer);
     const token = auth.client_token;
-    const revoke = this.custody.hold(`token of ${persona.appRole.name}`, () =>
-      this.vault.call("POST", "auth/token/revoke", { token }),
+    const revoke = this.custody.hold(
+      `token of ${persona.appRole.name}, with its leases`,
+      () => this.vault.call("POST", "auth/token/revoke", { token }),
+      `it ends with its TTL; to end it now: vault token revoke -accessor ${auth.accessor}`,
     );
     return { vault: this.vault.withToken(token), auth, roleId, secretId, revoke };
   }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Client, DatabaseError } from "pg";
+import { Client, DatabaseError, type QueryResult } from "pg";
 import { Outage } from "./outage";
 import type { Evidence } from "./report";
 import { within } from "./within";
@@ -40,6 +40,8 @@ const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
 const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
 /** Where the network is gone, the server can't say that the statement took too long. */
 const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
+/** How long a server that went down is waited for, to take away what was made there. */
+const REOPEN_MILLISECONDS = 15_000;
 const REOPEN_PAUSE_MILLISECONDS = 100;
 
 export function describe(outcome: Outcome): string {
@@ -102,11 +104,11 @@ export class Session {
     this.lost = undefined;
     this.ended = new Promise((resolve) => {
       client.on("error", (error) => {
-        this.lost ??= error.message;
+        this.lose(client, error.message);
         resolve(error instanceof DatabaseError ? (error.code ?? "") : "connection closed");
       });
       client.on("end", () => {
-        if (!this.closed) this.lost ??= "connection closed";
+        this.lose(client, "connection closed");
         resolve("connection closed");
       });
     });
@@ -120,15 +122,22 @@ export class Session {
     }
   }
 
+  /** Of a connection that another has taken the place of, nothing is to be learned. */
+  private lose(client: Client, reason: string): void {
+    if (client === this.client && !this.closed) this.lost ??= reason;
+  }
+
   /** Connects anew where the session was lost. The server may be on its way up, so that it is tried for a while. */
-  async reopen(milliseconds: number): Promise<void> {
+  async reopen(milliseconds = REOPEN_MILLISECONDS): Promise<void> {
     const end = performance.now() + milliseconds;
     while (this.lost !== undefined) {
+      this.client.connection.stream.destroy();
       try {
         await this.connect();
       } catch (error) {
-        if (!(error instanceof Outage) || performance.now() > end) throw error;
-        this.lost = error.message;
+        const isOutage = error instanceof Outage;
+        this.lost = ((isOutage ? error.cause : error) as Error).message;
+        if (!isOutage || performance.now() > end) throw error;
         await delay(REOPEN_PAUSE_MILLISECONDS);
       }
     }
@@ -152,15 +161,20 @@ export class Session {
   /** @throws DatabaseError where the statement is refused, or Outage */
   async query<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
     try {
-      return (await this.client.query(sql, values)).rows as Row[];
+      return (await this.ask(sql, values)).rows as Row[];
     } catch (error) {
       throw this.outage(error) ?? error;
     }
   }
 
+  private ask(sql: string, values?: unknown[]): Promise<QueryResult<Record<string, unknown>>> {
+    // A client whose connection is gone would not answer.
+    return this.lost === undefined ? this.client.query(sql, values) : Promise.reject(new Error(this.lost));
+  }
+
   private async send(sql: string): Promise<Outcome> {
     try {
-      const result = await this.client.query<Record<string, unknown>>(sql);
+      const result = await this.ask(sql);
       // Several statements give a list, though the types know of one result.
       const { rows, rowCount } = [result].flat().at(-1)!;
       return { rows, count: rowCount ?? 0 };

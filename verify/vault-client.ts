@@ -16,6 +16,7 @@ export interface VaultBody {
   readonly data?: Readonly<Record<string, unknown>> | null;
   readonly auth?: {
     readonly client_token: string;
+    readonly accessor: string;
     readonly policies: readonly string[];
     readonly token_policies?: readonly string[];
     /** Seconds. */
@@ -41,8 +42,9 @@ export function failureOf(answer: VaultAnswer): VaultError | Outage {
   return NO_POSTGRES.test(error.message) ? new Outage(error.message) : error;
 }
 
-/** Words of Vault's driver, pgx. */
-const NO_POSTGRES = /failed to connect to `|dial error|connection reset by peer|unexpected EOF/;
+/** Words of Vault's driver, pgx, and PostgreSQL's own of connections, resources, a server that stops. */
+const NO_POSTGRES =
+  /failed to connect to `|dial error|connection reset by peer|unexpected EOF|SQLSTATE (08|53|57P0)/;
 
 /** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
 export class VaultUnreachable extends Outage {
@@ -119,7 +121,7 @@ export class VaultClient {
     // Of a sealed or standby Vault; sys/health has this status too, without `errors`.
     if (status === 503 && parsed.errors) {
       const said = errorText(answer);
-      const hint = said.includes("sealed") ? ": run vault operator unseal" : "";
+      const hint = said.includes("sealed") ? ": run npx leasehold init, or vault operator unseal" : "";
       throw new VaultUnreachable(`Vault at ${this.address} serves nobody (HTTP 503: ${said})${hint}`);
     }
     return answer;

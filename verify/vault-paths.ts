@@ -2,8 +2,9 @@ import type { Leases, PersonaToken } from "./leases";
 import type { ManifestDatabase, ManifestPersona } from "./manifest";
 import { note } from "./note";
 import { declaredRules, readPolicies, rulesFor, ruleText, undeclaredRules, type Policies } from "./policies";
+import { Outage } from "./outage";
 import type { Evidence, Recorder } from "./report";
-import type { VaultAnswer } from "./vault-client";
+import { failureOf, type VaultAnswer } from "./vault-client";
 
 /** A persona's token, what Vault is asked about it, and where the answers go. */
 export interface Holder {
@@ -164,6 +165,9 @@ async function exerciseUses(
     const how = `${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`;
     findings.set(how, [...(findings.get(how) ?? []), `${method} ${path}`]);
   }
+  // That Vault reaches no PostgreSQL says nothing of rights.
+  const outage = answers.map(failureOf).find((failure) => failure instanceof Outage);
+  if (outage) throw outage;
   const privilege = `vault.${name}`;
   recorder.cell({
     name: privilege,

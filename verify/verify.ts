@@ -41,8 +41,6 @@ class Interrupted extends Error {}
 
 /** For taking away what was made, whatever does not answer. */
 const CLEANUP_MILLISECONDS = 30_000;
-/** How long a PostgreSQL that went down is waited for, to drop what was made there. */
-const REOPEN_MILLISECONDS = 15_000;
 
 /** An outage among the last checks: the report has it, and the rest is to be taken away all the same. */
 function saidAlready(error: unknown): void {
@@ -153,6 +151,7 @@ async function verifyDatabase(
   const leases = new Leases(vault, custody);
   let lease: Lease | undefined;
   let owner: Session | undefined;
+  let outage = false;
   try {
     step("probe objects");
     lease = await ownerLeases.take(vault, at.mount, probes!.owner).catch((error: unknown) => {
@@ -208,16 +207,21 @@ async function verifyDatabase(
     step("the life of a lease");
     await verifyLife(scene, summary);
     return server?.version ?? "unknown version";
+  } catch (error) {
+    outage = error instanceof Ended || error instanceof Outage;
+    throw error;
   } finally {
     onStep?.(`${database.name}: taking away what was made`);
     const deadline = () => performance.now() + CLEANUP_MILLISECONDS;
-    // Where that fails, each thing that can't be dropped says why.
-    await owner?.reopen(REOPEN_MILLISECONDS).catch(() => undefined);
-    left.push(...(await custody.releaseAll(deadline())));
-    if (owner) await nothingLeft(owner, database, run, leases, summary).catch(saidAlready);
+    // What stays after an outage is named, and to look for it would only say so again.
+    const isKnown = (stays: readonly string[]) => outage && stays.length > 0;
+    const stays = await custody.releaseAll(deadline(), owner);
+    if (owner && !isKnown(stays)) await nothingLeft(owner, database, run, leases, summary).catch(saidAlready);
     await owner?.close();
-    left.push(...(await ownerCustody.releaseAll(deadline())));
-    if (lease) await ownerGone(vault, address, database, lease, summary).catch(saidAlready);
+    const ownerStays = await ownerCustody.releaseAll(deadline());
+    left.push(...stays, ...ownerStays);
+    if (lease && !isKnown(ownerStays))
+      await ownerGone(vault, address, database, lease, summary).catch(saidAlready);
   }
 }
 
@@ -300,7 +304,10 @@ async function preflight(vault: VaultClient): Promise<string> {
   };
   if (initialized === false)
     throw new CannotVerify(`Vault at ${vault.address} is not initialised: run vault operator init`);
-  if (sealed) throw new CannotVerify(`Vault at ${vault.address} is sealed: run vault operator unseal`);
+  if (sealed)
+    throw new CannotVerify(
+      `Vault at ${vault.address} is sealed: run npx leasehold init, or vault operator unseal`,
+    );
   const self = await vault.request("GET", "auth/token/lookup-self");
   if (self.status >= 400) {
     throw new CannotVerify(

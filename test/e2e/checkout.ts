@@ -1,47 +1,11 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { Checkout as Copy } from "../../bench/checkout";
 import type { EnvironmentInput } from "../../config/schema";
-import { ROOT } from "../counts";
 
-const PARTS = [
-  ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],
-  ...["config", "constructs", "examples", "ops", "sandbox", "sql", "stacks", "verify"],
-];
-
-/** A copy of the project, as somebody's clone: its configs, cdktf.out, state files and home folder are its own. */
-export class Checkout {
-  readonly folder = mkdtempSync(join(tmpdir(), "leasehold-checkout-"));
-  readonly home = join(this.folder, "home");
-
-  constructor(readonly environment: string) {
-    for (const part of PARTS) cpSync(join(ROOT, part), join(this.folder, part), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(this.folder, "node_modules"));
-    mkdirSync(this.home, { mode: 0o700 });
-  }
-
+/** A copy of the project whose config is a test's. */
+export class Checkout extends Copy {
   configure(input: EnvironmentInput): void {
     const text = `export default ${JSON.stringify({ ...input, name: this.environment })};\n`;
-    writeFileSync(join(this.folder, "config", `${this.environment}.ts`), text);
-  }
-
-  path(...parts: string[]): string {
-    return join(this.folder, ...parts);
-  }
-
-  /** What a shell in it has: no variable of the tests' own. */
-  env(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-    return {
-      PATH: process.env["PATH"],
-      HOME: process.env["HOME"],
-      XDG_CONFIG_HOME: this.home,
-      LEASEHOLD_ENV: this.environment,
-      CHECKPOINT_DISABLE: "1",
-      ...more,
-    };
-  }
-
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    writeFileSync(this.path("config", `${this.environment}.ts`), text);
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Deployment } from "../integration/deployment";
 import { dumpPostgres, dumpVault } from "./dump";
@@ -23,15 +23,6 @@ export async function dump(deployment: Deployment): Promise<object> {
 export function goldenFile({ manifest, sandbox }: Deployment): string {
   const major = sandbox.postgres.version.split(".")[0]!;
   return join(__dirname, `${manifest.environment}-postgresql-${major}.json`);
-}
-
-/** Those that have a golden dump of a PostgreSQL version. */
-export function goldenEnvironments(major: string): string[] {
-  const ending = `-postgresql-${major}.json`;
-  return readdirSync(__dirname)
-    .filter((file) => file.endsWith(ending))
-    .map((file) => file.slice(0, -ending.length))
-    .sort();
 }
 
 export function readGolden(deployment: Deployment): object {

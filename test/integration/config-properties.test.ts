@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { Checkout } from "../../bench/checkout";
 import { ConfigError, parseEnvironment } from "../../config/schema";
 import { synthesizeApp } from "../../stacks/app";
-import { copyProject, temporaryFolder } from "./deployment";
+import { temporaryFolder } from "./deployment";
 import {
   conflictOf,
   drawn,
@@ -124,8 +125,8 @@ test("a config that is allowed synthesizes to the same bytes, in whichever order
 });
 
 test("the programs end with exit code 2, the lines on stderr and nothing else, nowhere", async () => {
-  const { folder, remove } = temporaryFolder();
-  copyProject(folder);
+  const checkout = new Checkout("bad");
+  const { folder } = checkout;
   const bad = fc.sample(
     drawn((g) => {
       const config = goodConfig(g);
@@ -154,5 +155,5 @@ test("the programs end with exit code 2, the lines on stderr and nothing else, n
   }
   expect(readdirSync(folder)).toEqual(before);
   expect(existsSync(join(folder, "cdktf.out"))).toBe(false);
-  remove();
+  checkout.remove();
 });

@@ -1,9 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { startApplication } from "../../ops/application";
-import { ROOT, synthesize } from "../../ops/synthesize";
+import { synthesize } from "../../ops/synthesize";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
@@ -114,14 +114,6 @@ export function temporaryFolder(): { folder: string; remove: () => void } {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** What a program of the project needs, copied to a folder of a test's own. */
-export function copyProject(folder: string): void {
-  const folders = ["config", "constructs", "stacks", "sql", "verify", "ops", "sandbox"];
-  for (const part of [...folders, "main.ts", "cli.ts", "package.json", "tsconfig.json"])
-    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
 }
 
 /** Findings of a report, a line each. */

@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Checkout } from "../../bench/checkout";
 import { ConfigError, parseEnvironment } from "../../config/schema";
 import { parse } from "../../verify/policies";
 import hostileNames from "../environments/hostile-names";
-import { copyProject, Deployment, findings, temporaryFolder } from "./deployment";
+import { Deployment, findings, temporaryFolder } from "./deployment";
 import { placesOf, SNIPPETS, withFaults, type Fields } from "./generated-configs";
 import { handMadeSandbox, providerBlock, query, variables } from "./hand-made";
 import { Program } from "./program";
@@ -155,8 +156,8 @@ describe("the worst names that are taken", () => {
 });
 
 test("what leasehold env prints comes out of a shell's eval as it went in", async () => {
-  const { folder, remove } = temporaryFolder();
-  copyProject(folder);
+  const checkout = new Checkout("worst");
+  const { folder } = checkout;
   const bare = ({ container: _, ...rest }: Fields) => rest;
   const external = { ...config, name: "worst", servers: servers.map(bare), vault: bare(vault) };
   writeFileSync(join(folder, "config/worst.ts"), `export default ${JSON.stringify(external)};`);
@@ -177,7 +178,7 @@ test("what leasehold env prints comes out of a shell's eval as it went in", asyn
   });
   expect(seen.split("\0").slice(0, -1)).toEqual(Object.values(given));
   expect(existsSync(join(folder, "pwned"))).toBe(false);
-  remove();
+  checkout.remove();
 });
 
 test("what a hand-written configuration calls so, and no config could, is carried as it is", async () => {

@@ -436,7 +436,7 @@ describe("a Vault that is no container of ours", () => {
     const { operator, did } = await prepareVault(elsewhere);
     expect(did).toEqual([]);
     expect((await lookup(operator)).status).toBe(200);
-    expect(readdirSync(elsewhere.home.folder)).toEqual([]);
+    expect(existsSync(elsewhere.home.folder)).toBe(false);
   });
 });
 
@@ -527,6 +527,7 @@ describe("leasehold init", () => {
 
   test("the folder is open to others: exit 2, one line, and Vault is not touched", async () => {
     const target = await setUp();
+    target.home.checkWritable();
     const { folder } = target.home;
     chmodSync(folder, 0o750);
     expect(await run()).toEqual({

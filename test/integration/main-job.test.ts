@@ -13,11 +13,12 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import NodeVault from "node-vault";
+import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { accessManifestSchema } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
 import { ROOT } from "../counts";
-import { temporaryFolder, copyProject } from "./deployment";
+import { temporaryFolder } from "./deployment";
 import { eventually, processesWith, Program } from "./program";
 
 interface Connection {
@@ -314,8 +315,8 @@ describe("bad input: one line, exit code 2, nothing written", () => {
   });
 
   test("a config that is not allowed", async () => {
-    const { folder, remove } = temporaryFolder();
-    copyProject(folder);
+    const checkout = new Checkout("broken");
+    const { folder } = checkout;
     const local = readFileSync(join(folder, "config/local.ts"), "utf8");
     writeFileSync(
       join(folder, "config/broken.ts"),
@@ -346,7 +347,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
       ).toEqual(lines);
       expect(existsSync(outdir)).toBe(false);
     }
-    remove();
+    checkout.remove();
   });
 });
 
@@ -414,10 +415,10 @@ describe("what is missing on the machine: one line that says what to do, exit co
 });
 
 test("a tree below a folder of mode 0700 works", async () => {
-  const { folder, remove } = temporaryFolder();
+  const checkout = new Checkout("local");
+  const { folder } = checkout;
   expect(statSync(folder).mode & 0o777).toBe(0o700);
-  copyProject(folder);
   const program = new Program(["start"], { TMPDIR: folder }, folder);
   expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
-  remove();
+  checkout.remove();
 });

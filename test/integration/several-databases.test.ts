@@ -75,7 +75,7 @@ test("a leased role that owns something in the neighbour is not dropped: Vault's
   );
   expect(report.left).toEqual([
     expect.stringMatching(
-      /^lease database\/creds\/orders_report\/\S+ \(POST sys\/leases\/revoke: HTTP 400: .*2BP01/,
+      /^lease database\/creds\/orders_report\/\S+, login \S+ \(POST sys\/leases\/revoke: HTTP 400: .*2BP01/,
     ),
   ]);
   for (const line of [...lines, ...report.left]) expect(line).not.toContain("\n");

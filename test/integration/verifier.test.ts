@@ -227,7 +227,7 @@ describe("what was changed by hand is found and named", () => {
       );
       expect(report.left).toContainEqual(
         expect.stringMatching(
-          /^lease database\/creds\/readonly_role\/\S+ \(.*permission denied to drop objects/,
+          /^lease database\/creds\/readonly_role\/\S+, login v-approle-readonly-\S+ \(.*permission denied to drop objects.*\): .*: vault lease revoke database/,
         ),
       );
     } finally {

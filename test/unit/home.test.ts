@@ -25,13 +25,21 @@ test("is a folder of its owner's alone, whatever the umask", () => {
   try {
     const home = Home.open("local");
     expect(home.folder).toBe(join(base.folder, "leasehold", "local"));
+    home.setToken("operator", "s.token");
     expect(mode(home.folder)).toBe(0o700);
     expect(mode(join(base.folder, "leasehold"))).toBe(0o700);
-    home.setToken("operator", "s.token");
     expect(mode(join(home.folder, "operator-token"))).toBe(0o600);
   } finally {
     process.umask(before);
   }
+});
+
+test("reading makes no folder", () => {
+  const home = Home.open("local");
+  expect(home.token("verifier")).toBeUndefined();
+  expect(home.unsealKeys()).toBeUndefined();
+  expect(home.existing({ variable: { vault_manager_password: {}, postgres_password_file: {} } })).toEqual({});
+  expect(readdirSync(base.folder)).toEqual([]);
 });
 
 test("a relative XDG_CONFIG_HOME is ignored", () => {
@@ -56,7 +64,7 @@ test("a variable of the environment's wins and is not kept", () => {
   process.env["TF_VAR_vault_manager_password"] = "given";
   const home = Home.open("local");
   expect(home.password("vault_manager_password")).toBe("given");
-  expect(readdirSync(home.folder)).toEqual([]);
+  expect(readdirSync(base.folder)).toEqual([]);
 });
 
 test("the password file holds the superuser's password alone and follows it", () => {
@@ -118,8 +126,14 @@ test("variables: no superuser's password is made for a server that exists alread
 });
 
 describe("refuses, in one line,", () => {
+  function made(): Home {
+    const home = Home.open("local");
+    home.setToken("planner", "s.token");
+    return home;
+  }
+
   test("a folder that others can read", () => {
-    const { folder } = Home.open("local");
+    const { folder } = made();
     chmodSync(folder, 0o750);
     expect(() => Home.open("local")).toThrow(
       `${folder} holds secrets and is open to others (mode 0750): chmod go= ${folder}`,
@@ -127,7 +141,7 @@ describe("refuses, in one line,", () => {
   });
 
   test("a parent that others can write", () => {
-    Home.open("local");
+    made();
     const parent = join(base.folder, "leasehold");
     chmodSync(parent, 0o775);
     expect(() => Home.open("local")).toThrow(
@@ -146,7 +160,7 @@ describe("refuses, in one line,", () => {
   });
 
   test("a link in place of a file, and in place of the folder", () => {
-    const home = Home.open("local");
+    const home = made();
     symlinkSync("/etc/hostname", join(home.folder, "operator-token"));
     expect(() => home.token("operator")).toThrow(/operator-token can't be used: ELOOP/);
     mkdirSync(join(base.folder, "elsewhere"), { mode: 0o700 });
@@ -155,7 +169,7 @@ describe("refuses, in one line,", () => {
   });
 
   (process.getuid?.() === 0 ? test : test.skip)("a folder of somebody else's (as root alone)", () => {
-    const { folder } = Home.open("local");
+    const { folder } = made();
     chownSync(folder, 1000, 1000);
     expect(() => Home.open("local")).toThrow(
       `${folder} belongs to another user (1000): run leasehold as that user`,

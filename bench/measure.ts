@@ -1,0 +1,67 @@
+/** Two things, measured in one run; only their ratio says something on another machine. */
+export interface Comparison {
+  readonly what: string;
+  readonly beside: string;
+  /** Median, in milliseconds. */
+  readonly milliseconds: number;
+  readonly besideMilliseconds: number;
+  readonly rounds: number;
+}
+
+type Timed = () => Promise<unknown>;
+
+/** Measures two things by turns, so that what else the machine does hits both; a first round of each does not count. */
+export async function compare(
+  [what, beside]: readonly [string, string],
+  rounds: number,
+  measured: Timed,
+  yardstick: Timed,
+): Promise<Comparison> {
+  const times: [number[], number[]] = [[], []];
+  for (let round = 0; round <= rounds; round += 1) {
+    const pair = [await time(measured), await time(yardstick)] as const;
+    if (round > 0) pair.forEach((milliseconds, i) => times[i]!.push(milliseconds));
+  }
+  const [milliseconds, besideMilliseconds] = times.map(median) as [number, number];
+  return { what, beside, milliseconds, besideMilliseconds, rounds };
+}
+
+/** Milliseconds. */
+export async function time(work: Timed): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle) - 1]!) / 2;
+}
+
+/** The table for people. */
+export function renderComparisons(comparisons: readonly Comparison[]): string {
+  const rows = comparisons.map(({ what, beside, milliseconds, besideMilliseconds, rounds }) => [
+    what,
+    duration(milliseconds),
+    beside,
+    duration(besideMilliseconds),
+    (milliseconds / besideMilliseconds).toFixed(2),
+    String(rounds),
+  ]);
+  const table = [["", "median", "beside it", "median", "ratio", "rounds"], ...rows];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const isNumber = (column: number) => column % 2 === 1 || column === 4;
+  return table
+    .map((row) =>
+      row
+        .map((cell, i) => (isNumber(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function duration(milliseconds: number): string {
+  return milliseconds < 1000 ? `${milliseconds.toFixed(1)} ms` : `${(milliseconds / 1000).toFixed(2)} s`;
+}

@@ -1,0 +1,185 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import external from "../../config/external";
+import { CertificateAuthority } from "../../sandbox/certificates";
+import type { Report } from "../../verify/report";
+import { Deployment } from "../integration/deployment";
+import { query } from "../integration/hand-made";
+import { eventually } from "../integration/program";
+import { record } from "../seen";
+import { Checkout } from "./checkout";
+import { run, type Ended } from "./terraform";
+
+/**
+ * The environment external by the command line, with the real Terraform and providers: servers that exist already and take
+ * TLS alone, with certificates of an authority of their own, in a namespace of Vault's, and the state in PostgreSQL. The
+ * tests are its steps, in order.
+ */
+let servers: Deployment;
+let checkout: Checkout;
+let env: NodeJS.ProcessEnv;
+let otherCaFile: string;
+
+beforeAll(async () => {
+  servers = await Deployment.start({ env: "external", apply: false });
+  const { sandbox, root } = servers;
+  checkout = newCheckout();
+  otherCaFile = checkout.path("other.crt");
+  writeFileSync(otherCaFile, (await CertificateAuthority.create()).certificate);
+  const variables = {
+    ...sandbox.variables("postgres"),
+    ...sandbox.variables("vault"),
+  };
+  const { host, port, superuser, password, database } = sandbox.postgres;
+  env = checkout.env({
+    NO_COLOR: "1",
+    PG_CONN_STR: `postgres://${superuser}:${password}@${host}:${String(port)}/${database}?sslmode=verify-full&sslrootcert=${sandbox.caFile!}`,
+    ...Object.fromEntries(
+      Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
+    ),
+  });
+  // HashiCorp's has them in its Enterprise edition alone.
+  if (sandbox.vault.product !== "OpenBao") return;
+  await root.call("PUT", "sys/namespaces/team");
+  env["VAULT_NAMESPACE"] = "team";
+}, 60_000);
+
+afterAll(async () => {
+  await servers.stop();
+  checkout.remove();
+});
+
+function newCheckout(): Checkout {
+  const made = new Checkout("external");
+  made.configure({
+    ...external,
+    backend: { type: "pg", arguments: { schema_name: "states_{environment}_{stack}" } },
+  });
+  return made;
+}
+
+function leasehold(
+  args: readonly string[],
+  more: NodeJS.ProcessEnv = {},
+  { folder } = checkout,
+): Promise<Ended> {
+  return run(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
+    cwd: folder,
+    env: { ...env, ...more },
+  });
+}
+
+/** Lines that are no progress. */
+const lines = (output: string) => output.split("\n").filter((line) => line !== "" && !/^[❯✔✖›]/.test(line));
+
+const roles = () =>
+  query(servers.sandbox.postgres, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1");
+
+test("init, with a token of the Vault's owner", async () => {
+  const { rootToken } = servers.sandbox.initialised;
+  const { code, output } = await leasehold(["init"], { VAULT_TOKEN: rootToken });
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+});
+
+test.each<[string, RegExp]>([
+  ["TF_VAR_vault_ca_cert_file", /^Vault does not answer at https:\S+: its certificate is not trusted/],
+  [
+    "TF_VAR_postgres_sslrootcert",
+    /^the certificate of PostgreSQL at \S+ is not trusted \(.*\): set TF_VAR_postgres_sslrootcert to the file/,
+  ],
+])("another authority's certificate in %s: one line, exit code 2, nothing changed", async (name, line) => {
+  const { code, output } = await leasehold(["deploy"], { [name]: otherCaFile });
+  expect({ code, lines: lines(output) }).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
+  expect(await roles()).toEqual(["postgres"]);
+});
+
+test("deploy, again, diff and verify", async () => {
+  const { code, output } = await leasehold(["deploy"]);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(await leasehold(["deploy"])).toEqual({
+    code: 0,
+    output: expect.stringContaining("Nothing to do") as string,
+  });
+  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
+  const json = checkout.path("report.json");
+  const verified = await leasehold(["verify", "--no-expiry", "--json", json]);
+  expect({ code: verified.code, output: verified.output }).toEqual({
+    code: 0,
+    output: expect.stringContaining("left behind: nothing") as string,
+  });
+  const { product, version } = servers.sandbox.vault;
+  record(
+    JSON.parse(readFileSync(json, "utf8")) as Report,
+    `${product} ${version}`,
+    "leasehold deploy, TLS, namespace",
+  );
+});
+
+test("all of it is in the namespace", async () => {
+  if (!env["VAULT_NAMESPACE"]) return;
+  expect((await servers.root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
+});
+
+const STATES = ["postgres", "vault"].map((stack) => `states_external_${stack}`);
+
+test("the state is in PostgreSQL, without a secret, and nowhere else", async () => {
+  const files = readdirSync(checkout.folder, { recursive: true, encoding: "utf8" });
+  expect(files.filter((file) => file.endsWith(".tfstate") && !file.includes(".terraform/"))).toEqual([]);
+  const states = await Promise.all(
+    STATES.map((schema) => query(servers.sandbox.postgres, `SELECT data FROM ${schema}.states`)),
+  );
+  expect(states.map(({ length }) => length)).toEqual([1, 1]);
+  const home = join(checkout.home, "leasehold/external");
+  const secrets = readdirSync(home).map((name) => readFileSync(join(home, name), "utf8").trim());
+  const given = Object.entries(env).filter(([name]) => name.endsWith("_password"));
+  secrets.push(...given.map(([, password]) => password!));
+  // The four tokens, the superuser's password and the manager's.
+  expect(secrets).toHaveLength(6);
+  expect(secrets.filter((secret) => JSON.stringify(states).includes(secret))).toEqual([]);
+});
+
+test("from another checkout with the same secrets there is nothing to do; while somebody holds the lock, one line", async () => {
+  const other = newCheckout();
+  cpSync(checkout.home, other.home, { recursive: true });
+  const fromOther = (...args: string[]) => leasehold(args, { XDG_CONFIG_HOME: other.home }, other);
+  expect(await fromOther("deploy")).toEqual({
+    code: 0,
+    output: expect.stringContaining("Nothing to do") as string,
+  });
+  expect(await fromOther("diff")).toMatchObject({ code: 0 });
+
+  // Asks, and holds its lock meanwhile.
+  const asking = spawn(
+    "sh",
+    [
+      "-c",
+      'eval "$(node --import tsx cli.ts env)"; cd cdktf.out/stacks/vault; TF_INPUT=1 exec terraform destroy',
+    ],
+    { cwd: checkout.folder, env, stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const ended = once(asking, "close");
+  let asked = "";
+  asking.stdout.setEncoding("utf8").on("data", (text: string) => (asked += text));
+  await eventually(
+    () => asked.includes("Only 'yes' will be accepted"),
+    60_000,
+    () => asked,
+  );
+  const { code, output } = await fromOther("deploy");
+  expect({ code, lines: lines(output).slice(-1) }).toEqual({
+    code: 1,
+    lines: [expect.stringMatching(/^another Terraform run holds the state: wait until it has ended/)],
+  });
+  asking.stdin.end("no\n");
+  await ended;
+  expect(await fromOther("deploy")).toMatchObject({ code: 0 });
+  other.remove();
+});
+
+test("destroy leaves no role", async () => {
+  const { code, output } = await leasehold(["destroy", "--auto-approve", "--delete-data"]);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(await roles()).toEqual(["postgres"]);
+});

@@ -1,0 +1,275 @@
+import { execFileSync } from "node:child_process";
+import { DatabaseError } from "pg";
+import type { Program } from "../integration/program";
+import { docker, dockerMissing } from "./docker";
+import { Estate, type Change, type Lease } from "./estate";
+
+/** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
+const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
+const withDocker = missing ? describe.skip : describe;
+const because = missing ? ` (skipped: ${missing})` : "";
+const all = Boolean(process.env["LEASEHOLD_E2E_ALL"]);
+const START_TIMEOUT_MILLISECONDS = 900_000;
+
+let estate: Estate;
+
+async function ends(code: number, ...args: string[]): Promise<string> {
+  const ended = await estate.leasehold(...args);
+  expect({ code: ended.code, output: ended.code === code ? "" : ended.output }).toEqual({ code, output: "" });
+  return ended.output;
+}
+
+/** As deployed, to everybody who looks. */
+async function nothingToDo(): Promise<void> {
+  expect(await ends(0, "deploy")).toContain("Nothing to do");
+  await ends(0, "diff");
+}
+
+/** That PostgreSQL does not know, or does not let in. */
+async function isRefused(lease: Lease): Promise<void> {
+  const error: unknown = await estate.query("SELECT", lease).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(DatabaseError);
+  expect((error as DatabaseError).code).toBe("28P01");
+}
+
+withDocker(`day by day${because}`, () => {
+  const shorter: Change = ({ databases: [database] }) => {
+    database!.personas[2]!.lease.defaultTtl = "30m";
+  };
+  const another: Change = (draft) => {
+    shorter(draft);
+    const { personas } = draft.databases[0]!;
+    const [name, groupRole, appRole] = ["auditor", "auditor_role", "db-auditor-role"];
+    personas.push({ ...personas[2]!, name, groupRole, appRole });
+  };
+  let lease: Lease;
+
+  beforeAll(async () => {
+    estate = await Estate.open("operations", { storage: "file" });
+  }, START_TIMEOUT_MILLISECONDS);
+
+  afterAll(() => estate.remove());
+
+  test("the first deploy, then verify", async () => {
+    estate.configure();
+    await ends(0, "deploy");
+    await ends(0, "verify");
+  });
+
+  test("nothing to do, with leases alive", async () => {
+    lease = await estate.lease("readonly");
+    expect(await estate.query("SELECT name FROM example.users ORDER BY name", lease)).toHaveLength(3);
+    await nothingToDo();
+  });
+
+  test("a TTL changed: the diff says so, and deploy does that alone", async () => {
+    estate.configure(shorter);
+    expect(await ends(2, "diff")).toMatch(/default_ttl\s+= 3600 -> 1800/);
+    expect(await ends(0, "deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+    await ends(0, "diff");
+    await estate.query("SELECT", lease);
+  });
+
+  test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
+    estate.configure(another);
+    await ends(0, "deploy");
+    const auditor = await estate.lease("auditor");
+    await estate.query("SELECT FROM example.users", auditor);
+    estate.configure(shorter);
+    expect(await ends(2, "diff")).toContain("auditor_role");
+    expect(await ends(0, "deploy")).toContain("revoking the leases of database/creds/auditor_role");
+    await isRefused(auditor);
+    expect(await estate.roles("auditor")).toEqual([]);
+    await estate.query("SELECT", lease);
+  });
+
+  test("stopped servers: diff says what deploy will do, which starts them and unseals Vault", async () => {
+    const containers = await estate.things("container");
+    await docker("stop", ...containers);
+    const planned = await estate.leasehold("diff");
+    for (const name of containers)
+      expect(planned.output).toContain(`container ${name} is stopped, which the plan takes for gone: deploy`);
+    const output = await ends(0, "deploy");
+    for (const name of containers) expect(output).toContain(`started ${name}`);
+    expect(output).toContain("unsealed with 1 of 1 keys");
+    expect(await estate.things("container")).toEqual(containers);
+    await estate.query("SELECT", lease);
+    await ends(0, "diff");
+  });
+
+  test("two deploys at once: one is refused, and the other finds nothing to do, the password rotated", async () => {
+    await ends(0, "rotate");
+    const both = await Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
+    const [one, other] = both.sort((a, b) => a.code! - b.code!);
+    expect(one).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
+    expect(other).toEqual({
+      code: 2,
+      output: expect.stringMatching(
+        /^leasehold deploy \(process \d+\) is at work in this checkout: wait until it has ended\n$/,
+      ) as string,
+    });
+    await estate.lease("readonly");
+  });
+
+  test("destroy with leases alive leaves the users' data, and no other role, lease, container or network", async () => {
+    const output = await ends(0, "destroy", "--auto-approve");
+    for (const kind of ["container", "network"] as const) expect(await estate.things(kind)).toEqual([]);
+    const volumes = [`${estate.name}-postgres-data`, `${estate.name}-vault-data`];
+    expect(await estate.things("volume")).toEqual(volumes);
+    for (const volume of volumes) expect(output).toContain(`left: the volume ${volume} with its data`);
+    expect(await rolesInVolume()).toEqual(["example_owner", "nanvc"]);
+  });
+
+  test("destroy --delete-data after it removes the volumes that it left, and no other", async () => {
+    const another = `${estate.name}-postgres-data-of-somebody-else`;
+    await docker("volume", "create", another);
+    await ends(0, "destroy", "--auto-approve", "--delete-data");
+    expect(await estate.things("volume")).toEqual([another]);
+    expect(await ends(0, "destroy", "--auto-approve", "--delete-data")).toContain("Nothing to do");
+  });
+
+  /** Of a server that is stopped, without starting it. */
+  async function rolesInVolume(): Promise<string[]> {
+    const output = await docker(
+      ...["run", "--rm", "--user", "999:999", "--volume", `${estate.name}-postgres-data:/var/lib/postgresql`],
+      ...[estate.variables["TF_VAR_postgres_image"]!, "sh", "-c"],
+      "echo 'SELECT rolname FROM pg_roles' | postgres --single -D /var/lib/postgresql/docker nanvc",
+    );
+    return [...output.matchAll(/rolname = "([^"]+)"/g)]
+      .map(([, name]) => name!)
+      .filter((name) => !name.startsWith("pg_"))
+      .sort();
+  }
+});
+
+/** Where a first deploy is killed: who has just done what, and how that was asked for. */
+interface Point {
+  readonly who: keyof Estate["wires"];
+  readonly done: string;
+  readonly asked: RegExp;
+  /** With `--all` alone. */
+  readonly more?: true;
+}
+const POINTS: readonly Point[] = [
+  { who: "docker", done: "made the network", asked: /POST \S+\/networks\/create/ },
+  {
+    who: "docker",
+    done: "made PostgreSQL's container",
+    asked: /POST \S+\/containers\/create\?name=\S+-postgres/,
+  },
+  { who: "docker", done: "started a container", asked: /POST \S+\/containers\/\w+\/start/, more: true },
+  { who: "postgres", done: "made a group role", asked: /CREATE ROLE "?readonly_role[^]*COMMIT/ },
+  {
+    who: "postgres",
+    done: "granted it to Vault's login",
+    asked: /GRANT "?readonly_role"? TO "?vault[^]*COMMIT/,
+    more: true,
+  },
+  { who: "vault", done: "mounted the secrets engine", asked: / \/v1\/sys\/mounts\/database /, more: true },
+  {
+    who: "vault",
+    done: "connected to PostgreSQL",
+    asked: /(PUT|POST) \/v1\/database\/config\/postgres-example /,
+  },
+  {
+    who: "vault",
+    done: "written a role",
+    asked: /(PUT|POST) \/v1\/database\/roles\/readonly_role /,
+    more: true,
+  },
+  { who: "vault", done: "rotated its password", asked: /\/v1\/database\/rotate-root\/postgres-example / },
+];
+const points = (...servers: readonly Point["who"][]) =>
+  POINTS.filter(({ who, more }) => servers.includes(who) && (all || !more));
+
+withDocker(`ended half-way${because}`, () => {
+  beforeAll(async () => {
+    estate = await Estate.open("killed", { storage: "memory" });
+    estate.configure(({ databases: [database] }) => {
+      database!.manager.rotateRoot = true;
+    });
+  }, START_TIMEOUT_MILLISECONDS);
+
+  afterAll(() => estate.remove());
+
+  /** Deploys, and has something happen to it; what an earlier one made and Terraform does not know is imported first. */
+  async function deployUntil(
+    { who, asked }: Pick<Point, "who" | "asked">,
+    happen: (deploy: Program) => void,
+  ): Promise<{ code: number | string; output: string }> {
+    for (let tries = 0; tries < 5; tries += 1) {
+      const deploy = estate.start("deploy");
+      const trap = estate.wires[who].onAnswered(asked, () => {
+        happen(deploy);
+      });
+      const code = await deploy.ended;
+      if (trap.isSprung) return { code, output: deploy.output };
+      await follow(deploy.output);
+    }
+    throw new Error(`no deploy got as far as ${String(asked)}`);
+  }
+
+  /** Runs the commands that a deploy names, as somebody does who pastes them. */
+  async function follow(output: string): Promise<void> {
+    const commands = [...output.matchAll(/if a killed deploy made it, (.*?); if it is somebody else's/g)];
+    if (commands.length === 0) throw new Error(`the deploy neither went on nor said what helps:\n${output}`);
+    for (const [, command] of commands) {
+      const { code, output: said } = await estate.shell(command!);
+      expect({ code, said: code === 0 ? "" : said }).toEqual({ code: 0, said: "" });
+    }
+  }
+
+  const killed = async (point: Point) => {
+    const { code } = await deployUntil(point, ({ child }) => {
+      killTree(child.pid!);
+    });
+    expect(code).toBe("SIGKILL");
+  };
+
+  test.each(points("docker"))("killed once $who has $done", killed);
+
+  test("interrupted while PostgreSQL makes roles, Terraform ends what it is at and knows all that is there", async () => {
+    const owner = { who: "postgres", asked: /CREATE ROLE "?example_owner/ } as const;
+    const { code, output } = await deployUntil(owner, ({ child }) => {
+      child.kill("SIGINT");
+    });
+    expect(code).toBe(130);
+    expect(output).toContain(
+      "interrupted: Terraform has saved its state; the same command goes on from here\n",
+    );
+    const made = (await estate.roles("")).filter((name) => !/^(pg_|nanvc$)/.test(name));
+    expect(made).toContain("example_owner");
+    expect(estate.inState("postgres", "postgresql_role", "name")).toEqual(expect.arrayContaining(made));
+  });
+
+  test.each(points("postgres", "vault"))("killed once $who has $done", killed);
+
+  test("the next deploy goes on to the end, and what is there holds", async () => {
+    await ends(0, "deploy");
+    await ends(0, "diff");
+    await ends(0, "verify");
+  });
+
+  test("Vault in memory has lost all, its rotated password too: deploy gives it a new one", async () => {
+    const before = await estate.lease("readonly");
+    await docker("restart", `${estate.name}-vault`);
+    const output = await ends(0, "deploy");
+    expect(output).toContain("set the password of vault in PostgreSQL");
+    expect(output).toContain("Rotated the password of database/postgres-example");
+    await estate.lease("readonly");
+    await estate.query("SELECT", before);
+    await ends(0, "verify");
+    await ends(0, "diff");
+  });
+});
+
+/** A process and all that it started, at once. */
+function killTree(root: number): void {
+  const lines = execFileSync("ps", ["-eo", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+  const parents = lines.map((line) => line.trim().split(/\s+/).map(Number) as [pid: number, parent: number]);
+  const tree = [root];
+  // It grows while it is gone through.
+  for (const pid of tree)
+    tree.push(...parents.filter(([, parent]) => parent === pid).map(([child]) => child));
+  for (const pid of tree) process.kill(pid, "SIGKILL");
+}

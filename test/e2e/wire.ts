@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import { connect, createServer, type NetConnectOpts, type Server, type Socket } from "node:net";
+
+/** Where a wire can be reached. */
+interface Place {
+  readonly host: string;
+  /** @default - any */
+  readonly port?: number;
+}
+
+interface Trap {
+  readonly asked: RegExp;
+  readonly happen: () => void;
+  isSprung: boolean;
+}
+
+/**
+ * Stands between the commands and a server, which is the real one: keeps what both say, and lets something happen at the moment
+ * when the server has done what was asked and nobody knows it yet.
+ */
+export class Wire {
+  /** All that was said, the answers among it. */
+  heard = "";
+  private trap: Trap | undefined;
+  private readonly sockets = new Set<Socket>();
+
+  static async open(server: NetConnectOpts, { host, port = 0 }: Place): Promise<Wire> {
+    const listener = createServer();
+    const wire = new Wire(listener, server);
+    listener.listen(port, host);
+    await once(listener, "listening");
+    return wire;
+  }
+
+  private constructor(
+    private readonly listener: Server,
+    private readonly server: NetConnectOpts,
+  ) {
+    listener.on("connection", (client) => {
+      this.join(client, connect(this.server));
+    });
+  }
+
+  get port(): number {
+    return (this.listener.address() as { port: number }).port;
+  }
+
+  /** The next time that the server answers what matches, this happens before anybody hears the answer. */
+  onAnswered(asked: RegExp, happen: () => void): Trap {
+    return (this.trap = { asked, happen, isSprung: false });
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    this.listener.close();
+    await once(this.listener, "close");
+  }
+
+  private join(client: Socket, server: Socket): void {
+    let asked = "";
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      this.sockets.add(from);
+      // Whoever breaks off, the other one sees it.
+      from
+        .on("error", () => undefined)
+        .on("close", () => {
+          this.sockets.delete(from);
+          to.destroy();
+        });
+      from.on("end", () => to.end());
+      from.on("data", (bytes) => {
+        const text = bytes.toString("latin1");
+        this.heard += text;
+        if (from === client) asked += text;
+        else if (this.trap && !this.trap.isSprung && this.trap.asked.test(asked)) {
+          this.trap.isSprung = true;
+          this.trap.happen();
+        }
+        to.write(bytes);
+      });
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import { INSTALLED_MAJOR, POSTGRES_MAJORS } from "../../sandbox/postgres-binaries";
+import { machinesVault, openBao } from "../../sandbox/vault-binary";
+import { ENVIRONMENTS, holds } from "./environment";
+
+const OTHERS = POSTGRES_MAJORS.filter((major) => major !== INSTALLED_MAJOR);
+
+describe.each(OTHERS)("PostgreSQL %i", (postgresMajor) => {
+  test.each(ENVIRONMENTS)("the environment %s", async (env) => {
+    await holds(env, { postgresMajor });
+  });
+});
+
+/** Else OpenBao is what all the others are with. */
+(machinesVault() ? describe : describe.skip)("OpenBao as well, where the machine has its own Vault", () => {
+  test.each(POSTGRES_MAJORS)(
+    "every environment on PostgreSQL %i",
+    async (postgresMajor) => {
+      for (const env of ENVIRONMENTS) await holds(env, { postgresMajor, vaultBinary: await openBao() });
+    },
+    600_000,
+  );
+});
