@@ -206,7 +206,7 @@ const vaultServer = z.strictObject({
 
 /** Fields, and arguments of Terraform's backends, that hold a secret or where somebody could take one to belong. */
 const SECRET =
-  /passw|secret|token|unseal|credential|(access|account|client|customer|encryption|private)_key|http_auth/i;
+  /passw|secret(?!_suffix)|token|unseal|credential|(access|account|client|customer|private)_key|(?<!kms_)encryption_key|http_auth/i;
 /** In an address, or among libpq's parameters. */
 const CREDENTIALS = /:\/\/[^/@]*:[^/@]*@|\bpassword\s*=/;
 

@@ -53,12 +53,12 @@ export async function apply(
     variable: (name: string): Json => {
       const declared = configuration.variables.get(name);
       if (!declared) throw new ApplyError(`variable "${name}" is not declared`);
-      const value = variables[name] ?? declared.default;
+      const value = own(variables, name) ?? declared.default;
       if (value === undefined) throw new ApplyError(`variable "${name}" has no value`);
       return value;
     },
     attribute: (address: string, attribute: string): Json => {
-      const value = planned.get(address)?.[attribute];
+      const value = own(planned.get(address) ?? {}, attribute);
       if (value === undefined) throw new ApplyError(`${address} has no attribute "${attribute}"`);
       return value;
     },
@@ -66,7 +66,7 @@ export async function apply(
   const providerOf = (name: string, address: string): Provider => {
     const existing = providers.get(name);
     if (existing) return existing;
-    const factory = factories[name.split(".")[0]!];
+    const factory = own(factories, name.split(".")[0]!);
     if (!factory) throw new ApplyError(`${address}: provider "${name}" is not known to the sandbox`);
     const settings = configuration.providers.get(name) ?? (name.includes(".") ? undefined : {});
     if (!settings) throw new ApplyError(`${address}: provider "${name}" is not declared`);
@@ -81,7 +81,7 @@ export async function apply(
   try {
     // All values are known before the first change, so that what is not known here leaves nothing half-done.
     const steps = ordered.map(({ type, address, provider, attributes }) => {
-      const handler = providerOf(provider, address).handlers[type];
+      const handler = own(providerOf(provider, address).handlers, type);
       if (!handler) throw new ApplyError(`${address}: type "${type}" is not known to the sandbox`);
       const values = interpolate(attributes, scope, address);
       const parsed = named(address, () => handler.schema.parse(values)) as JsonObject;
@@ -98,6 +98,11 @@ export async function apply(
     await Promise.all([...providers.values()].map((provider) => provider.close()));
   }
   return ordered.length;
+}
+
+/** Not what every object has: a configuration may call anything `constructor`. */
+function own<T>(values: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(values, name) ? values[name] : undefined;
 }
 
 function named<T>(address: string, run: () => T): T {

@@ -32,7 +32,10 @@ const role = z.strictObject({
   password_wo: z.string().optional(),
   password_wo_version: z.string().optional(),
   roles: names.default([]),
-  search_path: names.default([]),
+  // As the provider has it, which could not read it back.
+  search_path: z
+    .array(z.string().refine((part) => !part.includes(", "), 'a schema without ", " in its name'))
+    .default([]),
 });
 
 const schema = z.strictObject({

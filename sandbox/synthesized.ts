@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SetupError } from "./setup-error";
-import { readConfiguration, VARIABLE, type Configuration, type Json } from "./terraform-json";
+import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
 
 /** The stacks that the sandbox applies, in the order in which they need each other. */
 export const STACKS = ["postgres", "vault"] as const;
@@ -137,11 +137,19 @@ function declaredServers(
   });
 }
 
+/** A value that is one text, as Terraform reads it. */
 function literal(value: Json | undefined): string | undefined {
-  return typeof value === "string" && !value.includes("${") ? value : undefined;
+  const part = onlyPart(value);
+  return typeof part === "string" ? part : undefined;
 }
 
 /** The text of `${…}`, where a value is just that. */
 function expression(value: Json): string | undefined {
-  return typeof value === "string" ? /^\$\{([^}]*)\}$/.exec(value)?.[1]?.trim() : undefined;
+  const part = onlyPart(value);
+  return typeof part === "object" ? part.expression : undefined;
+}
+
+function onlyPart(value: Json | undefined) {
+  const parts = typeof value === "string" ? templateParts(value, value) : [];
+  return parts.length === 1 ? parts[0] : undefined;
 }

@@ -27,6 +27,18 @@ export interface Configuration {
 }
 
 const KNOWN_BLOCKS = ["//", "terraform", "provider", "resource", "variable"];
+// What says nothing to one apply from nothing: where state is, which versions are wanted, how a later apply goes about it.
+const KNOWN_SETTINGS = ["//", "backend", "cloud", "required_providers", "required_version"];
+const KNOWN_LIFECYCLE = [
+  "//",
+  "create_before_destroy",
+  "ignore_changes",
+  "prevent_destroy",
+  "replace_triggered_by",
+];
+// The values are the caller's to choose: of what type, how they are shown and kept has no meaning here.
+const KNOWN_VARIABLE = ["//", "default", "description", "ephemeral", "nullable", "sensitive", "type"];
+const KNOWN_REQUIREMENT = ["//", "configuration_aliases", "source", "version"];
 const REFERENCE = /^([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([a-z][a-z0-9_]*)$/;
 /** An expression that is one variable. */
 export const VARIABLE = /^var\.([A-Za-z_][A-Za-z0-9_-]*)$/;
@@ -44,17 +56,25 @@ export function parseConfiguration(json: JsonObject): Configuration {
   for (const block of Object.keys(json)) {
     if (!KNOWN_BLOCKS.includes(block)) throw new ApplyError(`block "${block}" is not known to the sandbox`);
   }
+  const settings = onlyKnown(only(json["terraform"] ?? {}, "terraform"), KNOWN_SETTINGS, "terraform");
+  for (const [name, wanted] of Object.entries(
+    only(settings["required_providers"] ?? {}, "terraform.required_providers"),
+  )) {
+    const where = `terraform.required_providers.${name}`;
+    // An older spelling is the version alone.
+    if (typeof wanted !== "string") onlyKnown(asObject(wanted, where), KNOWN_REQUIREMENT, where);
+  }
   const providers = new Map<string, JsonObject>();
   for (const [name, value] of Object.entries(asObject(json["provider"], "provider"))) {
     for (const block of Array.isArray(value) ? (value as Json[]) : [value]) {
-      const { alias, ...settings } = asObject(block, `provider.${name}`);
+      const { "//": _comment, alias, ...settings } = asObject(block, `provider.${name}`);
       providers.set(typeof alias === "string" ? `${name}.${alias}` : name, settings);
     }
   }
   const variables = new Map(
     Object.entries(asObject(json["variable"], "variable")).map(([name, value]) => [
       name,
-      only(value, `variable.${name}`),
+      onlyKnown(only(value, `variable.${name}`), KNOWN_VARIABLE, `variable.${name}`),
     ]),
   );
   const resources = Object.entries(asObject(json["resource"], "resource")).flatMap(([type, byName]) =>
@@ -66,14 +86,14 @@ export function parseConfiguration(json: JsonObject): Configuration {
 }
 
 function parseResource(type: string, address: string, body: JsonObject): Resource {
-  const { "//": _comment, depends_on: dependsOn, lifecycle: _lifecycle, provider, ...rest } = body;
+  const { "//": _comment, depends_on: dependsOn, lifecycle, provider, ...rest } = body;
+  onlyKnown(only(lifecycle ?? {}, `${address}.lifecycle`), KNOWN_LIFECYCLE, `${address}.lifecycle`);
   for (const key of ["count", "for_each", "provisioner", "connection"]) {
     if (key in rest) throw new ApplyError(`${address}: meta-argument "${key}" is not known to the sandbox`);
   }
   // In Terraform's JSON null means that the attribute is not there.
   const attributes = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
-  const named = Array.isArray(dependsOn) ? (dependsOn as string[]) : [];
-  const needs = new Set(named);
+  const needs = new Set(addresses(dependsOn ?? [], `${address}.depends_on`));
   forEachExpression(attributes, address, (expression) => {
     const reference = REFERENCE.exec(expression);
     if (reference) needs.add(`${reference[1]!}.${reference[2]!}`);
@@ -81,10 +101,22 @@ function parseResource(type: string, address: string, body: JsonObject): Resourc
   return {
     type,
     address,
-    provider: typeof provider === "string" ? provider : type.slice(0, type.indexOf("_")),
+    provider: providerName(provider ?? type.slice(0, type.indexOf("_")), address),
     attributes,
     needs: [...needs],
   };
+}
+
+function addresses(value: Json, where: string): readonly string[] {
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
+  throw new ApplyError(
+    `${where}: must be a list of addresses, received ${JSON.stringify(value).slice(0, 40)}`,
+  );
+}
+
+function providerName(value: Json, address: string): string {
+  if (typeof value === "string") return value;
+  throw new ApplyError(`${address}.provider: must be a name, received ${JSON.stringify(value).slice(0, 40)}`);
 }
 
 /** What comes before comes first; among those that need nothing of each other, the file's order. */
@@ -140,7 +172,8 @@ function evaluate(expression: string, scope: Scope, where: string): Json {
   throw new ApplyError(`${where}: expression "${expression}" is not known to the sandbox`);
 }
 
-function templateParts(text: string, where: string): (string | { expression: string })[] {
+/** The texts of a template, as they come out, and the expressions between them. */
+export function templateParts(text: string, where: string): (string | { expression: string })[] {
   const parts: (string | { expression: string })[] = [];
   let literal = "";
   for (let rest = text; rest !== "";) {
@@ -178,6 +211,12 @@ function asObject(value: Json | undefined, where: string): JsonObject {
     throw new ApplyError(`${where}: must be an object, received ${JSON.stringify(value).slice(0, 40)}`);
   }
   return value as JsonObject;
+}
+
+function onlyKnown(block: JsonObject, known: readonly string[], where: string): JsonObject {
+  const other = Object.keys(block).find((key) => !known.includes(key));
+  if (other !== undefined) throw new ApplyError(`${where}: "${other}" is not known to the sandbox`);
+  return block;
 }
 
 /** A block as an object, or as a list of one. */

@@ -161,7 +161,9 @@ export function vaultProvider(token: string): ProviderFactory {
 
     /** A resource that comes to one request. */
     function request(computed: Planned["computed"], method: string, path: string, body: object): Planned {
-      return { computed, apply: () => vault.call(method, path, body) };
+      // What a name holds is part of the path, not of the address.
+      const encoded = encodeURI(path).replace(/[?#]/g, encodeURIComponent);
+      return { computed, apply: () => vault.call(method, encoded, body) };
     }
   };
 }

@@ -135,13 +135,13 @@ test("the programs end with exit code 2, the lines on stderr and nothing else, n
     { seed: SEED, numRuns: 3 },
   );
   bad.forEach((config, i) => {
-    writeFileSync(join(folder, `config/bad${String(i)}.ts`), `export default ${JSON.stringify(config)};`);
+    writeFileSync(join(folder, `config/bad_${String(i)}.ts`), `export default ${JSON.stringify(config)};`);
   });
   const before = readdirSync(folder);
   for (const [i, [main, ...args]] of [["main.ts"], ["cli.ts", "env"], ["cli.ts", "start"]].entries()) {
-    const env = { LEASEHOLD_ENV: `bad${String(i)}`, XDG_CONFIG_HOME: join(folder, "home") };
+    const env = { LEASEHOLD_ENV: `bad_${String(i)}`, XDG_CONFIG_HOME: join(folder, "home") };
     const program = new Program(args, env, folder, main);
-    const lines = refusal(bad[i]).map((line) => line.replace("bad.ts", `bad${String(i)}.ts`));
+    const lines = refusal(bad[i]).map((line) => line.replace("bad.ts", `bad_${String(i)}.ts`));
     expect(lines).toContainEqual(
       expect.stringMatching(/: servers\[0\]\.password: a secret is never written/),
     );

@@ -55,13 +55,19 @@ const provider = {
 
 /** A configuration that no construct produced, written as a person would. */
 const handWritten: JsonObject = {
-  terraform: { required_providers: { postgresql: { source: "cyrilgdn/postgresql" } } },
+  terraform: [
+    {
+      required_version: ">= 1.11",
+      required_providers: [{ postgresql: { source: "cyrilgdn/postgresql" }, vault: "5.6.0" }],
+      backend: { local: { path: "${path.module}/state" } },
+    },
+  ],
   provider,
   variable: {
     pg_port: { type: "number" },
     pg_password: { type: "string" },
     vault: {},
-    team: { default: "blue" },
+    team: [{ default: "blue", type: "string", nullable: false, sensitive: false, "//": "a comment" }],
   },
   resource: {
     // Out of order on purpose: references and depends_on decide.
@@ -145,7 +151,7 @@ const handWritten: JsonObject = {
         login: true,
         create_role: true,
         password: "keeper-$${literal}-%%{x}",
-        lifecycle: { ignore_changes: ["roles"] },
+        lifecycle: [{ ignore_changes: ["roles"], prevent_destroy: true, create_before_destroy: null }],
       },
     },
   },
@@ -337,9 +343,10 @@ $$`;
 });
 
 describe("what it does not know is an error that names it, before anything is changed", () => {
+  const variable = { pg_port: {}, pg_password: {}, vault: {}, unset: {} };
   const roles = (extra: JsonObject, more: JsonObject = {}): JsonObject => ({
     provider,
-    variable: { pg_port: {}, pg_password: {}, vault: {}, unset: {} },
+    variable,
     resource: {
       postgresql_role: { first: { name: "first" }, second: { name: "second", ...extra } },
       ...more,
@@ -366,6 +373,11 @@ describe("what it does not know is an error that names it, before anything is ch
       "an attribute's type",
       roles({ login: "yes" }),
       'postgresql_role.second: attribute "login": Invalid input: expected boolean, received string',
+    ],
+    [
+      "a search path that the provider refuses",
+      roles({ search_path: ["a", "b, c"] }),
+      'postgresql_role.second: attribute "search_path.1": a schema without ", " in its name',
     ],
     [
       "a meta-argument",
@@ -409,6 +421,56 @@ describe("what it does not know is an error that names it, before anything is ch
       "resources need each other: postgresql_role.second → postgresql_role.second",
     ],
     ["a block", { ...roles({}), module: {} }, 'block "module" is not known to the sandbox'],
+    [
+      "a condition of a resource's lifecycle",
+      roles({ lifecycle: { ignore_changes: ["roles"], precondition: [{ condition: false }] } }),
+      'postgresql_role.second.lifecycle: "precondition" is not known to the sandbox',
+    ],
+    [
+      "a lifecycle as a list",
+      roles({ lifecycle: [{ prevent_destroy: true, postcondition: {} }] }),
+      'postgresql_role.second.lifecycle: "postcondition" is not known to the sandbox',
+    ],
+    [
+      "a lifecycle that is none",
+      roles({ lifecycle: "keep" }),
+      'postgresql_role.second.lifecycle: must be an object, received "keep"',
+    ],
+    [
+      "a depends_on that is no list",
+      roles({ depends_on: "postgresql_role.first" }),
+      'postgresql_role.second.depends_on: must be a list of addresses, received "postgresql_role.first"',
+    ],
+    [
+      "a provider that is no name",
+      roles({ provider: ["postgresql"] }),
+      'postgresql_role.second.provider: must be a name, received ["postgresql"]',
+    ],
+    [
+      "a variable's validation",
+      { ...roles({}), variable: { ...variable, team: { default: "x", validation: [{ condition: false }] } } },
+      'variable.team: "validation" is not known to the sandbox',
+    ],
+    [
+      "a setting of Terraform's",
+      { ...roles({}), terraform: { required_version: ">= 1.11", provider_meta: {} } },
+      'terraform: "provider_meta" is not known to the sandbox',
+    ],
+    [
+      "a requirement of a provider",
+      { ...roles({}), terraform: { required_providers: { postgresql: { source: "x/y", checksum: "z" } } } },
+      'terraform.required_providers.postgresql: "checksum" is not known to the sandbox',
+    ],
+    [
+      "an attribute that every JavaScript object has",
+      roles({ valid_until: "${postgresql_role.first.constructor}" }),
+      'postgresql_role.first has no attribute "constructor"',
+    ],
+    [
+      "a variable that every JavaScript object has",
+      { ...roles({ valid_until: "${var.constructor}" }), variable: { ...variable, constructor: {} } },
+      'variable "constructor" has no value',
+    ],
     [
       "a provider's setting",
       { ...roles({}), provider: { postgresql: { ...provider.postgresql, sshtunnel: true } } },

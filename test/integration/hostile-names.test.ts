@@ -7,7 +7,7 @@ import { parse } from "../../verify/policies";
 import hostileNames from "../environments/hostile-names";
 import { Deployment, findings, temporaryFolder } from "./deployment";
 import { placesOf, SNIPPETS, withFaults, type Fields } from "./generated-configs";
-import { query } from "./hand-made";
+import { handMadeSandbox, providerBlock, query, variables } from "./hand-made";
 import { Program } from "./program";
 
 const config = hostileNames as unknown as Fields;
@@ -179,4 +179,52 @@ test("what leasehold env prints comes out of a shell's eval as it went in", asyn
   expect(seen.split("\0").slice(0, -1)).toEqual(Object.values(given));
   expect(existsSync(join(folder, "pwned"))).toBe(false);
   checkout.remove();
+});
+
+test("what a hand-written configuration calls so, and no config could, is carried as it is", async () => {
+  const worst = `"'\\ $$ $body$;DROP ROLE boss;--,é😀/?#%\${var.x}%{if}{{name}}`;
+  expect(Buffer.byteLength(worst)).toBeLessThanOrEqual(63);
+  const escaped = worst.replace(/[$%]\{/g, (mark) => mark[0]! + mark);
+  const made = `made ${escaped}`.slice(0, 30);
+  const role = "${postgresql_role.worst.name}";
+  const on = { database: escaped, role, privileges: ["USAGE"] };
+  const { sandbox, stop } = await handMadeSandbox({
+    postgres: {
+      provider: { postgresql: providerBlock("postgres", escaped) },
+      variable: variables("postgres_host", "postgres_port", "postgres_superuser_password"),
+      resource: {
+        postgresql_role: { worst: { name: escaped, search_path: [escaped], valid_until: "2100-01-01" } },
+        postgresql_database: { made: { name: made, owner: role } },
+        postgresql_schema: { worst: { name: escaped, owner: role } },
+        postgresql_grant: {
+          worst: { ...on, role: "boss", schema: "${postgresql_schema.worst.name}", object_type: "schema" },
+        },
+        postgresql_default_privileges: {
+          worst: { ...on, schema: "${postgresql_schema.worst.name}", owner: "boss", object_type: "type" },
+        },
+      },
+    },
+    vault: {
+      provider: { vault: { address: "${var.vault_address}" } },
+      variable: variables("vault_address"),
+      resource: { vault_policy: { worst: { name: escaped, policy: `# ${escaped}` } } },
+    },
+  });
+  await sandbox.apply();
+  const at = sandbox.postgres;
+  expect(
+    await query(
+      at,
+      `SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_'
+       UNION ALL SELECT datname::text FROM pg_database WHERE datname !~ '^(template.|postgres)$'
+       UNION ALL SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)'
+       UNION ALL SELECT pg_get_userbyid(defaclrole)::text FROM pg_default_acl ORDER BY 1`,
+    ),
+  ).toEqual([worst, worst, worst, "boss", "boss", made.replace("$${", "${")].sort());
+  const schema = `"${worst.replaceAll('"', '""')}"`;
+  expect(await query(at, "SELECT setconfig FROM pg_db_role_setting")).toEqual([[`search_path=${schema}`]]);
+  const vaultClient = sandbox.vaultClient(sandbox.initialised.rootToken);
+  const { keys } = (await vaultClient.call("LIST", "sys/policies/acl")).data as { keys: string[] };
+  expect(keys).toContain(worst.toLowerCase());
+  await stop();
 });

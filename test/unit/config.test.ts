@@ -743,6 +743,27 @@ test("several errors give a line each", () => {
   expect(lines).toHaveLength(2);
 });
 
+test.each([
+  ["kubernetes", { secret_suffix: "{stack}" }],
+  ["gcs", { prefix: "{stack}", kms_encryption_key: "projects/p/locations/l/keyRings/r/cryptoKeys/k" }],
+  ["s3", { key: "{stack}", shared_credentials_file: "~/.aws/credentials", kms_key_id: "alias/x" }],
+  ["pg", { conn_str: "postgres://host:5432/states", schema_name: "{stack}" }],
+])("what a backend %s is told that is no secret is allowed", (type, values) => {
+  expect(errors((d) => (d["backend"] = { type, arguments: values }))).toEqual([]);
+});
+
+test.each<[string, string, string]>([
+  ["s3", "secret_key", "hunter2"],
+  ["azurerm", "sas_token", "hunter2"],
+  ["gcs", "encryption_key", "hunter2"],
+  ["kubernetes", "client_key", "hunter2"],
+  ["pg", "conn_str", "host=h user=u password = hunter2"],
+])("of a backend %s, %s is refused and not shown", (type, argument, value) => {
+  const lines = errors((d) => (d["backend"] = { type, arguments: { key: "{stack}", [argument]: value } }));
+  expect(lines).toEqual([expect.stringContaining(NO_BACKEND_SECRET)]);
+  expect(lines[0]).not.toContain("hunter2");
+});
+
 test("names of exactly 63 bytes are allowed", () => {
   expect(errors((d) => (readonly(d)["groupRole"] = "r".repeat(63)))).toEqual([]);
 });
