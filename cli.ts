@@ -84,7 +84,7 @@ program
     "--delete-data",
     "also the schemas with what they hold, the databases that deploy made, and the volumes",
   )
-  .option("--force-leases", "forget leases that can't be revoked; their logins stay in PostgreSQL")
+  .option("--force-leases", "have Vault forget leases that it can't revoke, and drop their logins")
   .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
 
 program

@@ -3,7 +3,7 @@ import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
-import { revokeLeases } from "./leases";
+import { dropLogins, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { findLeftover, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
@@ -125,7 +125,10 @@ function destroySteps(run: Run): Step[] {
         title: "Give PUBLIC back what was its",
         run: () => givePublicBack(run),
       },
-      destroyStep(run, deployment.stack("postgres")!, () => sparePostgres(run)),
+      destroyStep(run, deployment.stack("postgres")!, async (show) => {
+        await dropForgottenLogins(run, show);
+        await sparePostgres(run);
+      }),
     );
   }
   if (platform && has("platform")) steps.push(destroyStep(run, platform));
@@ -146,12 +149,12 @@ function destroySteps(run: Run): Step[] {
   return steps;
 }
 
-function destroyStep({ deployment }: Run, stack: Stack, before?: () => Promise<void>): Step {
+function destroyStep({ deployment }: Run, stack: Stack, before?: (show: Show) => Promise<void>): Step {
   return {
     title: `Destroy the stack ${stack.name}`,
     run: async (show) => {
       deployment.restore(stack);
-      await before?.();
+      await before?.(show);
       const changes = await deployment.terraform(stack, deployment.token("operator")).destroy(show.progress);
       show.title(`Destroyed the stack ${stack.name}: ${changesText(changes)}`);
     },
@@ -159,26 +162,11 @@ function destroyStep({ deployment }: Run, stack: Stack, before?: () => Promise<v
 }
 
 /** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
-async function revokeAll({ deployment, options, left }: Run, show: Show): Promise<void> {
+async function revokeAll({ deployment, options }: Run, show: Show): Promise<void> {
   await checkVault(deployment);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
-  if (!options.forceLeases) return;
-  show.title("Revoked all leases, by force");
-  for (const database of deployment.manifest.databases) {
-    const groups = database.personas.map(({ groupRole }) => groupRole);
-    const logins = await asSuperuser(deployment.superuserOf(database), async (client) => {
-      const { rows } = await client.query<{ name: string }>(
-        `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
-         JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
-         WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%'`,
-        [groups],
-      );
-      return rows.map(({ name }) => name);
-    });
-    for (const login of logins ?? [])
-      left.push(`the login ${login}, which Vault has forgotten: DROP OWNED BY and DROP ROLE it`);
-  }
+  if (options.forceLeases) show.title("Revoked all leases, by force");
 }
 
 /**
@@ -213,6 +201,18 @@ async function givePublicBack({ deployment, states }: Run): Promise<void> {
   await deployment
     .terraform(deployment.stack("postgres")!, undefined)
     .forget(taken.map(({ address }) => address));
+}
+
+/** What is left of leases by now: Vault was made to forget them, or has lost its storage. */
+async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<void> {
+  for (const database of deployment.manifest.databases) {
+    const groups = [
+      ...database.personas.map(({ groupRole }) => groupRole),
+      ...Object.values(database.probeGroups ?? {}),
+    ];
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+  }
 }
 
 /** Leaves the users' data, or lets them go. */

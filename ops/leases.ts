@@ -1,6 +1,9 @@
+import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
+import type { ManifestDatabase } from "../verify/manifest";
 import { errorText } from "../verify/vault-client";
 import type { Deployment } from "./deployment";
+import { asSuperuser } from "./superuser";
 
 /**
  * Revokes all leases below a prefix, and waits until their logins are gone.
@@ -20,6 +23,43 @@ export async function revokeLeases(deployment: Deployment, prefix: string, force
     );
   }
   throw new SetupError(
-    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or forget the leases with leasehold destroy --force-leases, which leaves the logins`,
+    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with leasehold destroy --force-leases`,
   );
+}
+
+/**
+ * Drops the leased logins that are members of groups, as the superuser: as long as one is, PostgreSQL 16 and later does not
+ * take the group from Vault's login, which has given it on (`dependent privileges exist`).
+ * @returns their names
+ */
+export async function dropLogins(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  groups: readonly string[],
+): Promise<string[]> {
+  if (groups.length === 0) return [];
+  const dropped = await asSuperuser(
+    deployment.superuserOf(database),
+    async (client) => {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
+         JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
+         WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%'`,
+        [groups],
+      );
+      for (const { name } of rows) {
+        const login = escapeIdentifier(name);
+        await client.query(`ALTER ROLE ${login} NOLOGIN`);
+        await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", [
+          name,
+        ]);
+        await client.query(
+          `REASSIGN OWNED BY ${login} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${login}; DROP ROLE ${login}`,
+        );
+      }
+      return rows.map(({ name }) => name);
+    },
+    database.name,
+  );
+  return dropped ?? [];
 }

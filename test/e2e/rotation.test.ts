@@ -19,6 +19,8 @@ let workspace: Workspace;
 let checkout: Checkout;
 let postgres: PostgresServer;
 let vault: KeptVault;
+/** A login that Vault leased and no longer knows. */
+let forgotten: string;
 /** All that the commands have said. */
 let said = "";
 
@@ -223,10 +225,22 @@ test("a mount that is new to the config wants another operator's policy: init wr
   await nothingToDo();
 });
 
+test("a Vault that was started again without its storage has lost the rotated password: deploy sets it anew", async () => {
+  forgotten = String((await lease()).body.data!["username"]);
+  await vault.restart();
+  expect(await leasehold("init")).toMatchObject({ code: 0 });
+  const { code, output } = await leasehold("deploy");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  for (const login of ["vault", "vault_more"])
+    expect(output).toContain(`set the password of ${login} in PostgreSQL`);
+  expect((await lease()).status).toBe(200);
+  await nothingToDo();
+});
+
 test("no secret was said, and none stands in a file outside the home folder", () => {
   const home = join(checkout.home, "leasehold", checkout.environment);
   const secrets = [PASSWORD, ...readdirSync(home).map((name) => secret(name))];
-  expect(secrets).toHaveLength(8);
+  expect(secrets).toHaveLength(9);
   expect(secrets.filter((text) => said.includes(text))).toEqual([]);
   const files = readdirSync(checkout.folder, { recursive: true, encoding: "utf8" })
     .filter((name) => !/^(home|node_modules|config)(\/|$)|\.terraform\//.test(name))
@@ -235,6 +249,20 @@ test("no secret was said, and none stands in a file outside the home folder", ()
   expect(files.some((file) => file.endsWith(".tfstate"))).toBe(true);
   const hits = files.filter((file) => secrets.some((text) => readFileSync(file, "utf8").includes(text)));
   expect(hits).toEqual([]);
+});
+
+test("destroy leaves the users' data and says so, and deploy takes them back", async () => {
+  const { code, output } = await leasehold("destroy", "--auto-approve");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).toMatch(/left: the schema app of the database app with what it holds \(\d objects\)/);
+  expect(output).toContain("left: the database more");
+  expect(output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
+  const deployed = await leasehold("deploy");
+  expect(deployed).toMatchObject({ code: 0 });
+  for (const what of ["role app_owner", "database more"])
+    expect(deployed.output).toContain(`taking back the ${what}, which an earlier destroy left`);
+  const users = await superuser((client) => client.query("SELECT FROM app.users"));
+  expect(users.rowCount).toBe(3);
 });
 
 test("destroy as the operator, with leases alive, leaves no role", async () => {
