@@ -10,7 +10,6 @@ import { readPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
 import { rotateDue } from "./rotate";
-import { CDKTF_OUT } from "./synthesize";
 import { TerraformError, type Changes } from "./terraform";
 
 export interface DeployOptions {
@@ -19,7 +18,7 @@ export interface DeployOptions {
 
 /** Brings up what the config declares; what is there already stays. Returns the exit code. */
 export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promise<number> {
-  const release = lock(CDKTF_OUT, "deploy");
+  const release = lock("deploy");
   try {
     let deployment!: Deployment;
     await runSteps(

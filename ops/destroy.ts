@@ -11,7 +11,6 @@ import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platfo
 import { checkSuperusers, checkVault } from "./preflight";
 import { runSteps, type Show, type Step } from "./progress";
 import { asSuperuser } from "./superuser";
-import { CDKTF_OUT } from "./synthesize";
 import { Terraform } from "./terraform";
 
 export interface DestroyOptions {
@@ -31,7 +30,7 @@ interface Run {
 
 /** Takes away what deploy brought, but for the users' data. Returns the exit code. */
 export async function destroy(options: DestroyOptions, signal: AbortSignal): Promise<number> {
-  const release = lock(CDKTF_OUT, "destroy");
+  const release = lock("destroy");
   try {
     let deployment!: Deployment;
     const states = new Map<string, readonly StateResource[]>();

@@ -3,7 +3,6 @@ import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
 import { readPlatform, stoppedContainers } from "./platform";
 import { runSteps, type Show } from "./progress";
-import { CDKTF_OUT } from "./synthesize";
 import { Terraform, TerraformError } from "./terraform";
 import { color } from "./verify";
 
@@ -19,7 +18,7 @@ interface StackDiff {
 
 /** Plans all stacks side by side and changes nothing. Returns Terraform's exit code: 0 no change, 1 a failure, 2 changes. */
 export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<number> {
-  const release = lock(CDKTF_OUT, "diff");
+  const release = lock("diff");
   try {
     let deployment!: Deployment;
     await runSteps(

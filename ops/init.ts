@@ -9,7 +9,6 @@ import { Deployment } from "./deployment";
 import type { Home, TokenHolder } from "./home";
 import { lock } from "./lock";
 import { generateRootToken } from "./root-token";
-import { CDKTF_OUT } from "./synthesize";
 import { initialise, sealStatus, unseal } from "./unseal";
 
 export interface InitOptions {
@@ -56,7 +55,7 @@ export async function initCommand(
   { env, json, printKeys }: InitOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const release = lock(CDKTF_OUT, "init");
+  const release = lock("init");
   try {
     await init(await Deployment.open(env, signal), signal, printKeys, json);
   } finally {

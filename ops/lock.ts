@@ -1,7 +1,8 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
 import { identify, isAlive, type ProcessId } from "../sandbox/workspace";
+import { ROOT } from "./synthesize";
 
 interface Holder extends ProcessId {
   readonly command: string;
@@ -13,9 +14,8 @@ interface Holder extends ProcessId {
  * @returns gives it back
  * @throws SetupError when another command is at work
  */
-export function lock(folder: string, command: string): () => void {
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, "leasehold.lock");
+export function lock(command: string): () => void {
+  const file = join(ROOT, ".leasehold.lock");
   const own = `${file}.${String(process.pid)}`;
   const content = JSON.stringify({ ...identify(process.pid), command } satisfies Holder);
   writeFileSync(own, content, { mode: 0o600 });

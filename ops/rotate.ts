@@ -6,7 +6,6 @@ import { Deployment } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { lock } from "./lock";
 import { clientOf } from "./superuser";
-import { CDKTF_OUT } from "./synthesize";
 
 export interface RotateOptions {
   readonly env?: string;
@@ -21,7 +20,7 @@ export async function rotateCommand(
   { env, database: wanted }: RotateOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const release = lock(CDKTF_OUT, "rotate");
+  const release = lock("rotate");
   try {
     await rotate(await Deployment.open(env, signal), wanted);
   } finally {

@@ -132,13 +132,18 @@ test("the programs end with exit code 2, the lines on stderr and nothing else, n
       const config = goodConfig(g);
       return withFaults(config, [conflictOf(g, config), { path: ["servers", 0, "password"], value: SECRET }]);
     }),
-    { seed: SEED, numRuns: 3 },
+    { seed: SEED, numRuns: 4 },
   );
   bad.forEach((config, i) => {
     writeFileSync(join(folder, `config/bad_${String(i)}.ts`), `export default ${JSON.stringify(config)};`);
   });
   const before = readdirSync(folder);
-  for (const [i, [main, ...args]] of [["main.ts"], ["cli.ts", "env"], ["cli.ts", "start"]].entries()) {
+  for (const [i, [main, ...args]] of [
+    ["main.ts"],
+    ["cli.ts", "env"],
+    ["cli.ts", "start"],
+    ["cli.ts", "deploy"],
+  ].entries()) {
     const env = { LEASEHOLD_ENV: `bad_${String(i)}`, XDG_CONFIG_HOME: join(folder, "home") };
     const program = new Program(args, env, folder, main);
     const lines = refusal(bad[i]).map((line) => line.replace("bad.ts", `bad_${String(i)}.ts`));
