@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import local from "../../config/local";
@@ -10,6 +10,7 @@ import { Program } from "../integration/program";
 import { Checkout } from "./checkout";
 import { docker } from "./docker";
 import { postgresImage, vaultImage, type PostgresVersion } from "./images";
+import { Watch } from "./search";
 import { run, type Ended } from "./terraform";
 import { Wire } from "./wire";
 
@@ -56,13 +57,20 @@ export class Estate {
   readonly times: [command: string, seconds: number][] = [];
   /** All that the commands have said. */
   said = "";
+  /** Where they put what is temporary. */
+  private readonly temporary: string;
+  readonly watch: Watch;
 
   private constructor(
     readonly checkout: Checkout,
     readonly variables: Record<string, string>,
     private readonly storage: "memory" | "file",
     readonly wires: Readonly<Record<"docker" | "postgres" | "vault", Wire>>,
-  ) {}
+  ) {
+    this.temporary = checkout.path("tmp");
+    mkdirSync(this.temporary);
+    this.watch = new Watch(this.temporary);
+  }
 
   get name(): string {
     return this.variables["TF_VAR_platform_name"]!;
@@ -92,7 +100,12 @@ export class Estate {
 
   private get env(): NodeJS.ProcessEnv {
     const docker = `tcp://${WIRES}:${String(this.wires.docker.port)}`;
-    return this.checkout.env({ NO_COLOR: "1", DOCKER_HOST: docker, ...this.variables });
+    return this.checkout.env({
+      NO_COLOR: "1",
+      DOCKER_HOST: docker,
+      TMPDIR: this.temporary,
+      ...this.variables,
+    });
   }
 
   async leasehold(...args: string[]): Promise<Ended> {
@@ -176,7 +189,8 @@ export class Estate {
   }
 
   async remove(): Promise<void> {
-    for (const wire of Object.values(this.wires)) await wire.close();
+    this.watch.stop();
+    for (const wire of Object.values(this.wires)) wire.close();
     for (const name of await this.things("container")) await docker("rm", "--force", name);
     for (const name of await this.things("network")) await docker("network", "rm", name);
     for (const name of await this.things("volume")) await docker("volume", "rm", name);

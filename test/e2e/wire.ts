@@ -24,17 +24,16 @@ export class Wire {
   private trap: Trap | undefined;
   private readonly sockets = new Set<Socket>();
 
-  static async open(server: NetConnectOpts, { host, port = 0 }: Place): Promise<Wire> {
-    const listener = createServer();
-    const wire = new Wire(listener, server);
-    listener.listen(port, host);
-    await once(listener, "listening");
+  static async open(server: NetConnectOpts, place: Place): Promise<Wire> {
+    const wire = new Wire(createServer(), server, { port: 0, ...place });
+    await wire.open();
     return wire;
   }
 
   private constructor(
     private readonly listener: Server,
     private readonly server: NetConnectOpts,
+    private readonly place: { readonly host: string; port: number },
   ) {
     listener.on("connection", (client) => {
       this.join(client, connect(this.server));
@@ -42,7 +41,7 @@ export class Wire {
   }
 
   get port(): number {
-    return (this.listener.address() as { port: number }).port;
+    return (this.listener.address() as { port: number } | null)?.port ?? this.place.port;
   }
 
   /** The next time that the server answers what matches, this happens before anybody hears the answer. */
@@ -50,10 +49,16 @@ export class Wire {
     return (this.trap = { asked, happen, isSprung: false });
   }
 
-  async close(): Promise<void> {
-    for (const socket of this.sockets) socket.destroy();
+  /** As if the server had ended: nobody is let in any more. */
+  close(): void {
     this.listener.close();
-    await once(this.listener, "close");
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  async open(): Promise<void> {
+    this.listener.listen(this.place.port, this.place.host);
+    await once(this.listener, "listening");
+    this.place.port = this.port;
   }
 
   private join(client: Socket, server: Socket): void {
