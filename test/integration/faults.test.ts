@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { exitCode } from "../../ops/verify";
-import type { VaultClient } from "../../verify/vault-client";
 import { Deployment, findings } from "./deployment";
 import { before, Proxy } from "./faults";
 import { query } from "./hand-made";
@@ -55,12 +54,7 @@ const SEALED =
 const sql = <Row>(statement: string) => query(deployment.sandbox.postgres, statement) as Promise<Row[]>;
 
 /** The verifier's view of Vault, in which something happens before the first request that matches. */
-const faulty = (wanted: RegExp, happen: () => unknown): VaultClient => {
-  const { client } = before(deployment.as("verifier"), wanted, async () => {
-    await happen();
-  });
-  return client;
-};
+const faulty = (wanted: RegExp, happen: () => unknown) => before(deployment.as("verifier"), wanted, happen);
 
 /** The verifier as a program of its own. */
 function verifier(): Program {
