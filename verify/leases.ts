@@ -150,7 +150,8 @@ export class Leases {
     const revoke = this.custody.hold(
       `token of ${persona.appRole.name}, with its leases`,
       () => this.vault.call("POST", "auth/token/revoke", { token }),
-      `it ends with its TTL; to end it now: vault token revoke -accessor ${auth.accessor}`,
+      // A batch token has no accessor, and can't be revoked.
+      `it ends with its TTL${auth.accessor && `; to end it now: vault token revoke -accessor ${auth.accessor}`}`,
     );
     return { vault: this.vault.withToken(token), auth, roleId, secretId, revoke };
   }

@@ -425,6 +425,8 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
     finds: [
       "readonly revoked: open session ended: the session must end with 57P01, it is still open",
       "readonly revoked: login, role, lease gone: the login must be refused with 28P01 or 28000, received a session",
+      " revoked while clients reconnect: nobody stays: readonly: each client must be refused with 28P01 or 28000 in the end, received still not refused after 10 s",
+      " a token's end is its lease's, session's and role's: readonly: the session must end with 57P01, it is still open",
       " nothing left: no probe object, leased role or lease: LOGIN is still there",
     ],
   },

@@ -3,13 +3,11 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { VaultClient, type VaultAnswer } from "../../verify/vault-client";
 
-/** A client that runs something before the first request that matches, so that a fault falls between two known steps. */
-export function before(
+/** A client with somebody in the middle, who is told of each request and sends it or something else. */
+export function between(
   client: VaultClient,
-  wanted: RegExp,
-  happen: () => Promise<void>,
-): { client: VaultClient; happened: () => boolean } {
-  let has = false;
+  intercept: (request: string, send: () => Promise<VaultAnswer>) => Promise<VaultAnswer>,
+): VaultClient {
   class Watched extends VaultClient {
     constructor(private readonly inner: VaultClient) {
       super(inner.address);
@@ -19,20 +17,23 @@ export function before(
       return new Watched(this.inner.withToken(token));
     }
 
-    override async request(
-      method: string,
-      path: string,
-      body?: object,
-      wrapTtl?: string,
-    ): Promise<VaultAnswer> {
-      if (!has && wanted.test(`${method} ${path}`)) {
-        has = true;
-        await happen();
-      }
-      return this.inner.request(method, path, body, wrapTtl);
+    override request(method: string, path: string, body?: object, wrapTtl?: string): Promise<VaultAnswer> {
+      return intercept(`${method} ${path}`, () => this.inner.request(method, path, body, wrapTtl));
     }
   }
-  return { client: new Watched(client), happened: () => has };
+  return new Watched(client);
+}
+
+/** A client that runs something before the first request that matches, so that a fault falls between two known steps. */
+export function before(client: VaultClient, wanted: RegExp, happen: () => unknown): VaultClient {
+  let has = false;
+  return between(client, async (request, send) => {
+    if (!has && wanted.test(request)) {
+      has = true;
+      await happen();
+    }
+    return send();
+  });
 }
 
 /** A network of its own between two servers, which can be cut. */

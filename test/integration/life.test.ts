@@ -1,4 +1,5 @@
 import { Deployment, findings } from "./deployment";
+import { between } from "./faults";
 
 /** The life of a lease on real servers, and what the verifier says where it is not as it should be. */
 let deployment: Deployment;
@@ -122,15 +123,26 @@ describe("what is not as it should be is found and named", () => {
     await nothingIsLeft();
   });
 
-  test("a lease that Vault ends and PostgreSQL does not", async () => {
+  test.each([
+    [
+      "session",
+      "PERFORM 1",
+      /: the session must end with 57P01, it is still open after 15\.\d s of a lease of 5 s$/,
+    ],
+    [
+      "role",
+      `GRANT "{{name}}" TO CURRENT_USER; PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'`,
+      /: the role v-token-\S+ is still there$/,
+    ],
+  ])("a lease that Vault ends and whose %s PostgreSQL does not", async (_, statements, finding) => {
     const report = await changed(
       "database/roles/verify-short",
-      { revocation_statements: [`DO $$ BEGIN PERFORM 1; END $$;`] },
+      { revocation_statements: [`DO $$ BEGIN ${statements}; END $$;`] },
       () => deployment.verify({ expiry: true }),
     );
     expect(findings(report)).toContainEqual(
       expect.stringMatching(
-        /^ ended by itself: a lease, its session, its login: the session must end with 57P01, it is still open after 15\.\d s of a lease of 5 s$/,
+        new RegExp(`^ ended by itself: a lease, its session, its login${finding.source}`),
       ),
     );
     const [left] = await deployment.leasedRoles();
@@ -147,6 +159,36 @@ describe("what is not as it should be is found and named", () => {
     expect(findings(report)).toContain(
       " ended by itself: a lease, its session, its login: a lease of verify-short must have seconds, it has 600 s",
     );
+    await nothingIsLeft();
+  });
+
+  test("a revocation that drops what the login owns", async () => {
+    const path = "database/roles/schema_admin_role";
+    const { data } = await deployment.root.call("GET", path);
+    const [statement] = (data as { revocation_statements: string[] }).revocation_statements;
+    const dropping = statement!.replace(/REASSIGN OWNED BY .*;/, "");
+    expect(dropping).not.toBe(statement);
+    const report = await changed(path, { revocation_statements: [dropping] }, () => deployment.verify());
+    expect(findings(report)).toEqual([
+      expect.stringMatching(
+        /^ revoked in a transaction: .*: schema-admin: \S+own_0" must belong to example_owner, it belongs to nobody: it is not there; /,
+      ),
+    ]);
+    await nothingIsLeft();
+  });
+
+  test("a wrapping that another opened and made anew", async () => {
+    const vault = between(deployment.as("verifier"), async (request, send) => {
+      const answer = await send();
+      const wrapping = answer.body.wrap_info?.token;
+      if (!wrapping || !request.includes("/db-readonly-role/")) return answer;
+      const opened = await deployment.root.withToken(wrapping).call("POST", "sys/wrapping/unwrap");
+      return deployment.root.request("POST", "sys/wrapping/wrap", opened.data!, "60s");
+    });
+    const report = await deployment.verify({ vault });
+    expect(findings(report)).toEqual([
+      " a wrapping that another opened is noticed: readonly: the wrapping must come from auth/approle/role/db-readonly-role/secret-id, it comes from sys/wrapping/wrap",
+    ]);
     await nothingIsLeft();
   });
 
