@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Custody } from "./custody";
 import { whatIsLeft } from "./gone";
 import { Leases, secretIdOf, type Lease } from "./leases";
@@ -14,6 +15,9 @@ const LATE_MILLISECONDS = 10_000;
 const LONGEST_SECONDS = 10;
 /** Vault counts in whole seconds. */
 const EARLY_MILLISECONDS = 1_000;
+/** Within which a server that stops ends its sessions. */
+const OTHERS_MILLISECONDS = 2_000;
+const SECRET_ID_SECONDS = 1;
 const CLEANUP_MILLISECONDS = 30_000;
 const INTERRUPTED = "interrupted";
 
@@ -53,12 +57,16 @@ export async function expire(
   };
 
   let secretId = "";
+  let secretIdEnds = 0;
   const lives = async () => {
     await recorder.check("ended by itself: a lease, its session, its login", async (evidence) => {
       const { session: asker } = await open(probes.owner);
       const { lease, session } = await open(probes.short);
-      const opened = await leases.unwrap(await leases.wrappedSecretId(persona, { num_uses: 1, ttl: "1s" }));
+      const opened = await leases.unwrap(
+        await leases.wrappedSecretId(persona, { num_uses: 1, ttl: `${String(SECRET_ID_SECONDS)}s` }),
+      );
       secretId = secretIdOf(opened);
+      secretIdEnds = performance.now() + SECRET_ID_SECONDS * 1000 + EARLY_MILLISECONDS;
       if (lease.duration > LONGEST_SECONDS)
         return `a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`;
       const milliseconds = lease.duration * 1000;
@@ -68,13 +76,16 @@ export async function expire(
       const after = performance.now() - lease.issuedAt;
       const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
       evidence.push({ sent: "the open session", got: `${end}, ${text}` });
-      // A server that goes away ends every session.
+      // A server that goes away ends every session, one after the other.
+      if (after < milliseconds - EARLY_MILLISECONDS) await asker.waitForEnd(OTHERS_MILLISECONDS);
       await asker.query("SELECT");
       if (end !== SESSION_ENDED) return `the session must end with ${SESSION_ENDED}, it is ${end} ${text}`;
       if (after < milliseconds - EARLY_MILLISECONDS) return `the session ended ${text}`;
       return whatIsLeft({ address, database: database.name, asker, vault }, lease, evidence);
     });
     await recorder.check("ended by itself: a secret id", async (evidence) => {
+      // Where the session ended too early.
+      await delay(Math.max(0, secretIdEnds - performance.now()));
       const roleId = await leases.roleId(persona);
       const answer = await leases.login(persona, roleId, secretId);
       note(evidence, answer, "with a secret id of 1 s, later than that");
