@@ -196,7 +196,7 @@ export class Estate {
     process.stderr.write(`${["", ...times, ""].join("\n")}\n`);
     this.watch.stop();
     for (const wire of Object.values(this.wires)) wire.close();
-    for (const name of await this.things("container")) await docker("rm", "--force", name);
+    for (const name of await this.things("container")) await docker("rm", "--force", "--volumes", name);
     for (const name of await this.things("network")) await docker("network", "rm", name);
     for (const name of await this.things("volume")) await docker("volume", "rm", name);
     this.checkout.remove();
