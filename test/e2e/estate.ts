@@ -94,8 +94,11 @@ export class Estate {
   }
 
   /** A command of the user's own, in the checkout. */
-  shell(command: string): Promise<Ended> {
-    return run("sh", ["-c", command], { cwd: this.checkout.folder, env: this.env });
+  async shell(command: string, name?: string): Promise<Ended> {
+    const start = performance.now();
+    const ended = await run("sh", ["-c", command], { cwd: this.checkout.folder, env: this.env });
+    if (name) this.times.push([name, (performance.now() - start) / 1000]);
+    return ended;
   }
 
   private get env(): NodeJS.ProcessEnv {
@@ -189,9 +192,11 @@ export class Estate {
   }
 
   async remove(): Promise<void> {
+    const times = this.times.map(([command, seconds]) => `${seconds.toFixed(1).padStart(6)} s  ${command}`);
+    process.stderr.write(`${["", ...times, ""].join("\n")}\n`);
     this.watch.stop();
     for (const wire of Object.values(this.wires)) wire.close();
-    for (const name of await this.things("container")) await docker("rm", "--force", name);
+    for (const name of await this.things("container")) await docker("rm", "--force", "--volumes", name);
     for (const name of await this.things("network")) await docker("network", "rm", name);
     for (const name of await this.things("volume")) await docker("volume", "rm", name);
     this.checkout.remove();

@@ -257,11 +257,14 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
 
     /** As somebody makes them who plans with Terraform itself. */
     async function planFiles(): Promise<string> {
-      const { code, output } = await estate.shell(`
+      const { code, output } = await estate.shell(
+        `
       set -e; eval "$(npx leasehold env)"; cd cdktf.out/stacks
       for stack in *; do (
         cd $stack; terraform plan -out=saved.tfplan >/dev/null; terraform show -json saved.tfplan; rm saved.tfplan
-      ) done`);
+      ) done`,
+        "leasehold env, then terraform plan and show of each stack",
+      );
       expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
       return output;
     }
