@@ -2,7 +2,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
+import type { Report } from "../../verify/report";
 import type { Program } from "../integration/program";
+import { record } from "../seen";
 import { docker, dockerMissing } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS } from "./images";
@@ -65,7 +67,10 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
       // So that its log has whatever anybody says to it.
       await estate.query("ALTER SYSTEM SET log_statement = 'all'");
       await estate.query("SELECT pg_reload_conf()");
-      await ends(0, "verify");
+      const json = estate.checkout.path("report.json");
+      await ends(0, "verify", "--json", json);
+      const report = JSON.parse(readFileSync(json, "utf8")) as Report;
+      record(report, `image ${estate.variables["TF_VAR_vault_image"]!}`, "leasehold deploy, Docker");
     });
 
     test("nothing to do, with leases alive", async () => {
