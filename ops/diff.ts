@@ -2,6 +2,7 @@ import { SetupError } from "../sandbox/setup-error";
 import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
 import { readPlatform, stoppedContainers } from "./platform";
+import { checkSuperusers, checkVaultServes } from "./preflight";
 import { runSteps, type Show } from "./progress";
 import { Terraform, TerraformError } from "./terraform";
 import { color } from "./verify";
@@ -69,6 +70,10 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
       stack.name === "platform" && !isNew ? await stoppedContainers(readPlatform(deployment.folder)) : [];
     for (const name of stopped)
       notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
+    // Terraform would try for half a minute, and say it at length.
+    if (!isNew && stack.name === "vault") await checkVaultServes(deployment.vault());
+    if (!isNew && stack.name === "postgres" && missing.length === 0)
+      await checkSuperusers(deployment, { forPlan: true });
     deployment.restore(stack);
     const { hasChanges, text } = await terraform.plan({
       refresh: missing.length === 0,

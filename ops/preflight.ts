@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
-import { errorText } from "../verify/vault-client";
+import { errorText, type VaultClient } from "../verify/vault-client";
 import type { Deployment, Stack } from "./deployment";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
@@ -36,13 +36,15 @@ async function initialiseStack(deployment: Deployment, stack: Stack): Promise<vo
 }
 
 /** @throws SetupError when a server does not answer or refuses the login */
-export async function checkSuperusers(deployment: Deployment): Promise<void> {
-  for (const login of deployment.superusers()) await asSuperuser(login, () => Promise.resolve());
+export async function checkSuperusers(
+  deployment: Deployment,
+  options?: { forPlan?: boolean },
+): Promise<void> {
+  for (const login of deployment.superusers(options)) await asSuperuser(login, () => Promise.resolve());
 }
 
-/** @throws SetupError when Vault is not ready, or its answer to the operator's token is no */
-export async function checkVault(deployment: Deployment): Promise<void> {
-  const vault = deployment.vault();
+/** @throws SetupError when Vault serves nobody */
+export async function checkVaultServes(vault: VaultClient): Promise<void> {
   const at = `Vault at ${vault.address}`;
   const { status } = await vault.request("GET", "sys/health").catch((error: unknown) => {
     throw new SetupError(`${(error as Error).message}: start it, or set VAULT_ADDR`);
@@ -50,6 +52,13 @@ export async function checkVault(deployment: Deployment): Promise<void> {
   if (status === 501) throw new SetupError(`${at} is not initialised: run npx leasehold init`);
   if (status === 503)
     throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
+}
+
+/** @throws SetupError when Vault serves nobody, or its answer to the operator's token is no */
+export async function checkVault(deployment: Deployment): Promise<void> {
+  const vault = deployment.vault();
+  const at = `Vault at ${vault.address}`;
+  await checkVaultServes(vault);
   const token = deployment.token("operator");
   const { operator, ...others } = deployment.manifest.policies!;
   if (!token)

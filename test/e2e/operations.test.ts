@@ -108,6 +108,9 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
         expect(planned.output).toContain(
           `container ${name} is stopped, which the plan takes for gone: deploy`,
         );
+      expect(planned.code).toBe(1);
+      expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
+      expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
       const output = await ends(0, "deploy");
       for (const name of containers) expect(output).toContain(`started ${name}`);
       expect(output).toContain("unsealed with 1 of 1 keys");
