@@ -69,16 +69,17 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   let unable: CannotVerify | undefined;
 
   const stop = new AbortController();
-  const expiries = (options.expiry === false ? [] : manifest.databases)
-    .filter(({ probes }) => probes !== undefined)
-    .map((database) =>
-      expire(
-        vault,
-        options.postgres(database.server),
-        database,
-        signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
-      ),
+  const begin = (database: ManifestDatabase) =>
+    expire(
+      vault,
+      options.postgres(database.server),
+      database,
+      signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
     );
+  // The leases example revokes whatever the probe role has leased: what is to end by itself is leased after it.
+  const isAfter = ({ workload }: ManifestDatabase) => !options.readOnly && workload?.kind === "leases";
+  const waited = options.expiry === false ? [] : manifest.databases;
+  const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
     try {
       postgres.push(await verifyDatabase(options, database, run, recorders, left));
@@ -99,7 +100,8 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     }
   }
   if (unable || interrupted) stop.abort();
-  else if (expiries.length > 0) onStep?.("a lease that nobody revokes ends by itself");
+  else expiries.push(...waited.filter(isAfter).map(begin));
+  if (!stop.signal.aborted && expiries.length > 0) onStep?.("a lease that nobody revokes ends by itself");
   for (const expiry of await Promise.all(expiries)) {
     left.push(...expiry.left);
     if (expiry.recorder) recorders.push(expiry.recorder);

@@ -33,7 +33,7 @@ export const VOLATILE = {
     // The moment of a static role's first password, and the CA of the run's own servers.
     "last_vault_rotation",
     "tls_ca",
-    // Where PostgreSQL listens, in a field of its own below.
+    // Where PostgreSQL listens; the snapshots hold the rest of it.
     "connection_url",
   ],
 } as const;

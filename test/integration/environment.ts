@@ -14,7 +14,7 @@ export async function holds(env: string, options: Partial<SandboxOptions> = {}):
   const { sandbox, manifest } = deployment;
   expect(await dump(deployment)).toEqual(readGolden(deployment));
 
-  const report = await deployment.verify();
+  const report = await deployment.verify({ expiry: true });
   record(report, `${sandbox.vault.product} ${sandbox.vault.version}`, "sandbox");
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
