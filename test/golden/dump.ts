@@ -21,7 +21,6 @@ export const VOLATILE = {
     "deprecation_status",
     "external_entropy_access",
     "skip_static_role_import_rotation",
-    "rotation_period",
     "rotation_schedule",
     "rotation_window",
     "disable_automated_rotation",
@@ -33,8 +32,6 @@ export const VOLATILE = {
     // The moment of a static role's first password, and the CA of the run's own servers.
     "last_vault_rotation",
     "tls_ca",
-    // Where PostgreSQL listens; the snapshots hold the rest of it.
-    "connection_url",
   ],
 } as const;
 
@@ -143,7 +140,14 @@ function stable(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key]) => !(VOLATILE.vault as readonly string[]).includes(key))
+      // Of a connection, which HashiCorp's Vault alone answers; a static role's is seconds.
+      .filter(([key, item]) => key !== "rotation_period" || item !== 0)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, stable(item)]),
+      .map(([key, item]) => [key, key === "connection_url" ? withoutPlace(String(item)) : stable(item)]),
   );
+}
+
+/** A connection URL without where PostgreSQL listens, and the run's own CA. */
+function withoutPlace(url: string): string {
+  return url.replace(/@[^/]+\//, "@HOST:PORT/").replace(/(sslrootcert=)[^&]+/, "$1FILE");
 }
