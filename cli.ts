@@ -38,7 +38,8 @@ const program = new Command("leasehold")
       write(text.replace(/^error: /, ""));
     },
   })
-  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  // Of a diff, 2 means changes.
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : process.argv[2] === "diff" ? 1 : 2));
 
 program
   .command("start")
@@ -147,6 +148,10 @@ async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2
       process.exitCode = 1;
     } else if (EXPECTED.some((type) => error instanceof type)) {
       console.error((error as Error).message);
+      process.exitCode = cannotRun;
+    } else if (error instanceof Error && "code" in error && error.code === "ABORT_ERR") {
+      // Ctrl-D at a question.
+      console.error("ended without an answer: nothing was done");
       process.exitCode = cannotRun;
     } else if (error instanceof Error && "syscall" in error) {
       // A full disk, a folder that can't be written: the machine's, and the message names what.

@@ -3,7 +3,7 @@ import { explain } from "./already-exists";
 import { Deployment, type Stack, type StackName, type StateResource } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt } from "./leftover";
-import { dropLogins, revokeLeases } from "./leases";
+import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
 import { setManagerPasswords } from "./manager-password";
 import { readPlatform, startStopped } from "./platform";
@@ -128,7 +128,9 @@ async function applyStack(deployment: Deployment, stack: Stack, show: Show): Pro
 
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
-  for (const { attributes } of await undeclared(deployment, "vault", "vault_database_secret_backend_role")) {
+  const removed = await undeclared(deployment, "vault", "vault_database_secret_backend_role");
+  await endLeasing(deployment, removed);
+  for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
     show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
     await revokeLeases(deployment, prefix);

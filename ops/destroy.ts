@@ -3,7 +3,7 @@ import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
-import { dropLogins, revokeLeases } from "./leases";
+import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { findLeftover, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
@@ -90,6 +90,10 @@ async function confirm(
   if (!process.stdin.isTTY || !process.stdout.isTTY)
     throw new SetupError(`${question} Nobody can be asked here: add --auto-approve`);
   const readline = createInterface({ input: process.stdin, output: process.stdout });
+  // Readline takes Ctrl-C for itself.
+  readline.once("SIGINT", () => {
+    process.kill(process.pid, "SIGINT");
+  });
   try {
     const answer = await readline.question(`\n${question} Type yes to go on: `, { signal });
     if (answer.trim() !== "yes") throw new SetupError("nothing was destroyed");
@@ -161,8 +165,9 @@ function destroyStep({ deployment }: Run, stack: Stack, before?: (show: Show) =>
 }
 
 /** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
-async function revokeAll({ deployment, options }: Run, show: Show): Promise<void> {
+async function revokeAll({ deployment, options, states }: Run, show: Show): Promise<void> {
   await checkVault(deployment);
+  await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
   if (options.forceLeases) show.title("Revoked all leases, by force");

@@ -1,9 +1,25 @@
 import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import type { ManifestDatabase } from "../verify/manifest";
-import { errorText } from "../verify/vault-client";
-import type { Deployment } from "./deployment";
+import { errorText, VaultError } from "../verify/vault-client";
+import type { Deployment, StateResource } from "./deployment";
 import { asSuperuser } from "./superuser";
+
+const ROLE = "vault_database_secret_backend_role";
+
+/**
+ * Takes database roles away from Vault before their leases are revoked: an application whose session ends leases anew at
+ * once. Each lease keeps what revokes it. For Terraform, which finds them gone, nothing is left to do.
+ */
+export async function endLeasing(deployment: Deployment, resources: readonly StateResource[]): Promise<void> {
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  for (const { attributes } of resources.filter(({ type }) => type === ROLE)) {
+    const path = `${String(attributes["backend"])}/roles/${String(attributes["name"])}`;
+    const answer = await vault.request("DELETE", path);
+    // 404: a Vault that has lost its storage.
+    if (answer.status >= 400 && answer.status !== 404) throw new VaultError(answer);
+  }
+}
 
 /**
  * Revokes all leases below a prefix, and waits until their logins are gone.
@@ -11,7 +27,9 @@ import { asSuperuser } from "./superuser";
  * @throws SetupError when one is not revoked
  */
 export async function revokeLeases(deployment: Deployment, prefix: string, force = false): Promise<void> {
-  const vault = deployment.vault().withToken(deployment.token("operator"));
+  // The operator may not force: who does brings a token that may.
+  const forcing = force ? process.env["VAULT_TOKEN"] : undefined;
+  const vault = deployment.vault().withToken(forcing || deployment.token("operator"));
   const answer = force
     ? await vault.request("PUT", `sys/leases/revoke-force/${prefix}`)
     : await vault.request("PUT", `sys/leases/revoke-prefix/${prefix}`, { sync: true });
@@ -19,11 +37,11 @@ export async function revokeLeases(deployment: Deployment, prefix: string, force
   const reason = `HTTP ${String(answer.status)}: ${errorText(answer)}`;
   if (answer.status === 403 && force) {
     throw new SetupError(
-      `the operator may not force the leases of ${prefix} (${reason}): run vault lease revoke -force -prefix ${prefix} with a token that may, then this command without --force-leases`,
+      `the operator may not force the leases of ${prefix} (${reason}): set VAULT_TOKEN to a token that may (sys/leases/revoke-force), such as a root token`,
     );
   }
   throw new SetupError(
-    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with leasehold destroy --force-leases`,
+    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with a token that may: vault lease revoke -force -prefix ${prefix}, or leasehold destroy --force-leases where all is to go`,
   );
 }
 

@@ -105,11 +105,12 @@ async function checkDocker(
   for (const image of of("docker_image")) await checkImage(resolve(image["name"]), onProgress);
   for (const container of of("docker_container")) {
     const name = resolve(container["name"]);
-    const { stdout } = await run("docker", ["ps", "--quiet", "--filter", `name=^/${name}$`]);
-    // Its own ports are taken by itself.
-    if (stdout.trim()) continue;
-    for (const { external } of container["ports"] as { external: unknown }[])
-      await checkPort(Number(resolve(external)), name);
+    const { stdout } = await run("docker", ["ps", "--format", "{{.Ports}}", "--filter", `name=^/${name}$`]);
+    for (const { external } of container["ports"] as { external: unknown }[]) {
+      const port = resolve(external);
+      // Its own port is taken by itself, and a new one may be somebody else's.
+      if (!stdout.includes(`:${port}->`)) await checkPort(Number(port), name);
+    }
   }
 }
 

@@ -293,7 +293,7 @@ function plainErrors(stderr: string): Diagnostic[] {
 
 function diagnosticText({ summary, detail }: Diagnostic): string {
   if (summary.includes("state lock")) return lockText(detail);
-  return `${summary.trim()}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
+  return `${summary.trim().replace(/\s+/g, " ")}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 
 /** Locks of the local and the pg backend die with their holder; one of another backend may stay behind. */

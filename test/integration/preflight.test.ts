@@ -1,0 +1,75 @@
+import { once } from "node:events";
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { Checkout } from "../../bench/checkout";
+import { Program } from "./program";
+
+/** What is missing on a machine, played by programs of a PATH of its own: neither Terraform nor Docker is needed. */
+const checkout = new Checkout("local");
+afterAll(() => {
+  checkout.remove();
+});
+
+const TERRAFORM = `case "$1" in version) echo '{"terraform_version":"1.11.4"}' ;; esac`;
+const DOCKER = `case "$1" in version | image) ;; ps) echo '127.0.0.1:1->5432/tcp' ;; *) exit 1 ;; esac`;
+
+async function deploy(programs: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv = {}) {
+  const bin = checkout.path(`bin-${String(readdirSync(checkout.folder).length)}`);
+  mkdirSync(bin);
+  symlinkSync(process.execPath, `${bin}/node`);
+  for (const [name, script] of Object.entries(programs)) {
+    writeFileSync(`${bin}/${name}`, `#!/bin/sh\n${script}\n`);
+    chmodSync(`${bin}/${name}`, 0o755);
+  }
+  const program = new Program(["deploy"], { ...checkout.env(env), PATH: bin }, checkout.folder);
+  const code = await program.ended;
+  const lines = program.output.split("\n").filter((line) => line && !/^[❯✔✖›]/.test(line));
+  return { code, lines };
+}
+
+test.each<[string, Readonly<Record<string, string>>, RegExp]>([
+  ["no Terraform", {}, /^there is no terraform on PATH: install Terraform 1\.11/],
+  [
+    "an old one",
+    { terraform: `echo '{"terraform_version":"1.10.5"}'` },
+    /^terraform is 1\.10\.5, .*: install Terraform 1\.11/,
+  ],
+  ["no Docker", { terraform: TERRAFORM }, /^there is no docker on PATH: install Docker$/],
+  [
+    "Docker not running",
+    { terraform: TERRAFORM, docker: "echo Cannot connect >&2; exit 1" },
+    /^Docker is not running: start it, .*\(Cannot connect\)$/,
+  ],
+  [
+    "an image that can't be had",
+    { terraform: TERRAFORM, docker: `case "$1" in version) ;; *) echo denied >&2; exit 1 ;; esac` },
+    /^the image postgres:18\.4 is not here and can't be pulled \(denied\): docker load it/,
+  ],
+  [
+    "a provider that can't be had",
+    {
+      terraform: `case "$1" in version) echo '{"terraform_version":"1.11.4"}' ;; *) printf 'Error: Failed to query available provider packages\\n' >&2; exit 1 ;; esac`,
+      docker: DOCKER,
+    },
+    /^Failed to query available provider packages; it comes from the Terraform registry or from a mirror/,
+  ],
+])("%s: one line, exit code 2", async (_, programs, line) => {
+  expect(await deploy(programs)).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
+});
+
+test("a port that is taken, also where the container runs on another one: one line, exit code 2", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  const programs = { terraform: TERRAFORM, docker: DOCKER };
+  const answer = await deploy(programs, { TF_VAR_postgres_port: String(port), TF_VAR_vault_port: "1" });
+  server.close();
+  expect(answer).toEqual({
+    code: 2,
+    lines: [
+      expect.stringMatching(
+        new RegExp(`^port ${String(port)} of 127\\.0\\.0\\.1 can't be had for leasehold-local-postgres`),
+      ),
+    ],
+  });
+});
