@@ -8,6 +8,7 @@ import { lock } from "./lock";
 import { setManagerPasswords } from "./manager-password";
 import { readPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
+import { recordPublic } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
 import { rotateDue } from "./rotate";
 import { TerraformError, type Changes } from "./terraform";
@@ -91,6 +92,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       await checkSuperusers(deployment);
       await checkVault(deployment);
       await revokeRemoved(deployment, show);
+      await recordPublic(deployment);
       await adopt(deployment, show.detail);
     }),
     apply(deployment.stack("vault")!, async (show) => {

@@ -75,6 +75,7 @@ export class Deployment {
     return synthesizeAside(environment, (folder) => {
       publish(folder);
       makePrivate();
+      for (const plan of planFiles()) rmSync(plan, { force: true });
       return new Deployment(CDKTF_OUT, signal);
     });
   }
@@ -305,9 +306,13 @@ async function synthesizeAside(
 
 /** State and plan files that plain cdktf and Terraform left readable for everybody hold what only their owner should know. */
 export function makePrivate(): void {
-  const stacks = join(CDKTF_OUT, "stacks");
   const states = readdirSync(ROOT).filter((name) => /\.tfstate(\.[\w.]+)?$/.test(name));
-  const plans = existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "plan")) : [];
-  for (const file of [...states.map((name) => join(ROOT, name)), ...plans])
+  for (const file of [...states.map((name) => join(ROOT, name)), ...planFiles()])
     if (existsSync(file)) chmodSync(file, 0o600);
+}
+
+/** Where plain cdktf leaves its plans; nothing reads them again. */
+function planFiles(): string[] {
+  const stacks = join(CDKTF_OUT, "stacks");
+  return existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "plan")) : [];
 }

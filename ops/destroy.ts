@@ -9,6 +9,7 @@ import { findLeftover, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
 import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkSuperusers, checkVault } from "./preflight";
+import { givePublicBack } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
@@ -126,7 +127,10 @@ function destroySteps(run: Run): Step[] {
     steps.push(
       {
         title: "Give PUBLIC back what was its",
-        run: () => givePublicBack(run),
+        run: async () => {
+          await checkSuperusers(deployment);
+          run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
+        },
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
         await dropForgottenLogins(run, show);
@@ -171,40 +175,6 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
   if (options.forceLeases) show.title("Revoked all leases, by force");
-}
-
-/**
- * What PostgreSQL gives PUBLIC by default and the stack took away (https://www.postgresql.org/docs/18/ddl-priv.html).
- * Before the destroy, which would take it away once more, and out of its state.
- */
-async function givePublicBack({ deployment, states }: Run): Promise<void> {
-  await checkSuperusers(deployment);
-  for (const database of deployment.manifest.databases) {
-    const [name, schema, owner] = [database.name, database.schema, database.owner].map(escapeIdentifier) as [
-      string,
-      string,
-      string,
-    ];
-    await asSuperuser(
-      deployment.superuserOf(database),
-      async (client) => {
-        await client.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC`);
-        const exists = async (sql: string, value: string) =>
-          (await client.query(sql, [value])).rowCount === 1;
-        if (await exists("SELECT FROM pg_namespace WHERE nspname = $1", database.schema))
-          await client.query(`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ${schema} TO PUBLIC`);
-        if (await exists("SELECT FROM pg_roles WHERE rolname = $1", database.owner))
-          await client.query(
-            `ALTER DEFAULT PRIVILEGES FOR ROLE ${owner} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
-          );
-      },
-      database.name,
-    );
-  }
-  const taken = states.get("postgres")!.filter(({ attributes }) => attributes["role"] === "public");
-  await deployment
-    .terraform(deployment.stack("postgres")!, undefined)
-    .forget(taken.map(({ address }) => address));
 }
 
 /** What is left of leases by now: Vault was made to forget them, or has lost its storage. */

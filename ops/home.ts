@@ -29,6 +29,7 @@ interface Variables {
 
 const UNSEAL_KEYS = "unseal-keys";
 const ROOT_TOKEN = "root-token";
+const PUBLIC_PRIVILEGES = "public-privileges.json";
 const DEV_TOKEN = "vault-dev-token";
 
 /**
@@ -98,6 +99,19 @@ export class Home {
 
   removeRootToken(): void {
     rmSync(join(this.folder, ROOT_TOKEN), { force: true });
+  }
+
+  /** What PUBLIC had before the first deploy, as JSON: no secret, but known nowhere else. */
+  publicPrivileges(): string | undefined {
+    return this.read(PUBLIC_PRIVILEGES);
+  }
+
+  setPublicPrivileges(text: string): void {
+    this.write(PUBLIC_PRIVILEGES, text);
+  }
+
+  removePublicPrivileges(): void {
+    rmSync(join(this.folder, PUBLIC_PRIVILEGES), { force: true });
   }
 
   get unsealKeysFile(): string {

@@ -40,6 +40,7 @@ beforeAll(async () => {
       Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
     ),
   });
+  await query(sandbox.postgres, "REVOKE CONNECT ON DATABASE app FROM PUBLIC");
   // HashiCorp's has them in its Enterprise edition alone.
   if (sandbox.vault.product !== "OpenBao") return;
   await root.call("PUT", "sys/namespaces/team");
@@ -76,6 +77,13 @@ const lines = (output: string) => output.split("\n").filter((line) => line !== "
 
 const roles = () =>
   query(servers.sandbox.postgres, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1");
+
+/** Somebody has closed the database to PUBLIC before. */
+const publics = () =>
+  query(
+    servers.sandbox.postgres,
+    "SELECT privilege_type FROM pg_database, aclexplode(datacl) WHERE datname = 'app' AND grantee = 0",
+  );
 
 test("init, with a token of the Vault's owner", async () => {
   const { rootToken } = servers.sandbox.initialised;
@@ -117,6 +125,10 @@ test("deploy, again, diff and verify", async () => {
   );
 });
 
+test("PUBLIC has nothing", async () => {
+  expect(await publics()).toEqual([]);
+});
+
 test("all of it is in the namespace", async () => {
   if (!env["VAULT_NAMESPACE"]) return;
   expect((await servers.root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
@@ -132,7 +144,9 @@ test("the state is in PostgreSQL, without a secret, and nowhere else", async () 
   );
   expect(states.map(({ length }) => length)).toEqual([1, 1]);
   const home = join(checkout.home, "leasehold/external");
-  const secrets = readdirSync(home).map((name) => readFileSync(join(home, name), "utf8").trim());
+  const secrets = readdirSync(home)
+    .filter((name) => !name.endsWith(".json"))
+    .map((name) => readFileSync(join(home, name), "utf8").trim());
   const given = Object.entries(env).filter(([name]) => name.endsWith("_password"));
   secrets.push(...given.map(([, password]) => password!));
   // The four tokens, the superuser's password and the manager's.
@@ -178,8 +192,9 @@ test("from another checkout with the same secrets there is nothing to do; while 
   other.remove();
 });
 
-test("destroy leaves no role", async () => {
+test("destroy leaves no role, and PUBLIC what it had before", async () => {
   const { code, output } = await leasehold(["destroy", "--auto-approve", "--delete-data"]);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["postgres"]);
+  expect(await publics()).toEqual(["TEMPORARY"]);
 });
