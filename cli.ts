@@ -1,18 +1,18 @@
 #!/usr/bin/env -S node --import tsx
 import { Command, InvalidArgumentError } from "commander";
-import { bench, type BenchOptions } from "./bench/bench";
-import { deploy, type DeployOptions } from "./ops/deploy";
-import { destroy, type DestroyOptions } from "./ops/destroy";
-import { diff, type DiffOptions } from "./ops/diff";
-import { printEnvironment, type EnvOptions } from "./ops/env";
-import { initCommand, type InitOptions } from "./ops/init";
-import { rotateCommand, type RotateOptions } from "./ops/rotate";
-import { start, type StartOptions } from "./ops/start";
+import type { BenchOptions } from "./bench/bench";
+import type { DeployOptions } from "./ops/deploy";
+import type { DestroyOptions } from "./ops/destroy";
+import type { DiffOptions } from "./ops/diff";
+import type { EnvOptions } from "./ops/env";
+import type { InitOptions } from "./ops/init";
+import type { RotateOptions } from "./ops/rotate";
+import type { StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
-import { verifyCommand, type VerifyCommandOptions } from "./ops/verify";
+import type { VerifyCommandOptions } from "./ops/verify";
 import { ApplyError } from "./sandbox/terraform-json";
 import { SetupError } from "./sandbox/setup-error";
-import { CannotVerify } from "./verify/verify";
+import { CannotVerify } from "./verify/outage";
 import { VaultError, VaultUnreachable } from "./verify/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
@@ -31,6 +31,7 @@ const ENVIRONMENT = [
 const NO_EXPIRY =
   "don't wait for a lease to end by itself, which takes five seconds, the other checks meanwhile";
 
+/** Each command loads what it needs, once it is known: all of it takes as long again as Node itself. */
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
   .configureOutput({
@@ -49,7 +50,9 @@ program
   .option("--no-expiry", NO_EXPIRY)
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
-  .action(async (options: StartOptions) => run((signal) => start(options, signal)));
+  .action(async (options: StartOptions) =>
+    run(async (signal) => (await import("./ops/start.js")).start(options, signal)),
+  );
 
 program
   .command("verify")
@@ -60,13 +63,17 @@ program
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--no-expiry", NO_EXPIRY)
   .option("--json <file>", "write the report, with each check's evidence")
-  .action(async (options: VerifyCommandOptions) => run((signal) => verifyCommand(options, signal)));
+  .action(async (options: VerifyCommandOptions) =>
+    run(async (signal) => (await import("./ops/verify.js")).verifyCommand(options, signal)),
+  );
 
 program
   .command("deploy")
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
-  .action(async (options: DeployOptions) => run((signal) => deploy(options, signal)));
+  .action(async (options: DeployOptions) =>
+    run(async (signal) => (await import("./ops/deploy.js")).deploy(options, signal)),
+  );
 
 program
   .command("diff")
@@ -74,7 +81,9 @@ program
     "plan all stacks side by side, with the planner's token; exit code 0 no change, 1 a failure, 2 changes",
   )
   .option(...ENVIRONMENT)
-  .action(async (options: DiffOptions) => run((signal) => diff(options, signal), 1));
+  .action(async (options: DiffOptions) =>
+    run(async (signal) => (await import("./ops/diff.js")).diff(options, signal), 1),
+  );
 
 program
   .command("destroy")
@@ -86,13 +95,17 @@ program
     "also the schemas with what they hold, the databases that deploy made, and the volumes",
   )
   .option("--force-leases", "have Vault forget leases that it can't revoke, and drop their logins")
-  .action(async (options: DestroyOptions) => run((signal) => destroy(options, signal)));
+  .action(async (options: DestroyOptions) =>
+    run(async (signal) => (await import("./ops/destroy.js")).destroy(options, signal)),
+  );
 
 program
   .command("env")
   .description('print the exports that plain cdktf needs, secrets among them: eval "$(npx leasehold env)"')
   .option(...ENVIRONMENT)
-  .action(async (options: EnvOptions) => run((signal) => printEnvironment(options, signal)));
+  .action(async (options: EnvOptions) =>
+    run(async (signal) => (await import("./ops/env.js")).printEnvironment(options, signal)),
+  );
 
 program
   .command("init")
@@ -102,14 +115,18 @@ program
   .option(...ENVIRONMENT)
   .option("--print-keys", "show the unseal keys, for your own keeping, and store them nowhere")
   .option("--json <file>", "write what was done; never a key or a token")
-  .action(async (options: InitOptions) => run((signal) => initCommand(options, signal)));
+  .action(async (options: InitOptions) =>
+    run(async (signal) => (await import("./ops/init.js")).initCommand(options, signal)),
+  );
 
 program
   .command("rotate")
   .description("have Vault replace the passwords of its own logins by ones that it alone knows")
   .option(...ENVIRONMENT)
   .option("--database <name>", "of this database alone (default: all)")
-  .action(async (options: RotateOptions) => run((signal) => rotateCommand(options, signal)));
+  .action(async (options: RotateOptions) =>
+    run(async (signal) => (await import("./ops/rotate.js")).rotateCommand(options, signal)),
+  );
 
 program
   .command("bench")
@@ -117,7 +134,9 @@ program
   .option(...ENVIRONMENT)
   .option("--rounds <number>", "of the short measurements", rounds, 20)
   .option("--json <file>", "write the figures")
-  .action(async (options: BenchOptions) => run((signal) => bench(options, signal)));
+  .action(async (options: BenchOptions) =>
+    run(async (signal) => (await import("./bench/bench.js")).bench(options, signal)),
+  );
 
 function rounds(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("allowed: a whole number from 1 to 9999");

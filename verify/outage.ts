@@ -7,3 +7,8 @@ export class Outage extends Error {
 export class Ended extends Error {
   override readonly name = "Ended";
 }
+
+/** A verification that could not begin: nobody answers, Vault is sealed, the token is refused. One line. */
+export class CannotVerify extends Error {
+  override readonly name = "CannotVerify";
+}

@@ -4,7 +4,7 @@ import { expire } from "./expiry";
 import { Leases, type Lease } from "./leases";
 import { verifyLife } from "./life";
 import type { AccessManifest, ManifestDatabase } from "./manifest";
-import { Ended, Outage } from "./outage";
+import { CannotVerify, Ended, Outage } from "./outage";
 import { verifyPersona, type Scene } from "./persona";
 import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
 import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
@@ -30,11 +30,6 @@ export interface VerifyOptions {
   /** Ends the run after the step that is under way; what was made is taken away as always. */
   readonly signal?: AbortSignal;
   readonly onStep?: (step: string) => void;
-}
-
-/** A verification that could not begin: nobody answers, Vault is sealed, the token is refused. One line. */
-export class CannotVerify extends Error {
-  override readonly name = "CannotVerify";
 }
 
 class Interrupted extends Error {}
