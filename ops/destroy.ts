@@ -141,8 +141,11 @@ function destroySteps(run: Run): Step[] {
       run: async (show) => {
         const declared = readPlatform(deployment.folder);
         if (!run.options.deleteData) {
-          run.left.push(...declared.volumes.map((name) => `the volume ${name} with its data`));
-          show.title("Left the volumes with their data");
+          const volumes = await keptVolumes(declared);
+          run.left.push(...volumes.map((name) => `the volume ${name} with its data`));
+          show.title(
+            volumes.length > 0 ? "Left the volumes with their data" : "Left no volume: there were none",
+          );
           return;
         }
         show.title(`Removed the volumes: ${(await removeVolumes(declared)).join(", ") || "there were none"}`);
