@@ -5,7 +5,7 @@ import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
-import { findLeftover, leave, type Leftover } from "./leftover";
+import { findLeftover, findResource, leave } from "./leftover";
 import { lock } from "./lock";
 import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkSuperusers, checkVault } from "./preflight";
@@ -172,7 +172,10 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   await checkVault(deployment);
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
-  for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  for (const mount of mounts) {
+    show.detail(`revoking the leases of ${mount}: minutes, where they are many or PostgreSQL has them wait`);
+    await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  }
   if (options.forceLeases) show.title("Revoked all leases, by force");
 }
 
@@ -225,18 +228,28 @@ async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<voi
 /** Leaves the users' data, or lets them go. */
 async function sparePostgres({ deployment, options, states, left }: Run): Promise<void> {
   const state = states.get("postgres")!;
-  const found: Leftover = await findLeftover(deployment, state);
-  if (!options.deleteData) {
-    await leave(deployment, found, state);
-    left.push(...found.lines);
-    return;
+  if (options.deleteData) {
+    await deleteData(deployment, state);
+    deployment.allowDestroy(deployment.stack("postgres")!);
   }
+  const found = await findLeftover(deployment, state, options.deleteData);
+  await leave(deployment, found, state);
+  left.push(...found.lines);
+}
+
+/** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */
+async function deleteData(deployment: Deployment, state: readonly StateResource[]): Promise<void> {
   for (const database of deployment.manifest.databases) {
+    const isMade = findResource(state, "postgresql_database", { name: database.name }) !== undefined;
     await asSuperuser(
       deployment.superuserOf(database),
-      (client) => client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`),
+      async (client) => {
+        await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`);
+        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
+        if (isMade && rowCount === 1)
+          await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)} CASCADE`);
+      },
       database.name,
     );
   }
-  deployment.allowDestroy(deployment.stack("postgres")!);
 }
