@@ -129,7 +129,7 @@ function destroySteps(run: Run): Step[] {
         run: () => givePublicBack(run),
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
-        await dropForgottenLogins(run, show);
+        await freeGroups(run, show);
         await sparePostgres(run);
       }),
     );
@@ -213,8 +213,11 @@ async function givePublicBack({ deployment, states }: Run): Promise<void> {
     .forget(taken.map(({ address }) => address));
 }
 
-/** What is left of leases by now: Vault was made to forget them, or has lost its storage. */
-async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<void> {
+/**
+ * Takes from the groups what would stand in the way of DROP ROLE: logins that are left of leases by now, since Vault was made
+ * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants.
+ */
+async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
   for (const database of deployment.manifest.databases) {
     const groups = [
       ...database.personas.map(({ groupRole }) => groupRole),
@@ -222,6 +225,21 @@ async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<voi
     ];
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    await asSuperuser(
+      deployment.superuserOf(database),
+      async (client) => {
+        const { rows } = await client.query<{ name: string }>(
+          "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1) AND to_regrole($2) IS NOT NULL",
+          [groups, escapeIdentifier(database.owner)],
+        );
+        const names = rows.map(({ name }) => escapeIdentifier(name)).join(", ");
+        if (names)
+          await client.query(
+            `REASSIGN OWNED BY ${names} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${names}`,
+          );
+      },
+      database.name,
+    );
   }
 }
 
