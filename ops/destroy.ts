@@ -5,7 +5,7 @@ import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
-import { findLeftover, leave, type Leftover } from "./leftover";
+import { findLeftover, findResource, leave } from "./leftover";
 import { lock } from "./lock";
 import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkSuperusers, checkVault } from "./preflight";
@@ -133,7 +133,7 @@ function destroySteps(run: Run): Step[] {
         },
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
-        await dropForgottenLogins(run, show);
+        await freeGroups(run, show);
         await sparePostgres(run);
       }),
     );
@@ -145,8 +145,11 @@ function destroySteps(run: Run): Step[] {
       run: async (show) => {
         const declared = readPlatform(deployment.folder);
         if (!run.options.deleteData) {
-          run.left.push(...declared.volumes.map((name) => `the volume ${name} with its data`));
-          show.title("Left the volumes with their data");
+          const volumes = await keptVolumes(declared);
+          run.left.push(...volumes.map((name) => `the volume ${name} with its data`));
+          show.title(
+            volumes.length > 0 ? "Left the volumes with their data" : "Left no volume: there were none",
+          );
           return;
         }
         show.title(`Removed the volumes: ${(await removeVolumes(declared)).join(", ") || "there were none"}`);
@@ -173,12 +176,18 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   await checkVault(deployment);
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
-  for (const mount of mounts) await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  for (const mount of mounts) {
+    show.detail(`revoking the leases of ${mount}: minutes, where they are many or PostgreSQL has them wait`);
+    await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  }
   if (options.forceLeases) show.title("Revoked all leases, by force");
 }
 
-/** What is left of leases by now: Vault was made to forget them, or has lost its storage. */
-async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<void> {
+/**
+ * Takes from the groups what would stand in the way of DROP ROLE: logins that are left of leases by now, since Vault was made
+ * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants.
+ */
+async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
   for (const database of deployment.manifest.databases) {
     const groups = [
       ...database.personas.map(({ groupRole }) => groupRole),
@@ -186,24 +195,49 @@ async function dropForgottenLogins({ deployment }: Run, show: Show): Promise<voi
     ];
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    await asSuperuser(
+      deployment.superuserOf(database),
+      async (client) => {
+        const { rows } = await client.query<{ name: string }>(
+          "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1) AND to_regrole($2) IS NOT NULL",
+          [groups, escapeIdentifier(database.owner)],
+        );
+        const names = rows.map(({ name }) => escapeIdentifier(name)).join(", ");
+        if (names)
+          await client.query(
+            `REASSIGN OWNED BY ${names} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${names}`,
+          );
+      },
+      database.name,
+    );
   }
 }
 
 /** Leaves the users' data, or lets them go. */
 async function sparePostgres({ deployment, options, states, left }: Run): Promise<void> {
   const state = states.get("postgres")!;
-  const found: Leftover = await findLeftover(deployment, state);
-  if (!options.deleteData) {
-    await leave(deployment, found, state);
-    left.push(...found.lines);
-    return;
+  if (options.deleteData) {
+    await deleteData(deployment, state);
+    deployment.allowDestroy(deployment.stack("postgres")!);
   }
+  const found = await findLeftover(deployment, state, options.deleteData);
+  await leave(deployment, found, state);
+  left.push(...found.lines);
+}
+
+/** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */
+async function deleteData(deployment: Deployment, state: readonly StateResource[]): Promise<void> {
   for (const database of deployment.manifest.databases) {
+    const isMade = findResource(state, "postgresql_database", { name: database.name }) !== undefined;
     await asSuperuser(
       deployment.superuserOf(database),
-      (client) => client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`),
+      async (client) => {
+        await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`);
+        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
+        if (isMade && rowCount === 1)
+          await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)} CASCADE`);
+      },
       database.name,
     );
   }
-  deployment.allowDestroy(deployment.stack("postgres")!);
 }

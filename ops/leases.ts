@@ -7,6 +7,9 @@ import { asSuperuser } from "./superuser";
 
 const ROLE = "vault_database_secret_backend_role";
 
+/** All leases one after the other, each of which may wait for a lock. By its own default Vault gives up after 90 s. */
+const REVOCATION_TIMEOUT_MILLISECONDS = 10 * 60_000;
+
 /**
  * Takes database roles away from Vault before their leases are revoked: an application whose session ends leases anew at
  * once. Each lease keeps what revokes it. For Terraform, which finds them gone, nothing is left to do.
@@ -30,9 +33,9 @@ export async function revokeLeases(deployment: Deployment, prefix: string, force
   // The operator may not force: who does brings a token that may.
   const forcing = force ? process.env["VAULT_TOKEN"] : undefined;
   const vault = deployment.vault().withToken(forcing || deployment.token("operator"));
-  const answer = force
-    ? await vault.request("PUT", `sys/leases/revoke-force/${prefix}`)
-    : await vault.request("PUT", `sys/leases/revoke-prefix/${prefix}`, { sync: true });
+  const path = `sys/leases/revoke-${force ? "force" : "prefix"}/${prefix}`;
+  const body = force ? undefined : { sync: true };
+  const answer = await vault.request("PUT", path, body, undefined, REVOCATION_TIMEOUT_MILLISECONDS);
   if (answer.status < 400) return;
   const reason = `HTTP ${String(answer.status)}: ${errorText(answer)}`;
   if (answer.status === 403 && force) {

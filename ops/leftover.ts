@@ -27,38 +27,56 @@ const KINDS = [
   },
 ] as const;
 
-/** A schema that holds objects, with its owner, and a database that the stack made. */
+/**
+ * A schema that holds objects, with its owner, an owner of objects elsewhere, and a database that the stack made.
+ * @param databasesGo leaves no database
+ */
 export async function findLeftover(
   deployment: Deployment,
   state: readonly StateResource[],
+  databasesGo = false,
 ): Promise<Leftover> {
   const addresses: string[] = [];
   const lines: string[] = [];
-  const find = (type: string, attributes: Readonly<Record<string, string>>) =>
-    state.find(
-      (resource) =>
-        resource.type === type &&
-        Object.entries(attributes).every(([key, value]) => resource.attributes[key] === value),
-    );
   for (const database of deployment.manifest.databases) {
     const { name, schema, owner } = database;
-    const made = find("postgresql_database", { name });
-    if (made) {
+    const made = findResource(state, "postgresql_database", { name });
+    if (made && !databasesGo) {
       addresses.push(made.address);
       lines.push(`the database ${name}`);
     }
-    const objects = await objectsOf(deployment.superuserOf(database), database);
-    if (objects === 0) continue;
+    const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
     const parts = [
-      find("postgresql_schema", { name: schema, database: name }),
-      find("postgresql_role", { name: owner }),
+      inside > 0 && findResource(state, "postgresql_schema", { name: schema, database: name }),
+      inside + outside > 0 && findResource(state, "postgresql_role", { name: owner }),
     ];
-    addresses.push(...parts.flatMap((resource) => resource?.address ?? []));
-    lines.push(
-      `the schema ${schema} of the database ${name} with what it holds (${String(objects)} ${objects === 1 ? "object" : "objects"}), and its owner ${owner}`,
-    );
+    addresses.push(...parts.flatMap((resource) => (resource ? resource.address : [])));
+    if (inside > 0)
+      lines.push(
+        `the schema ${schema} of the database ${name} with what it holds (${counted(inside)}), and its owner ${owner}`,
+      );
+    if (outside > 0)
+      lines.push(
+        `${counted(outside)} of ${owner} outside the schema ${schema} of the database ${name}, and ${owner}`,
+      );
   }
   return { addresses, lines };
+}
+
+function counted(objects: number): string {
+  return `${String(objects)} ${objects === 1 ? "object" : "objects"}`;
+}
+
+export function findResource(
+  state: readonly StateResource[],
+  type: string,
+  attributes: Readonly<Record<string, string>>,
+): StateResource | undefined {
+  return state.find(
+    (resource) =>
+      resource.type === type &&
+      Object.entries(attributes).every(([key, value]) => resource.attributes[key] === value),
+  );
 }
 
 /** Takes it out of the state, marked so that the next deploy takes it back. */
@@ -112,20 +130,35 @@ function loginOfResource(deployment: Deployment, name: string): SuperuserLogin {
   return deployment.superuserOf(database ?? databases[0]!);
 }
 
-/** Tables, functions, types …: what would stand in the way of DROP SCHEMA. */
-async function objectsOf(login: SuperuserLogin, { name, schema }: ManifestDatabase): Promise<number> {
-  const count = await asSuperuser(
+/**
+ * Inside the schema: tables, functions, types …, what would stand in the way of DROP SCHEMA. Outside it: what else the owner
+ * owns in the database, and would stand in the way of DROP ROLE. The stack's own default privileges go with it.
+ */
+async function objectsOf(
+  login: SuperuserLogin,
+  { name, schema, owner }: ManifestDatabase,
+): Promise<{ inside: number; outside: number }> {
+  const found = await asSuperuser(
     login,
     async (client) => {
-      const { rows } = await client.query<{ count: number }>(
-        `SELECT count(*)::int AS count FROM pg_depend
-         WHERE refclassid = 'pg_namespace'::regclass AND deptype = 'n'
-           AND refobjid = (SELECT oid FROM pg_namespace WHERE nspname = $1)`,
-        [schema],
+      const { rows } = await client.query<{ inside: number; outside: number }>(
+        `WITH held AS (
+           SELECT classid, objid FROM pg_depend
+           WHERE refclassid = 'pg_namespace'::regclass AND deptype = 'n' AND refobjid = to_regnamespace($1)
+         )
+         SELECT (SELECT count(*)::int FROM held) AS inside, (
+           SELECT count(*)::int FROM pg_shdepend
+           WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid = to_regrole($2)
+             AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND classid <> 'pg_default_acl'::regclass
+             AND (classid, objid) IS DISTINCT FROM ('pg_namespace'::regclass::oid, to_regnamespace($1)::oid)
+             AND (classid, objid) NOT IN (SELECT classid, objid FROM held)
+         ) AS outside`,
+        [escapeIdentifier(schema), escapeIdentifier(owner)],
       );
-      return rows[0]!.count;
+      return rows[0]!;
     },
     name,
   );
-  return count ?? 0;
+  return found ?? { inside: 0, outside: 0 };
 }

@@ -58,7 +58,7 @@ export class VaultUnreachable extends Outage {
   }
 }
 
-/** The longest answer is a revocation's, which waits for PostgreSQL. */
+/** The longest answer is that of one lease's revocation, which waits for PostgreSQL. */
 const TIMEOUT_MILLISECONDS = 20_000;
 
 /** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
@@ -81,9 +81,16 @@ export class VaultClient {
 
   /**
    * @param wrapTtl asks for the answer to be wrapped, as a duration of Vault's
+   * @param timeoutMilliseconds for what works longer than on one lease
    * @throws VaultUnreachable
    */
-  async request(method: string, path: string, body?: object, wrapTtl?: string): Promise<VaultAnswer> {
+  async request(
+    method: string,
+    path: string,
+    body?: object,
+    wrapTtl?: string,
+    timeoutMilliseconds = TIMEOUT_MILLISECONDS,
+  ): Promise<VaultAnswer> {
     const headers: Record<string, string> = { "X-Vault-Request": "true" };
     if (this.token) headers["X-Vault-Token"] = this.token;
     if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
@@ -95,7 +102,7 @@ export class VaultClient {
         headers,
         body: body && JSON.stringify(body),
         ca: this.ca,
-        timeoutMilliseconds: TIMEOUT_MILLISECONDS,
+        timeoutMilliseconds,
       };
       response = await send(`${this.address}/v1/${path}`, options);
       const { location } = response.headers;

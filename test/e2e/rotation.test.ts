@@ -105,10 +105,10 @@ async function managerLogin(): Promise<string> {
 const lease = () =>
   new VaultClient(vault.address, secret("verifier-token")).request("GET", "database/creds/verify-owner");
 
-async function superuser<T>(work: (client: Client) => Promise<T>): Promise<T> {
+async function superuser<T>(work: (client: Client) => Promise<T>, database = "app"): Promise<T> {
   const { host, port } = postgres;
   const client = new Client({
-    ...{ host, port, database: "app", user: "postgres", password: PASSWORD, ssl: false },
+    ...{ host, port, database, user: "postgres", password: PASSWORD, ssl: false },
   });
   await client.connect();
   try {
@@ -257,25 +257,50 @@ test("no secret was said, and none stands in a file outside the home folder", ()
 });
 
 test("destroy leaves the users' data and says so, and deploy takes them back", async () => {
+  // An owner may make schemas beside the declared one.
+  for (const database of ["app", "more"]) {
+    await superuser(
+      (client) =>
+        client.query(
+          `SET ROLE ${database}_owner; CREATE SCHEMA beside CREATE TABLE kept (id int);
+           GRANT USAGE ON SCHEMA beside TO ${database}_admin; GRANT SELECT ON beside.kept TO ${database}_admin`,
+        ),
+      database,
+    );
+  }
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).toMatch(/left: the schema app of the database app with what it holds \(\d objects\)/);
   expect(output).toContain("left: the database more");
+  for (const database of ["app", "more"])
+    expect(output).toContain(
+      `left: 2 objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
+    );
   expect(output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
   const deployed = await leasehold("deploy");
   expect(deployed).toMatchObject({ code: 0 });
-  for (const what of ["role app_owner", "database more"])
+  for (const what of ["role app_owner", "role more_owner", "database more"])
     expect(deployed.output).toContain(`taking back the ${what}, which an earlier destroy left`);
   const users = await superuser((client) => client.query("SELECT FROM app.users"));
   expect(users.rowCount).toBe(3);
 });
 
-test("destroy as the operator, with leases alive, leaves no role", async () => {
+test("destroy as the operator, with leases alive, leaves no role but the owner of what is not declared", async () => {
   expect((await lease()).status).toBe(200);
   const { code, output } = await leasehold("destroy", "--auto-approve", "--delete-data");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   const roles = await superuser((client) =>
     client.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'"),
   );
-  expect(roles.rows).toEqual([{ rolname: "postgres" }]);
+  expect(roles.rows.map(({ rolname }) => rolname).sort()).toEqual(["app_owner", "postgres"]);
+  expect(output).toMatch(
+    /^left: 2 objects of app_owner outside the schema app of the database app, and app_owner$/m,
+  );
+  expect(output.match(/^left: /gm)).toHaveLength(1);
+  const kept = await superuser((client) =>
+    client.query(
+      "SELECT tableowner, to_regnamespace('app') AS app FROM pg_tables WHERE schemaname = 'beside'",
+    ),
+  );
+  expect(kept.rows).toEqual([{ tableowner: "app_owner", app: null }]);
 });
