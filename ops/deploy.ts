@@ -1,6 +1,6 @@
 import type { VaultClient } from "../verify/vault-client";
 import { explain } from "./already-exists";
-import { Deployment, type Stack, type StackName, type StateResource } from "./deployment";
+import { Deployment, type Stack } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt } from "./leftover";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
@@ -130,27 +130,18 @@ async function applyStack(deployment: Deployment, stack: Stack, show: Show): Pro
 
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
-  const removed = await undeclared(deployment, "vault", "vault_database_secret_backend_role");
+  const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
   await endLeasing(deployment, removed);
   for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
     show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
     await revokeLeases(deployment, prefix);
   }
-  const roles = await undeclared(deployment, "postgres", "postgresql_role");
+  const roles = await deployment.undeclared("postgres", "postgresql_role");
   const groups = roles.map(({ attributes }) => String(attributes["name"]));
   for (const database of deployment.manifest.databases)
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
-}
-
-/** Resources of a type that are there and no longer in the config. */
-async function undeclared(deployment: Deployment, name: StackName, type: string): Promise<StateResource[]> {
-  const stack = deployment.stack(name)!;
-  const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
-  return (await deployment.state(stack)).filter(
-    (resource) => resource.type === type && !declared.includes(resource.address),
-  );
 }
 
 export function changesText({ add, change, remove }: Changes): string {

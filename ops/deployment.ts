@@ -173,6 +173,15 @@ export class Deployment {
       }));
   }
 
+  /** Resources of a type that are there and no longer in the config. */
+  async undeclared(name: StackName, type: string): Promise<StateResource[]> {
+    const stack = this.stack(name)!;
+    const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
+    return (await this.state(stack)).filter(
+      (resource) => resource.type === type && !declared.includes(resource.address),
+    );
+  }
+
   /** Vault, without a token. */
   vault(): VaultClient {
     const stack = this.stack("vault")!;

@@ -8,7 +8,7 @@ import { prepareVault, vaultTarget } from "./init";
 import { findLeftover, findResource, leave } from "./leftover";
 import { lock } from "./lock";
 import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
-import { checkSuperusers, checkVault } from "./preflight";
+import { checkRemoved, checkSuperusers, checkVault } from "./preflight";
 import { givePublicBack } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
 import { asSuperuser } from "./superuser";
@@ -53,6 +53,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       ],
       signal,
     );
+    if (!options.deleteData) await checkRemoved(deployment);
     const { environment } = deployment.manifest;
     const counts = [...states].filter(([, resources]) => resources.length > 0);
     // What an earlier destroy left is in no state.

@@ -28,6 +28,28 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
   if (unexpected) throw unexpected as Error;
   const lines = new Set(reasons.flatMap((reason) => (reason as SetupError).message.split("\n")));
   if (lines.size > 0) throw new SetupError([...lines].join("\n"));
+  await checkRemoved(deployment);
+}
+
+/**
+ * With its block goes what prevents that Terraform drops a database.
+ * @throws SetupError with a line for each that is deployed and no longer in the config
+ */
+export async function checkRemoved(deployment: Deployment): Promise<void> {
+  const removed = [
+    ...(await deployment.undeclared("postgres", "postgresql_database")).map(
+      ({ attributes }) =>
+        `the database ${String(attributes["name"])}, which it would drop with what it holds`,
+    ),
+    ...(await deployment.undeclared("vault", "vault_mount")).map(
+      ({ attributes }) => `the mount ${String(attributes["path"])} with its leases`,
+    ),
+  ];
+  const lines = removed.map(
+    (what) =>
+      `Terraform has ${what}, and config/${deployment.manifest.environment}.ts no longer: put it back; to give it up, run npx leasehold destroy before you take it out`,
+  );
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
 async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {

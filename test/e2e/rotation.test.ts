@@ -198,17 +198,19 @@ test("without rotateRoot the password stays the one of the stacks, until rotate"
   await nothingToDo();
 });
 
+const MORE: EnvironmentInput["databases"][number] = {
+  name: "more",
+  schema: "more",
+  owner: "more_owner",
+  manager: { name: "vault_more", passwordVersion: 1 },
+  vault: { mount: "more", connection: "more" },
+  personas: [
+    { ...external.databases[0]!.personas[0]!, name: "more", groupRole: "more_admin", appRole: "app-more" },
+  ],
+};
+
 test("a mount that is new to the config wants another operator's policy: init writes it, then deploy may", async () => {
-  const [first] = external.databases;
-  const [persona] = first!.personas;
-  configure(3, false, {
-    name: "more",
-    schema: "more",
-    owner: "more_owner",
-    manager: { name: "vault_more", passwordVersion: 1 },
-    vault: { mount: "more", connection: "more" },
-    personas: [{ ...persona!, name: "more", groupRole: "more_admin", appRole: "app-more" }],
-  });
+  configure(3, false, MORE);
   const { code, output } = await leasehold("deploy");
   expect({ code, output }).toEqual({
     code: 2,
@@ -222,6 +224,29 @@ test("a mount that is new to the config wants another operator's policy: init wr
   });
   const again = await leasehold("deploy");
   expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
+  await nothingToDo();
+});
+
+test("a database that is taken out of the config while it is deployed: nothing is dropped", async () => {
+  configure(3, false);
+  for (const command of [["deploy"], ["destroy", "--auto-approve"]]) {
+    const { code, output } = await leasehold(...command);
+    expect({
+      command,
+      code,
+      lines: output.split("\n").filter((line) => line.startsWith("Terraform")),
+    }).toEqual({
+      command,
+      code: 2,
+      lines: [
+        expect.stringMatching(
+          /^Terraform has the database more, .* no longer: put it back; to give it up, run/,
+        ),
+        expect.stringMatching(/^Terraform has the mount more with its leases, .* no longer: put it back/),
+      ],
+    });
+  }
+  configure(3, false, MORE);
   await nothingToDo();
 });
 
