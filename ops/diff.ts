@@ -2,7 +2,7 @@ import { SetupError } from "../sandbox/setup-error";
 import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
 import { readPlatform, stoppedContainers } from "./platform";
-import { checkSuperusers, checkVaultServes } from "./preflight";
+import { checkSuperusers, checkVaultServes, orToken } from "./preflight";
 import { runSteps, type Show } from "./progress";
 import { Terraform, TerraformError } from "./terraform";
 import { color } from "./verify";
@@ -92,7 +92,7 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
 /** @throws SetupError where there is no token for Vault, which a planner has */
 function missingToRead(deployment: Deployment, stack: Stack): string[] {
   if (stack.name === "vault" && !deployment.token("planner"))
-    throw new SetupError("there is no planner's token: run npx leasehold init, or set VAULT_TOKEN");
+    throw new SetupError(`there is no planner's token: run npx leasehold init${orToken(deployment)}`);
   if (stack.name !== "postgres") return [];
   const known = deployment.variables(stack, { forPlan: true });
   return Object.keys(stack.json.variable ?? {})

@@ -76,6 +76,11 @@ export async function checkVaultServes(vault: VaultClient): Promise<void> {
     throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
 }
 
+/** A container's Vault has the token on file alone. */
+export function orToken(deployment: Deployment): string {
+  return deployment.stack("platform") ? "" : ", or set VAULT_TOKEN";
+}
+
 /** @throws SetupError when Vault serves nobody, or its answer to the operator's token is no */
 export async function checkVault(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
@@ -85,13 +90,13 @@ export async function checkVault(deployment: Deployment): Promise<void> {
   const { operator, ...others } = deployment.manifest.policies!;
   if (!token)
     throw new SetupError(
-      `there is no operator's token for ${at}: run npx leasehold init, or set VAULT_TOKEN to a token with the policy ${operator} (cdktf.out/operator.hcl)`,
+      `there is no operator's token for ${at}: run npx leasehold init${orToken(deployment)}`,
     );
   const holder = vault.withToken(token);
   const self = await holder.request("GET", "auth/token/lookup-self");
   if (self.status !== 200) {
     throw new SetupError(
-      `${at} refuses the operator's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init, or set VAULT_TOKEN`,
+      `${at} refuses the operator's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}`,
     );
   }
   const { policies } = self.body.data as { policies: string[] };
@@ -102,7 +107,7 @@ export async function checkVault(deployment: Deployment): Promise<void> {
     Object.values(others).some((name) => policies.includes(name)) && !policies.includes(operator);
   if (!mayManage || isOther) {
     throw new SetupError(
-      `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init, or set VAULT_TOKEN`,
+      `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init${orToken(deployment)}`,
     );
   }
 }
