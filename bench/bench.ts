@@ -1,12 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { runSteps, type Step } from "../ops/progress";
 import { synthesize } from "../ops/synthesize";
 import { checkReportFile } from "../ops/verify";
 import { Sandbox } from "../sandbox/sandbox";
 import { SetupError } from "../sandbox/setup-error";
 import { Workspace } from "../sandbox/workspace";
-import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
+import { readAccessManifest } from "../verify/manifest";
 import { BenchFailed, benchDeploys } from "./deploys";
 import { benchLeases } from "./leases";
 import { renderComparisons, type Comparison } from "./measure";
@@ -42,7 +41,9 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
         await synthesize(environment, synthesized);
         sandbox = await Sandbox.start(workspace, { synthesized, onProgress: detail, keepRootToken: true });
         await sandbox.apply();
-        comparisons.push(...(await benchLeases(sandbox, readManifest(synthesized).databases[0]!, rounds)));
+        comparisons.push(
+          ...(await benchLeases(sandbox, readAccessManifest(synthesized).databases[0]!, rounds)),
+        );
       },
     },
     {
@@ -75,8 +76,4 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
     writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`, { mode: 0o600 });
   }
   return 0;
-}
-
-function readManifest(synthesized: string): AccessManifest {
-  return accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));
 }

@@ -1,13 +1,12 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readPlatform, removeVolumes } from "../ops/platform";
 import { synthesize } from "../ops/synthesize";
 import { freePort } from "../sandbox/free-port";
 import { Sandbox } from "../sandbox/sandbox";
 import { SetupError } from "../sandbox/setup-error";
 import { Workspace } from "../sandbox/workspace";
-import type { AccessManifest } from "../verify/manifest";
+import { readAccessManifest } from "../verify/manifest";
 import { Checkout } from "./checkout";
 import { median, time, type Comparison } from "./measure";
 
@@ -140,10 +139,7 @@ async function onSandbox(
   let sandbox: Sandbox | undefined;
   try {
     sandbox = await Sandbox.start(workspace, { synthesized, keepRootToken: true });
-    const variables = { ...sandbox.variables("postgres"), ...sandbox.variables("vault") };
-    const env = checkout.env(
-      Object.fromEntries(Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)])),
-    );
+    const env = checkout.env(sandbox.terraformVariables());
     const root = { ...env, VAULT_TOKEN: sandbox.initialised.rootToken };
     await leasehold({ checkout, env: root }, signal, "init");
     await work({ checkout, env });
@@ -158,14 +154,14 @@ async function onDocker(
   synthesized: string,
   work: (target: Target) => Promise<void>,
 ): Promise<void> {
-  const manifest = JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")) as AccessManifest;
   const vaultPort = String(await freePort());
   const variables: NodeJS.ProcessEnv = {
     TF_VAR_platform_name: `leasehold-bench-${String(process.pid)}`,
     TF_VAR_vault_port: vaultPort,
     TF_VAR_vault_address: `http://127.0.0.1:${vaultPort}`,
   };
-  for (const { name } of manifest.servers) variables[`TF_VAR_${name}_port`] = String(await freePort());
+  for (const { name } of readAccessManifest(synthesized).servers)
+    variables[`TF_VAR_${name}_port`] = String(await freePort());
   // The machine's own images, where it has no registry.
   for (const [name, value] of Object.entries(process.env))
     if (/^TF_VAR_\w+_image$/.test(name)) variables[name] = value;
@@ -176,7 +172,6 @@ async function onDocker(
     // Also after an interrupt, so without the signal.
     const never = new AbortController().signal;
     await leasehold(target, never, "destroy", "--auto-approve", "--delete-data");
-    await removeVolumes(readPlatform(synthesized, variables));
   }
 }
 

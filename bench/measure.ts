@@ -1,3 +1,5 @@
+import { columns } from "../verify/text";
+
 /** Two things, measured in one run; only their ratio says something on another machine. */
 export interface Comparison {
   readonly what: string;
@@ -50,16 +52,8 @@ export function renderComparisons(comparisons: readonly Comparison[]): string {
     String(rounds),
   ]);
   const table = [["", "median", "beside it", "median", "ratio", "rounds"], ...rows];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   const isNumber = (column: number) => column % 2 === 1 || column === 4;
-  return table
-    .map((row) =>
-      row
-        .map((cell, i) => (isNumber(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return columns(table, isNumber).join("\n");
 }
 
 function duration(milliseconds: number): string {

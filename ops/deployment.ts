@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../sandbox/terraform-json";
-import { accessManifestSchema, type AccessManifest, type ManifestDatabase } from "../verify/manifest";
+import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../verify/manifest";
 import { VaultClient } from "../verify/vault-client";
 import { Home, type TokenHolder } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
@@ -102,7 +102,7 @@ export class Deployment {
     private readonly signal: AbortSignal,
   ) {
     const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-    this.manifest = accessManifestSchema.parse(JSON.parse(read("access.json")));
+    this.manifest = readAccessManifest(folder);
     // A folder of another environment's stack may lie beside those of this one.
     const declared = (JSON.parse(read("manifest.json")) as { stacks: Record<string, unknown> }).stacks;
     this.stacks = STACKS.filter((name) => name in declared).map((name) => {

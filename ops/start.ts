@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import { INSTALLED_MAJOR, postgresMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
-import { accessManifestSchema, type AccessManifest } from "../verify/manifest";
+import { readAccessManifest, type AccessManifest } from "../verify/manifest";
 import type { Report } from "../verify/report";
 import { renderTable } from "../verify/table";
 import { verify } from "../verify/verify";
@@ -47,8 +46,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
           run: async () => {
             await synthesize(options.env, synthesized);
             publish(synthesized);
-            const text = readFileSync(join(synthesized, "access.json"), "utf8");
-            manifest = accessManifestSchema.parse(JSON.parse(text));
+            manifest = readAccessManifest(synthesized);
           },
         },
         {
@@ -60,9 +58,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
             const started = [...servers.values()].map(
               ({ version, host, port }) => `PostgreSQL ${version} on ${host}:${String(port)}`,
             );
-            show.title(
-              `Started ${started.join(", ")} and ${vault.product} ${vault.version} on ${new URL(vault.address).host}`,
-            );
+            show.title(`Started ${started.join(", ")} and ${vault.label} on ${new URL(vault.address).host}`);
           },
         },
         {
@@ -109,7 +105,7 @@ async function verifySandbox(
     postgres: (server) => servers.get(server)!,
   });
   // The server says its version, the program also whose it is.
-  return { ...report, servers: { ...report.servers, vault: `${vault.product} ${vault.version}` } };
+  return { ...report, servers: { ...report.servers, vault: vault.label } };
 }
 
 /** Until Ctrl-C. */

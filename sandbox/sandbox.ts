@@ -113,6 +113,14 @@ export class Sandbox {
     return known;
   }
 
+  /** What Terraform takes the variables of both stacks from, in its environment. */
+  terraformVariables(): Record<string, string> {
+    const variables = { ...this.variables("postgres"), ...this.variables("vault") };
+    return Object.fromEntries(
+      Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
+    );
+  }
+
   /** Applies the stacks as the operator. Returns how many resources there were. */
   async apply(): Promise<number> {
     const factories = {

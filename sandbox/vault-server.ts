@@ -48,6 +48,11 @@ export class VaultServer {
     readonly ca?: string,
   ) {}
 
+  /** Such as `OpenBao 2.7.2`. */
+  get label(): string {
+    return `${this.product} ${this.version}`;
+  }
+
   get logFile(): string {
     return this.workspace.logFile(NAME);
   }

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import type { Report } from "../verify/report";
+import { columns } from "../verify/text";
 
 /** Names the file for the tests of one run; without it, as for a test that is run alone, nothing is written. */
 export const SEEN_FILE = "LEASEHOLD_TEST_SEEN";
@@ -28,15 +29,8 @@ export function printSeen(file: string): void {
     .split("\n")
     .map((line) => JSON.parse(line) as Row)
     .sort((a, b) => (a.join() < b.join() ? -1 : 1));
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   console.log("\nVerified whole:");
-  for (const row of rows)
-    console.log(
-      `  ${row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join("  ")
-        .trimEnd()}`,
-    );
+  for (const line of columns(rows)) console.log(`  ${line}`);
   const servers = new Set(rows.flatMap(([, postgres, vault]) => [postgres, vault]));
   console.log(`Servers seen: ${[...servers].sort().join("; ")}`);
 }

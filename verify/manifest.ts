@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
 
 const name = z.string().min(1).max(255);
@@ -84,3 +86,8 @@ export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = E
   z.output<typeof workload>,
   { kind: Kind }
 >;
+
+/** Of a folder that synth has just written. */
+export function readAccessManifest(synthesized: string): AccessManifest {
+  return accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));
+}

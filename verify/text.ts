@@ -10,3 +10,17 @@ export function printable(text: string): string {
     (character) => SHORT[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 }
+
+/** Rows as lines whose columns are aligned: to the left, unless told otherwise. */
+export function columns(
+  rows: readonly (readonly string[])[],
+  isRight: (column: number) => boolean = () => false,
+): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (isRight(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join("  ")
+      .trimEnd(),
+  );
+}

@@ -75,8 +75,7 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
 
     test("the verifier holds", async () => {
       const report = await deployment.verify();
-      const { product, version } = deployment.sandbox.vault;
-      record(report, `${product} ${version}`, "cdktf deploy");
+      record(report, deployment.sandbox.vault.label, "cdktf deploy");
       expect(findings(report)).toEqual([]);
       expect(report.left).toEqual([]);
     });

@@ -4,7 +4,7 @@ import { Client } from "pg";
 import local from "../../config/local";
 import type { EnvironmentInput } from "../../config/schema";
 import { freePort } from "../../sandbox/free-port";
-import { accessManifestSchema, type AccessManifest } from "../../verify/manifest";
+import { readAccessManifest, type AccessManifest } from "../../verify/manifest";
 import { VaultClient } from "../../verify/vault-client";
 import { Program } from "../integration/program";
 import { Checkout } from "./checkout";
@@ -77,8 +77,7 @@ export class Estate {
   }
 
   get manifest(): AccessManifest {
-    const text = readFileSync(this.checkout.path("cdktf.out/access.json"), "utf8");
-    return accessManifestSchema.parse(JSON.parse(text));
+    return readAccessManifest(this.checkout.path("cdktf.out"));
   }
 
   /** The environment local, with this estate's storage, changed. */

@@ -28,17 +28,11 @@ beforeAll(async () => {
   checkout = newCheckout();
   otherCaFile = checkout.path("other.crt");
   writeFileSync(otherCaFile, (await CertificateAuthority.create()).certificate);
-  const variables = {
-    ...sandbox.variables("postgres"),
-    ...sandbox.variables("vault"),
-  };
   const { host, port, superuser, password, database } = sandbox.postgres;
   env = checkout.env({
     NO_COLOR: "1",
     PG_CONN_STR: `postgres://${superuser}:${password}@${host}:${String(port)}/${database}?sslmode=verify-full&sslrootcert=${sandbox.caFile!}`,
-    ...Object.fromEntries(
-      Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
-    ),
+    ...sandbox.terraformVariables(),
   });
   await query(sandbox.postgres, "REVOKE CONNECT ON DATABASE app FROM PUBLIC");
   // HashiCorp's has them in its Enterprise edition alone.
@@ -117,10 +111,9 @@ test("deploy, again, diff and verify", async () => {
     code: 0,
     output: expect.stringContaining("left behind: nothing") as string,
   });
-  const { product, version } = servers.sandbox.vault;
   record(
     JSON.parse(readFileSync(json, "utf8")) as Report,
-    `${product} ${version}`,
+    servers.sandbox.vault.label,
     "leasehold deploy, TLS, namespace",
   );
 });

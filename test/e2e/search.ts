@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { columns } from "../../verify/text";
 
 /** By what people call it, the values that a secret has had. */
 export type Secrets = ReadonlyMap<string, ReadonlySet<string>>;
@@ -79,14 +80,7 @@ export function search(places: readonly Place[], secrets: Secrets): { table: str
     });
     return [name, ...cells];
   });
-  const head = ["", ...secrets.keys()];
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]!.length)));
-  const lines = [head, ...rows].map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd(),
-  );
+  const lines = columns([["", ...secrets.keys()], ...rows]);
   return { table: lines.join("\n"), found };
 }
 

@@ -30,12 +30,9 @@ export function run(
 /** What plain cdktf and Terraform need: the variables, and a token of Vault's. */
 export function environment(deployment: Deployment, token: "operator" | "planner"): NodeJS.ProcessEnv {
   const { sandbox } = deployment;
-  const variables = { ...sandbox.variables("postgres"), ...sandbox.variables("vault") };
   return {
     ...process.env,
-    ...Object.fromEntries(
-      Object.entries(variables).map(([name, value]) => [`TF_VAR_${name}`, String(value)]),
-    ),
+    ...sandbox.terraformVariables(),
     VAULT_TOKEN: sandbox.initialised.tokens[token],
     TF_INPUT: "0",
     CHECKPOINT_DISABLE: "1",

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
@@ -8,7 +8,7 @@ import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries"
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
-import { accessManifestSchema, type AccessManifest, type ManifestDatabase } from "../../verify/manifest";
+import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
 import type { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
@@ -48,9 +48,7 @@ export class Deployment {
     readonly sandbox: Sandbox,
     readonly superuser: Client,
   ) {
-    this.manifest = accessManifestSchema.parse(
-      JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")),
-    );
+    this.manifest = readAccessManifest(synthesized);
     this.root = sandbox.vaultClient(sandbox.initialised.rootToken);
   }
 

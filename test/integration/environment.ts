@@ -15,7 +15,7 @@ export async function holds(env: string, options: Partial<SandboxOptions> = {}):
   expect(await dump(deployment)).toEqual(readGolden(deployment));
 
   const report = await deployment.verify({ expiry: true });
-  record(report, `${sandbox.vault.product} ${sandbox.vault.version}`, "sandbox");
+  record(report, sandbox.vault.label, "sandbox");
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
   expect(new Set(report.cells.map(({ database }) => database))).toEqual(
