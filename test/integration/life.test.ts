@@ -196,20 +196,20 @@ describe("what is not as it should be is found and named", () => {
     const before = (await deployment.root.call("GET", "database/roles/schema_admin_role")).data as {
       revocation_statements: string[];
     };
-    // Without its first transaction, and without the wait for logins that have begun: as it is in the guides.
+    // Without its first transaction, and without the wait for logins that have begun: as it is in the guides. On a busy server
+    // the moment between the end of the sessions and the end of the role is long; here it is always.
     const [statement] = before.revocation_statements;
     const late = statement!
       .slice(statement!.lastIndexOf("DO $revocation$"))
-      .replace(/FOR i IN 0\.\.40 LOOP.*END LOOP;/s, "");
-    expect(late).toContain("DROP ROLE");
-    let found: string[] = [];
-    await changed("database/roles/schema_admin_role", { revocation_statements: [late] }, async () => {
-      // Whether a login falls into the moment is chance.
-      for (let run = 0; run < 15 && found.length === 0; run += 1) found = findings(await deployment.verify());
-    });
-    expect(found).toEqual([
+      .replace(/FOR i IN 0\.\.40 LOOP.*END LOOP;/s, "")
+      .replace("REASSIGN OWNED", "PERFORM pg_catalog.pg_sleep(0.5); REASSIGN OWNED");
+    expect(late).toMatch(/pg_sleep.*DROP ROLE/s);
+    const report = await changed("database/roles/schema_admin_role", { revocation_statements: [late] }, () =>
+      deployment.verify(),
+    );
+    expect(findings(report)).toEqual([
       expect.stringMatching(
-        /^ revoked while clients reconnect: nobody stays: schema-admin: \d of \d+ sessions outlive it: has USAGE on the schema$/,
+        /^ revoked while clients reconnect: nobody stays: schema-admin: \d+ of \d+ sessions outlive it: has USAGE on the schema$/,
       ),
     ]);
     await nothingIsLeft();
