@@ -10,6 +10,7 @@ import type { RotateOptions } from "./ops/rotate";
 import type { StartOptions } from "./ops/start";
 import { Interrupted, TerraformError } from "./ops/terraform";
 import type { VerifyCommandOptions } from "./ops/verify";
+import { version } from "./package.json";
 import { ApplyError } from "./sandbox/terraform-json";
 import { SetupError } from "./sandbox/setup-error";
 import { CannotVerify } from "./verify/outage";
@@ -34,6 +35,7 @@ const NO_EXPIRY =
 /** Each command loads what it needs, once it is known: all of it takes as long again as Node itself. */
 const program = new Command("leasehold")
   .description("Short-lived PostgreSQL credentials from Vault, proven after every deploy")
+  .version(version)
   .configureOutput({
     outputError: (text, write) => {
       write(text.replace(/^error: /, ""));

@@ -3,7 +3,7 @@ import { synthesizeApp } from "./stacks/app";
 
 /** Config → App → three stacks → synth. */
 async function main(): Promise<void> {
-  synthesizeApp(await loadEnvironment(process.env["LEASEHOLD_ENV"] || "local"));
+  synthesizeApp(await loadEnvironment());
 }
 
 main().catch((error: unknown) => {

@@ -1,8 +1,10 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { ROOT, synthesize } from "../ops/synthesize";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { ROOT } from "../ops/synthesize";
 import type { Workspace } from "../sandbox/workspace";
 import { compare, type Comparison } from "./measure";
+
+const run = promisify(execFile);
 
 /** A whole synth beside a program that loads cdktf and does nothing. */
 export function benchSynth(
@@ -10,17 +12,19 @@ export function benchSynth(
   workspace: Workspace,
   rounds: number,
 ): Promise<Comparison> {
-  const idle = async () => {
-    const child = spawn(process.execPath, ["--import", "tsx", "--eval", 'require("cdktf")'], {
+  const program = (...args: string[]) =>
+    run(process.execPath, ["--import", "tsx", ...args], {
       cwd: ROOT,
-      stdio: "ignore",
+      env: {
+        ...process.env,
+        ...(env && { LEASEHOLD_ENV: env }),
+        CDKTF_OUTDIR: workspace.path("bench.out"),
+      },
     });
-    await once(child, "close");
-  };
   return compare(
     ["synth", "loading cdktf alone"],
     rounds,
-    () => synthesize(env, workspace.path("bench.out")),
-    idle,
+    () => program("main.ts"),
+    () => program("--eval", 'require("cdktf")'),
   );
 }

@@ -14,10 +14,10 @@ export function environmentNames(): string[] {
 }
 
 /**
- * Reads and validates `config/<name>.ts`.
+ * Reads and validates `config/<name>.ts`, by default the one that LEASEHOLD_ENV names, else local.
  * @throws ConfigError when there is no such file, when it can't be loaded, or for each value that is not allowed.
  */
-export async function loadEnvironment(name: string): Promise<Environment> {
+export async function loadEnvironment(name = process.env["LEASEHOLD_ENV"] || "local"): Promise<Environment> {
   const file = join(__dirname, `${name}.ts`);
   if (!environmentNames().includes(name)) {
     throw new ConfigError([

@@ -66,20 +66,21 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
       notes.push(
         `compared with Terraform's state alone, not with the server: ${missing.join(", ")} is not set, and nothing else may read it all`,
       );
-    const stopped =
-      stack.name === "platform" && !isNew ? await stoppedContainers(readPlatform(deployment.folder)) : [];
-    for (const name of stopped)
-      notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
     // Terraform would try for half a minute, and say it at length.
     if (!isNew && stack.name === "vault") await checkVaultServes(deployment.vault());
     if (!isNew && stack.name === "postgres" && missing.length === 0)
       await checkSuperusers(deployment, { forPlan: true });
     deployment.restore(stack);
-    const { hasChanges, text } = await terraform.plan({
-      refresh: missing.length === 0,
-      color: color(),
-      onProgress: show.progress,
-    });
+    const plan = terraform.plan({ refresh: missing.length === 0, color: color(), onProgress: show.progress });
+    const [stopped] = await Promise.allSettled([
+      stack.name === "platform" && !isNew ? stoppedContainers(readPlatform(deployment.folder)) : [],
+      plan,
+    ]);
+    // Its reason is the clearer one.
+    if (stopped.status === "rejected") throw stopped.reason as Error;
+    const { hasChanges, text } = await plan;
+    for (const name of stopped.value)
+      notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
     show.title(`Planned the stack ${stack.name}: ${hasChanges ? "changes" : "no change"}`);
     return { stack: stack.name, text: [...notes, text].join("\n"), exitCode: hasChanges ? 2 : 0 };
   } catch (error) {

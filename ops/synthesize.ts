@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
@@ -9,27 +8,21 @@ export const ROOT = dirname(__dirname);
 export const CDKTF_OUT = join(ROOT, "cdktf.out");
 
 /**
- * Synthesizes an environment into a folder, as `cdktf synth` does, in a process of its own.
- * @param app the program that synthesizes
+ * Synthesizes an environment into a folder, as `cdktf synth` does.
  * @throws SetupError with the lines that say what about the config is not allowed
  */
-export async function synthesize(
-  environment: string | undefined,
-  outdir: string,
-  app = "main.ts",
-): Promise<void> {
-  const env = { ...process.env, CDKTF_OUTDIR: outdir, ...(environment && { LEASEHOLD_ENV: environment }) };
-  const child = spawn(process.execPath, ["--import", "tsx", app], {
-    cwd: ROOT,
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let errors = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject).on("close", resolve);
-  });
-  if (code !== 0) throw new SetupError(errors.trim() || `synth ended with exit code ${String(code)}`);
+export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
+  // Loading cdktf takes as long as all else that a command loads.
+  const [{ loadEnvironment }, { synthesizeApp }] = await Promise.all([
+    import("../config/load.js"),
+    import("../stacks/app.js"),
+  ]);
+  try {
+    synthesizeApp(await loadEnvironment(environment), outdir);
+  } catch (error) {
+    // What a construct refuses is said like the config's own errors.
+    throw new SetupError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
 }
 
 /** Puts what was synthesized where cdktf and the verifier look for it. Each file is replaced whole. */

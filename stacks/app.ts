@@ -7,9 +7,12 @@ import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";
 import { VaultStack } from "./vault";
 
-/** Synthesizes an environment's stacks where cdktf says, and beside them what programs other than Terraform read. */
-export function synthesizeApp(environment: Environment): void {
-  const app = new App({ stackTraces: false });
+/**
+ * Synthesizes an environment's stacks, and beside them what programs other than Terraform read.
+ * @param outdir the folder, which is made where there is none (default: where cdktf says)
+ */
+export function synthesizeApp(environment: Environment, outdir?: string): void {
+  const app = new App({ outdir, stackTraces: false });
   const platform = environment.vault.container && new PlatformStack(app, environment);
   const postgres = new PostgresStack(app, environment);
   const vault = new VaultStack(app, environment, postgres);

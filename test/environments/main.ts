@@ -2,4 +2,6 @@ import { synthesizeApp } from "../../stacks/app";
 import { loadTestEnvironment } from "./load";
 
 /** As the project's main.ts, for an environment that only tests have: `cdktf --app "node --import tsx test/environments/main.ts"`. */
-void loadTestEnvironment(process.env["LEASEHOLD_ENV"]!).then(synthesizeApp);
+void loadTestEnvironment(process.env["LEASEHOLD_ENV"]!).then((environment) => {
+  synthesizeApp(environment);
+});

@@ -79,10 +79,8 @@ function reordered(value: unknown): unknown {
 /** Each file that a config is synthesized to. */
 function synthesized(config: unknown): Map<string, string> {
   const { folder, remove } = temporaryFolder();
-  const before = process.env["CDKTF_OUTDIR"];
-  process.env["CDKTF_OUTDIR"] = folder;
   try {
-    synthesizeApp(parseEnvironment("config/good.ts", config));
+    synthesizeApp(parseEnvironment("config/good.ts", config), folder);
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
       entry.isFile(),
     );
@@ -93,8 +91,6 @@ function synthesized(config: unknown): Map<string, string> {
       }),
     );
   } finally {
-    if (before === undefined) delete process.env["CDKTF_OUTDIR"];
-    else process.env["CDKTF_OUTDIR"] = before;
     remove();
   }
 }

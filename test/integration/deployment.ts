@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
+import { loadEnvironment } from "../../config/load";
 import { startApplication } from "../../ops/application";
-import { synthesize } from "../../ops/synthesize";
+import { synthesizeApp } from "../../stacks/app";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
@@ -12,7 +13,7 @@ import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "
 import type { Report } from "../../verify/report";
 import type { VaultClient } from "../../verify/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
-import { testEnvironmentNames } from "../environments/load";
+import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
 
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
@@ -22,8 +23,8 @@ export class Deployment {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
     const { env = "local" } = options;
-    const app = testEnvironmentNames().includes(env) ? "test/environments/main.ts" : "main.ts";
-    await synthesize(env, synthesized, app);
+    const isTests = testEnvironmentNames().includes(env);
+    synthesizeApp(await (isTests ? loadTestEnvironment(env) : loadEnvironment(env)), synthesized);
     const sandbox = await Sandbox.start(workspace, {
       synthesized,
       keepRootToken: true,
@@ -34,6 +35,7 @@ export class Deployment {
     if (options.apply !== false) await sandbox.apply();
     const { postgres } = sandbox;
     const superuser = await connect(postgres, postgres.database);
+    const app = isTests ? "test/environments/main.ts" : "main.ts";
     return new Deployment(workspace, app, synthesized, sandbox, superuser);
   }
 
@@ -42,7 +44,7 @@ export class Deployment {
 
   private constructor(
     readonly workspace: Workspace,
-    /** The program that synthesized it. */
+    /** The program that cdktf is to synthesize it with. */
     readonly app: string,
     readonly synthesized: string,
     readonly sandbox: Sandbox,

@@ -1,12 +1,13 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { loadEnvironment } from "../../config/load";
 import { Home, type TokenHolder } from "../../ops/home";
 import { prepareVault, type Explicit, type VaultTarget } from "../../ops/init";
 import { generateRootToken } from "../../ops/root-token";
-import { synthesize } from "../../ops/synthesize";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { stopChild, Workspace } from "../../sandbox/workspace";
 import { freePort } from "../../sandbox/free-port";
+import { synthesizeApp } from "../../stacks/app";
 import { accessManifestSchema } from "../../verify/manifest";
 import { VaultClient } from "../../verify/vault-client";
 import { ROOT } from "../counts";
@@ -26,7 +27,7 @@ let vault: KeptVault | undefined;
 
 beforeAll(async () => {
   workspace = await Workspace.create();
-  await synthesize("local", workspace.path("cdktf.out"));
+  synthesizeApp(await loadEnvironment("local"), workspace.path("cdktf.out"));
   operatorPolicy = readFileSync(workspace.path("cdktf.out/operator.hcl"), "utf8");
   manifest = accessManifestSchema.parse(
     JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
