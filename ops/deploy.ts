@@ -2,7 +2,7 @@ import type { VaultClient } from "../verify/vault-client";
 import { explain } from "./already-exists";
 import { Deployment, type Stack } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
-import { adopt } from "./leftover";
+import { adopt, findMarked } from "./leftover";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
 import { setManagerPasswords } from "./manager-password";
@@ -93,7 +93,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       await checkVault(deployment);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
-      await adopt(deployment, show.detail);
+      await adopt(deployment, await findMarked(deployment), show.detail);
     }),
     apply(deployment.stack("vault")!, async (show) => {
       for (const login of await setManagerPasswords(deployment, operator))

@@ -5,7 +5,7 @@ import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
-import { findLeftover, findResource, leave } from "./leftover";
+import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
 import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
 import { checkRemoved, checkSuperusers, checkVault } from "./preflight";
@@ -57,10 +57,13 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     const { environment } = deployment.manifest;
     const counts = [...states].filter(([, resources]) => resources.length > 0);
     // What an earlier destroy left is in no state.
-    const isVolumes = options.deleteData && deployment.stack("platform") !== undefined;
-    const volumes = isVolumes ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const hasPlatform = deployment.stack("platform") !== undefined;
+    const volumes =
+      options.deleteData && hasPlatform ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const marked = options.deleteData && !hasPlatform ? await findMarked(deployment) : [];
     const what = [
       ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
+      ...marked.map(({ object, name }) => `the ${object.toLowerCase()} ${name}`),
       ...volumes.map((name) => `the volume ${name}`),
     ].join(", ");
     if (!what) {
@@ -72,6 +75,20 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       options,
       signal,
     );
+    if (marked.length > 0) {
+      await runSteps(
+        [
+          {
+            title: "Take back what an earlier destroy left",
+            run: async (show) => {
+              await adopt(deployment, marked, show.detail);
+              states.set("postgres", await deployment.state(deployment.stack("postgres")!));
+            },
+          },
+        ],
+        signal,
+      );
+    }
     const run: Run = { deployment, options, states, left: [] };
     await runSteps(destroySteps(run), signal);
     console.log(`\nDestroyed ${environment}.`);
@@ -223,7 +240,22 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
   }
   const found = await findLeftover(deployment, state, options.deleteData);
   await leave(deployment, found, state);
+  await freeOwners(deployment, found);
   left.push(...found.lines);
+}
+
+/** Takes from the owners that go what would stand in the way of DROP ROLE: their default privileges beside the declared ones. */
+async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
+  for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner))) {
+    await asSuperuser(
+      deployment.superuserOf(database),
+      async (client) => {
+        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
+        if (rowCount === 1) await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)}`);
+      },
+      database.name,
+    );
+  }
 }
 
 /** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */

@@ -7,6 +7,8 @@ import { asSuperuser } from "./superuser";
 export interface Leftover {
   /** Of the resources, in Terraform's state. */
   readonly addresses: readonly string[];
+  /** Roles among them. */
+  readonly owners: readonly string[];
   /** For people, a line each. */
   readonly lines: readonly string[];
 }
@@ -37,6 +39,7 @@ export async function findLeftover(
   databasesGo = false,
 ): Promise<Leftover> {
   const addresses: string[] = [];
+  const owners: string[] = [];
   const lines: string[] = [];
   for (const database of deployment.manifest.databases) {
     const { name, schema, owner } = database;
@@ -50,6 +53,7 @@ export async function findLeftover(
       inside > 0 && findResource(state, "postgresql_schema", { name: schema, database: name }),
       inside + outside > 0 && findResource(state, "postgresql_role", { name: owner }),
     ];
+    if (inside + outside > 0) owners.push(owner);
     addresses.push(...parts.flatMap((resource) => (resource ? resource.address : [])));
     if (inside > 0)
       lines.push(
@@ -60,7 +64,7 @@ export async function findLeftover(
         `${counted(outside)} of ${owner} outside the schema ${schema} of the database ${name}, and ${owner}`,
       );
   }
-  return { addresses, lines };
+  return { addresses, owners, lines };
 }
 
 function counted(objects: number): string {
@@ -99,27 +103,49 @@ export async function leave(
   await deployment.terraform(stack, undefined).forget(addresses);
 }
 
-/** Takes back into Terraform's state what an earlier destroy left. */
-export async function adopt(deployment: Deployment, onProgress: (text: string) => void): Promise<void> {
+/** What an earlier destroy left, with the mark of this environment. */
+interface Marked {
+  readonly address: string;
+  readonly object: (typeof KINDS)[number]["object"];
+  readonly name: string;
+}
+
+/** Finds what an earlier destroy left and is in no state since. */
+export async function findMarked(deployment: Deployment): Promise<Marked[]> {
   const stack = deployment.stack("postgres")!;
   const state = await deployment.state(stack);
+  const found: Marked[] = [];
   for (const { type, object, catalog, table, column } of KINDS) {
     for (const [id, attributes] of Object.entries(stack.json.resource[type] ?? {})) {
       const address = `${type}.${id}`;
       if (state.some((resource) => resource.address === address)) continue;
       const name = String(attributes["name"]);
-      await asSuperuser(loginOfResource(deployment, name), async (client) => {
-        const { rowCount } = await client.query(
+      const rows = await asSuperuser(loginOfResource(deployment, name), (client) =>
+        client.query(
           `SELECT FROM ${table} WHERE ${column} = $1 AND shobj_description(oid, '${catalog}') = $2`,
           [name, mark(deployment)],
-        );
-        if (rowCount === 0) return;
-        onProgress(`taking back the ${object.toLowerCase()} ${name}, which an earlier destroy left`);
-        deployment.restore(stack);
-        await deployment.terraform(stack, undefined).import(address, name);
-        await client.query(`COMMENT ON ${object} ${escapeIdentifier(name)} IS NULL`);
-      });
+        ),
+      );
+      if (rows?.rowCount) found.push({ address, object, name });
     }
+  }
+  return found;
+}
+
+/** Takes it back into Terraform's state. */
+export async function adopt(
+  deployment: Deployment,
+  marked: readonly Marked[],
+  onProgress: (text: string) => void,
+): Promise<void> {
+  const stack = deployment.stack("postgres")!;
+  for (const { address, object, name } of marked) {
+    onProgress(`taking back the ${object.toLowerCase()} ${name}, which an earlier destroy left`);
+    deployment.restore(stack);
+    await deployment.terraform(stack, undefined).import(address, name);
+    await asSuperuser(loginOfResource(deployment, name), (client) =>
+      client.query(`COMMENT ON ${object} ${escapeIdentifier(name)} IS NULL`),
+    );
   }
 }
 

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
 import { errorText, type VaultClient } from "../verify/vault-client";
-import type { Deployment, Stack } from "./deployment";
+import type { Attributes, Deployment, Stack } from "./deployment";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
 
@@ -16,19 +16,23 @@ const run = promisify(execFile);
 export async function preflight(deployment: Deployment, onProgress: (text: string) => void): Promise<void> {
   await Terraform.check();
   const platform = deployment.stack("platform");
-  const checks = [
+  await all([
     ...deployment.stacks.map((stack) => initialiseStack(deployment, stack)),
     ...(platform
       ? [checkDocker(deployment, platform, onProgress)]
       : [checkSuperusers(deployment), checkVault(deployment)]),
-  ];
+  ]);
+  await checkRemoved(deployment);
+}
+
+/** @throws SetupError with the lines of all that fail */
+async function all(checks: readonly Promise<void>[]): Promise<void> {
   const problems = (await Promise.allSettled(checks)).filter((result) => result.status === "rejected");
   const reasons = problems.map(({ reason }) => reason as unknown);
   const unexpected = reasons.find((reason) => !(reason instanceof SetupError));
   if (unexpected) throw unexpected as Error;
   const lines = new Set(reasons.flatMap((reason) => (reason as SetupError).message.split("\n")));
   if (lines.size > 0) throw new SetupError([...lines].join("\n"));
-  await checkRemoved(deployment);
 }
 
 /**
@@ -129,8 +133,7 @@ async function checkDocker(
   }
   const resolve = (text: unknown) => deployment.resolve(platform, text);
   const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
-  for (const image of of("docker_image")) await checkImage(resolve(image["name"]), onProgress);
-  for (const container of of("docker_container")) {
+  const checkPorts = async (container: Attributes) => {
     const name = resolve(container["name"]);
     const { stdout } = await run("docker", ["ps", "--format", "{{.Ports}}", "--filter", `name=^/${name}$`]);
     for (const { external } of container["ports"] as { external: unknown }[]) {
@@ -138,7 +141,11 @@ async function checkDocker(
       // Its own port is taken by itself, and a new one may be somebody else's.
       if (!stdout.includes(`:${port}->`)) await checkPort(Number(port), name);
     }
-  }
+  };
+  await all([
+    ...of("docker_image").map((image) => checkImage(resolve(image["name"]), onProgress)),
+    ...of("docker_container").map(checkPorts),
+  ]);
 }
 
 /** Pulls it if it is not there: what else would tell that it is to be had. */

@@ -22,16 +22,17 @@ function read({ home }: Deployment): Record<string, Had> {
   return text === undefined ? {} : recordSchema.parse(JSON.parse(text));
 }
 
+/** What the stack has taken from PUBLIC in a database. */
+function takenIn(state: readonly StateResource[], { name }: ManifestDatabase): StateResource[] {
+  return state.filter(({ attributes }) => attributes["role"] === "public" && attributes["database"] === name);
+}
+
 /** Before a first deploy: later on PUBLIC has nothing, and what it had can't be told any more. */
 export async function recordPublic(deployment: Deployment): Promise<void> {
   const record = read(deployment);
   const state = await deployment.state(deployment.stack("postgres")!);
   const news = deployment.manifest.databases.filter(
-    (database) =>
-      record[keyOf(database)] === undefined &&
-      !state.some(
-        ({ attributes }) => attributes["role"] === "public" && attributes["database"] === database.name,
-      ),
+    (database) => record[keyOf(database)] === undefined && takenIn(state, database).length === 0,
   );
   if (news.length === 0) return;
   for (const database of news) {
@@ -78,6 +79,8 @@ export async function givePublicBack(
   const left: string[] = [];
   for (const database of deployment.manifest.databases) {
     const before = record[keyOf(database)];
+    // An earlier destroy that did not come to its end has given it back.
+    if (!before && takenIn(state, database).length === 0) continue;
     const name = escapeIdentifier(database.name);
     if (!before)
       left.push(

@@ -138,6 +138,15 @@ async function superuser<T>(work: (client: Client) => Promise<T>, database = "ap
   }
 }
 
+async function roles(): Promise<string[]> {
+  const { rows } = await superuser((client) =>
+    client.query<{ rolname: string }>(
+      "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY rolname",
+    ),
+  );
+  return rows.map(({ rolname }) => rolname);
+}
+
 async function nothingToDo(): Promise<void> {
   const deployed = await leasehold("deploy");
   expect(deployed).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
@@ -313,15 +322,27 @@ test("destroy leaves the users' data and says so, and deploy takes them back", a
       database,
     );
   }
+  // What nobody can foresee stands in its way: named, and out of the way, it goes on.
+  await superuser(
+    (client) => client.query("CREATE TABLE elsewhere (); ALTER TABLE elsewhere OWNER TO app_admin"),
+    "postgres",
+  );
+  const stopped = await leasehold("destroy", "--auto-approve");
+  expect(stopped).toEqual({
+    code: 1,
+    output: expect.stringMatching(/^could not delete role app_admin: .* cannot be dropped/m) as string,
+  });
+  await superuser((client) => client.query("DROP TABLE elsewhere"), "postgres");
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).not.toContain("not on record");
   expect(output).toMatch(/left: the schema app of the database app with what it holds \(\d objects\)/);
   expect(output).toContain("left: the database more");
   for (const database of ["app", "more"])
     expect(output).toContain(
       `left: 2 objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
     );
-  expect(output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
+  expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
   const deployed = await leasehold("deploy");
   expect(deployed).toMatchObject({ code: 0 });
   for (const what of ["role app_owner", "role more_owner", "database more"])
@@ -331,6 +352,13 @@ test("destroy leaves the users' data and says so, and deploy takes them back", a
 });
 
 test("destroy as the operator, with applications that lease anew at once, leaves no role but the owner of what is not declared", async () => {
+  await superuser(
+    (client) =>
+      client.query(
+        "DROP SCHEMA beside CASCADE; ALTER DEFAULT PRIVILEGES FOR ROLE more_owner GRANT SELECT ON TABLES TO pg_monitor",
+      ),
+    "more",
+  );
   const stop = new AbortController();
   const applications = [1, 2, 3].map(() => leaseAgainAndAgain(stop.signal));
   const leased = () =>
@@ -338,22 +366,31 @@ test("destroy as the operator, with applications that lease anew at once, leaves
       ({ rowCount }) => rowCount,
     );
   while (((await leased()) ?? 0) < applications.length);
-  const { code, output } = await leasehold("destroy", "--auto-approve", "--delete-data");
+  const { code, output } = await leasehold("destroy", "--auto-approve");
   stop.abort();
   await Promise.all(applications);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  const roles = await superuser((client) =>
-    client.query<{ rolname: string }>("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'"),
-  );
-  expect(roles.rows.map(({ rolname }) => rolname).sort()).toEqual(["app_owner", "postgres"]);
+  expect(await roles()).toEqual(["app_owner", "postgres"]);
   expect(output).toMatch(
     /^left: 2 objects of app_owner outside the schema app of the database app, and app_owner$/m,
   );
-  expect(output.match(/^left: /gm)).toHaveLength(1);
+  expect(output).toMatch(/^left: the schema app of the database app with what it holds/m);
+  expect(output).toMatch(/^left: the database more$/m);
+  expect(output.match(/^left: /gm)).toHaveLength(3);
+});
+
+test("destroy --delete-data after it takes what it left, but for what is not declared", async () => {
+  const { code, output } = await leasehold("destroy", "--auto-approve", "--delete-data");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(await roles()).toEqual(["app_owner", "postgres"]);
+  expect(output.match(/^left: .*/gm)).toEqual([
+    "left: 2 objects of app_owner outside the schema app of the database app, and app_owner",
+  ]);
   const kept = await superuser((client) =>
     client.query(
-      "SELECT tableowner, to_regnamespace('app') AS app FROM pg_tables WHERE schemaname = 'beside'",
+      `SELECT tableowner, to_regnamespace('app') AS app, (SELECT count(*)::int FROM pg_database WHERE datname = 'more') AS more
+       FROM pg_tables WHERE schemaname = 'beside'`,
     ),
   );
-  expect(kept.rows).toEqual([{ tableowner: "app_owner", app: null }]);
+  expect(kept.rows).toEqual([{ tableowner: "app_owner", app: null, more: 0 }]);
 });
