@@ -237,6 +237,10 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
   if (options.deleteData) {
     await deleteData(deployment, state);
     deployment.allowDestroy(deployment.stack("postgres")!);
+  } else {
+    // A destroy that did not come to its end has left these.
+    for (const { object, name } of await findMarked(deployment))
+      if (object === "DATABASE") left.push(`the database ${name}`);
   }
   const found = await findLeftover(deployment, state, options.deleteData);
   await leave(deployment, found, state);

@@ -298,6 +298,10 @@ describe("the operator's token has expired:", () => {
   });
 
   test("and the server makes none: one line says what helps, and a root token that is given helps", async () => {
+    if ((await vaultBinary()).product !== "OpenBao") {
+      console.log("not tried: HashiCorp's Vault makes one from its keys alone");
+      return;
+    }
     const target = await setUp();
     await prepareVault(target);
     const root = await asRoot(target);

@@ -297,7 +297,7 @@ describe("address ranges", () => {
       ),
     );
     expect(report.left).toEqual([
-      expect.stringMatching(/^secret id of db-readonly-role \(.* unauthorized .*\)$/),
+      expect.stringMatching(/^secret id of db-readonly-role \(POST auth\/approle\/login: HTTP 400: .*\)$/),
     ]);
     await nothingIsLeft();
   });
