@@ -124,7 +124,8 @@ async function stateOf(name: string): Promise<ContainerState | undefined> {
   return JSON.parse(state) as ContainerState;
 }
 
-async function docker(problem: string, ...args: string[]): Promise<string> {
+/** @throws SetupError with the problem, and the daemon's reason */
+export async function docker(problem: string, ...args: string[]): Promise<string> {
   try {
     return (await run("docker", args)).stdout.trim();
   } catch (error) {

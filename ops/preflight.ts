@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
 import { errorText, type VaultClient } from "../verify/vault-client";
 import type { Attributes, Deployment, Stack } from "./deployment";
+import { docker } from "./platform";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
 
@@ -135,11 +136,12 @@ async function checkDocker(
   const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
   const checkPorts = async (container: Attributes) => {
     const name = resolve(container["name"]);
-    const { stdout } = await run("docker", ["ps", "--format", "{{.Ports}}", "--filter", `name=^/${name}$`]);
+    const filter = ["--filter", `name=^/${name}$`];
+    const ports = await docker("containers can't be listed", "ps", "--format", "{{.Ports}}", ...filter);
     for (const { external } of container["ports"] as { external: unknown }[]) {
       const port = resolve(external);
       // Its own port is taken by itself, and a new one may be somebody else's.
-      if (!stdout.includes(`:${port}->`)) await checkPort(Number(port), name);
+      if (!ports.includes(`:${port}->`)) await checkPort(Number(port), name);
     }
   };
   await all([

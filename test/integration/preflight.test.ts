@@ -27,7 +27,7 @@ async function deploy(programs: Readonly<Record<string, string>>, env: NodeJS.Pr
   return { code, lines };
 }
 
-test.each<[string, Readonly<Record<string, string>>, RegExp]>([
+test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
   ["no Terraform", {}, /^there is no terraform on PATH: install Terraform 1\.11/],
   [
     "an old one",
@@ -41,9 +41,13 @@ test.each<[string, Readonly<Record<string, string>>, RegExp]>([
     /^Docker is not running: start it, .*\(Cannot connect\)$/,
   ],
   [
-    "an image that can't be had",
-    { terraform: TERRAFORM, docker: `case "$1" in version) ;; *) echo denied >&2; exit 1 ;; esac` },
+    "images that can't be had",
+    {
+      terraform: TERRAFORM,
+      docker: `case "$1" in version) ;; ps) echo ':35432-> :8200->' ;; *) echo denied >&2; exit 1 ;; esac`,
+    },
     /^the image postgres:18\.4 is not here and can't be pulled \(denied\): docker load it/,
+    /^the image hashicorp\/vault:1\.21\.4 is not here and can't be pulled \(denied\): docker load it/,
   ],
   [
     "a provider that can't be had",
@@ -53,8 +57,11 @@ test.each<[string, Readonly<Record<string, string>>, RegExp]>([
     },
     /^Failed to query available provider packages; it comes from the Terraform registry or from a mirror/,
   ],
-])("%s: one line, exit code 2", async (_, programs, line) => {
-  expect(await deploy(programs)).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
+])("%s: one line each, exit code 2", async (_, programs, ...lines) => {
+  expect(await deploy(programs)).toEqual({
+    code: 2,
+    lines: lines.map((line) => expect.stringMatching(line) as string),
+  });
 });
 
 test("a port that is taken, also where the container runs on another one: one line, exit code 2", async () => {
