@@ -1,12 +1,12 @@
 import type { VaultClient } from "../verify/vault-client";
-import { explain } from "./already-exists";
+import { explain } from "./explain";
 import { Deployment, type Stack } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findMarked } from "./leftover";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
 import { setManagerPasswords } from "./manager-password";
-import { readPlatform, startStopped } from "./platform";
+import { awaitHealthy, deployedPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
 import { recordPublic } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
@@ -67,7 +67,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     steps.push(
       apply(platform, async (show) => {
         // No plan shows a container that is stopped.
-        const started = await startStopped(readPlatform(deployment.folder));
+        const started = await startStopped(await deployedPlatform(deployment));
         for (const name of started) {
           changed.add(name);
           show.detail(`started ${name}`);
@@ -79,6 +79,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
   steps.push({
     title: "Make Vault ready",
     run: async (show) => {
+      if (platform) await awaitHealthy(await deployedPlatform(deployment));
       const prepared = await prepareVault(vaultTarget(deployment));
       operator = prepared.operator;
       if (prepared.did.length > 0) {

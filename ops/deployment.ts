@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +16,7 @@ import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "
 import { VaultClient } from "../verify/vault-client";
 import { Home, type TokenHolder } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
-import { Terraform, type TerraformBlock } from "./terraform";
+import { backendText, Terraform, TerraformError, type TerraformBlock } from "./terraform";
 
 const STACKS = ["platform", "postgres", "vault"] as const;
 export type StackName = (typeof STACKS)[number];
@@ -153,7 +154,7 @@ export class Deployment {
   async state(stack: Stack): Promise<StateResource[]> {
     const file = stateFile(stack);
     let text = "";
-    if (file === undefined) text = await new Terraform(stack.folder, {}, this.signal).pullState();
+    if (file === undefined) text = await this.pullState(stack);
     else if (existsSync(file)) text = readFileSync(file, "utf8");
     if (!text) return [];
     const { resources } = parseState(stack, text) as {
@@ -171,6 +172,15 @@ export class Deployment {
         type,
         attributes: instances[0]!.attributes,
       }));
+  }
+
+  private async pullState({ folder, json }: Stack): Promise<string> {
+    try {
+      return await new Terraform(folder, {}, this.signal).pullState();
+    } catch (error) {
+      if (!(error instanceof TerraformError)) throw error;
+      throw new SetupError(backendText(json.terraform, error.message), { cause: error });
+    }
   }
 
   /** Resources of a type that are there and no longer in the config. */
@@ -317,7 +327,7 @@ async function synthesizeAside(
 export function makePrivate(): void {
   const states = readdirSync(ROOT).filter((name) => /\.tfstate(\.[\w.]+)?$/.test(name));
   for (const file of [...states.map((name) => join(ROOT, name)), ...planFiles()])
-    if (existsSync(file)) chmodSync(file, 0o600);
+    if (existsSync(file) && (statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
 }
 
 /** Where plain cdktf leaves its plans; nothing reads them again. */

@@ -7,11 +7,18 @@ import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
-import { keptVolumes, readPlatform, removeVolumes, startStopped } from "./platform";
+import {
+  awaitHealthy,
+  deployedPlatform,
+  keptVolumes,
+  readPlatform,
+  removeVolumes,
+  startStopped,
+} from "./platform";
 import { checkRemoved, checkSuperusers, checkVault } from "./preflight";
 import { givePublicBack } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
-import { asSuperuser } from "./superuser";
+import { asSuperuser, whereverNamed } from "./superuser";
 import { Terraform } from "./terraform";
 
 export interface DestroyOptions {
@@ -44,7 +51,9 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
             await Terraform.check();
             await Promise.all(
               deployment.stacks.map(async (stack) => {
-                await deployment.terraform(stack, undefined).init(stack.json.terraform);
+                const terraform = deployment.terraform(stack, undefined);
+                await terraform.init(stack.json.terraform);
+                await terraform.saveErrored();
                 states.set(stack.name, await deployment.state(stack));
               }),
             );
@@ -130,7 +139,9 @@ function destroySteps(run: Run): Step[] {
     steps.push({
       title: "Start what is stopped, and unseal Vault",
       run: async () => {
-        await startStopped(readPlatform(deployment.folder));
+        const declared = await deployedPlatform(deployment);
+        await startStopped(declared);
+        await awaitHealthy(declared);
         await prepareVault(vaultTarget(deployment));
       },
     });
@@ -213,21 +224,18 @@ async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
     ];
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
-    await asSuperuser(
-      deployment.superuserOf(database),
-      async (client) => {
-        const { rows } = await client.query<{ name: string }>(
-          "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1) AND to_regrole($2) IS NOT NULL",
-          [groups, escapeIdentifier(database.owner)],
-        );
-        const names = rows.map(({ name }) => escapeIdentifier(name)).join(", ");
-        if (names)
-          await client.query(
+    const login = deployment.superuserOf(database);
+    await whereverNamed(login, [database.owner, ...groups], database.name, (client, existing) => {
+      const names = existing
+        .filter((name) => name !== database.owner)
+        .map(escapeIdentifier)
+        .join(", ");
+      return names && existing.includes(database.owner)
+        ? client.query(
             `REASSIGN OWNED BY ${names} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${names}`,
-          );
-      },
-      database.name,
-    );
+          )
+        : Promise.resolve();
+    });
   }
 }
 
@@ -250,16 +258,13 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
 
 /** Takes from the owners that go what would stand in the way of DROP ROLE: their default privileges beside the declared ones. */
 async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
-  for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner))) {
-    await asSuperuser(
+  for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner)))
+    await whereverNamed(
       deployment.superuserOf(database),
-      async (client) => {
-        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
-        if (rowCount === 1) await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)}`);
-      },
+      [database.owner],
       database.name,
+      (client, [owner]) => client.query(`DROP OWNED BY ${escapeIdentifier(owner!)}`),
     );
-  }
 }
 
 /** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */

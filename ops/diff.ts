@@ -1,7 +1,8 @@
 import { SetupError } from "../sandbox/setup-error";
+import { errorText } from "../verify/vault-client";
 import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
-import { readPlatform, stoppedContainers } from "./platform";
+import { deployedPlatform, stoppedContainers } from "./platform";
 import { checkSuperusers, checkVaultServes, orToken } from "./preflight";
 import { runSteps, type Show } from "./progress";
 import { Terraform, TerraformError } from "./terraform";
@@ -67,13 +68,13 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
         `compared with Terraform's state alone, not with the server: ${missing.join(", ")} is not set, and nothing else may read it all`,
       );
     // Terraform would try for half a minute, and say it at length.
-    if (!isNew && stack.name === "vault") await checkVaultServes(deployment.vault());
+    if (!isNew && stack.name === "vault") await checkPlanner(deployment);
     if (!isNew && stack.name === "postgres" && missing.length === 0)
       await checkSuperusers(deployment, { forPlan: true });
     deployment.restore(stack);
     const plan = terraform.plan({ refresh: missing.length === 0, color: color(), onProgress: show.progress });
     const [stopped] = await Promise.allSettled([
-      stack.name === "platform" && !isNew ? stoppedContainers(readPlatform(deployment.folder)) : [],
+      stack.name === "platform" && !isNew ? stoppedContainers(await deployedPlatform(deployment)) : [],
       plan,
     ]);
     // Its reason is the clearer one.
@@ -88,6 +89,17 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
     show.title(`The stack ${stack.name} can't be planned`);
     return { stack: stack.name, text: `error: ${error.message}`, exitCode: 1 };
   }
+}
+
+/** @throws SetupError when Vault serves nobody, or refuses the token */
+async function checkPlanner(deployment: Deployment): Promise<void> {
+  const vault = deployment.vault();
+  await checkVaultServes(vault);
+  const self = await vault.withToken(deployment.token("planner")).request("GET", "auth/token/lookup-self");
+  if (self.status >= 400)
+    throw new SetupError(
+      `Vault at ${vault.address} refuses the planner's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}`,
+    );
 }
 
 /** @throws SetupError where there is no token for Vault, which a planner has */

@@ -122,8 +122,10 @@ export class Home {
     return this.read(UNSEAL_KEYS)?.split("\n");
   }
 
-  /** @throws SetupError when nothing can be written: to be known before there are keys that have to be. */
+  /** @throws SetupError when nothing can be written, or what is there not be read: to be known before there are new keys. */
   checkWritable(): void {
+    this.unsealKeys();
+    this.rootToken();
     rmSync(this.writeBeside("check", randomBytes(4096).toString("hex"), 0o600));
   }
 
@@ -230,6 +232,9 @@ export class Home {
       try {
         writeFileSync(descriptor, text);
         fsyncSync(descriptor);
+      } catch (error) {
+        rmSync(file);
+        throw error;
       } finally {
         closeSync(descriptor);
       }

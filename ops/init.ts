@@ -134,11 +134,9 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   const valid = standing === "current" || standing === "outdated" ? operator : undefined;
   const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
   if (!root) throw new SetupError(remedy(target, standing));
-  try {
-    await grant(target, root.client, did);
-  } finally {
-    if (root.isOurs) await revokeRoot(target, root.client, did);
-  }
+  // Where this fails, the root token stays on file, and the next run goes on with it.
+  await grant(target, root.client, did);
+  if (root.isOurs) await revokeRoot(target, root.client, did);
   return { operator: vault.withToken(home.token("operator")), did };
 }
 

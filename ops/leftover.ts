@@ -175,10 +175,12 @@ async function objectsOf(
          SELECT (SELECT count(*)::int FROM held) AS inside, (
            SELECT count(*)::int FROM pg_shdepend
            WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid = to_regrole($2)
-             AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
              AND classid <> 'pg_default_acl'::regclass
-             AND (classid, objid) IS DISTINCT FROM ('pg_namespace'::regclass::oid, to_regnamespace($1)::oid)
-             AND (classid, objid) NOT IN (SELECT classid, objid FROM held)
+             AND (
+               dbid <> (SELECT oid FROM pg_database WHERE datname = current_database())
+               OR (classid, objid) IS DISTINCT FROM ('pg_namespace'::regclass::oid, to_regnamespace($1)::oid)
+                 AND (classid, objid) NOT IN (SELECT classid, objid FROM held)
+             )
          ) AS outside`,
         [escapeIdentifier(schema), escapeIdentifier(owner)],
       );

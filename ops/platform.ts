@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
+import type { Deployment } from "./deployment";
 
 const run = promisify(execFile);
 
@@ -51,29 +52,37 @@ export function readPlatform(
   };
 }
 
+/** As {@link readPlatform}, of the containers those in Terraform's state: another one of such a name is somebody else's. */
+export async function deployedPlatform(deployment: Deployment): Promise<Platform> {
+  const platform = readPlatform(deployment.folder);
+  const state = await deployment.state(deployment.stack("platform")!);
+  const names = state
+    .filter(({ type }) => type === "docker_container")
+    .map(({ attributes }) => attributes["name"]);
+  return { ...platform, containers: platform.containers.filter((name) => names.includes(name)) };
+}
+
 /**
- * Starts the containers that are there and stopped, which no plan shows since `must_run` is off, and waits until all that
- * are there are healthy. Returns the names of those it started.
- * @throws SetupError when Docker can't start one, or one does not become healthy
+ * Starts the containers that are there and stopped, which no plan shows since `must_run` is off, and gives them the time to
+ * become healthy: with a bad image one never is, and Terraform is to replace it. Returns their names.
+ * @throws SetupError when Docker can't start one
  */
-export async function startStopped({ containers }: Platform): Promise<string[]> {
-  const { there, stopped } = await look(containers);
+export async function startStopped(platform: Platform): Promise<string[]> {
+  const stopped = await stoppedContainers(platform);
   for (const name of stopped) await docker(`container ${name} can't be started`, "start", name);
-  await Promise.all(there.map(healthy));
+  await Promise.allSettled(stopped.map(healthy));
   return stopped;
 }
 
 /** The containers that are there and stopped. */
 export async function stoppedContainers({ containers }: Platform): Promise<string[]> {
-  return (await look(containers)).stopped;
+  const states = await Promise.all(containers.map(stateOf));
+  return containers.filter((_, i) => states[i]?.Running === false);
 }
 
-async function look(containers: readonly string[]): Promise<{ there: string[]; stopped: string[] }> {
-  const states = await Promise.all(containers.map(stateOf));
-  return {
-    there: containers.filter((_, i) => states[i] !== undefined),
-    stopped: containers.filter((_, i) => states[i]?.Running === false),
-  };
+/** @throws SetupError when a container does not become healthy, or is gone */
+export async function awaitHealthy({ containers }: Platform): Promise<void> {
+  await Promise.all(containers.map(healthy));
 }
 
 /** The volumes that are there. */
@@ -103,10 +112,16 @@ async function healthy(name: string): Promise<void> {
   for (;;) {
     const state = await stateOf(name);
     if (state?.Health?.Status === "healthy") return;
-    const hopeless = !state?.Running || state.Health?.Status === "unhealthy";
+    if (!state)
+      throw new SetupError(
+        `container ${name} is gone: npx leasehold deploy makes it anew, with the same data`,
+      );
+    const hopeless = !state.Running || state.Health?.Status === "unhealthy";
     if (hopeless || Date.now() > deadline) {
-      const what = state?.Running ? "not healthy" : (state?.Status ?? "gone");
-      throw new SetupError(`container ${name} is ${what}: see docker logs ${name}`);
+      const what = state.Running ? "not healthy" : state.Status;
+      throw new SetupError(
+        `container ${name} is ${what}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
+      );
     }
     await setTimeout(POLL_MILLISECONDS);
   }
@@ -124,6 +139,8 @@ async function stateOf(name: string): Promise<ContainerState | undefined> {
   return JSON.parse(state) as ContainerState;
 }
 
+export const DOCKER_STOPPED = "Docker is not running: start it, such as with systemctl start docker";
+
 /** @throws SetupError with the problem, and the daemon's reason */
 export async function docker(problem: string, ...args: string[]): Promise<string> {
   try {
@@ -131,6 +148,7 @@ export async function docker(problem: string, ...args: string[]): Promise<string
   } catch (error) {
     const { code, stderr = "" } = error as { code?: unknown; stderr?: string };
     if (code === "ENOENT") throw new SetupError("there is no docker on PATH: install Docker");
+    if (/cannot connect to the docker daemon/i.test(stderr)) problem = DOCKER_STOPPED;
     // Of `docker start` the first line is the daemon's reason, the second sums up.
     throw new SetupError(`${problem}: ${stderr.trim().split("\n")[0] ?? ""}`);
   }

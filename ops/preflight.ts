@@ -4,9 +4,10 @@ import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
 import { errorText, type VaultClient } from "../verify/vault-client";
 import type { Attributes, Deployment, Stack } from "./deployment";
-import { docker } from "./platform";
+import { docker, DOCKER_STOPPED } from "./platform";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
+import { sealStatus } from "./unseal";
 
 const run = promisify(execFile);
 
@@ -59,7 +60,9 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
 
 async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {
   deployment.restore(stack);
-  await deployment.terraform(stack, undefined).init(stack.json.terraform);
+  const terraform = deployment.terraform(stack, undefined);
+  await terraform.init(stack.json.terraform);
+  await terraform.saveErrored();
 }
 
 /** @throws SetupError when a server does not answer or refuses the login */
@@ -73,12 +76,9 @@ export async function checkSuperusers(
 /** @throws SetupError when Vault serves nobody */
 export async function checkVaultServes(vault: VaultClient): Promise<void> {
   const at = `Vault at ${vault.address}`;
-  const { status } = await vault.request("GET", "sys/health").catch((error: unknown) => {
-    throw new SetupError(`${(error as Error).message}: start it, or set VAULT_ADDR`);
-  });
-  if (status === 501) throw new SetupError(`${at} is not initialised: run npx leasehold init`);
-  if (status === 503)
-    throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
+  const { initialized, sealed } = await sealStatus(vault);
+  if (!initialized) throw new SetupError(`${at} is not initialised: run npx leasehold init`);
+  if (sealed) throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
 }
 
 /** A container's Vault has the token on file alone. */
@@ -122,16 +122,7 @@ async function checkDocker(
   platform: Stack,
   onProgress: (text: string) => void,
 ): Promise<void> {
-  try {
-    await run("docker", ["version", "--format", "{{.Server.Version}}"]);
-  } catch (error) {
-    const { code, stderr = "" } = error as { code?: unknown; stderr?: string };
-    throw new SetupError(
-      code === "ENOENT"
-        ? "there is no docker on PATH: install Docker"
-        : `Docker is not running: start it, such as with systemctl start docker (${stderr.trim().split("\n")[0] ?? ""})`,
-    );
-  }
+  await docker(DOCKER_STOPPED, "version", "--format", "{{.Server.Version}}");
   const resolve = (text: unknown) => deployment.resolve(platform, text);
   const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
   const checkPorts = async (container: Attributes) => {

@@ -1,7 +1,7 @@
 import { DatabaseError } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import type { AccessManifest, ManifestDatabase } from "../verify/manifest";
-import type { VaultClient } from "../verify/vault-client";
+import { VaultError, type VaultClient } from "../verify/vault-client";
 import { Deployment } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { lock } from "./lock";
@@ -57,7 +57,12 @@ export async function rotateRoot(
   const rotated: string[] = [];
   for (const database of databases.filter(isWanted)) {
     const { mount, connection } = database.vault;
-    await vault.call("POST", `${mount}/rotate-root/${connection}`);
+    const answer = await vault.request("POST", `${mount}/rotate-root/${connection}`);
+    if (answer.status === 404)
+      throw new SetupError(
+        `Vault at ${vault.address} has no connection ${mount}/${connection}: deploy first`,
+      );
+    if (answer.status >= 400) throw new VaultError(answer);
     rotated.push(`${mount}/${connection}`);
   }
   return rotated;

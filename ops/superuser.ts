@@ -34,6 +34,34 @@ export async function asSuperuser<T>(
   }
 }
 
+/**
+ * Works as the superuser in each database of a server that roles own something in, or have rights in, and first in one that
+ * is named. A role can't be dropped before.
+ */
+export async function whereverNamed(
+  login: SuperuserLogin,
+  roles: readonly string[],
+  database: string,
+  work: (client: Client, existing: readonly string[]) => Promise<unknown>,
+): Promise<void> {
+  const found = await asSuperuser(login, async (client) => {
+    const names = await client.query<{ name: string }>(
+      `SELECT DISTINCT datname AS name FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid JOIN pg_roles r ON r.oid = d.refobjid
+       WHERE d.refclassid = 'pg_authid'::regclass AND rolname = ANY ($1) AND datallowconn AND datname <> $2`,
+      [roles, database],
+    );
+    const existing = await client.query<{ name: string }>(
+      "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
+      [roles],
+    );
+    return { databases: names.rows.map(({ name }) => name), existing: existing.rows.map(({ name }) => name) };
+  });
+  const { databases, existing } = found!;
+  if (existing.length === 0) return;
+  for (const name of [database, ...databases])
+    await asSuperuser(login, (client) => work(client, existing), name);
+}
+
 /** Not connected yet. */
 export function clientOf({ host, port, user, password, ca }: SuperuserLogin, database: string): Client {
   const client = new Client({

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { SetupError } from "../sandbox/setup-error";
@@ -105,10 +105,11 @@ export class Terraform {
     const { code, stderr } = await this.run(["init", "-input=false", "-no-color", "-reconfigure"]);
     if (code === 0) return;
     const { message } = new TerraformError(plainErrors(stderr));
-    const remedy = /provider (package|registry)/i.test(message)
-      ? "; it comes from the Terraform registry or from a mirror (docs/air-gapped.md)"
-      : "";
-    throw new SetupError(`${message}${remedy}`);
+    if (/provider (package|registry)/i.test(message))
+      throw new SetupError(
+        `${message}; it comes from the Terraform registry or from a mirror (docs/air-gapped.md)`,
+      );
+    throw new SetupError(backendText(block, message));
   }
 
   private isInitialised(block: TerraformBlock): boolean {
@@ -173,14 +174,34 @@ export class Terraform {
       }
     });
     if (this.signal.aborted)
-      throw new Interrupted("interrupted: Terraform has saved its state; the same command goes on from here");
-    if (code !== 0) throw new TerraformError(diagnostics.length > 0 ? diagnostics : plainErrors(stderr));
+      throw new Interrupted(
+        "interrupted: Terraform has saved its state; the same command goes on from here, or names what to import",
+      );
+    if (code !== 0) {
+      const found = diagnostics.length > 0 ? diagnostics : plainErrors(stderr);
+      const remedy = `its state is in ${this.errored}: the next npx leasehold deploy or destroy saves it where it belongs`;
+      throw new TerraformError(
+        existsSync(this.errored) ? [...found, { severity: "error", summary: remedy, detail: "" }] : found,
+      );
+    }
     return changes;
   }
 
   /** The state's text; empty where there is none yet. */
   async pullState(): Promise<string> {
     return (await this.expect(["state", "pull"])).trim();
+  }
+
+  /** Saves where it belongs the state that an earlier run could not, since its backend was gone. */
+  async saveErrored(): Promise<void> {
+    if (!existsSync(this.errored)) return;
+    await this.expect(["state", "push", LOCK_TIMEOUT, this.errored]);
+    rmSync(this.errored);
+  }
+
+  /** Where Terraform puts a state that it can't save. */
+  private get errored(): string {
+    return join(this.folder, "errored.tfstate");
   }
 
   /** Takes resources out of the state; they stay where they are. */
@@ -202,6 +223,14 @@ export class Terraform {
   private run(args: readonly string[], onLine?: (line: string) => void): Promise<Ended> {
     return run(args, { cwd: this.folder, env: this.env, signal: this.signal, onLine });
   }
+}
+
+/** What the servers of the stacks say may look the same. */
+export function backendText({ backend }: TerraformBlock, message: string): string {
+  const [type] = Object.keys(backend);
+  return type === "local"
+    ? message
+    : `the state's backend ${type!} can't be used: ${message} (docs/remote-state.md)`;
 }
 
 /** Whether a folder is initialised for the backend that the stack has now. */
@@ -292,7 +321,7 @@ function plainErrors(stderr: string): Diagnostic[] {
 }
 
 function diagnosticText({ summary, detail }: Diagnostic): string {
-  if (summary.includes("state lock")) return lockText(detail);
+  if (summary.includes("acquiring the state lock")) return lockText(detail);
   return `${summary.trim().replace(/\s+/g, " ")}${detail ? `: ${detail.trim().replace(/\s+/g, " ")}` : ""}`;
 }
 

@@ -1,6 +1,6 @@
 import { untilActive } from "../sandbox/initialise";
 import { SetupError } from "../sandbox/setup-error";
-import { VaultError, type VaultClient } from "../verify/vault-client";
+import { VaultError, VaultUnreachable, type VaultClient } from "../verify/vault-client";
 
 /** https://developer.hashicorp.com/vault/api-docs/system/seal-status */
 export interface SealStatus {
@@ -14,8 +14,17 @@ export interface SealStatus {
   readonly progress: number;
 }
 
+/** @throws SetupError when Vault does not answer */
 export async function sealStatus(vault: VaultClient): Promise<SealStatus> {
-  return (await vault.call("GET", "sys/seal-status")) as unknown as SealStatus;
+  try {
+    return (await vault.call("GET", "sys/seal-status")) as unknown as SealStatus;
+  } catch (error) {
+    if (!(error instanceof VaultUnreachable)) throw error;
+    const remedy = error.message.includes("certificate")
+      ? "set VAULT_CACERT to the file with the certificate of its CA"
+      : "start it, or set VAULT_ADDR";
+    throw new SetupError(`${error.message}: ${remedy}`, { cause: error });
+  }
 }
 
 /** Returns nothing where somebody else was faster. */
@@ -51,7 +60,7 @@ export async function unseal(vault: VaultClient, keys: readonly string[], whence
     }
   }
   throw new SetupError(
-    `the unseal keys ${whence} are not those of the Vault at ${vault.address}, which stays sealed`,
+    `the unseal keys ${whence} are not those of the Vault at ${vault.address}, which stays sealed: put its own there, a line each (those of a Vault before it are in unseal-keys.previous)`,
   );
 }
 

@@ -365,7 +365,7 @@ withDocker(`ended half-way${because}`, () => {
     });
     expect(code).toBe(130);
     expect(output).toContain(
-      "interrupted: Terraform has saved its state; the same command goes on from here\n",
+      "interrupted: Terraform has saved its state; the same command goes on from here, or names what to import\n",
     );
     const made = (await estate.roles("")).filter((name) => !/^(pg_|nanvc$)/.test(name));
     expect(made).toContain("example_owner");

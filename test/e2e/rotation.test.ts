@@ -322,25 +322,31 @@ test("destroy leaves the users' data and says so, and deploy takes them back", a
       database,
     );
   }
-  // What nobody can foresee stands in its way: named, and out of the way, it goes on.
+  // Elsewhere on the server: what a group made goes to the owner, but where nobody may connect.
   await superuser(
     (client) => client.query("CREATE TABLE elsewhere (); ALTER TABLE elsewhere OWNER TO app_admin"),
     "postgres",
   );
+  await superuser((client) => client.query("CREATE DATABASE closed"));
+  await superuser((client) => client.query("CREATE TABLE t (); ALTER TABLE t OWNER TO app_admin"), "closed");
+  await superuser((client) => client.query("ALTER DATABASE closed ALLOW_CONNECTIONS false"));
   const stopped = await leasehold("destroy", "--auto-approve");
   expect(stopped).toEqual({
     code: 1,
     output: expect.stringMatching(/^could not delete role app_admin: .* cannot be dropped/m) as string,
   });
-  await superuser((client) => client.query("DROP TABLE elsewhere"), "postgres");
+  await superuser((client) => client.query("DROP DATABASE closed"));
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).not.toContain("not on record");
   expect(output).toMatch(/left: the schema app of the database app with what it holds \(\d objects\)/);
   expect(output).toContain("left: the database more");
-  for (const database of ["app", "more"])
+  for (const [database, count] of [
+    ["app", 3],
+    ["more", 2],
+  ] as const)
     expect(output).toContain(
-      `left: 2 objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
+      `left: ${String(count)} objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
     );
   expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
   const deployed = await leasehold("deploy");
@@ -372,7 +378,7 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["app_owner", "postgres"]);
   expect(output).toMatch(
-    /^left: 2 objects of app_owner outside the schema app of the database app, and app_owner$/m,
+    /^left: 3 objects of app_owner outside the schema app of the database app, and app_owner$/m,
   );
   expect(output).toMatch(/^left: the schema app of the database app with what it holds/m);
   expect(output).toMatch(/^left: the database more$/m);
@@ -384,7 +390,7 @@ test("destroy --delete-data after it takes what it left, but for what is not dec
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["app_owner", "postgres"]);
   expect(output.match(/^left: .*/gm)).toEqual([
-    "left: 2 objects of app_owner outside the schema app of the database app, and app_owner",
+    "left: 3 objects of app_owner outside the schema app of the database app, and app_owner",
   ]);
   const kept = await superuser((client) =>
     client.query(

@@ -38,7 +38,7 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
   [
     "Docker not running",
     { terraform: TERRAFORM, docker: "echo Cannot connect >&2; exit 1" },
-    /^Docker is not running: start it, .*\(Cannot connect\)$/,
+    /^Docker is not running: start it, .*: Cannot connect$/,
   ],
   [
     "images that can't be had",

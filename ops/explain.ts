@@ -15,19 +15,26 @@ const IMPORT_ID: Readonly<
 const EXISTS = /already (exists|in use)/i;
 
 /**
- * Puts the remedy behind each error that comes from a thing which is there and not in the state: a killed deploy made it,
- * or somebody else.
+ * Puts the remedy behind each error that comes from a thing which is there and not in the state (a killed deploy made it, or
+ * somebody else), and where to look behind that of a container which does not become healthy.
  */
 export function explain(error: TerraformError, deployment: Deployment, stack: Stack): TerraformError {
-  return new TerraformError(error.diagnostics.map((diagnostic) => withImport(diagnostic, deployment, stack)));
+  return new TerraformError(error.diagnostics.map((diagnostic) => withRemedy(diagnostic, deployment, stack)));
 }
 
-function withImport(diagnostic: Diagnostic, deployment: Deployment, stack: Stack): Diagnostic {
+function withRemedy(diagnostic: Diagnostic, deployment: Deployment, stack: Stack): Diagnostic {
   const { environment } = deployment.manifest;
   const { address = "", summary, detail } = diagnostic;
   const message = `${summary} ${detail}`;
   const [type, name] = address.split(".") as [string, string];
   const attributes = stack.json.resource[type]?.[name];
+  if (message.includes("healthy state") && attributes) {
+    const container = deployment.resolve(stack, attributes["name"]);
+    return {
+      ...diagnostic,
+      detail: `see docker logs ${container}; mended, or with the image of before, deploy replaces it`,
+    };
+  }
   if (!EXISTS.test(message) || !attributes) return diagnostic;
   const id = IMPORT_ID[type]?.((key) => deployment.resolve(stack, attributes[key]), message);
   if (id === undefined) return diagnostic;
