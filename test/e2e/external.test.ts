@@ -5,11 +5,15 @@ import { join } from "node:path";
 import external from "../../config/external";
 import { CertificateAuthority } from "../../sandbox/certificates";
 import type { Report } from "../../verify/report";
+import { VaultClient } from "../../verify/vault-client";
 import { Deployment } from "../integration/deployment";
 import { query } from "../integration/hand-made";
-import { eventually } from "../integration/program";
+import { eventually, messages } from "../integration/program";
 import { record } from "../seen";
+import { leaseAgainAndAgain } from "./application";
 import { Checkout } from "./checkout";
+import { inVault } from "./in-vault";
+import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
 /**
@@ -17,6 +21,8 @@ import { run, type Ended } from "./terraform";
  * TLS alone, with certificates of an authority of their own, in a namespace of Vault's, and the state in PostgreSQL. The
  * tests are its steps, in order.
  */
+const PERSONAS = external.databases[0]!.personas;
+const onAll = process.env["LEASEHOLD_E2E_ALL"] ? test : test.skip;
 let servers: Deployment;
 let checkout: Checkout;
 let env: NodeJS.ProcessEnv;
@@ -48,11 +54,16 @@ afterAll(async () => {
 
 function newCheckout(): Checkout {
   const made = new Checkout("external");
-  made.configure({
+  configure(made);
+  return made;
+}
+
+function configure(of: Checkout, personas = PERSONAS): void {
+  of.configure({
     ...external,
+    databases: [{ ...external.databases[0]!, personas }],
     backend: { type: "pg", arguments: { schema_name: "states_{environment}_{stack}" } },
   });
-  return made;
 }
 
 function leasehold(
@@ -66,8 +77,11 @@ function leasehold(
   });
 }
 
-/** Lines that are no progress. */
-const lines = (output: string) => output.split("\n").filter((line) => line !== "" && !/^[❯✔✖›]/.test(line));
+/** Of the namespace. */
+function root(): VaultClient {
+  const { vault, initialised } = servers.sandbox;
+  return new VaultClient(vault.address, initialised.rootToken, env["VAULT_NAMESPACE"], vault.ca);
+}
 
 const roles = () =>
   query(servers.sandbox.postgres, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1");
@@ -93,7 +107,7 @@ test.each<[string, RegExp]>([
   ],
 ])("another authority's certificate in %s: one line, exit code 2, nothing changed", async (name, line) => {
   const { code, output } = await leasehold(["deploy"], { [name]: otherCaFile });
-  expect({ code, lines: lines(output) }).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
+  expect({ code, lines: messages(output) }).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
   expect(await roles()).toEqual(["postgres"]);
 });
 
@@ -175,7 +189,7 @@ test("from another checkout with the same secrets there is nothing to do; while 
     () => asked,
   );
   const { code, output } = await fromOther("deploy");
-  expect({ code, lines: lines(output).slice(-1) }).toEqual({
+  expect({ code, lines: messages(output).slice(-1) }).toEqual({
     code: 1,
     lines: [expect.stringMatching(/^another Terraform run holds the state: wait until it has ended/)],
   });
@@ -185,9 +199,54 @@ test("from another checkout with the same secrets there is nothing to do; while 
   other.remove();
 });
 
-test("destroy leaves no role, and PUBLIC what it had before", async () => {
+const shorter = PERSONAS.map((persona) =>
+  persona.name === "report" ? { ...persona, lease: { ...persona.lease, defaultTtl: "30m" } } : persona,
+);
+
+onAll("a TTL changed (with --all): the diff says so, and deploy does that alone", async () => {
+  configure(checkout, shorter);
+  expect(await leasehold(["diff"])).toEqual({
+    code: 2,
+    output: expect.stringMatching(/default_ttl\s+= 3600 -> 1800/) as string,
+  });
+  const { code, output } = await leasehold(["deploy"]);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).toContain("Deployed the stack postgres: nothing to do");
+  expect(output).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+});
+
+onAll("a persona (with --all) added, and removed while applications lease anew at once", async () => {
+  const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
+  configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+  expect(await leasehold(["deploy"])).toMatchObject({ code: 0 });
+  const stop = new AbortController();
+  const lease = () => root().request("GET", `database/creds/${groupRole}`);
+  const { host, port, database, ssl } = servers.sandbox.postgres;
+  const applications = [1, 2, 3].map(() =>
+    leaseAgainAndAgain(lease, { host, port, database, ssl }, stop.signal),
+  );
+  const auditors = async () => (await roles()).filter((role) => String(role).includes("app_audi"));
+  await poll(async () => {
+    expect((await auditors()).length).toBeGreaterThan(applications.length);
+  });
+  configure(checkout, shorter);
+  const { code, output } = await leasehold(["deploy"]);
+  stop.abort();
+  await Promise.all(applications);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(output).toContain(`revoking the leases of database/creds/${groupRole}`);
+  expect(await auditors()).toEqual([]);
+  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
+});
+
+test("destroy with a lease alive leaves no role, nothing in Vault, and PUBLIC what it had before", async () => {
+  await root().call("GET", "database/creds/app_report");
+  expect(await inVault(root())).toEqual(
+    expect.arrayContaining(["leases of database/", "database/", "approle/", "app-report"]),
+  );
   const { code, output } = await leasehold(["destroy", "--auto-approve", "--delete-data"]);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["postgres"]);
+  expect(await inVault(root())).toEqual(["leasehold-external-operator"]);
   expect(await publics()).toEqual(["TEMPORARY"]);
 });

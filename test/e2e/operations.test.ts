@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
 import type { Report } from "../../verify/report";
-import type { Program } from "../integration/program";
+import { ROOT } from "../counts";
+import { eventually, messages, processesWith, type Program } from "../integration/program";
 import { record } from "../seen";
 import { docker, dockerMissing } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
@@ -36,6 +37,15 @@ async function nothingToDo(): Promise<void> {
   await ends(0, "diff");
 }
 
+/** Files of the checkout that hold state or a plan, and that others may read. */
+function openToOthers(): string[] {
+  const files = filesBelow(estate.checkout.folder).filter((file) =>
+    /\.tfstate[^/]*$|plan$/.test(file.replace(/\/\.terraform\/.*/, "")),
+  );
+  expect(files).toContainEqual(expect.stringMatching(/\.vault\.tfstate$/));
+  return files.filter((file) => (statSync(file).mode & 0o077) !== 0);
+}
+
 /** That PostgreSQL does not know, or does not let in. */
 async function isRefused(lease: Lease): Promise<void> {
   const error: unknown = await estate.query("SELECT", lease).catch((reason: unknown) => reason);
@@ -61,8 +71,21 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
 
     afterAll(() => estate.remove());
 
-    test("the first deploy, then verify", async () => {
+    test("a diff before anything is there: all of each stack is to add, no server is asked, nothing is made", async () => {
       estate.configure();
+      const output = await ends(2, "diff");
+      for (const stack of ["platform", "postgres", "vault"])
+        expect(output).toContain(`# ${stack}\nnot deployed yet: all of it is to add, no server was asked\n`);
+      const { docker: wire, postgres, vault } = estate.wires;
+      expect(postgres.heard + vault.heard).toBe("");
+      expect(wire.heard).not.toMatch(/^(POST|PUT|DELETE) /m);
+      for (const kind of ["container", "network", "volume"] as const)
+        expect(await estate.things(kind)).toEqual([]);
+      expect(readdirSync(estate.checkout.folder).filter((name) => /tfstate|lock$/.test(name))).toEqual([]);
+      expect(filesBelow(estate.checkout.home)).toEqual([]);
+    });
+
+    test("the first deploy, then verify", async () => {
       await ends(0, "deploy");
       // So that its log has whatever anybody says to it.
       await estate.query("ALTER SYSTEM SET log_statement = 'all'");
@@ -121,8 +144,15 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
 
     test("two deploys at once: one is refused, and the other finds nothing to do, the password rotated", async () => {
       await ends(0, "rotate");
-      const both = await Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
-      const [one, other] = both.sort((a, b) => a.code! - b.code!);
+      const both = Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
+      const lock = estate.checkout.path(".leasehold.lock");
+      await eventually(
+        () => existsSync(lock),
+        10_000,
+        () => "no deploy holds the lock",
+      );
+      expect(statSync(lock).mode & 0o777).toBe(0o600);
+      const [one, other] = (await both).sort((a, b) => a.code! - b.code!);
       expect(one).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
       expect(other).toEqual({
         code: 2,
@@ -144,6 +174,7 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
       expect(table).toMatch(/^environment of Terraform +here +here +· +· +· +here +here /m);
       const log = all.find(({ name }) => name === "PostgreSQL's log")!.text;
       expect(log.match(/PASSWORD '[^']{12}/g)?.filter((text) => !text.endsWith("SCRAM-SHA-25"))).toEqual([]);
+      expect(openToOthers()).toEqual([]);
       const home = filesBelow(estate.checkout.home);
       const modes = new Set(
         home.map((file) => `${basename(file)} ${(statSync(file).mode & 0o777).toString(8)}`),
@@ -269,11 +300,14 @@ withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
         `
       set -e; eval "$(npx leasehold env)"; cd cdktf.out/stacks
       for stack in *; do (
-        cd $stack; terraform plan -out=saved.tfplan >/dev/null; terraform show -json saved.tfplan; rm saved.tfplan
+        cd $stack; terraform plan -out=saved.tfplan >/dev/null; terraform show -json saved.tfplan
       ) done`,
         "leasehold env, then terraform plan and show of each stack",
       );
       expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+      // Not by that shell, whose secrets rm would have in its environment.
+      for (const stack of readdirSync(estate.checkout.path("cdktf.out/stacks")))
+        rmSync(estate.checkout.path("cdktf.out/stacks", stack, "saved.tfplan"));
       return output;
     }
 
@@ -339,6 +373,45 @@ const POINTS: readonly Point[] = [
 const points = (...servers: readonly Point["who"][]) =>
   POINTS.filter(({ who, more }) => servers.includes(who) && (all || !more));
 
+(all ? withDocker : describe.skip)(`plain cdktf (with --all)${because}`, () => {
+  /** As docs/deploy.md has them, with what they take where nobody can be asked and no registry answers. */
+  const commands = /^## With plain cdktf$[^]*?```sh\n([^]*?)```/m
+    .exec(readFileSync(join(ROOT, "docs/deploy.md"), "utf8"))![1]!
+    .replace(/^npx cdktf (deploy|destroy) \S+/gm, "$& --auto-approve")
+    .replace(/^npx cdktf deploy \S+/gm, "$& --skip-provider-lock");
+  const destroy = commands.indexOf("npx cdktf destroy");
+
+  const planFile = () => estate.checkout.path("cdktf.out/stacks/vault/plan");
+
+  beforeAll(async () => {
+    estate = await Estate.open("plain", { storage: "file" });
+    estate.configure();
+  }, START_TIMEOUT_MILLISECONDS);
+
+  afterAll(() => estate.remove());
+
+  test("the commands of the docs deploy all stacks; a command of leasehold's closes to others what they left open", async () => {
+    const { code, output } = await estate.shell(`set -e\n${commands.slice(0, destroy)}`, "plain cdktf");
+    expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+    expect(openToOthers().length).toBeGreaterThan(3);
+    expect(existsSync(planFile())).toBe(true);
+    await ends(0, "diff");
+    expect(openToOthers()).toEqual([]);
+    expect(existsSync(planFile())).toBe(false);
+    await ends(0, "verify");
+  });
+
+  test("destroy fails at the users' data, and leasehold destroy goes on from there", async () => {
+    const [variables] = commands.split("\n");
+    const { code, output } = await estate.shell(`set -e\n${variables!}\n${commands.slice(destroy)}`);
+    expect(code).not.toBe(0);
+    expect(output).toContain("cannot drop schema example because other objects depend on it");
+    await ends(0, "destroy", "--auto-approve");
+    for (const kind of ["container", "network"] as const) expect(await estate.things(kind)).toEqual([]);
+    expect(openToOthers()).toEqual([]);
+  });
+});
+
 withDocker(`ended half-way${because}`, () => {
   beforeAll(async () => {
     estate = await Estate.open("killed", { storage: "memory" });
@@ -354,6 +427,11 @@ withDocker(`ended half-way${because}`, () => {
       killTree(child.pid!);
     });
     expect(code).toBe("SIGKILL");
+    await eventually(
+      () => processesWith(estate.checkout.folder).length === 0,
+      10_000,
+      () => "a process of the killed deploy is left",
+    );
   };
 
   test.each(points("docker"))("killed once $who has $done", killed);
@@ -401,10 +479,9 @@ withDocker(`ended half-way${because}`, () => {
 
   afterAll(() => estate.remove());
 
-  /** The lines of a failed command that are not its steps. */
+  /** What a failed command says of it. */
   async function reason(code: number, ...args: string[]): Promise<string[]> {
-    const output = await ends(code, ...args);
-    return output.split("\n").filter((line) => line && !/^\s*[❯✔✖›] /u.test(line));
+    return messages(await ends(code, ...args));
   }
 
   test("a network of that name exists and is somebody else's", async () => {
@@ -512,13 +589,17 @@ async function follow(output: string): Promise<void> {
   }
 }
 
-/** A process and all that it started, at once. */
+/** A process and all that it started, at once: stopped before it is asked for its children, it has no more of them. */
 function killTree(root: number): void {
-  const lines = execFileSync("ps", ["-eo", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
-  const parents = lines.map((line) => line.trim().split(/\s+/).map(Number) as [pid: number, parent: number]);
   const tree = [root];
   // It grows while it is gone through.
-  for (const pid of tree)
+  for (const pid of tree) {
+    process.kill(pid, "SIGSTOP");
+    const lines = execFileSync("ps", ["-eo", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+    const parents = lines.map(
+      (line) => line.trim().split(/\s+/).map(Number) as [pid: number, parent: number],
+    );
     tree.push(...parents.filter(([, parent]) => parent === pid).map(([child]) => child));
+  }
   for (const pid of tree) process.kill(pid, "SIGKILL");
 }

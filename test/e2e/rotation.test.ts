@@ -3,11 +3,16 @@ import { join } from "node:path";
 import { Client, type DatabaseError } from "pg";
 import external from "../../config/external";
 import type { EnvironmentInput } from "../../config/schema";
+import { generateRootToken } from "../../ops/root-token";
 import { PostgresServer } from "../../sandbox/postgres-server";
 import { Workspace } from "../../sandbox/workspace";
 import { VaultClient } from "../../verify/vault-client";
 import { KeptVault } from "../integration/kept-vault";
+import { messages } from "../integration/program";
+import { leaseAgainAndAgain } from "./application";
 import { Checkout } from "./checkout";
+import { inVault } from "./in-vault";
+import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
 /**
@@ -21,6 +26,8 @@ let postgres: PostgresServer;
 let vault: KeptVault;
 /** A login that Vault leased and no longer knows. */
 let forgotten: string;
+/** Given to a destroy by force alone. */
+let rootToken: string | undefined;
 /** All that the commands have said. */
 let said = "";
 
@@ -57,6 +64,7 @@ async function leasehold(...args: string[]): Promise<Ended> {
       VAULT_ADDR: vault.address,
       // Of verify alone: the other commands take what the home folder has.
       ...(args[0] === "verify" && { VAULT_TOKEN: secret("verifier-token") }),
+      ...(args.includes("--force-leases") && { VAULT_TOKEN: rootToken }),
       PGHOST: host,
       PGPORT: String(port),
     }),
@@ -102,28 +110,9 @@ async function managerLogin(): Promise<string> {
   }
 }
 
-const lease = () =>
-  new VaultClient(vault.address, secret("verifier-token")).request("GET", "database/creds/verify-owner");
+const vaultAs = (token?: string) => new VaultClient(vault.address, token);
 
-/** An application that leases anew as soon as its session ends. */
-async function leaseAgainAndAgain(signal: AbortSignal): Promise<void> {
-  const { host, port } = postgres;
-  while (!signal.aborted) {
-    const { status, body } = await lease();
-    if (status !== 200) continue;
-    const { username: user, password } = body.data as { username: string; password: string };
-    const client = new Client({ host, port, database: "app", user, password, ssl: false });
-    client.on("error", () => undefined);
-    const ended = new Promise((resolve) => client.once("end", resolve));
-    if (
-      await client.connect().then(
-        () => true,
-        () => false,
-      )
-    )
-      await ended;
-  }
-}
+const lease = () => vaultAs(secret("verifier-token")).request("GET", "database/creds/verify-owner");
 
 async function superuser<T>(work: (client: Client) => Promise<T>, database = "app"): Promise<T> {
   const { host, port } = postgres;
@@ -145,6 +134,18 @@ async function roles(): Promise<string[]> {
     ),
   );
   return rows.map(({ rolname }) => rolname);
+}
+
+const leased = async () => (await roles()).filter((name) => name.startsWith("v-")).length;
+
+/** Vault's own. As long as it has a session, it does not notice, and a rotation would help. */
+function loseThePassword(): Promise<unknown> {
+  return superuser((client) =>
+    client.query(
+      `ALTER ROLE vault PASSWORD 'nobody knows';
+       SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'vault'`,
+    ),
+  );
 }
 
 async function nothingToDo(): Promise<void> {
@@ -192,11 +193,7 @@ test("rotate rotates again, and the same holds", async () => {
 });
 
 test("a lost password: a lease and a rotation fail, each with one line", async () => {
-  await superuser(async (client) => {
-    await client.query("ALTER ROLE vault PASSWORD 'nobody knows'");
-    // As long as Vault has a session, it does not notice, and a rotation would help.
-    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'vault'");
-  });
+  await loseThePassword();
   expect((await lease()).status).toBe(500);
   const { code, output } = await leasehold("rotate");
   expect(code).toBe(2);
@@ -310,7 +307,35 @@ test("no secret was said, and none stands in a file outside the home folder", ()
   expect(hits).toEqual([]);
 });
 
-test("destroy leaves the users' data and says so, and deploy takes them back", async () => {
+test("destroy where PostgreSQL refuses Vault's login: a line says so, and another who may force it", async () => {
+  expect((await lease()).status).toBe(200);
+  await loseThePassword();
+  const destroyed = async (...more: string[]) => {
+    const { code, output } = await leasehold("destroy", "--auto-approve", ...more);
+    return { code, lines: messages(output) };
+  };
+  expect(await destroyed()).toEqual({
+    code: 2,
+    lines: [
+      expect.stringMatching(
+        /^the leases of database\/creds can't be revoked \(HTTP 400: .*28P01.*\): make PostgreSQL drop their logins, or/,
+      ),
+    ],
+  });
+  expect(await destroyed("--force-leases")).toEqual({
+    code: 2,
+    lines: [
+      expect.stringMatching(
+        /^the operator may not force the leases of database\/creds \(HTTP 403: .*\): set VAULT_TOKEN to a token that may/,
+      ),
+    ],
+  });
+  expect(await leased()).not.toBe(0);
+});
+
+test("destroy by force leaves no login, but the users' data, and says so, and deploy takes them back", async () => {
+  const operator = vaultAs(secret("operator-token"));
+  rootToken = await generateRootToken(vaultAs(), operator, secret("unseal-keys").split("\n"));
   // An owner may make schemas beside the declared one.
   for (const database of ["app", "more"]) {
     await superuser(
@@ -330,11 +355,13 @@ test("destroy leaves the users' data and says so, and deploy takes them back", a
   await superuser((client) => client.query("CREATE DATABASE closed"));
   await superuser((client) => client.query("CREATE TABLE t (); ALTER TABLE t OWNER TO app_admin"), "closed");
   await superuser((client) => client.query("ALTER DATABASE closed ALLOW_CONNECTIONS false"));
-  const stopped = await leasehold("destroy", "--auto-approve");
+  const stopped = await leasehold("destroy", "--auto-approve", "--force-leases");
   expect(stopped).toEqual({
     code: 1,
     output: expect.stringMatching(/^could not delete role app_admin: .* cannot be dropped/m) as string,
   });
+  expect(await leased()).toBe(0);
+  expect(await inVault(vaultAs(rootToken))).toEqual(["leasehold-rotation-operator"]);
   await superuser((client) => client.query("DROP DATABASE closed"));
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
@@ -366,17 +393,21 @@ test("destroy as the operator, with applications that lease anew at once, leaves
     "more",
   );
   const stop = new AbortController();
-  const applications = [1, 2, 3].map(() => leaseAgainAndAgain(stop.signal));
-  const leased = () =>
-    superuser((client) => client.query("SELECT FROM pg_roles WHERE rolname LIKE 'v-%'")).then(
-      ({ rowCount }) => rowCount,
-    );
-  while (((await leased()) ?? 0) < applications.length);
+  const { host, port } = postgres;
+  const server = { host, port, database: "app", ssl: false };
+  const applications = [1, 2, 3].map(() => leaseAgainAndAgain(lease, server, stop.signal));
+  await poll(async () => {
+    expect(await leased()).toBeGreaterThanOrEqual(applications.length);
+  });
+  expect(await inVault(vaultAs(rootToken))).toEqual(
+    expect.arrayContaining(["leases of database/", "database/", "approle/", "leasehold-rotation-verifier"]),
+  );
   const { code, output } = await leasehold("destroy", "--auto-approve");
   stop.abort();
   await Promise.all(applications);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["app_owner", "postgres"]);
+  expect(await inVault(vaultAs(rootToken))).toEqual(["leasehold-rotation-operator"]);
   expect(output).toMatch(
     /^left: 3 objects of app_owner outside the schema app of the database app, and app_owner$/m,
   );

@@ -19,7 +19,7 @@ import { accessManifestSchema } from "../../verify/manifest";
 import type { Report } from "../../verify/report";
 import { ROOT } from "../counts";
 import { temporaryFolder } from "./deployment";
-import { eventually, processesWith, Program } from "./program";
+import { eventually, messages, processesWith, Program } from "./program";
 
 interface Connection {
   vault: { address: string; token: string; verifierToken: string };
@@ -284,11 +284,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
   ])("%j", async (args, line) => {
     const program = new Program(args, { VAULT_ADDR: "http://127.0.0.1:1", VAULT_TOKEN: "x" });
     expect(await program.ended).toBe(2);
-    const lines = program.output
-      .trim()
-      .split("\n")
-      .filter((text) => !/^[❯✔✖›]/.test(text));
-    expect(lines).toEqual([expect.stringMatching(line)]);
+    expect(messages(program.output)).toEqual([expect.stringMatching(line)]);
   });
 
   test.each([
@@ -339,12 +335,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
     ] as const) {
       const program = new Program(["start", "--env", name], {}, folder);
       expect(await program.ended).toBe(2);
-      expect(
-        program.output
-          .trim()
-          .split("\n")
-          .filter((text) => !/^[❯✔✖›]/.test(text)),
-      ).toEqual(lines);
+      expect(messages(program.output)).toEqual(lines);
       expect(existsSync(outdir)).toBe(false);
     }
     checkout.remove();
@@ -406,11 +397,7 @@ describe("what is missing on the machine: one line that says what to do, exit co
       ...env(),
     });
     expect(await program.ended).toBe(2);
-    const lines = program.output
-      .trim()
-      .split("\n")
-      .filter((text) => !/^[❯✔✖›]/.test(text));
-    expect(lines).toEqual([expect.stringMatching(line)]);
+    expect(messages(program.output)).toEqual([expect.stringMatching(line)]);
   });
 });
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { Checkout } from "../../bench/checkout";
-import { Program } from "./program";
+import { messages, Program } from "./program";
 
 /** What is missing on a machine, played by programs of a PATH of its own: neither Terraform nor Docker is needed. */
 const checkout = new Checkout("local");
@@ -23,8 +23,7 @@ async function deploy(programs: Readonly<Record<string, string>>, env: NodeJS.Pr
   }
   const program = new Program(["deploy"], { ...checkout.env(env), PATH: bin }, checkout.folder);
   const code = await program.ended;
-  const lines = program.output.split("\n").filter((line) => line && !/^[❯✔✖›]/.test(line));
-  return { code, lines };
+  return { code, lines: messages(program.output) };
 }
 
 test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([

@@ -37,6 +37,11 @@ export class Program {
   }
 }
 
+/** What a command said, a line each, but for its progress. */
+export function messages(output: string): string[] {
+  return output.split("\n").filter((line) => line !== "" && !/^\s*[❯✔✖›]/u.test(line));
+}
+
 /** Waits, within a bound, until a condition holds. */
 export async function eventually(
   condition: () => boolean,
