@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { SetupError } from "../sandbox/setup-error";
+import { OutputFile } from "./output-file";
 
 /** What an apply or a destroy came to. */
 export interface Changes {
@@ -61,6 +61,8 @@ interface Message {
 }
 
 const WANTED = [1, 11] as const;
+/** How often its output is looked at. */
+const FOLLOW_MILLISECONDS = 100;
 /** Waits for one that is about to end, such as the orphan of a killed command. */
 const LOCK_TIMEOUT = "-lock-timeout=10s";
 
@@ -255,6 +257,8 @@ interface RunOptions {
  */
 async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOptions): Promise<Ended> {
   signal?.throwIfAborted();
+  const stdout = new OutputFile();
+  const stderr = new OutputFile();
   // State and plan files are its owner's alone.
   const umask = process.umask(0o077);
   const child = spawn("terraform", args, {
@@ -262,7 +266,7 @@ async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOpt
     env: { ...process.env, ...env, TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
     // Out of the reach of the terminal's Ctrl-C: two interrupts would make it drop its state.
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", stdout.descriptor, stderr.descriptor],
   });
   process.umask(umask);
   const interrupt = () => child.kill("SIGINT");
@@ -272,17 +276,24 @@ async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOpt
   };
   signal?.addEventListener("abort", interrupt);
   process.once("exit", kill);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  let begun = "";
+  const follow = () => {
+    const lines = (begun + stdout.read()).split("\n");
+    begun = lines.pop()!;
+    for (const line of lines) onLine?.(line);
+  };
+  const timer = setInterval(follow, FOLLOW_MILLISECONDS);
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
       child.on("error", reject).on("close", resolve);
     });
-    return { code, stdout, stderr };
+    follow();
+    stderr.read();
+    return { code, stdout: stdout.text, stderr: stderr.text };
   } finally {
+    clearInterval(timer);
+    stdout.close();
+    stderr.close();
     signal?.removeEventListener("abort", interrupt);
     process.off("exit", kill);
   }

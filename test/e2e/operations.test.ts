@@ -469,6 +469,25 @@ withDocker(`ended half-way${because}`, () => {
     await ends(0, "verify");
     await ends(0, "diff");
   });
+
+  test("killed without Terraform, which goes on to its end and saves its state", async () => {
+    await docker("restart", `${estate.name}-vault`);
+    const connected = {
+      who: "vault",
+      asked: /(PUT|POST) \/v1\/database\/config\/postgres-example /,
+    } as const;
+    const { code } = await deployUntil(connected, ({ child }) => {
+      child.kill("SIGKILL");
+    });
+    expect(code).toBe("SIGKILL");
+    await eventually(
+      () => processesWith(estate.checkout.folder).length === 0,
+      60_000,
+      () => "Terraform does not end",
+    );
+    expect(await ends(0, "deploy")).toContain("Deployed the stack vault: nothing to do");
+    await ends(0, "diff");
+  });
 });
 
 (all ? withDocker : describe.skip)(`faults (with --all)${because}`, () => {
