@@ -3,7 +3,7 @@ import { SetupError } from "../sandbox/setup-error";
 import type { ManifestDatabase } from "../verify/manifest";
 import { errorText, VaultError } from "../verify/vault-client";
 import type { Deployment, StateResource } from "./deployment";
-import { asSuperuser } from "./superuser";
+import { asSuperuser, whereverNamed } from "./superuser";
 
 const ROLE = "vault_database_secret_backend_role";
 
@@ -59,8 +59,9 @@ export async function dropLogins(
   groups: readonly string[],
 ): Promise<string[]> {
   if (groups.length === 0) return [];
+  const superuser = deployment.superuserOf(database);
   const dropped = await asSuperuser(
-    deployment.superuserOf(database),
+    superuser,
     async (client) => {
       const { rows } = await client.query<{ name: string }>(
         `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
@@ -74,9 +75,12 @@ export async function dropLogins(
         await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", [
           name,
         ]);
-        await client.query(
-          `REASSIGN OWNED BY ${login} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${login}; DROP ROLE ${login}`,
+        await whereverNamed(superuser, [name], database.name, (there) =>
+          there.query(
+            `REASSIGN OWNED BY ${login} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${login}`,
+          ),
         );
+        await client.query(`DROP ROLE ${login}`);
       }
       return rows.map(({ name }) => name);
     },

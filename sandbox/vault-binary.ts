@@ -93,7 +93,7 @@ async function describe(path: string, source: string): Promise<VaultBinary> {
       `${path}, from ${source}, can't be run (${firstLine(error)}): set VAULT_BIN to a vault or bao program`,
     );
   }
-  const match = /^(Vault|OpenBao) v(\S+)/.exec(text);
+  const match = /^(Vault|OpenBao) v([^\s,]+)/.exec(text);
   if (!match)
     throw new SetupError(
       `${path}, from ${source}, is neither Vault nor OpenBao: set VAULT_BIN to a vault or bao program`,

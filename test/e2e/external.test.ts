@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import external from "../../config/external";
 import { CertificateAuthority } from "../../sandbox/certificates";
@@ -197,6 +197,39 @@ test("from another checkout with the same secrets there is nothing to do; while 
   await ended;
   expect(await fromOther("deploy")).toMatchObject({ code: 0 });
   other.remove();
+});
+
+test("a state that its backend does not take is saved by the next run", async () => {
+  const [, states] = STATES;
+  const { postgres } = servers.sandbox;
+  await query(
+    postgres,
+    `CREATE FUNCTION ${states!}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$`,
+  );
+  await query(
+    postgres,
+    `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON ${states!}.states FOR EACH ROW EXECUTE FUNCTION ${states!}.refuse()`,
+  );
+  configure(
+    checkout,
+    PERSONAS.map((persona) => ({ ...persona, lease: { ...persona.lease, maxTtl: "20h" } })),
+  );
+  const { code, output } = await leasehold(["deploy"]);
+  const file = checkout.path("cdktf.out/stacks/vault/errored.tfstate");
+  expect({ code, lines: messages(output) }).toEqual({
+    code: 1,
+    lines: expect.arrayContaining([
+      expect.stringMatching(/^Failed to save state: .*refused/),
+      `its state is in ${file}: the next npx leasehold deploy or destroy saves it where it belongs`,
+    ]) as string[],
+  });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  await query(postgres, `DROP FUNCTION ${states!}.refuse() CASCADE`);
+  const again = await leasehold(["deploy"]);
+  expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
+  expect(again.output).toContain("Deployed the stack vault: nothing to do");
+  expect(existsSync(file)).toBe(false);
+  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
 });
 
 const shorter = PERSONAS.map((persona) =>
