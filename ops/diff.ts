@@ -98,7 +98,7 @@ async function checkPlanner(deployment: Deployment): Promise<void> {
   const self = await vault.withToken(deployment.token("planner")).request("GET", "auth/token/lookup-self");
   if (self.status >= 400)
     throw new SetupError(
-      `Vault at ${vault.address} refuses the planner's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}`,
+      `Vault at ${vault.address} refuses the planner's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}; where a deploy was not finished, deploy first`,
     );
 }
 

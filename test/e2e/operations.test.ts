@@ -8,7 +8,7 @@ import { eventually, messages, processesWith, type Program } from "../integratio
 import { record } from "../seen";
 import { docker, dockerMissing } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
-import { POSTGRES_VERSIONS } from "./images";
+import { POSTGRES_VERSIONS, postgresImage } from "./images";
 import { filesBelow, handedOut, search, type Place, type Secrets } from "./search";
 
 /** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
@@ -511,6 +511,18 @@ withDocker(`ended half-way${because}`, () => {
       ),
     ]);
     await docker("network", "rm", estate.name);
+  });
+
+  test("a container of that name exists and is somebody else's: it is left as it is", async () => {
+    const name = `${estate.name}-vault`;
+    await docker("create", "--name", name, estate.variables["TF_VAR_postgres_image"]!, "sleep", "1000");
+    expect(await reason(1, "deploy")).toEqual([
+      expect.stringMatching(
+        /^docker_container.Vault\S*: .*already in use.*; if it is somebody else's, set TF_VAR_platform_name to another name$/,
+      ),
+    ]);
+    expect(await docker("inspect", "--format", "{{.State.Status}}", name)).toBe("created");
+    await docker("rm", name);
     await ends(0, "deploy");
     await ends(0, "verify");
   });
@@ -549,6 +561,19 @@ withDocker(`ended half-way${because}`, () => {
     await estate.lease("readonly");
   });
 
+  test("an image that does not run with the data: one line, and with the one of before deploy goes on", async () => {
+    const before = estate.variables["TF_VAR_postgres_image"]!;
+    estate.variables["TF_VAR_postgres_image"] = await postgresImage("17.10", () => undefined);
+    expect(await reason(1, "deploy")).toEqual([
+      expect.stringMatching(
+        /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; mended, or with/,
+      ),
+    ]);
+    estate.variables["TF_VAR_postgres_image"] = before;
+    await ends(0, "deploy");
+    await ends(0, "verify");
+  });
+
   test("Docker stops while an image is changed: one line, and the next deploy goes on, with the data and the leases", async () => {
     const lease = await estate.lease("readonly");
     const image = `leasehold-e2e/another-${String(process.pid)}:1`;
@@ -576,6 +601,13 @@ withDocker(`ended half-way${because}`, () => {
     await estate.query("SELECT FROM example.users", lease);
     await ends(0, "diff");
     await ends(0, "verify");
+    await docker("rm", "--force", `${estate.name}-vault`);
+    expect(await reason(2, "destroy", "--auto-approve")).toEqual([
+      expect.stringMatching(
+        /^container \S+-vault is gone: npx leasehold deploy makes it anew, with the same data$/,
+      ),
+    ]);
+    await ends(0, "deploy");
     await ends(0, "destroy", "--auto-approve", "--delete-data");
     await docker("image", "rm", image);
   });

@@ -4,6 +4,7 @@ import { loadEnvironment } from "../../config/load";
 import { Home, type TokenHolder } from "../../ops/home";
 import { prepareVault, type Explicit, type VaultTarget } from "../../ops/init";
 import { generateRootToken } from "../../ops/root-token";
+import { SetupError } from "../../sandbox/setup-error";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { stopChild, Workspace } from "../../sandbox/workspace";
 import { freePort } from "../../sandbox/free-port";
@@ -169,6 +170,25 @@ test("keys that others can read are not taken", async () => {
   await expect(prepareVault(target)).rejects.toThrow(
     `${file} holds secrets and is open to others (mode 0644): chmod go= ${file}`,
   );
+});
+
+test("keys on file that others can read: no Vault is initialised whose keys would have no place", async () => {
+  const target = await setUp();
+  await prepareVault(target);
+  chmodSync(target.home.unsealKeysFile, 0o644);
+  await vault!.restart();
+  await expect(prepareVault(target)).rejects.toThrow(/unseal-keys holds secrets and is open to others/);
+  expect(await target.vault.call("GET", "sys/seal-status")).toMatchObject({ initialized: false });
+});
+
+test("a token that can't be kept: the root token stays on file, and the next run goes on with it", async () => {
+  const target = await setUp();
+  jest.spyOn(Home.prototype, "setToken").mockImplementationOnce(() => {
+    throw new SetupError("no room");
+  });
+  await expect(prepareVault(target)).rejects.toThrow("no room");
+  expect((await prepareVault(target)).did).toContain("the root token is revoked");
+  await holds(target);
 });
 
 test("keys of another Vault are said to be, and what somebody else sent before does no harm", async () => {
