@@ -21,6 +21,12 @@ export const VOLATILE = {
     "deprecation_status",
     "external_entropy_access",
     "skip_static_role_import_rotation",
+    "skip_import_rotation",
+    "verify_connection",
+    "token_strictly_bind_ip",
+    "allow_slashes_in_identity_templates",
+    "allow_wildcards_in_identity_templates",
+    "cas_required",
     "rotation_schedule",
     "rotation_window",
     "disable_automated_rotation",
@@ -129,7 +135,8 @@ export async function dumpVault(vault: VaultClient): Promise<Record<string, unkn
     for (const name of await list(`auth/${mount}/role`)) await read(`auth/${mount}/role/${name}`);
   }
   for (const name of await list("sys/policies/acl")) {
-    if (name !== "root") await read(`sys/policies/acl/${name}`);
+    // Of these the server says what they are.
+    if (name !== "root" && name !== "default") await read(`sys/policies/acl/${name}`);
   }
   return dump;
 }
