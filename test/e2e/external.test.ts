@@ -8,11 +8,12 @@ import type { Report } from "../../verify/report";
 import { VaultClient } from "../../verify/vault-client";
 import { Deployment } from "../integration/deployment";
 import { query } from "../integration/hand-made";
-import { eventually, messages } from "../integration/program";
+import { eventually, messages, Program } from "../integration/program";
 import { record } from "../seen";
 import { leaseAgainAndAgain } from "./application";
 import { Checkout } from "./checkout";
 import { inVault } from "./in-vault";
+import { importCommands, killTree } from "./killed";
 import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
@@ -199,6 +200,13 @@ test("from another checkout with the same secrets there is nothing to do; while 
   other.remove();
 });
 
+/** The personas, the leases of one of them changed. */
+const reportWith = (lease: { defaultTtl?: string; maxTtl?: string }) =>
+  PERSONAS.map((persona) =>
+    persona.name === "report" ? { ...persona, lease: { ...persona.lease, ...lease } } : persona,
+  );
+const shorter = reportWith({ defaultTtl: "30m" });
+
 test("a state that its backend does not take is saved by the next run", async () => {
   const [, states] = STATES;
   const { postgres } = servers.sandbox;
@@ -210,10 +218,7 @@ test("a state that its backend does not take is saved by the next run", async ()
     postgres,
     `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON ${states!}.states FOR EACH ROW EXECUTE FUNCTION ${states!}.refuse()`,
   );
-  configure(
-    checkout,
-    PERSONAS.map((persona) => ({ ...persona, lease: { ...persona.lease, maxTtl: "20h" } })),
-  );
+  configure(checkout, reportWith({ maxTtl: "20h" }));
   const { code, output } = await leasehold(["deploy"]);
   const file = checkout.path("cdktf.out/stacks/vault/errored.tfstate");
   expect({ code, lines: messages(output) }).toEqual({
@@ -231,10 +236,6 @@ test("a state that its backend does not take is saved by the next run", async ()
   expect(existsSync(file)).toBe(false);
   expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
 });
-
-const shorter = PERSONAS.map((persona) =>
-  persona.name === "report" ? { ...persona, lease: { ...persona.lease, defaultTtl: "30m" } } : persona,
-);
 
 onAll("a TTL changed (with --all): the diff says so, and deploy does that alone", async () => {
   configure(checkout, shorter);
@@ -270,6 +271,28 @@ onAll("a persona (with --all) added, and removed while applications lease anew a
   expect(output).toContain(`revoking the leases of database/creds/${groupRole}`);
   expect(await auditors()).toEqual([]);
   expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
+});
+
+onAll("a deploy that is killed (with --all) is finished by the next, or by what that names", async () => {
+  const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
+  configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+  const killed = new Program(["deploy"], env, checkout.folder);
+  await poll(async () => {
+    expect(await roles()).toContain(groupRole);
+  });
+  killTree(killed.child.pid!);
+  expect(await killed.ended).toBe("SIGKILL");
+  let { code, output } = await leasehold(["deploy"]);
+  if (code !== 0) {
+    for (const command of importCommands(output)) {
+      const imported = await run("sh", ["-c", command], { cwd: checkout.folder, env });
+      expect(imported).toMatchObject({ code: 0 });
+    }
+    ({ code, output } = await leasehold(["deploy"]));
+  }
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
+  expect((await root().request("GET", `database/creds/${groupRole}`)).status).toBe(200);
 });
 
 test("destroy with a lease alive leaves no role, nothing in Vault, and PUBLIC what it had before", async () => {

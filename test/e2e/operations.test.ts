@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
@@ -9,6 +8,7 @@ import { record } from "../seen";
 import { docker, dockerMissing } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS, postgresImage } from "./images";
+import { importCommands, killTree } from "./killed";
 import { filesBelow, handedOut, search, type Place, type Secrets } from "./search";
 
 /** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
@@ -16,6 +16,7 @@ const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
 const withDocker = missing ? describe.skip : describe;
 const because = missing ? ` (skipped: ${missing})` : "";
 const all = Boolean(process.env["LEASEHOLD_E2E_ALL"]);
+const VERSIONS = all ? POSTGRES_VERSIONS : (["18.4"] as const);
 const START_TIMEOUT_MILLISECONDS = 900_000;
 
 let estate: Estate;
@@ -53,285 +54,271 @@ async function isRefused(lease: Lease): Promise<void> {
   expect((error as DatabaseError).code).toBe("28P01");
 }
 
-withDocker.each(all ? POSTGRES_VERSIONS : (["18.4"] as const))(
-  `day by day on PostgreSQL %s${because}`,
-  (version) => {
-    const shorter: Change = ({ databases: [database] }) => {
-      database!.personas[2]!.lease.defaultTtl = "30m";
-    };
-    const another: Change = (draft) => {
-      shorter(draft);
-      withAuditor(draft);
-    };
-    let lease: Lease;
+withDocker.each(VERSIONS)(`day by day on PostgreSQL %s${because}`, (version) => {
+  const shorter: Change = ({ databases: [database] }) => {
+    database!.personas[2]!.lease.defaultTtl = "30m";
+  };
+  const another: Change = (draft) => {
+    shorter(draft);
+    withAuditor(draft);
+  };
+  let lease: Lease;
 
-    beforeAll(async () => {
-      estate = await Estate.open("operations", { version, storage: "file" });
-    }, START_TIMEOUT_MILLISECONDS);
+  beforeAll(async () => {
+    estate = await Estate.open("operations", { version, storage: "file" });
+  }, START_TIMEOUT_MILLISECONDS);
 
-    afterAll(() => estate.remove());
+  afterAll(() => estate.remove());
 
-    test("a diff before anything is there: all of each stack is to add, no server is asked, nothing is made", async () => {
-      estate.configure();
-      const output = await ends(2, "diff");
-      for (const stack of ["platform", "postgres", "vault"])
-        expect(output).toContain(`# ${stack}\nnot deployed yet: all of it is to add, no server was asked\n`);
-      const { docker: wire, postgres, vault } = estate.wires;
-      expect(postgres.heard + vault.heard).toBe("");
-      expect(wire.heard).not.toMatch(/^(POST|PUT|DELETE) /m);
-      for (const kind of ["container", "network", "volume"] as const)
-        expect(await estate.things(kind)).toEqual([]);
-      expect(readdirSync(estate.checkout.folder).filter((name) => /tfstate|lock$/.test(name))).toEqual([]);
-      expect(filesBelow(estate.checkout.home)).toEqual([]);
+  test("a diff before anything is there: all of each stack is to add, no server is asked, nothing is made", async () => {
+    estate.configure();
+    const output = await ends(2, "diff");
+    for (const stack of ["platform", "postgres", "vault"])
+      expect(output).toContain(`# ${stack}\nnot deployed yet: all of it is to add, no server was asked\n`);
+    const { docker: wire, postgres, vault } = estate.wires;
+    expect(postgres.heard + vault.heard).toBe("");
+    expect(wire.heard).not.toMatch(/^(POST|PUT|DELETE) /m);
+    for (const kind of ["container", "network", "volume"] as const)
+      expect(await estate.things(kind)).toEqual([]);
+    expect(readdirSync(estate.checkout.folder).filter((name) => /tfstate|lock$/.test(name))).toEqual([]);
+    expect(filesBelow(estate.checkout.home)).toEqual([]);
+  });
+
+  test("the first deploy, then verify", async () => {
+    await ends(0, "deploy");
+    // So that its log has whatever anybody says to it.
+    await estate.query("ALTER SYSTEM SET log_statement = 'all'");
+    await estate.query("SELECT pg_reload_conf()");
+    const json = estate.checkout.path("report.json");
+    await ends(0, "verify", "--json", json);
+    const report = JSON.parse(readFileSync(json, "utf8")) as Report;
+    record(report, `image ${estate.variables["TF_VAR_vault_image"]!}`, "leasehold deploy, Docker");
+  });
+
+  test("nothing to do, with leases alive", async () => {
+    lease = await estate.lease("readonly");
+    expect(await estate.query("SELECT name FROM example.users ORDER BY name", lease)).toHaveLength(3);
+    await nothingToDo();
+  });
+
+  test("a TTL changed: the diff says so, and deploy does that alone", async () => {
+    estate.configure(shorter);
+    expect(await ends(2, "diff")).toMatch(/default_ttl\s+= 3600 -> 1800/);
+    expect(await ends(0, "deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+    await ends(0, "diff");
+    await estate.query("SELECT", lease);
+  });
+
+  test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
+    estate.configure(another);
+    await ends(0, "deploy");
+    const auditor = await estate.lease("auditor");
+    await estate.query("SELECT FROM example.users", auditor);
+    estate.configure(shorter);
+    expect(await ends(2, "diff")).toContain("auditor_role");
+    expect(await ends(0, "deploy")).toContain("revoking the leases of database/creds/auditor_role");
+    await isRefused(auditor);
+    expect(await estate.roles("auditor")).toEqual([]);
+    await estate.query("SELECT", lease);
+  });
+
+  test("stopped servers: diff says what deploy will do, which starts them and unseals Vault", async () => {
+    const containers = await estate.things("container");
+    await docker("stop", ...containers);
+    const planned = await estate.leasehold("diff");
+    for (const name of containers)
+      expect(planned.output).toContain(`container ${name} is stopped, which the plan takes for gone: deploy`);
+    expect(planned.code).toBe(1);
+    expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
+    expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
+    const output = await ends(0, "deploy");
+    for (const name of containers) expect(output).toContain(`started ${name}`);
+    expect(output).toContain("unsealed with 1 of 1 keys");
+    expect(await estate.things("container")).toEqual(containers);
+    await estate.query("SELECT", lease);
+    await ends(0, "diff");
+  });
+
+  test("two deploys at once: one is refused, and the other finds nothing to do, the password rotated", async () => {
+    await ends(0, "rotate");
+    const both = Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
+    const lock = estate.checkout.path(".leasehold.lock");
+    await eventually(
+      () => existsSync(lock),
+      10_000,
+      () => "no deploy holds the lock",
+    );
+    expect(statSync(lock).mode & 0o777).toBe(0o600);
+    const [one, other] = (await both).sort((a, b) => a.code! - b.code!);
+    expect(one).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
+    expect(other).toEqual({
+      code: 2,
+      output: expect.stringMatching(
+        /^leasehold deploy \(process \d+\) is at work in this checkout: wait until it has ended\n$/,
+      ) as string,
     });
+    await estate.lease("readonly");
+  });
 
-    test("the first deploy, then verify", async () => {
-      await ends(0, "deploy");
-      // So that its log has whatever anybody says to it.
-      await estate.query("ALTER SYSTEM SET log_statement = 'all'");
-      await estate.query("SELECT pg_reload_conf()");
-      const json = estate.checkout.path("report.json");
-      await ends(0, "verify", "--json", json);
-      const report = JSON.parse(readFileSync(json, "utf8")) as Report;
-      record(report, `image ${estate.variables["TF_VAR_vault_image"]!}`, "leasehold deploy, Docker");
-    });
+  test("every secret is where it belongs, and nowhere else", async () => {
+    const all = await places();
+    expect(all.filter(({ text }) => text === "").map(({ name }) => name)).toEqual([]);
+    const { table, found } = search(all, await secrets());
+    process.stderr.write(`\n${table}\n\n`);
+    expect(found).toEqual([]);
+    // What is never found was perhaps not looked for.
+    expect(table).toMatch(/^home folder +here +here +· +here +· +here +here +here /m);
+    expect(table).toMatch(/^environment of Terraform +here +here +· +· +· +here +here /m);
+    const log = all.find(({ name }) => name === "PostgreSQL's log")!.text;
+    expect(log.match(/PASSWORD '[^']{12}/g)?.filter((text) => !text.endsWith("SCRAM-SHA-25"))).toEqual([]);
+    expect(openToOthers()).toEqual([]);
+    const home = filesBelow(estate.checkout.home);
+    const modes = new Set(
+      home.map((file) => `${basename(file)} ${(statSync(file).mode & 0o777).toString(8)}`),
+    );
+    expect([...modes].filter((mode) => !mode.endsWith(" 600"))).toEqual(["postgres-password 444"]);
+    expect(statSync(dirname(home[0]!)).mode & 0o777).toBe(0o700);
+  });
 
-    test("nothing to do, with leases alive", async () => {
-      lease = await estate.lease("readonly");
-      expect(await estate.query("SELECT name FROM example.users ORDER BY name", lease)).toHaveLength(3);
-      await nothingToDo();
-    });
+  test("destroy with leases alive leaves the users' data, and no other role, lease, container or network", async () => {
+    const output = await ends(0, "destroy", "--auto-approve");
+    for (const kind of ["container", "network"] as const) expect(await estate.things(kind)).toEqual([]);
+    const volumes = [`${estate.name}-postgres-data`, `${estate.name}-vault-data`];
+    expect(await estate.things("volume")).toEqual(volumes);
+    for (const volume of volumes) expect(output).toContain(`left: the volume ${volume} with its data`);
+    expect(await rolesInVolume()).toEqual(["example_owner", "nanvc"]);
+  });
 
-    test("a TTL changed: the diff says so, and deploy does that alone", async () => {
-      estate.configure(shorter);
-      expect(await ends(2, "diff")).toMatch(/default_ttl\s+= 3600 -> 1800/);
-      expect(await ends(0, "deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
-      await ends(0, "diff");
-      await estate.query("SELECT", lease);
-    });
+  test("destroy --delete-data after it removes the volumes that it left, and no other", async () => {
+    const another = `${estate.name}-postgres-data-of-somebody-else`;
+    await docker("volume", "create", another);
+    await ends(0, "destroy", "--auto-approve", "--delete-data");
+    expect(await estate.things("volume")).toEqual([another]);
+    expect(await ends(0, "destroy", "--auto-approve", "--delete-data")).toContain("Nothing to do");
+  });
 
-    test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
-      estate.configure(another);
-      await ends(0, "deploy");
-      const auditor = await estate.lease("auditor");
-      await estate.query("SELECT FROM example.users", auditor);
-      estate.configure(shorter);
-      expect(await ends(2, "diff")).toContain("auditor_role");
-      expect(await ends(0, "deploy")).toContain("revoking the leases of database/creds/auditor_role");
-      await isRefused(auditor);
-      expect(await estate.roles("auditor")).toEqual([]);
-      await estate.query("SELECT", lease);
-    });
+  /** By value, as they are on file, in PostgreSQL, or went over Vault's wire. */
+  async function secrets(): Promise<Secrets> {
+    const out = handedOut(estate.wires.vault.heard);
+    const given = ["postgres_superuser_password", "vault_manager_password"].map((name) =>
+      estate.secret(name),
+    );
+    const tokens = ["operator", "planner", "deliverer", "verifier"].map((who) =>
+      estate.secret(`${who}-token`),
+    );
+    const [rotated] = await estate.query<{ rolpassword: string }>(
+      "SELECT rolpassword FROM pg_authid WHERE rolname = 'vault'",
+    );
+    const without = (values: Set<string>, known: readonly string[]) =>
+      new Set([...values].filter((value) => !known.includes(value)));
+    const found: [string, Set<string>][] = [
+      ["superuser", new Set([given[0]!])],
+      ["manager", new Set([given[1]!])],
+      // Vault alone knows the password itself.
+      ["rotated", new Set([rotated!.rolpassword])],
+      ["unseal key", new Set([estate.secret("unseal-keys"), ...out["unseal key"]])],
+      ["root token", out["root token"]],
+      ["operator", new Set([tokens[0]!])],
+      ["planner", new Set([tokens[1]!])],
+      ["others", new Set([tokens[2]!, tokens[3]!])],
+      ["persona", without(out.token, tokens)],
+      ["secret id", out["secret id"]],
+      ["lease", without(out.password, given)],
+    ];
+    for (const [name, values] of found) expect([name, values.size]).not.toEqual([name, 0]);
+    expect(found.at(-1)![1].size).toBeGreaterThan(10);
+    return new Map(found);
+  }
 
-    test("stopped servers: diff says what deploy will do, which starts them and unseals Vault", async () => {
-      const containers = await estate.things("container");
-      await docker("stop", ...containers);
-      const planned = await estate.leasehold("diff");
-      for (const name of containers)
-        expect(planned.output).toContain(
-          `container ${name} is stopped, which the plan takes for gone: deploy`,
-        );
-      expect(planned.code).toBe(1);
-      expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
-      expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
-      const output = await ends(0, "deploy");
-      for (const name of containers) expect(output).toContain(`started ${name}`);
-      expect(output).toContain("unsealed with 1 of 1 keys");
-      expect(await estate.things("container")).toEqual(containers);
-      await estate.query("SELECT", lease);
-      await ends(0, "diff");
-    });
-
-    test("two deploys at once: one is refused, and the other finds nothing to do, the password rotated", async () => {
-      await ends(0, "rotate");
-      const both = Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
-      const lock = estate.checkout.path(".leasehold.lock");
-      await eventually(
-        () => existsSync(lock),
-        10_000,
-        () => "no deploy holds the lock",
+  async function places(): Promise<Place[]> {
+    const { checkout, name, watch } = estate;
+    const given = ["superuser", "manager"];
+    const terraform = /terraform/;
+    const server = /^postgres|docker-entrypoint/;
+    const contents = (files: readonly string[]) =>
+      files.map((file) => readFileSync(file, "latin1")).join("\n");
+    const files = filesBelow(checkout.folder).filter((file) => !file.startsWith(checkout.home));
+    const those = (pattern: RegExp) => contents(files.filter((file) => pattern.test(file)));
+    const volume = (of: string) =>
+      docker(
+        ...["run", "--rm", "--user", "0", "--entrypoint", "tar", "--volume", `${name}-${of}-data:/data:ro`],
+        ...[estate.variables["TF_VAR_postgres_image"]!, "-c", "-C", "/data", "."],
       );
-      expect(statSync(lock).mode & 0o777).toBe(0o600);
-      const [one, other] = (await both).sort((a, b) => a.code! - b.code!);
-      expect(one).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
-      expect(other).toEqual({
-        code: 2,
-        output: expect.stringMatching(
-          /^leasehold deploy \(process \d+\) is at work in this checkout: wait until it has ended\n$/,
-        ) as string,
-      });
-      await estate.lease("readonly");
-    });
+    const containers = await estate.things("container");
+    const images = await Promise.all(containers.map((of) => docker("inspect", "--format", "{{.Image}}", of)));
+    expect(files.filter((file) => /\/plan$|tfplan/.test(file))).toEqual([]);
+    return [
+      { name: "synthesized JSON", text: those(/cdktf\.out\/(?!.*\.terraform)/) },
+      { name: ".terraform", text: those(/\/\.terraform/) },
+      { name: "state", text: those(/\.tfstate$/) },
+      { name: "state's backup", text: those(/\.tfstate\.backup$/) },
+      { name: "plan file", text: await planFiles() },
+      { name: "all other files of the checkout", text: those(/^(?!.*(cdktf\.out|tfstate))/) },
+      { name: "output of all commands", text: estate.said },
+      { name: "temporary files", text: watch.temporary },
+      { name: "arguments of all processes", text: watch.commands },
+      {
+        name: "environment of Terraform",
+        text: watch.environments(terraform),
+        holds: [...given, "operator", "planner"],
+      },
+      // Where the official image's entrypoint puts it.
+      { name: "environment of PostgreSQL", text: watch.environments(server), holds: ["superuser"] },
+      {
+        name: "environment of all others",
+        text: watch.environments(new RegExp(`${terraform.source}|${server.source}`), false),
+      },
+      {
+        name: "docker inspect",
+        text: await docker("inspect", ...containers, ...(await estate.things("network"))),
+      },
+      {
+        name: "docker history",
+        text: (await Promise.all(images.map((of) => docker("history", "--no-trunc", of)))).join(),
+      },
+      // Vault sends PostgreSQL what PostgreSQL stores, not the password.
+      { name: "PostgreSQL's log", text: await docker("logs", `${name}-postgres`), holds: ["rotated"] },
+      { name: "PostgreSQL's volume", text: await volume("postgres"), holds: ["rotated"] },
+      { name: "Vault's log", text: await docker("logs", `${name}-vault`) },
+      { name: "Vault's volume", text: await volume("vault") },
+      {
+        name: "home folder",
+        text: contents(filesBelow(checkout.home)),
+        holds: [...given, "unseal key", "operator", "planner", "others"],
+      },
+    ];
+  }
 
-    test("every secret is where it belongs, and nowhere else", async () => {
-      const all = await places();
-      expect(all.filter(({ text }) => text === "").map(({ name }) => name)).toEqual([]);
-      const { table, found } = search(all, await secrets());
-      process.stderr.write(`\n${table}\n\n`);
-      expect(found).toEqual([]);
-      // What is never found was perhaps not looked for.
-      expect(table).toMatch(/^home folder +here +here +· +here +· +here +here +here /m);
-      expect(table).toMatch(/^environment of Terraform +here +here +· +· +· +here +here /m);
-      const log = all.find(({ name }) => name === "PostgreSQL's log")!.text;
-      expect(log.match(/PASSWORD '[^']{12}/g)?.filter((text) => !text.endsWith("SCRAM-SHA-25"))).toEqual([]);
-      expect(openToOthers()).toEqual([]);
-      const home = filesBelow(estate.checkout.home);
-      const modes = new Set(
-        home.map((file) => `${basename(file)} ${(statSync(file).mode & 0o777).toString(8)}`),
-      );
-      expect([...modes].filter((mode) => !mode.endsWith(" 600"))).toEqual(["postgres-password 444"]);
-      expect(statSync(dirname(home[0]!)).mode & 0o777).toBe(0o700);
-    });
-
-    test("destroy with leases alive leaves the users' data, and no other role, lease, container or network", async () => {
-      const output = await ends(0, "destroy", "--auto-approve");
-      for (const kind of ["container", "network"] as const) expect(await estate.things(kind)).toEqual([]);
-      const volumes = [`${estate.name}-postgres-data`, `${estate.name}-vault-data`];
-      expect(await estate.things("volume")).toEqual(volumes);
-      for (const volume of volumes) expect(output).toContain(`left: the volume ${volume} with its data`);
-      expect(await rolesInVolume()).toEqual(["example_owner", "nanvc"]);
-    });
-
-    test("destroy --delete-data after it removes the volumes that it left, and no other", async () => {
-      const another = `${estate.name}-postgres-data-of-somebody-else`;
-      await docker("volume", "create", another);
-      await ends(0, "destroy", "--auto-approve", "--delete-data");
-      expect(await estate.things("volume")).toEqual([another]);
-      expect(await ends(0, "destroy", "--auto-approve", "--delete-data")).toContain("Nothing to do");
-    });
-
-    /** By value, as they are on file, in PostgreSQL, or went over Vault's wire. */
-    async function secrets(): Promise<Secrets> {
-      const out = handedOut(estate.wires.vault.heard);
-      const given = ["postgres_superuser_password", "vault_manager_password"].map((name) =>
-        estate.secret(name),
-      );
-      const tokens = ["operator", "planner", "deliverer", "verifier"].map((who) =>
-        estate.secret(`${who}-token`),
-      );
-      const [rotated] = await estate.query<{ rolpassword: string }>(
-        "SELECT rolpassword FROM pg_authid WHERE rolname = 'vault'",
-      );
-      const without = (values: Set<string>, known: readonly string[]) =>
-        new Set([...values].filter((value) => !known.includes(value)));
-      const found: [string, Set<string>][] = [
-        ["superuser", new Set([given[0]!])],
-        ["manager", new Set([given[1]!])],
-        // Vault alone knows the password itself.
-        ["rotated", new Set([rotated!.rolpassword])],
-        ["unseal key", new Set([estate.secret("unseal-keys"), ...out["unseal key"]])],
-        ["root token", out["root token"]],
-        ["operator", new Set([tokens[0]!])],
-        ["planner", new Set([tokens[1]!])],
-        ["others", new Set([tokens[2]!, tokens[3]!])],
-        ["persona", without(out.token, tokens)],
-        ["secret id", out["secret id"]],
-        ["lease", without(out.password, given)],
-      ];
-      for (const [name, values] of found) expect([name, values.size]).not.toEqual([name, 0]);
-      expect(found.at(-1)![1].size).toBeGreaterThan(10);
-      return new Map(found);
-    }
-
-    async function places(): Promise<Place[]> {
-      const { checkout, name, watch } = estate;
-      const given = ["superuser", "manager"];
-      const terraform = /terraform/;
-      const server = /^postgres|docker-entrypoint/;
-      const contents = (files: readonly string[]) =>
-        files.map((file) => readFileSync(file, "latin1")).join("\n");
-      const files = filesBelow(checkout.folder).filter((file) => !file.startsWith(checkout.home));
-      const those = (pattern: RegExp) => contents(files.filter((file) => pattern.test(file)));
-      const volume = (of: string) =>
-        docker(
-          ...["run", "--rm", "--user", "0", "--entrypoint", "tar", "--volume", `${name}-${of}-data:/data:ro`],
-          ...[estate.variables["TF_VAR_postgres_image"]!, "-c", "-C", "/data", "."],
-        );
-      const containers = await estate.things("container");
-      const images = await Promise.all(
-        containers.map((of) => docker("inspect", "--format", "{{.Image}}", of)),
-      );
-      expect(files.filter((file) => /\/plan$|tfplan/.test(file))).toEqual([]);
-      return [
-        { name: "synthesized JSON", text: those(/cdktf\.out\/(?!.*\.terraform)/) },
-        { name: ".terraform", text: those(/\/\.terraform/) },
-        { name: "state", text: those(/\.tfstate$/) },
-        { name: "state's backup", text: those(/\.tfstate\.backup$/) },
-        { name: "plan file", text: await planFiles() },
-        { name: "all other files of the checkout", text: those(/^(?!.*(cdktf\.out|tfstate))/) },
-        { name: "output of all commands", text: estate.said },
-        { name: "temporary files", text: watch.temporary },
-        { name: "arguments of all processes", text: watch.commands },
-        {
-          name: "environment of Terraform",
-          text: watch.environments(terraform),
-          holds: [...given, "operator", "planner"],
-        },
-        // Where the official image's entrypoint puts it.
-        { name: "environment of PostgreSQL", text: watch.environments(server), holds: ["superuser"] },
-        {
-          name: "environment of all others",
-          text: watch.environments(new RegExp(`${terraform.source}|${server.source}`), false),
-        },
-        {
-          name: "docker inspect",
-          text: await docker("inspect", ...containers, ...(await estate.things("network"))),
-        },
-        {
-          name: "docker history",
-          text: (await Promise.all(images.map((of) => docker("history", "--no-trunc", of)))).join(),
-        },
-        // Vault sends PostgreSQL what PostgreSQL stores, not the password.
-        { name: "PostgreSQL's log", text: await docker("logs", `${name}-postgres`), holds: ["rotated"] },
-        { name: "PostgreSQL's volume", text: await volume("postgres"), holds: ["rotated"] },
-        { name: "Vault's log", text: await docker("logs", `${name}-vault`) },
-        { name: "Vault's volume", text: await volume("vault") },
-        {
-          name: "home folder",
-          text: contents(filesBelow(checkout.home)),
-          holds: [...given, "unseal key", "operator", "planner", "others"],
-        },
-      ];
-    }
-
-    /** As somebody makes them who plans with Terraform itself. */
-    async function planFiles(): Promise<string> {
-      const { code, output } = await estate.shell(
-        `
+  /** As somebody makes them who plans with Terraform itself. */
+  async function planFiles(): Promise<string> {
+    const { code, output } = await estate.shell(
+      `
       set -e; eval "$(npx leasehold env)"; cd cdktf.out/stacks
       for stack in *; do (
         cd $stack; terraform plan -out=saved.tfplan >/dev/null; terraform show -json saved.tfplan
       ) done`,
-        "leasehold env, then terraform plan and show of each stack",
-      );
-      expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-      // Not by that shell, whose secrets rm would have in its environment.
-      for (const stack of readdirSync(estate.checkout.path("cdktf.out/stacks")))
-        rmSync(estate.checkout.path("cdktf.out/stacks", stack, "saved.tfplan"));
-      return output;
-    }
+      "leasehold env, then terraform plan and show of each stack",
+    );
+    expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+    // Not by that shell, whose secrets rm would have in its environment.
+    for (const stack of readdirSync(estate.checkout.path("cdktf.out/stacks")))
+      rmSync(estate.checkout.path("cdktf.out/stacks", stack, "saved.tfplan"));
+    return output;
+  }
 
-    /** Of a server that is stopped, without starting it. */
-    async function rolesInVolume(): Promise<string[]> {
-      const output = await docker(
-        ...[
-          "run",
-          "--rm",
-          "--user",
-          "999:999",
-          "--volume",
-          `${estate.name}-postgres-data:/var/lib/postgresql`,
-        ],
-        ...[estate.variables["TF_VAR_postgres_image"]!, "sh", "-c"],
-        "echo 'SELECT rolname FROM pg_roles' | postgres --single -D /var/lib/postgresql/docker nanvc",
-      );
-      return [...output.matchAll(/rolname = "([^"]+)"/g)]
-        .map(([, name]) => name!)
-        .filter((name) => !name.startsWith("pg_"))
-        .sort();
-    }
-  },
-);
+  /** Of a server that is stopped, without starting it. */
+  async function rolesInVolume(): Promise<string[]> {
+    const output = await docker(
+      ...["run", "--rm", "--user", "999:999", "--volume", `${estate.name}-postgres-data:/var/lib/postgresql`],
+      ...[estate.variables["TF_VAR_postgres_image"]!, "sh", "-c"],
+      "echo 'SELECT rolname FROM pg_roles' | postgres --single -D /var/lib/postgresql/docker nanvc",
+    );
+    return [...output.matchAll(/rolname = "([^"]+)"/g)]
+      .map(([, name]) => name!)
+      .filter((name) => !name.startsWith("pg_"))
+      .sort();
+  }
+});
 
 /** Where a first deploy is killed: who has just done what, and how that was asked for. */
 interface Point {
@@ -412,9 +399,9 @@ const points = (...servers: readonly Point["who"][]) =>
   });
 });
 
-withDocker(`ended half-way${because}`, () => {
+withDocker.each(VERSIONS)(`ended half-way on PostgreSQL %s${because}`, (version) => {
   beforeAll(async () => {
-    estate = await Estate.open("killed", { storage: "memory" });
+    estate = await Estate.open("killed", { version, storage: "memory" });
     estate.configure(({ databases: [database] }) => {
       database!.manager.rotateRoot = true;
     });
@@ -632,25 +619,8 @@ async function deployUntil(
 
 /** Runs the commands that a deploy names, as somebody does who pastes them. */
 async function follow(output: string): Promise<void> {
-  const commands = [...output.matchAll(/if a killed deploy made it, (.*?); if it is somebody else's/g)];
-  if (commands.length === 0) throw new Error(`the deploy neither went on nor said what helps:\n${output}`);
-  for (const [, command] of commands) {
-    const { code, output: said } = await estate.shell(command!);
+  for (const command of importCommands(output)) {
+    const { code, output: said } = await estate.shell(command);
     expect({ code, said: code === 0 ? "" : said }).toEqual({ code: 0, said: "" });
   }
-}
-
-/** A process and all that it started, at once: stopped before it is asked for its children, it has no more of them. */
-function killTree(root: number): void {
-  const tree = [root];
-  // It grows while it is gone through.
-  for (const pid of tree) {
-    process.kill(pid, "SIGSTOP");
-    const lines = execFileSync("ps", ["-eo", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
-    const parents = lines.map(
-      (line) => line.trim().split(/\s+/).map(Number) as [pid: number, parent: number],
-    );
-    tree.push(...parents.filter(([, parent]) => parent === pid).map(([child]) => child));
-  }
-  for (const pid of tree) process.kill(pid, "SIGKILL");
 }
