@@ -300,7 +300,9 @@ async function preflight(vault: VaultClient): Promise<string> {
     version?: string;
   };
   if (initialized === false)
-    throw new CannotVerify(`Vault at ${vault.address} is not initialised: run npx leasehold init, or vault operator init`);
+    throw new CannotVerify(
+      `Vault at ${vault.address} is not initialised: run npx leasehold init, or vault operator init`,
+    );
   if (sealed)
     throw new CannotVerify(
       `Vault at ${vault.address} is sealed: run npx leasehold init, or vault operator unseal`,
