@@ -12,6 +12,18 @@ import { VaultStack } from "./vault";
  * @param outdir the folder, which is made where there is none (default: where cdktf says)
  */
 export function synthesizeApp(environment: Environment, outdir?: string): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back, not called
+  const { prepareStackTrace } = Error;
+  // cdktf notes of each token where in the program it was made, which nobody reads and takes as long as all the rest.
+  Error.prepareStackTrace = () => "";
+  try {
+    synthesizeStacks(environment, outdir);
+  } finally {
+    Error.prepareStackTrace = prepareStackTrace;
+  }
+}
+
+function synthesizeStacks(environment: Environment, outdir: string | undefined): void {
   const app = new App({ outdir, stackTraces: false });
   const platform = environment.vault.container && new PlatformStack(app, environment);
   const postgres = new PostgresStack(app, environment);
