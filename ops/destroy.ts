@@ -15,7 +15,7 @@ import {
   removeVolumes,
   startStopped,
 } from "./platform";
-import { checkRemoved, checkSuperusers, checkVault } from "./preflight";
+import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "./preflight";
 import { givePublicBack } from "./public";
 import { runSteps, type Show, type Step } from "./progress";
 import { asSuperuser, whereverNamed } from "./superuser";
@@ -51,9 +51,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
             await Terraform.check();
             await Promise.all(
               deployment.stacks.map(async (stack) => {
-                const terraform = deployment.terraform(stack, undefined);
-                await terraform.init(stack.json.terraform);
-                await terraform.saveErrored();
+                await initialiseStack(deployment, stack);
                 states.set(stack.name, await deployment.state(stack));
               }),
             );

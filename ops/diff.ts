@@ -1,9 +1,8 @@
 import { SetupError } from "../sandbox/setup-error";
-import { errorText } from "../verify/vault-client";
 import { Deployment, PLACEHOLDER, type Stack } from "./deployment";
 import { lock } from "./lock";
 import { deployedPlatform, stoppedContainers } from "./platform";
-import { checkSuperusers, checkVaultServes, orToken } from "./preflight";
+import { checkSuperusers, checkVaultServes, orToken, refusalText } from "./preflight";
 import { runSteps, type Show } from "./progress";
 import { Terraform, TerraformError } from "./terraform";
 import { color } from "./verify";
@@ -74,7 +73,7 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
     deployment.restore(stack);
     const plan = terraform.plan({ refresh: missing.length === 0, color: color(), onProgress: show.progress });
     const [stopped] = await Promise.allSettled([
-      stack.name === "platform" && !isNew ? stoppedContainers(await deployedPlatform(deployment)) : [],
+      stack.name === "platform" && !isNew ? deployedPlatform(deployment).then(stoppedContainers) : [],
       plan,
     ]);
     // Its reason is the clearer one.
@@ -98,7 +97,7 @@ async function checkPlanner(deployment: Deployment): Promise<void> {
   const self = await vault.withToken(deployment.token("planner")).request("GET", "auth/token/lookup-self");
   if (self.status >= 400)
     throw new SetupError(
-      `Vault at ${vault.address} refuses the planner's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}; where a deploy was not finished, deploy first`,
+      `${refusalText(deployment, "planner", self)}; where a deploy was not finished, deploy first`,
     );
 }
 

@@ -2,8 +2,9 @@ import { execFile } from "node:child_process";
 import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { SetupError } from "../sandbox/setup-error";
-import { errorText, type VaultClient } from "../verify/vault-client";
+import { errorText, type VaultAnswer, type VaultClient } from "../verify/vault-client";
 import type { Attributes, Deployment, Stack } from "./deployment";
+import type { TokenHolder } from "./home";
 import { docker, DOCKER_STOPPED } from "./platform";
 import { asSuperuser } from "./superuser";
 import { Terraform } from "./terraform";
@@ -58,7 +59,8 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
-async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {
+/** Ready for Terraform, with the state that an earlier run could not save. */
+export async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {
   deployment.restore(stack);
   const terraform = deployment.terraform(stack, undefined);
   await terraform.init(stack.json.terraform);
@@ -86,6 +88,11 @@ export function orToken(deployment: Deployment): string {
   return deployment.stack("platform") ? "" : ", or set VAULT_TOKEN";
 }
 
+/** Of a token that may not even look at itself. */
+export function refusalText(deployment: Deployment, who: TokenHolder, answer: VaultAnswer): string {
+  return `Vault at ${deployment.vault().address} refuses the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
+}
+
 /** @throws SetupError when Vault serves nobody, or its answer to the operator's token is no */
 export async function checkVault(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
@@ -99,11 +106,7 @@ export async function checkVault(deployment: Deployment): Promise<void> {
     );
   const holder = vault.withToken(token);
   const self = await holder.request("GET", "auth/token/lookup-self");
-  if (self.status !== 200) {
-    throw new SetupError(
-      `${at} refuses the operator's token (HTTP ${String(self.status)}: ${errorText(self)}): run npx leasehold init${orToken(deployment)}`,
-    );
-  }
+  if (self.status !== 200) throw new SetupError(refusalText(deployment, "operator", self));
   const { policies } = self.body.data as { policies: string[] };
   const { mount } = deployment.manifest.databases[0]!.vault;
   // A mount that is not there yet is another status.

@@ -176,10 +176,11 @@ async function download(target: string, version: string, integrity: string): Pro
     };
     writeFileSync(join(temporary, "package.json"), JSON.stringify(root));
     writeFileSync(join(temporary, "package-lock.json"), JSON.stringify(lock));
-    const npm = ["ci", "--prefix", temporary, "--ignore-scripts", "--prefer-offline"];
     // Of its registry nothing but the package is wanted.
-    npm.push("--no-audit", "--no-fund", "--no-update-notifier");
-    await run("npm", npm, { maxBuffer: 16 * 1024 * 1024 }).catch((error: unknown) => {
+    const alone = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"];
+    await run("npm", ["ci", "--prefix", temporary, "--prefer-offline", ...alone], {
+      maxBuffer: 16 * 1024 * 1024,
+    }).catch((error: unknown) => {
       throw refused(error as NodeJS.ErrnoException & { stderr?: string }, version);
     });
     renameSync(join(temporary, "node_modules", PACKAGE), target);

@@ -93,9 +93,9 @@ export async function expire(
       note(evidence, answer, "with a secret id of 1 s, later than that");
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
       if (answer.status === 400) return undefined;
-      // HashiCorp's Vault takes secret ids for good until it removes those that have ended, which it does once a minute.
+      // HashiCorp's Vault takes one that has ended until it removes it, which it does once a minute.
       evidence.push({ sent: "secret_id_ttl when it was made", got: String(secretIdTtl) });
-      return secretIdTtl === SECRET_ID_SECONDS
+      return answer.status === 200 && secretIdTtl === SECRET_ID_SECONDS
         ? undefined
         : `a secret id past its TTL must be refused with HTTP 400, received ${String(answer.status)}; Vault says a TTL of ${String(secretIdTtl)} s`;
     });
