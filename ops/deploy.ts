@@ -5,6 +5,7 @@ import { prepareVault, vaultTarget } from "./init";
 import { adopt, findMarked } from "./leftover";
 import { dropLogins, endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
+import { pinManagerSearchPaths } from "./manager-login";
 import { setManagerPasswords } from "./manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
@@ -92,6 +93,8 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
+      for (const login of await pinManagerSearchPaths(deployment))
+        show.detail(`set the search path of ${login} to pg_catalog, where nobody else can create`);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
       await adopt(deployment, await findMarked(deployment), show.detail);

@@ -2,6 +2,7 @@
 -- loop would otherwise get a session between the end of its sessions and the end of the role, and keep what it SET ROLE to.
 DO $revocation$
 BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{{name}}') THEN
     ALTER ROLE "{{name}}" NOLOGIN;
   END IF;
@@ -9,17 +10,20 @@ END
 $revocation$;
 COMMIT;
 BEGIN;
+-- A search path that nobody may create in comes first in each block: an aggregate of the application's schema with the name of
+-- one of PostgreSQL's would otherwise run as Vault's login.
 -- One block, so that it holds or fails as one. Vault's login is not a superuser: it joins the leased role first, which lets
 -- it end the role's sessions and hand over what the role owns. A role that is gone is fine.
 -- Logins that have begun show whose they are only at their end: those get 0.2 s to come through.
 DO $revocation$
 DECLARE
-  starting integer[];
+  starting pg_catalog.int4[];
 BEGIN
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{{name}}') THEN
     GRANT "{{name}}" TO CURRENT_USER;
     FOR i IN 0..40 LOOP
-      SELECT array_agg(pid) INTO starting FROM pg_catalog.pg_locks AS held
+      SELECT pg_catalog.array_agg(pid) INTO starting FROM pg_catalog.pg_locks AS held
         WHERE locktype = 'virtualxid' AND (i = 0 OR pid = ANY (starting))
           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS known WHERE known.pid = held.pid AND datid IS NOT NULL);
       EXIT WHEN starting IS NULL;

@@ -35,14 +35,16 @@ export class ManagerLogin extends Construct {
       name: checkName(POSTGRES_ROLE, "manager name", props.name),
       login: true,
       createRole: true,
-      searchPath: [database.schemaName],
+      // Whoever may create in a schema of its search path could have it run their code.
+      searchPath: ["pg_catalog"],
       passwordWo: props.password.reference,
       // Never raised: any update takes the role's memberships away and gives them back without ADMIN OPTION
       // (resourcePostgreSQLRoleUpdate, cyrilgdn/postgresql 1.26.0), or fails where leases depend on them.
       passwordWoVersion: "1",
       provider: database.provider,
-      // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference.
-      lifecycle: { ignoreChanges: ["roles"] },
+      // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference. Where
+      // the search path is another, deploy sets it.
+      lifecycle: { ignoreChanges: ["roles", "search_path"] },
     });
     const role = this.resource.name;
     database.chain((meta) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, ...meta }));

@@ -142,8 +142,8 @@ describe("ManagerLogin", () => {
     expect(login).not.toHaveProperty("superuser");
   });
 
-  test("ignores memberships, which PostgreSQL 16 and later add with every lease", () => {
-    expect(login).toMatchObject({ lifecycle: { ignore_changes: ["roles"] } });
+  test("ignores memberships, which PostgreSQL 16 and later add with every lease, and the search path, which deploy sets", () => {
+    expect(login).toMatchObject({ lifecycle: { ignore_changes: ["roles", "search_path"] } });
   });
 
   test("has its password write-only, by reference to an ephemeral sensitive variable, of a version that never changes", () => {
