@@ -2,7 +2,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Deployment, makePrivate } from "./deployment";
 import { CDKTF_OUT } from "./synthesize";
-import { isBackendOf } from "./terraform";
+import { isBackendOf, providerPgOptions } from "./terraform";
 
 export interface EnvOptions {
   readonly env?: string;
@@ -28,6 +28,8 @@ export async function printEnvironment({ env }: EnvOptions, signal: AbortSignal)
   if (process.stdout.isTTY)
     console.error('These are secrets, to be evaluated and not to be shown: eval "$(npx leasehold env)"');
   for (const [name, value] of Object.entries(values)) console.log(`export ${name}=${quote(value)}`);
+  console.log(`export PGOPTIONS=${quote(providerPgOptions())}`);
+  console.log("# PGOPTIONS is for the provider; psql in this shell looks names up in pg_catalog alone as well.");
   return 0;
 }
 

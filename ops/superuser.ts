@@ -23,6 +23,7 @@ export async function asSuperuser<T>(
   try {
     try {
       await client.connect();
+      await pinSearchPath(client);
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
         return undefined;
@@ -60,6 +61,11 @@ export async function whereverNamed(
   if (existing.length === 0) return;
   for (const name of [database, ...databases])
     await asSuperuser(login, (client) => work(client, existing), name);
+}
+
+/** So that no name is looked up in a schema that somebody else may create in, such as the one with the superuser's name. */
+export async function pinSearchPath(client: Client): Promise<void> {
+  await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)");
 }
 
 /** Not connected yet. */

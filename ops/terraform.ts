@@ -66,6 +66,14 @@ const FOLLOW_MILLISECONDS = 100;
 /** Waits for one that is about to end, such as the orphan of a killed command. */
 const LOCK_TIMEOUT = "-lock-timeout=10s";
 
+/**
+ * For the provider's sessions: a superuser's own search path begins with the schema of its name, which somebody who may
+ * create a schema could make, and the provider's queries, a plan's too, name functions without their schema.
+ */
+export function providerPgOptions(): string {
+  return [process.env["PGOPTIONS"], "-c search_path=pg_catalog"].filter(Boolean).join(" ");
+}
+
 /** Terraform, run in the folder of one stack. */
 export class Terraform {
   /** @throws SetupError when there is no Terraform that knows write-only arguments */
@@ -263,7 +271,12 @@ async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOpt
   const umask = process.umask(0o077);
   const child = spawn("terraform", args, {
     cwd,
-    env: { ...process.env, ...env, TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
+    env: {
+      ...process.env,
+      ...env,
+      PGOPTIONS: providerPgOptions(),
+      ...{ TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
+    },
     // Out of the reach of the terminal's Ctrl-C: two interrupts would make it drop its state.
     detached: true,
     stdio: ["ignore", stdout.descriptor, stderr.descriptor],

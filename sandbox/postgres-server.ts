@@ -170,7 +170,7 @@ async function ready({ options, data }: Installation, port: number): Promise<str
     password,
     database: "postgres",
     ssl: tls ? { ca: tls.ca } : false,
-    options: "-c client_min_messages=error",
+    options: "-c client_min_messages=error -c search_path=pg_catalog",
   });
   client.on("error", () => undefined);
   try {

@@ -127,7 +127,8 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
         password,
         database,
         ssl,
-        options: "-c search_path=",
+        // As the commands have Terraform's providers do.
+        options: "-c search_path=pg_catalog",
       });
       connecting = client.connect().then(() => client);
       clients.set(database, connecting);
