@@ -29,7 +29,9 @@ export async function printEnvironment({ env }: EnvOptions, signal: AbortSignal)
     console.error('These are secrets, to be evaluated and not to be shown: eval "$(npx leasehold env)"');
   for (const [name, value] of Object.entries(values)) console.log(`export ${name}=${quote(value)}`);
   console.log(`export PGOPTIONS=${quote(providerPgOptions())}`);
-  console.log("# PGOPTIONS is for the provider; psql in this shell looks names up in pg_catalog alone as well.");
+  console.log(
+    "# PGOPTIONS is for the provider; psql in this shell looks names up in pg_catalog alone as well.",
+  );
   return 0;
 }
 
