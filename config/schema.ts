@@ -103,6 +103,8 @@ const persona = z.strictObject({
     functions: privileges("functions"),
   }),
   lease: z.strictObject({ defaultTtl: ttl, maxTtl: ttl }),
+  /** How many sessions each of its leased logins may have at a time. */
+  connectionLimit: integer(1, 10_000).default(20),
   token: z.strictObject({ ttl, maxTtl: ttl, boundCidrs }),
   /** Says that a lease is meant to end early, with the token that took it. */
   leaseEndsWithToken: boolean.default(false),

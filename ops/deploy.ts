@@ -3,9 +3,10 @@ import { explain } from "./explain";
 import { Deployment, type Stack } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findMarked } from "./leftover";
-import { dropLogins, endLeasing, revokeLeases } from "./leases";
+import { dropLogins, emptyGroups, markLeases, sweepRevoked } from "./leased-logins";
+import { endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
-import { pinManagerSearchPaths } from "./manager-login";
+import { equipManagers } from "./manager-login";
 import { setManagerPasswords } from "./manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "./platform";
 import { checkSuperusers, checkVault, preflight } from "./preflight";
@@ -53,11 +54,22 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
 
 function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<string> } {
   const changed = new Set<string>();
-  const apply = (stack: Stack, before: (show: Show) => Promise<void>): Step => ({
+  let isUnmarked = false;
+  const mark = async (show: Show) => {
+    for (const database of deployment.manifest.databases)
+      for (const login of await markLeases(deployment, database))
+        show.detail(`marked the login ${login}, leased before leases were`);
+  };
+  const apply = (
+    stack: Stack,
+    before: (show: Show) => Promise<void>,
+    after?: (show: Show) => Promise<void>,
+  ): Step => ({
     title: `Deploy the stack ${stack.name}`,
     run: async (show) => {
       await before(show);
       const changes = await applyStack(deployment, stack, show);
+      await after?.(show);
       if (Object.values(changes).some((count) => count > 0)) changed.add(stack.name);
       show.title(`Deployed the stack ${stack.name}: ${changesText(changes)}`);
     },
@@ -93,16 +105,26 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
-      for (const login of await pinManagerSearchPaths(deployment))
-        show.detail(`set the search path of ${login} to pg_catalog, where nobody else can create`);
+      for (const line of await equipManagers(deployment)) show.detail(line);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
       await adopt(deployment, await findMarked(deployment), show.detail);
     }),
-    apply(deployment.stack("vault")!, async (show) => {
-      for (const login of await setManagerPasswords(deployment, operator))
-        show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
-    }),
+    apply(
+      deployment.stack("vault")!,
+      async (show) => {
+        // Those that the stack postgres has just made.
+        for (const line of await equipManagers(deployment)) show.detail(line);
+        for (const login of await setManagerPasswords(deployment, operator))
+          show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
+        isUnmarked = await leasesUnmarked(deployment);
+        if (isUnmarked) await mark(show);
+      },
+      // Those that were made meanwhile.
+      async (show) => {
+        if (isUnmarked) await mark(show);
+      },
+    ),
   );
   if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
     steps.push({
@@ -132,6 +154,16 @@ async function applyStack(deployment: Deployment, stack: Stack, show: Show): Pro
   }
 }
 
+/** Whether Vault still makes leases without the mark, as up to 0.1.0. */
+async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
+  const state = await deployment.state(deployment.stack("vault")!);
+  return state.some(
+    ({ type, attributes }) =>
+      type === "vault_database_secret_backend_role" &&
+      !JSON.stringify(attributes["creation_statements"]).includes("COMMENT ON ROLE"),
+  );
+}
+
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
@@ -143,9 +175,20 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
   }
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   const groups = roles.map(({ attributes }) => String(attributes["name"]));
-  for (const database of deployment.manifest.databases)
+  for (const database of deployment.manifest.databases) {
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    for (const group of await emptyGroups(deployment, database, groups))
+      show.detail(
+        `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,
+      );
+    const { dropped, kept } = await sweepRevoked(deployment, database);
+    for (const login of dropped) show.detail(`dropped the login ${login}, which a revocation had to leave`);
+    for (const line of kept)
+      show.detail(
+        `could not drop a login that a revocation had to leave, the next deploy tries again: ${line}`,
+      );
+  }
 }
 
 export function changesText({ add, change, remove }: Changes): string {

@@ -3,7 +3,8 @@ import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
-import { dropLogins, endLeasing, revokeLeases } from "./leases";
+import { dropLogins, emptyGroup } from "./leased-logins";
+import { endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "./leftover";
 import { lock } from "./lock";
@@ -223,16 +224,10 @@ async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
     const login = deployment.superuserOf(database);
-    await whereverNamed(login, [database.owner, ...groups], database.name, (client, existing) => {
-      const names = existing
-        .filter((name) => name !== database.owner)
-        .map(escapeIdentifier)
-        .join(", ");
-      return names && existing.includes(database.owner)
-        ? client.query(
-            `REASSIGN OWNED BY ${names} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${names}`,
-          )
-        : Promise.resolve();
+    await whereverNamed(login, [database.owner, ...groups], database.name, async (client, existing) => {
+      if (!existing.includes(database.owner)) return;
+      for (const group of existing.filter((name) => name !== database.owner))
+        await emptyGroup(client, group, database.owner);
     });
   }
 }

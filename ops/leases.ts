@@ -1,9 +1,6 @@
-import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
-import type { ManifestDatabase } from "../verify/manifest";
 import { errorText, VaultError } from "../verify/vault-client";
 import type { Deployment, StateResource } from "./deployment";
-import { asSuperuser, whereverNamed } from "./superuser";
 
 const ROLE = "vault_database_secret_backend_role";
 
@@ -46,45 +43,4 @@ export async function revokeLeases(deployment: Deployment, prefix: string, force
   throw new SetupError(
     `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with a token that may: vault lease revoke -force -prefix ${prefix}, or leasehold destroy --force-leases where all is to go`,
   );
-}
-
-/**
- * Drops the leased logins that are members of groups, as the superuser: as long as one is, PostgreSQL 16 and later does not
- * take the group from Vault's login, which has given it on (`dependent privileges exist`).
- * @returns their names
- */
-export async function dropLogins(
-  deployment: Deployment,
-  database: ManifestDatabase,
-  groups: readonly string[],
-): Promise<string[]> {
-  if (groups.length === 0) return [];
-  const superuser = deployment.superuserOf(database);
-  const dropped = await asSuperuser(
-    superuser,
-    async (client) => {
-      const { rows } = await client.query<{ name: string }>(
-        `SELECT DISTINCT member.rolname AS name FROM pg_auth_members m
-         JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
-         WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%'`,
-        [groups],
-      );
-      for (const { name } of rows) {
-        const login = escapeIdentifier(name);
-        await client.query(`ALTER ROLE ${login} NOLOGIN`);
-        await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", [
-          name,
-        ]);
-        await whereverNamed(superuser, [name], database.name, (there) =>
-          there.query(
-            `REASSIGN OWNED BY ${login} TO ${escapeIdentifier(database.owner)}; DROP OWNED BY ${login}`,
-          ),
-        );
-        await client.query(`DROP ROLE ${login}`);
-      }
-      return rows.map(({ name }) => name);
-    },
-    database.name,
-  );
-  return dropped ?? [];
 }

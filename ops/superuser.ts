@@ -23,7 +23,7 @@ export async function asSuperuser<T>(
   try {
     try {
       await client.connect();
-      await pinSearchPath(client);
+      await pin(client);
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
         return undefined;
@@ -63,9 +63,14 @@ export async function whereverNamed(
     await asSuperuser(login, (client) => work(client, existing), name);
 }
 
-/** So that no name is looked up in a schema that somebody else may create in, such as the one with the superuser's name. */
-export async function pinSearchPath(client: Client): Promise<void> {
-  await client.query("SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)");
+/**
+ * So that no name is looked up in a schema that somebody else may create in, such as the one with the superuser's name, and
+ * nobody's lock is waited for longer than that.
+ */
+async function pin(client: Client): Promise<void> {
+  await client.query(
+    "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+  );
 }
 
 /** Not connected yet. */

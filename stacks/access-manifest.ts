@@ -43,6 +43,7 @@ export function accessManifest(environment: Environment): AccessManifestInput {
           name: persona.groupRole,
           defaultTtl: persona.lease.defaultTtl.toSeconds(),
           maxTtl: persona.lease.maxTtl.toSeconds(),
+          connectionLimit: persona.connectionLimit,
         },
         privileges: persona.privileges,
       })),

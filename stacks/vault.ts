@@ -9,6 +9,7 @@ import { DatabaseConnection } from "../constructs/vault/database-connection";
 import { DatabaseMount } from "../constructs/vault/database-mount";
 import { Policy } from "../constructs/vault/policy";
 import { PolicyDocument } from "../constructs/vault/policy-document";
+import { leaseMark } from "../manifest/mark";
 import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
 import { grantDeliverer, grantOperator, grantPlanner, grantVerifier } from "./trust";
@@ -107,11 +108,14 @@ export class VaultStack extends LeaseholdStack {
         passwordVersion: config.manager.passwordVersion,
       });
 
+      const mark = leaseMark(environment.name, config.name);
       const statics = config.staticRoles;
       for (const persona of config.personas) {
         const role = connection.addRole(persona.name, {
           member: personas.get(persona.name)!,
           ...persona.lease,
+          connectionLimit: persona.connectionLimit,
+          mark,
         });
         const app = new AppRole(auth, persona.appRole, {
           name: persona.appRole,
@@ -148,12 +152,14 @@ export class VaultStack extends LeaseholdStack {
             name: probeNames.owner,
             defaultTtl: Duration.minutes(10),
             maxTtl: Duration.minutes(10),
+            mark,
           }),
           connection.addRole("VerifyShort", {
             member: probes.short,
             name: probeNames.short,
             defaultTtl: Duration.seconds(5),
             maxTtl: Duration.seconds(10),
+            mark,
           }),
         ]) {
           probe.grantRead(verifier);

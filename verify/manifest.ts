@@ -23,7 +23,13 @@ const persona = z.object({
     secretIdUses: z.int().positive().optional(),
     secretIdBoundCidrs: z.array(z.string()).optional(),
   }),
-  databaseRole: z.object({ name, defaultTtl: seconds, maxTtl: seconds }),
+  databaseRole: z.object({
+    name,
+    defaultTtl: seconds,
+    maxTtl: seconds,
+    /** Sessions that a leased login may have at a time. */
+    connectionLimit: z.int().positive().default(20),
+  }),
   privileges: z.object({
     database: privileges("CONNECT", "TEMPORARY", "CREATE"),
     schema: privileges("USAGE", "CREATE"),

@@ -16,6 +16,13 @@ export interface DatabaseRoleProps {
   readonly name?: string;
   readonly defaultTtl: Duration;
   readonly maxTtl: Duration;
+  /**
+   * How many sessions a leased login may have at a time.
+   * @default - 20
+   */
+  readonly connectionLimit?: number;
+  /** The comment on each leased login. */
+  readonly mark: string;
 }
 
 /** What can be leased: logins in one group role, and the SQL that makes, renews and removes them. */
@@ -39,10 +46,15 @@ export class DatabaseRole extends Construct {
         `lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`,
       );
     }
-    const identifiers = {
+    const values = {
       group: member.roleName,
       owner: member.database.ownerName,
       schema: member.database.schemaName,
+      // What it makes is the persona's, unless it acts as the owner: whoever can create would else have the owner's rights,
+      // by a function that runs as its owner.
+      heir: member.actsAsOwner ? member.database.ownerName : member.roleName,
+      limit: props.connectionLimit ?? 20,
+      mark: props.mark,
     };
     new DatabaseSecretBackendRole(this, "Resource", {
       backend: connection.mount.mountedPath,
@@ -50,10 +62,10 @@ export class DatabaseRole extends Construct {
       name: this.databaseRoleName,
       creationStatements: statements(
         member.actsAsOwner ? "owner/creation.sql" : "member/creation.sql",
-        identifiers,
+        values,
       ),
-      renewStatements: statements("renewal.sql", identifiers),
-      revocationStatements: statements("revocation.sql", identifiers),
+      renewStatements: statements("renewal.sql", values),
+      revocationStatements: statements("revocation.sql", values),
       defaultTtl: defaultTtl.toSeconds(),
       maxTtl: maxTtl.toSeconds(),
     });

@@ -4,6 +4,7 @@ import { Duration } from "../duration";
 import { checkName, POSTGRES_ROLE, VAULT_NAME } from "../names";
 import type { DatabaseConnection } from "./database-connection";
 import type { IGrantee } from "./policy-document";
+import { statements } from "./statements";
 
 export interface StaticRoleProps {
   readonly name: string;
@@ -40,6 +41,7 @@ export class StaticRole extends Construct {
       name: this.staticRoleName,
       username: checkName(POSTGRES_ROLE, "username", props.username),
       rotationPeriod: props.rotationPeriod.toSeconds(),
+      rotationStatements: statements("rotation.sql", {}),
     });
   }
 

@@ -93,34 +93,59 @@ describe("names", () => {
 });
 
 describe("statements", () => {
-  const identifiers = { group: "readonly_role", owner: "example_owner", schema: "example" };
+  const values = {
+    ...{ group: "readonly_role", owner: "example_owner", schema: "example", heir: "readonly_role" },
+    ...{ limit: 20, mark: "leasehold local nanvc" },
+  };
 
-  test("put quoted identifiers for our placeholders and leave Vault's", () => {
-    expect(statements("member/creation.sql", identifiers)).toEqual([
-      `CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE "readonly_role";\nALTER ROLE "{{name}}" SET search_path = "example";`,
+  test("put quoted identifiers, literals and numbers for our placeholders and leave Vault's", () => {
+    expect(statements("member/creation.sql", values)).toEqual([
+      `SET LOCAL lock_timeout = '5s';
+CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20 IN ROLE "readonly_role";
+ALTER ROLE "{{name}}" SET search_path = "example";
+COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
     ]);
   });
 
   test("hold no comment, at whose semicolons Vault would split", () => {
-    for (const file of ["member/creation.sql", "owner/creation.sql", "renewal.sql", "revocation.sql"]) {
-      expect(statements(file, identifiers).join("\n")).not.toContain("--");
+    for (const file of [
+      "member/creation.sql",
+      "owner/creation.sql",
+      "renewal.sql",
+      "revocation.sql",
+      "rotation.sql",
+    ]) {
+      expect(statements(file, values).join("\n")).not.toContain("--");
     }
   });
 
   test("want a value for each placeholder", () => {
     expect(() => statements("revocation.sql", { group: "a" })).toThrow(
-      `sql/revocation.sql wants a value for :"owner"`,
+      `sql/revocation.sql wants a value for :"heir"`,
+    );
+    const { mark: _, ...unmarked } = values;
+    expect(() => statements("member/creation.sql", unmarked)).toThrow(
+      "sql/member/creation.sql wants a value for :'mark'",
     );
   });
 
   test.each(['a" ; DROP ROLE x; --', "a$revocation$", "{{name}}", "${x}", "a'b"])(
     "refuse %j as an identifier",
-    (owner) => {
-      expect(() => statements("revocation.sql", { owner })).toThrow(
-        /^owner \(.*\) must be a PostgreSQL identifier/,
+    (heir) => {
+      expect(() => statements("revocation.sql", { ...values, heir })).toThrow(
+        /^heir \(.*\) must be a PostgreSQL identifier/,
       );
     },
   );
+
+  test("refuse what would end a literal, and what is no number", () => {
+    expect(() => statements("member/creation.sql", { ...values, mark: "a' IS" })).toThrow(
+      `mark ("a' IS") must be plain text`,
+    );
+    expect(() => statements("member/creation.sql", { ...values, limit: "20; x" })).toThrow(
+      "limit (20; x) must be a whole number",
+    );
+  });
 });
 
 describe("PolicyDocument", () => {

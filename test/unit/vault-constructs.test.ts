@@ -16,7 +16,8 @@ const member = (roleName: string, actsAsOwner = false): IAccessRole => ({
   actsAsOwner,
   database: { schemaName: "sales", ownerName: "sales_owner" },
 });
-const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1) };
+const mark = "leasehold test nanvc";
+const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1), mark };
 const identity = {
   tokenTtl: Duration.minutes(10),
   tokenMaxTtl: Duration.minutes(20),
@@ -88,15 +89,18 @@ describe("DatabaseRole", () => {
     expect(role("admins")["creation_statements"]!.join()).toContain('SET role = "sales_owner"');
   });
 
-  test("revocation hands over to the owner, in one block", () => {
-    expect(role("readers")["revocation_statements"]).toHaveLength(1);
-    expect(role("readers")["revocation_statements"]![0]).toMatch(
-      /^DO .*REASSIGN OWNED BY "\{\{name\}\}" TO "sales_owner".*;$/s,
+  test.each([
+    ["readers", "readers"],
+    ["admins", "sales_owner"],
+  ])("revocation of a login of %s hands over to %s, in one statement", (name, heir) => {
+    expect(role(name)["revocation_statements"]).toHaveLength(1);
+    expect(role(name)["revocation_statements"]![0]).toMatch(
+      new RegExp(`^DO .*REASSIGN OWNED BY "\\{\\{name\\}\\}" TO "${heir}".*;$`, "s"),
     );
   });
 
   test("a max TTL below the default is refused at once", () => {
-    const ttl = { defaultTtl: Duration.hours(2), maxTtl: Duration.hours(1) };
+    const ttl = { defaultTtl: Duration.hours(2), maxTtl: Duration.hours(1), mark };
     expect(() => connection.addRole("Bad", { member: member("x"), ...ttl })).toThrow(
       "lease max TTL (1h) must be at least the default TTL (2h)",
     );
@@ -143,7 +147,7 @@ describe("AppRole", () => {
   test("a lease that outlives its token gives a warning", () => {
     const { auth, connection } = example();
     const app = new AppRole(auth, "App", { name: "app", ...identity });
-    const long = { defaultTtl: Duration.hours(1), maxTtl: Duration.hours(1) };
+    const long = { defaultTtl: Duration.hours(1), maxTtl: Duration.hours(1), mark };
     const role = connection.addRole("Long", { member: member("long"), ...long });
     role.grantRead(app);
     expect(role.node.metadata.map(({ data }) => data as string)).toEqual([

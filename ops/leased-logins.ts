@@ -1,0 +1,241 @@
+import { escapeIdentifier, escapeLiteral, type Client } from "pg";
+import { leaseMark, REVOKED } from "../manifest/mark";
+import type { ManifestDatabase } from "../verify/manifest";
+import type { Deployment, SuperuserLogin } from "./deployment";
+import { asSuperuser, whereverNamed } from "./superuser";
+
+/** What a deploy did with logins that no revocation could drop. */
+export interface Swept {
+  readonly dropped: readonly string[];
+  /** For people: each that is still there, and why. */
+  readonly kept: readonly string[];
+}
+
+interface LeasedLogin {
+  readonly name: string;
+  /** Who gets what it made. */
+  readonly heir: string;
+}
+
+/** As many locks as fit beside what else a server has to do; each object takes several. */
+const BATCH = 200;
+
+/**
+ * Marks the living leases that were made before creation statements did. What a holder could have forged, a login with an
+ * attribute, is left for verify to find.
+ * @returns their names
+ */
+export async function markLeases(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const marked: string[] = [];
+  await asSuperuser(deployment.superuserOf(database), async (client) => {
+    for (const { groupRole, limit } of groupsOf(database)) {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT member.rolname AS name FROM pg_auth_members m
+         JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
+         WHERE grp.rolname = $1 AND member.rolname LIKE 'v-%' AND member.rolvaliduntil IS NOT NULL
+           AND shobj_description(member.oid, 'pg_authid') IS NULL
+           AND NOT (member.rolsuper OR member.rolcreaterole OR member.rolcreatedb OR member.rolreplication OR member.rolbypassrls)
+         GROUP BY 1 ORDER BY 1`,
+        [groupRole],
+      );
+      const mark = escapeLiteral(leaseMark(deployment.manifest.environment, database.name));
+      for (const { name } of rows) {
+        const login = escapeIdentifier(name);
+        await client.query(`COMMENT ON ROLE ${login} IS ${mark}`);
+        // Its holder may hold its row; the mark does not need that.
+        await client.query(`ALTER ROLE ${login} CONNECTION LIMIT ${String(limit)}`).catch(() => undefined);
+        marked.push(name);
+      }
+    }
+  });
+  return marked;
+}
+
+function groupsOf({ personas, probeGroups }: ManifestDatabase): { groupRole: string; limit: number }[] {
+  return [
+    ...personas.map(({ groupRole, databaseRole }) => ({ groupRole, limit: databaseRole.connectionLimit })),
+    ...Object.values(probeGroups ?? {}).map((groupRole) => ({ groupRole, limit: 20 })),
+  ];
+}
+
+/** Drops what revocations had to leave, with what stood in their way. */
+export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
+  const superuser = deployment.superuserOf(database);
+  const mark = leaseMark(deployment.manifest.environment, database.name);
+  const dropped: string[] = [];
+  const kept: string[] = [];
+  const found = await asSuperuser(superuser, async (client) => {
+    for (const login of await heldByPrepared(client, mark)) {
+      await endPrepared(superuser, login);
+      await closeLogin(client, login);
+      await client.query(
+        `COMMENT ON ROLE ${escapeIdentifier(login)} IS ${escapeLiteral(`${mark}${REVOKED} (55P03)`)}`,
+      );
+    }
+    const { rows } = await client.query<{ name: string; comment: string }>(
+      `SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
+       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) ORDER BY 1`,
+      [`${mark}${REVOKED}`],
+    );
+    return rows;
+  });
+  for (const { name, comment } of found ?? []) {
+    const heir = /; heir (\S+)$/.exec(comment)?.[1] ?? database.owner;
+    try {
+      await dropLogin(superuser, { name, heir }, database);
+      dropped.push(name);
+    } catch (error) {
+      kept.push(`${name}: ${(error as Error).message}`);
+    }
+  }
+  return { dropped, kept };
+}
+
+/** Leased logins that a revocation took out of their group, and could not close for a transaction that they had prepared. */
+async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
+     WHERE starts_with(shobj_description(r.oid, 'pg_authid'), $1)
+       AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
+    [mark],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** In the database in which each was prepared, as PostgreSQL wants it. */
+async function endPrepared(superuser: SuperuserLogin, login: string): Promise<void> {
+  const prepared = await asSuperuser(superuser, (client) =>
+    client.query<{ gid: string; database: string }>(
+      "SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1",
+      [login],
+    ),
+  );
+  for (const { gid, database } of prepared!.rows)
+    await asSuperuser(
+      superuser,
+      (client) => client.query(`ROLLBACK PREPARED ${escapeLiteral(gid)}`),
+      database,
+    );
+}
+
+/**
+ * Drops the leased logins that are members of groups, as the superuser: as long as one is, PostgreSQL 16 and later does not
+ * take the group from Vault's login, which has given it on (`dependent privileges exist`).
+ * @returns their names
+ */
+export async function dropLogins(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  groups: readonly string[],
+): Promise<string[]> {
+  if (groups.length === 0) return [];
+  const superuser = deployment.superuserOf(database);
+  const found = await asSuperuser(superuser, async (client) => {
+    const { rows } = await client.query<LeasedLogin>(
+      `SELECT member.rolname AS name, min(CASE WHEN acts.member IS NULL THEN grp.rolname ELSE $2 END) AS heir
+       FROM pg_auth_members m JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
+       LEFT JOIN pg_auth_members acts ON acts.member = grp.oid AND acts.roleid = (SELECT oid FROM pg_roles WHERE rolname = $2)
+       WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%' GROUP BY 1 ORDER BY 1`,
+      [groups, database.owner],
+    );
+    return rows;
+  });
+  for (const login of found ?? []) await dropLogin(superuser, login, database);
+  return (found ?? []).map(({ name }) => name);
+}
+
+async function dropLogin(
+  superuser: SuperuserLogin,
+  { name, heir }: LeasedLogin,
+  database: ManifestDatabase,
+): Promise<void> {
+  await endPrepared(superuser, name);
+  await asSuperuser(superuser, (client) => closeLogin(client, name));
+  await whereverNamed(superuser, [name], database.name, async (client) => {
+    const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [heir]);
+    await handOver(client, name, rowCount === 1 ? heir : database.owner);
+  });
+  await asSuperuser(superuser, (client) => client.query(`DROP ROLE ${escapeIdentifier(name)}`));
+}
+
+async function closeLogin(client: Client, name: string): Promise<void> {
+  await client.query(`ALTER ROLE ${escapeIdentifier(name)} NOLOGIN`);
+  await client.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", [
+    name,
+  ]);
+}
+
+/**
+ * Gives what group roles own in a database to its owner, before the groups go.
+ * @returns those that owned something
+ */
+export async function emptyGroups(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  groups: readonly string[],
+): Promise<string[]> {
+  const emptied = await asSuperuser(
+    deployment.superuserOf(database),
+    async (client) => {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT DISTINCT rolname AS name FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid
+         WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND rolname = ANY ($1) AND rolname <> $2
+           AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1`,
+        [groups, database.owner],
+      );
+      for (const { name } of rows) await emptyGroup(client, name, database.owner);
+      return rows.map(({ name }) => name);
+    },
+    database.name,
+  );
+  return emptied ?? [];
+}
+
+/**
+ * Gives all that a group role owns in the session's database to the owner; Terraform's provider would give it to the superuser. What
+ * runs or reads with its owner's rights does so with its caller's from then on, since the group's members wrote it.
+ */
+export async function emptyGroup(client: Client, group: string, owner: string): Promise<void> {
+  await asOwnStatements(
+    client,
+    `SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) AS sql
+       FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prosecdef
+     UNION ALL
+     SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass)
+       FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE rolname = $1 AND relkind = 'v'`,
+    [group],
+  );
+  await handOver(client, group, owner);
+}
+
+/** In the session's database. In parts, since one statement for all could take more locks than a server has room for. */
+async function handOver(client: Client, from: string, to: string): Promise<void> {
+  let moved: number;
+  do {
+    moved = await asOwnStatements(
+      client,
+      `(SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $2::text) AS sql
+        FROM pg_class c JOIN pg_roles r ON r.oid = relowner
+        WHERE rolname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND NOT EXISTS (
+          SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('a', 'i') AND relkind = 'S'))
+       UNION ALL
+       (SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $2::text)
+        FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prokind <> 'a')
+       UNION ALL
+       (SELECT format('ALTER LARGE OBJECT %s OWNER TO %I', l.oid, $2::text)
+        FROM pg_largeobject_metadata l JOIN pg_roles r ON r.oid = lomowner WHERE rolname = $1)
+       LIMIT ${String(BATCH)}`,
+      [from, to],
+    );
+  } while (moved === BATCH);
+  await client.query(
+    `REASSIGN OWNED BY ${escapeIdentifier(from)} TO ${escapeIdentifier(to)}; DROP OWNED BY ${escapeIdentifier(from)}`,
+  );
+}
+
+/** Runs the statements that a query writes, in one transaction. Returns how many there were. */
+async function asOwnStatements(client: Client, query: string, values: unknown[]): Promise<number> {
+  const { rows } = await client.query<{ sql: string }>(query, values);
+  if (rows.length > 0) await client.query(rows.map(({ sql }) => sql).join(";\n"));
+  return rows.length;
+}
