@@ -213,7 +213,8 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
 
 /**
  * Takes from the groups what would stand in the way of DROP ROLE: logins that are left of leases by now, since Vault was made
- * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants.
+ * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants. What they own, and
+ * static logins and Vault's own, goes to the owner: Terraform's provider would give it to the superuser.
  */
 async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
   for (const database of deployment.manifest.databases) {
@@ -224,11 +225,17 @@ async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
     const login = deployment.superuserOf(database);
-    await whereverNamed(login, [database.owner, ...groups], database.name, async (client, existing) => {
-      if (!existing.includes(database.owner)) return;
-      for (const group of existing.filter((name) => name !== database.owner))
-        await emptyGroup(client, group, database.owner);
-    });
+    const logins = database.staticRoles.map((role) => role.login);
+    if (database.manager !== undefined) logins.push(database.manager);
+    await whereverNamed(
+      login,
+      [database.owner, ...groups, ...logins],
+      database.name,
+      async (client, existing) => {
+        const owner = existing.find((name) => name === database.owner);
+        for (const role of existing.filter((name) => name !== owner)) await emptyGroup(client, role, owner);
+      },
+    );
   }
 }
 

@@ -13,11 +13,14 @@ export interface Swept {
 
 interface LeasedLogin {
   readonly name: string;
-  /** Who gets what it made. */
-  readonly heir: string;
+  /**
+   * Who gets what it made.
+   * @default - the owner, with its callers' rights
+   */
+  readonly heir?: string;
 }
 
-/** As many locks as fit beside what else a server has to do; each object takes several. */
+/** As many objects as one transaction has locks for, beside what else a server has to do. */
 const BATCH = 200;
 
 /**
@@ -62,6 +65,7 @@ function groupsOf({ personas, probeGroups }: ManifestDatabase): { groupRole: str
 export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
   const superuser = deployment.superuserOf(database);
   const mark = leaseMark(deployment.manifest.environment, database.name);
+  const heirs = [database.owner, ...groupsOf(database).map(({ groupRole }) => groupRole)];
   const dropped: string[] = [];
   const kept: string[] = [];
   const found = await asSuperuser(superuser, async (client) => {
@@ -74,13 +78,15 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
     }
     const { rows } = await client.query<{ name: string; comment: string }>(
       `SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
-       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) ORDER BY 1`,
+       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) AND rolname LIKE 'v-%' AND NOT rolsuper ORDER BY 1`,
       [`${mark}${REVOKED}`],
     );
     return rows;
   });
   for (const { name, comment } of found ?? []) {
-    const heir = /; heir (\S+)$/.exec(comment)?.[1] ?? database.owner;
+    // Vault's login may write comments: nobody but who is declared for it inherits.
+    const named = /; heir (\S+)$/.exec(comment)?.[1];
+    const heir = heirs.find((role) => role === named);
     try {
       await dropLogin(superuser, { name, heir }, database);
       dropped.push(name);
@@ -95,7 +101,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
 async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
-     WHERE starts_with(shobj_description(r.oid, 'pg_authid'), $1)
+     WHERE starts_with(shobj_description(r.oid, 'pg_authid'), $1) AND rolname LIKE 'v-%' AND NOT rolsuper
        AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
     [mark],
   );
@@ -151,10 +157,9 @@ async function dropLogin(
 ): Promise<void> {
   await endPrepared(superuser, name);
   await asSuperuser(superuser, (client) => closeLogin(client, name));
-  await whereverNamed(superuser, [name], database.name, async (client) => {
-    const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [heir]);
-    await handOver(client, name, rowCount === 1 ? heir : database.owner);
-  });
+  await whereverNamed(superuser, heir ? [name, heir] : [name], database.name, (client, existing) =>
+    heir && existing.includes(heir) ? handOver(client, name, heir) : emptyGroup(client, name, database.owner),
+  );
   await asSuperuser(superuser, (client) => client.query(`DROP ROLE ${escapeIdentifier(name)}`));
 }
 
@@ -195,7 +200,7 @@ export async function emptyGroups(
  * Gives all that a group role owns in the session's database to the owner; Terraform's provider would give it to the superuser. What
  * runs or reads with its owner's rights does so with its caller's from then on, since the group's members wrote it.
  */
-export async function emptyGroup(client: Client, group: string, owner: string): Promise<void> {
+export async function emptyGroup(client: Client, group: string, owner: string | undefined): Promise<void> {
   await asOwnStatements(
     client,
     `SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) AS sql
@@ -205,37 +210,35 @@ export async function emptyGroup(client: Client, group: string, owner: string): 
        FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE rolname = $1 AND relkind = 'v'`,
     [group],
   );
-  await handOver(client, group, owner);
+  if (owner !== undefined) await handOver(client, group, owner);
 }
 
 /** In the session's database. In parts, since one statement for all could take more locks than a server has room for. */
 async function handOver(client: Client, from: string, to: string): Promise<void> {
-  let moved: number;
-  do {
-    moved = await asOwnStatements(
-      client,
-      `(SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $2::text) AS sql
-        FROM pg_class c JOIN pg_roles r ON r.oid = relowner
-        WHERE rolname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND NOT EXISTS (
-          SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('a', 'i') AND relkind = 'S'))
-       UNION ALL
-       (SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $2::text)
-        FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prokind <> 'a')
-       UNION ALL
-       (SELECT format('ALTER LARGE OBJECT %s OWNER TO %I', l.oid, $2::text)
-        FROM pg_largeobject_metadata l JOIN pg_roles r ON r.oid = lomowner WHERE rolname = $1)
-       LIMIT ${String(BATCH)}`,
-      [from, to],
-    );
-  } while (moved === BATCH);
+  await asOwnStatements(
+    client,
+    `SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $2::text) AS sql
+       FROM pg_class c JOIN pg_roles r ON r.oid = relowner
+       WHERE rolname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND NOT EXISTS (
+         SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('a', 'i') AND relkind = 'S')
+     UNION ALL
+     SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $2::text)
+       FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prokind <> 'a'
+     UNION ALL
+     SELECT format('ALTER LARGE OBJECT %s OWNER TO %I', l.oid, $2::text)
+       FROM pg_largeobject_metadata l JOIN pg_roles r ON r.oid = lomowner WHERE rolname = $1`,
+    [from, to],
+  );
   await client.query(
     `REASSIGN OWNED BY ${escapeIdentifier(from)} TO ${escapeIdentifier(to)}; DROP OWNED BY ${escapeIdentifier(from)}`,
   );
 }
 
-/** Runs the statements that a query writes, in one transaction. Returns how many there were. */
-async function asOwnStatements(client: Client, query: string, values: unknown[]): Promise<number> {
+/** Runs the statements that a query writes. */
+async function asOwnStatements(client: Client, query: string, values: unknown[]): Promise<void> {
   const { rows } = await client.query<{ sql: string }>(query, values);
-  if (rows.length > 0) await client.query(rows.map(({ sql }) => sql).join(";\n"));
-  return rows.length;
+  for (let i = 0; i < rows.length; i += BATCH) {
+    const statements = rows.slice(i, i + BATCH).map(({ sql }) => sql);
+    await client.query(statements.join(";\n"));
+  }
 }

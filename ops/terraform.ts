@@ -274,7 +274,8 @@ async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOpt
     env: {
       ...process.env,
       ...env,
-      PGOPTIONS: providerPgOptions(),
+      // No lock is waited for without a bound: leased logins can hold some.
+      PGOPTIONS: `${providerPgOptions()} -c lock_timeout=60s`,
       ...{ TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
     },
     // Out of the reach of the terminal's Ctrl-C: two interrupts would make it drop its state.

@@ -102,7 +102,18 @@ BEGIN
     PERFORM pg_catalog.pg_terminate_backend(pid)
       FROM pg_catalog.pg_stat_activity
       WHERE usesysid OPERATOR(pg_catalog.=) leased;
-    LOOP
+    -- So much to hand over that others would wait for it: program_limit_exceeded.
+    IF (
+      SELECT pg_catalog.count(*) FROM (
+        SELECT FROM pg_catalog.pg_shdepend
+        WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+          AND refobjid OPERATOR(pg_catalog.=) leased
+        LIMIT 1001
+      ) AS entries
+    ) OPERATOR(pg_catalog.>) 1000 THEN
+      reason := '54000';
+    END IF;
+    WHILE reason IS DISTINCT FROM '54000' LOOP
       BEGIN
         -- Both fire event triggers, which DROP ROLE does not.
         IF EXISTS (
