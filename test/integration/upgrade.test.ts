@@ -1,0 +1,140 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { Client, DatabaseError } from "pg";
+import { Deployment as Deployed } from "../../ops/deployment";
+import { prepareVault, vaultTarget } from "../../ops/init";
+import { apply, type Handler, type ProviderFactory } from "../../sandbox/engine";
+import { readConfiguration } from "../../sandbox/terraform-json";
+import { vaultProvider } from "../../sandbox/vault-provider";
+import type { ManifestDatabase, ManifestPersona } from "../../verify/manifest";
+import { sprungIn, trapsIn } from "../e2e/traps";
+import { release } from "../upgrade/release";
+import { Deployment, findings, temporaryFolder } from "./deployment";
+
+/**
+ * What 0.1.0 deployed is brought to today's state while its leases are alive, as far as that takes no Terraform:
+ * test/e2e/upgrade.test.ts is the whole of it. The tests are its steps, in order.
+ */
+const environment = { ...process.env };
+
+interface Leased {
+  readonly persona: ManifestPersona;
+  readonly id: string;
+  readonly login: string;
+  readonly client: Client;
+  /** The SQLSTATE with which the server ended the session. */
+  readonly ended: Promise<string>;
+}
+
+describe.each(readdirSync(release("")))("the environment %s", (env) => {
+  let deployment: Deployment;
+  let database: ManifestDatabase;
+  let home: ReturnType<typeof temporaryFolder>;
+  let leases: Leased[];
+
+  beforeAll(async () => {
+    deployment = await Deployment.start({ env, synthesized: release(env) });
+    [database] = deployment.manifest.databases as [ManifestDatabase];
+    leases = await Promise.all(database.personas.map(lease));
+    home = temporaryFolder();
+    Object.assign(process.env, deployment.sandbox.terraformVariables(), { XDG_CONFIG_HOME: home.folder });
+  });
+
+  afterAll(async () => {
+    process.env = { ...environment };
+    await deployment.stop();
+    home.remove();
+  });
+
+  async function lease(persona: ManifestPersona): Promise<Leased> {
+    const path = `${database.vault.mount}/creds/${persona.databaseRole.name}`;
+    const { lease_id: id, data } = await deployment.root.call("GET", path);
+    const { username: login, password } = data as { username: string; password: string };
+    const { host, port, ssl = false } = deployment.sandbox.postgres;
+    const client = new Client({ host, port, ssl, database: database.name, user: login, password });
+    const ended = new Promise<string>((resolve) => {
+      client.on("error", (error) => {
+        resolve(error instanceof DatabaseError ? (error.code ?? "") : error.message);
+      });
+    });
+    await client.connect();
+    return { persona, id: id!, login, client, ended };
+  }
+
+  async function validUntil(login: string): Promise<Date> {
+    const { rows } = await deployment.superuser.query<{ until: Date }>(
+      "SELECT rolvaliduntil AS until FROM pg_catalog.pg_roles WHERE rolname = $1",
+      [login],
+    );
+    return rows[0]!.until;
+  }
+
+  test("init writes today's policies", async () => {
+    const { tokens, rootToken } = deployment.sandbox.initialised;
+    process.env["VAULT_TOKEN"] = rootToken;
+    const deployed = Deployed.read(deployment.synthesized)!;
+    for (const who of ["operator", "planner", "deliverer", "verifier"] as const)
+      deployed.home.setToken(who, tokens[who]);
+    await prepareVault(vaultTarget(deployed), {});
+  });
+
+  test("the operator writes today's roles, policies and AppRoles over those of 0.1.0", async () => {
+    const { sandbox, synthesized } = deployment;
+    const stack = readConfiguration(join(synthesized, "stacks/vault/cdk.tf.json"));
+    await apply(stack, sandbox.variables("vault"), { vault: upserts(sandbox.initialised.tokens.operator) });
+  });
+
+  test("the leases are alive, and are renewed", async () => {
+    for (const { id, login, client, persona } of leases) {
+      expect((await client.query("SELECT session_user AS login")).rows).toEqual([{ login }]);
+      const before = await validUntil(login);
+      const increment = 2 * persona.databaseRole.defaultTtl;
+      await deployment.root.call("PUT", "sys/leases/renew", { lease_id: id, increment });
+      expect((await validUntil(login)).getTime()).toBeGreaterThan(before.getTime());
+    }
+  });
+
+  test("the verifier holds", async () => {
+    const report = await deployment.verify();
+    expect(findings(report)).toEqual([]);
+    expect(report.left).toEqual([]);
+  });
+
+  test("they are revoked whatever they hold open; what was planted for Vault's login does not run", async () => {
+    const { schema, manager, owner } = database;
+    // Where no persona may, whoever changes the schema as its owner.
+    const planter = leases.find(({ persona }) => persona.actsAsOwner)?.client ?? deployment.superuser;
+    await planter.query(
+      `SET ROLE "${owner}"; SET search_path = pg_catalog; ${trapsIn(schema, [manager!])}; RESET ROLE`,
+    );
+    for (const { client } of leases) {
+      await client.query("SET ROLE NONE; BEGIN");
+      await client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
+    }
+    for (const { id } of leases)
+      await deployment.root.call("PUT", "sys/leases/revoke", { lease_id: id, sync: true });
+    expect(await Promise.all(leases.map(({ ended }) => ended))).toEqual(leases.map(() => "57P01"));
+    expect(await deployment.leasedRoles()).toEqual([]);
+    await deployment.superuser.query("SET search_path = pg_catalog");
+    expect((await deployment.superuser.query(sprungIn(schema))).rows).toEqual([]);
+  });
+});
+
+/** Mounts are there already. */
+function upserts(token: string): ProviderFactory {
+  return (settings) => {
+    const provider = vaultProvider(token)(settings);
+    const handlers = Object.fromEntries(
+      Object.entries(provider.handlers).map(([type, handler]): [string, Handler] => [
+        type,
+        ["vault_mount", "vault_auth_backend"].includes(type)
+          ? {
+              ...handler,
+              plan: (attributes) => ({ ...handler.plan(attributes), apply: () => Promise.resolve() }),
+            }
+          : handler,
+      ]),
+    );
+    return { ...provider, handlers };
+  };
+}
