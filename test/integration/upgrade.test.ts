@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { Client, DatabaseError } from "pg";
 import { Deployment as Deployed } from "../../ops/deployment";
 import { prepareVault, vaultTarget } from "../../ops/init";
+import { markLeases } from "../../ops/leased-logins";
+import { equipManagers } from "../../ops/manager-login";
 import { apply, type Handler, type ProviderFactory } from "../../sandbox/engine";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultProvider } from "../../sandbox/vault-provider";
@@ -30,6 +32,7 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
   let deployment: Deployment;
   let database: ManifestDatabase;
   let home: ReturnType<typeof temporaryFolder>;
+  let deployed: Deployed;
   let leases: Leased[];
 
   beforeAll(async () => {
@@ -72,7 +75,7 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
   test("init writes today's policies", async () => {
     const { tokens, rootToken } = deployment.sandbox.initialised;
     process.env["VAULT_TOKEN"] = rootToken;
-    const deployed = Deployed.read(deployment.synthesized)!;
+    deployed = Deployed.read(deployment.synthesized)!;
     for (const who of ["operator", "planner", "deliverer", "verifier"] as const)
       deployed.home.setToken(who, tokens[who]);
     await prepareVault(vaultTarget(deployed), {});
@@ -82,6 +85,20 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
     const { sandbox, synthesized } = deployment;
     const stack = readConfiguration(join(synthesized, "stacks/vault/cdk.tf.json"));
     await apply(stack, sandbox.variables("vault"), { vault: upserts(sandbox.initialised.tokens.operator) });
+  });
+
+  test("deploy marks the leases, and takes the schema from the search path of Vault's login", async () => {
+    await equipManagers(deployed);
+    expect((await markLeases(deployed, database)).sort()).toEqual(leases.map(({ login }) => login).sort());
+    const { rows } = await deployment.superuser.query(
+      "SELECT DISTINCT shobj_description(oid, 'pg_authid') AS mark, rolconnlimit FROM pg_roles WHERE rolname LIKE 'v-%'",
+    );
+    expect(rows).toEqual([{ mark: `leasehold ${env} ${database.name}`, rolconnlimit: 20 }]);
+    const settings = await deployment.superuser.query<{ rolconfig: string[] }>(
+      "SELECT rolconfig FROM pg_roles WHERE rolname = $1",
+      [database.manager],
+    );
+    expect(settings.rows).toEqual([{ rolconfig: ["search_path=pg_catalog"] }]);
   });
 
   test("the leases are alive, and are renewed", async () => {
