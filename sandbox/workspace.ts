@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -11,14 +11,17 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
+  type Stats,
 } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { isOwn } from "./ownership";
 import { SetupError } from "./setup-error";
 
 /** A process as its number and the time it started, so that a number that is used again is never taken for it. */
@@ -35,6 +38,7 @@ export interface SpawnOptions {
 
 const OWNER_FILE = "owner.json";
 const QUIT_TIMEOUT_MILLISECONDS = 2000;
+/** A process that is about to end may still write. */
 const REMOVE = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const;
 
 /**
@@ -130,7 +134,7 @@ export class Workspace {
     if (!existsSync(this.folder)) return;
     const claimed = join(dirname(this.folder), ownName("old"));
     renameSync(this.folder, claimed);
-    rmSync(claimed, REMOVE);
+    removeFolder(claimed);
   }
 }
 
@@ -173,11 +177,11 @@ export async function poll<T>(
 function baseFolder(): string {
   const uid = process.getuid?.() ?? 0;
   const parent = [tmpdir(), "/tmp", "/var/tmp"].find(
-    (folder) => existsSync(folder) && (uid !== 0 || isReachable(folder)),
+    (folder) => existsSync(folder) && keepsFolders(folder) && (uid !== 0 || isReachable(folder)),
   );
   if (parent === undefined)
     throw new SetupError(
-      `no folder for temporary files can be reached by other users: set TMPDIR to one that can`,
+      "no folder for temporary files serves: set TMPDIR to one that others don't write to, or that is sticky, and that PostgreSQL's user can reach",
     );
   const base = join(parent, `leasehold-${String(uid)}`);
   try {
@@ -204,6 +208,12 @@ function folderMode(): number {
   return process.getuid?.() === 0 ? 0o711 : 0o700;
 }
 
+/** Whether nobody else can put another folder in the place of one that was made there. */
+function keepsFolders(folder: string): boolean {
+  const found = statSync(folder);
+  return (found.mode & 0o1000) !== 0 || isOwn(found);
+}
+
 function isReachable(folder: string): boolean {
   return (
     (statSync(folder).mode & 0o001) !== 0 && (folder === dirname(folder) || isReachable(dirname(folder)))
@@ -221,7 +231,7 @@ function randomName(): string {
 
 /** Of several programs that clear at once, each folder is cleared by the one that could rename it. */
 async function clearStale(base: string): Promise<void> {
-  for (const name of readdirSync(base)) {
+  for (const name of await readdir(base)) {
     if (isInUse(join(base, name))) continue;
     const claimed = join(base, ownName("old"));
     try {
@@ -234,7 +244,7 @@ async function clearStale(base: string): Promise<void> {
       .map((file) => readProcess(join(claimed, file)))
       .filter((child): child is ProcessId => child !== undefined && isAlive(child));
     endProcesses(children);
-    await rm(claimed, REMOVE);
+    removeFolder(claimed);
   }
 }
 
@@ -287,12 +297,50 @@ export function isAlive({ pid, startTime: expected }: ProcessId): boolean {
  * (https://www.postgresql.org/docs/18/server-shutdown.html).
  */
 function endProcesses(processes: readonly ProcessId[]): void {
-  const pause = new Int32Array(new SharedArrayBuffer(4));
   for (const signal of ["SIGQUIT", "SIGKILL"] as const) {
     const alive = processes.filter(isAlive);
     for (const { pid } of alive) signalGroup(pid, signal);
     const end = performance.now() + QUIT_TIMEOUT_MILLISECONDS;
-    while (alive.some(isAlive) && performance.now() < end) Atomics.wait(pause, 0, 0, 10);
+    while (alive.some(isAlive) && performance.now() < end) pause(10);
+  }
+}
+
+/** Without the event loop. */
+function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+/**
+ * Removes a sandbox's folder. A folder of another user's in it, PostgreSQL's data, is emptied with that user's rights: between a
+ * look at a folder and its removal, its owner could put a link to somewhere else in its place. What stays is left to the next
+ * sandbox.
+ */
+function removeFolder(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const found = lstatSync(path);
+    if (found.isDirectory() && found.uid !== process.getuid?.()) removeAs(found, path);
+    else rmSync(path, REMOVE);
+  }
+  removeEmpty(folder);
+}
+
+function removeAs({ uid, gid }: Stats, folder: string): void {
+  const env = { PATH: ["/bin", "/usr/bin", process.env["PATH"]].join(delimiter) };
+  for (let tries = 0; tries <= REMOVE.maxRetries; tries += 1) {
+    spawnSync("rm", ["-rf", "--", folder], { uid, gid, env, stdio: "ignore" });
+    // Its entry is this user's, in whose folder it is.
+    if (removeEmpty(folder)) return;
+    pause(REMOVE.retryDelay);
+  }
+}
+
+function removeEmpty(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
   }
 }
 

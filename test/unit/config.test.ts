@@ -57,6 +57,8 @@ const MOUNT_PATH =
   "a Vault mount path of letters, digits, _, - and /, without a slash at either end, not in Vault's own sys, auth, identity, cubbyhole or audit, at most 128 bytes";
 const NO_BACKEND_SECRET =
   "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR";
+const NO_LOGIN =
+  'a schema that is not called like the superuser or Vault\'s login, whose sessions would look there first ("$user")';
 const DURATION = 'a duration such as "30s", "20m", "24h" or "7d", at most 768h';
 const RO = "databases[0].personas[2]";
 
@@ -496,12 +498,41 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "an image without a tag",
     (d) => (d.vault.container["image"] = "vault"),
-    `vault.container.image: received 'vault', allowed: an image name with an exact tag, such as "postgres:18.4"`,
+    `vault.container.image: received 'vault', allowed: an image name with an exact tag or a digest, such as "postgres:18.4" or "postgres:18.4@sha256:…"`,
   ],
   [
     "the tag latest",
     (d) => (d.vault.container["image"] = "vault:latest"),
-    "vault.container.image: received 'vault:latest', allowed: an exact tag; latest changes under a plan that shows no change",
+    "vault.container.image: received 'vault:latest', allowed: an exact tag or a digest; latest changes under a plan that shows no change",
+  ],
+  [
+    "an image with half a digest",
+    (d) => (d.vault.container["image"] = "vault:1@sha256:0123"),
+    `vault.container.image: received 'vault:1@sha256:0123', allowed: an image name with an exact tag or a digest, such as "postgres:18.4" or "postgres:18.4@sha256:…"`,
+  ],
+  [
+    "a schema that the superuser's search path would find",
+    (d) => (database(d)["schema"] = d.servers[0]!["superuser"]),
+    `databases[0].schema: received 'nanvc', allowed: ${NO_LOGIN}`,
+  ],
+  [
+    "a schema that Vault's login would find",
+    (d) => (database(d)["schema"] = "vault"),
+    `databases[0].schema: received 'vault', allowed: ${NO_LOGIN}`,
+  ],
+  [
+    "a schema that Vault's login in another database of the server would find",
+    (d) => {
+      const other = copy(database(d));
+      Object.assign(other, { name: "other", schema: "vault", owner: "other_owner", workload: undefined });
+      other.manager["name"] = "vault_other";
+      other.vault["connection"] = "other";
+      other.personas = [
+        { ...admin(d), privileges: copy(admin(d).privileges), groupRole: "other_admin", appRole: "db-other" },
+      ];
+      d.databases.push(other);
+    },
+    `databases[1].schema: received 'vault', allowed: ${NO_LOGIN}`,
   ],
   [
     "a duration without a unit",
@@ -747,7 +778,8 @@ test.each([
   ["kubernetes", { secret_suffix: "{stack}" }],
   ["gcs", { prefix: "{stack}", kms_encryption_key: "projects/p/locations/l/keyRings/r/cryptoKeys/k" }],
   ["s3", { key: "{stack}", shared_credentials_file: "~/.aws/credentials", kms_key_id: "alias/x" }],
-  ["pg", { conn_str: "postgres://host:5432/states", schema_name: "{stack}" }],
+  ["pg", { conn_str: "postgres://host:5432/states?sslmode=verify-full", schema_name: "{stack}" }],
+  ["http", { address: "https://states.example.com/a@b/{stack}?ref=main", lock_address: "https://h/{stack}" }],
 ])("what a backend %s is told that is no secret is allowed", (type, values) => {
   expect(errors((d) => (d["backend"] = { type, arguments: values }))).toEqual([]);
 });
@@ -758,10 +790,30 @@ test.each<[string, string, string]>([
   ["gcs", "encryption_key", "hunter2"],
   ["kubernetes", "client_key", "hunter2"],
   ["pg", "conn_str", "host=h user=u password = hunter2"],
+  ["pg", "conn_str", "host=h sslpassword=hunter2"],
+  ["pg", "conn_str", "postgres://h/states?user=u&password=hunter2"],
+  ["http", "address", "http://hunter2@h/{stack}"],
+  ["http", "lock_address", "HTTPS://:hunter2@h/{stack}"],
+  ["http", "address", "https://h/{stack}?access_token=hunter2"],
+  ["http", "unlock_address", "https://h/{stack}?ref=main&access%5Ftoken=hunter2#part"],
+  ["http", "address", "https://h/{stack}?sv=1;sig=hunter2"],
+  ["http", "address", "https://h/{stack}?X-Amz-Signature=hunter2"],
+  ["http", "address", "https://h/{stack}?apikey=hunter2"],
+  ["s3", "endpoint", "https://hunter2@minio.example.com"],
 ])("of a backend %s, %s is refused and not shown", (type, argument, value) => {
   const lines = errors((d) => (d["backend"] = { type, arguments: { key: "{stack}", [argument]: value } }));
   expect(lines).toEqual([expect.stringContaining(NO_BACKEND_SECRET)]);
   expect(lines[0]).not.toContain("hunter2");
+});
+
+test.each([
+  "postgres:18.4",
+  `postgres:18.4@sha256:${"0".repeat(64)}`,
+  `postgres@sha256:${"0".repeat(64)}`,
+  `registry.example.com:5000/team/postgres:18.4@sha256:${"a".repeat(64)}`,
+  "registry.example.com:5000/postgres:18.4",
+])("the image %s is allowed", (image) => {
+  expect(errors((d) => (d.vault.container["image"] = image))).toEqual([]);
 });
 
 test("names of exactly 63 bytes are allowed", () => {
