@@ -25,6 +25,8 @@ export interface OpenSession {
   readonly client: Client;
   /** The SQLSTATE with which the server ended it. */
   readonly ended: Promise<string>;
+  /** Of a statement that was at work when the server ended the session: its error is the statement's. */
+  readonly end: (sqlstate: string) => void;
 }
 
 /** A name and a password, with which sessions are opened. */
@@ -38,22 +40,22 @@ export class LoginUnderTest {
   ) {}
 
   async connect(
-    options: { database?: string; options?: string; connectionTimeoutMillis?: number } = {},
+    database = this.deployment.sandbox.postgres.database,
+    options?: string,
   ): Promise<OpenSession> {
-    const { host, port, database } = this.deployment.sandbox.postgres;
+    const { host, port } = this.deployment.sandbox.postgres;
     const { user, password } = this;
     const client = new Client({
-      ...{ host, port, database, user, password, ssl: false },
+      ...{ host, port, database, user, password, options, ssl: false },
       connectionTimeoutMillis: CONNECT_MILLISECONDS,
-      ...options,
     });
-    const ended = new Promise<string>((resolve) => {
-      client.on("error", (error) => {
-        resolve(error instanceof DatabaseError ? (error.code ?? "") : error.message);
-      });
-      client.on("end", () => {
-        resolve("closed");
-      });
+    let end!: OpenSession["end"];
+    const ended = new Promise<string>((resolve) => (end = resolve));
+    client.on("error", (error) => {
+      end(sqlstate(error));
+    });
+    client.on("end", () => {
+      end("closed");
     });
     try {
       await client.connect();
@@ -61,17 +63,20 @@ export class LoginUnderTest {
       client.connection.stream.destroy();
       throw error;
     }
-    const session = { client, ended };
+    const session = { client, ended, end };
     this.sessions.push(session);
     return session;
   }
 
   /** A session that has run statements, the last of which may be on its way for ever. */
   async open(sql: string, options: { database?: string; isEndless?: boolean } = {}): Promise<OpenSession> {
-    const { isEndless = false, ...login } = options;
-    const session = await this.connect(login);
+    const { isEndless = false, database } = options;
+    const session = await this.connect(database);
     const answer = session.client.query(sql);
-    if (isEndless) answer.catch(() => undefined);
+    if (isEndless)
+      answer.catch((error: unknown) => {
+        session.end(sqlstate(error));
+      });
     else await answer;
     return session;
   }
@@ -79,7 +84,7 @@ export class LoginUnderTest {
   /** The SQLSTATE with which a login is refused, or that it is not. */
   async refusal(database?: string): Promise<string> {
     try {
-      const session = await this.connect({ database });
+      const session = await this.connect(database);
       this.sessions.splice(this.sessions.indexOf(session), 1);
       await session.client.end();
       return "logged in";
