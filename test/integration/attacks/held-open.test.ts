@@ -1,6 +1,15 @@
 import { Deployment } from "../deployment";
 import { attacked } from "./environment";
-import { ask, expectEnded, expectOthersCanLease, lease, MAJORS, staticLogin, type Lease } from "./support";
+import {
+  ask,
+  expectEnded,
+  expectOthersCanLease,
+  lease,
+  MAJORS,
+  staticLogin,
+  sweep,
+  type Lease,
+} from "./support";
 
 /** What a login can hold open, to keep what it has and to keep others from what they want. */
 interface Held {
@@ -17,7 +26,10 @@ const readonly = { role: "readonly_role" } as const;
 const admin = { role: "schema_admin_role" } as const;
 const HELD: Readonly<Record<string, Held>> = {
   "its password, changed": { ...readonly, sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'" },
-  "its password, changed, by a writer": { role: "readwrite_role", sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'" },
+  "its password, changed, by a writer": {
+    role: "readwrite_role",
+    sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'",
+  },
   "its password, changed, in another database": {
     ...readonly,
     sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD NULL",
@@ -52,7 +64,10 @@ const HELD: Readonly<Record<string, Held>> = {
     ...readonly,
     sql: "BEGIN; LOCK TABLE pg_catalog.pg_auth_members, pg_catalog.pg_shdepend, pg_catalog.pg_database IN ACCESS SHARE MODE",
   },
-  "a cursor": { ...readonly, sql: "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; DECLARE d CURSOR FOR SELECT 2; FETCH d" },
+  "a cursor": {
+    ...readonly,
+    sql: "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; DECLARE d CURSOR FOR SELECT 2; FETCH d",
+  },
   "a channel": { ...readonly, sql: "LISTEN c; NOTIFY c" },
   "a sleep": { ...readonly, sql: "SELECT pg_sleep(600)", isEndless: true },
   "a long computation": {
@@ -70,7 +85,10 @@ const HELD: Readonly<Record<string, Held>> = {
     ...readonly,
     sql: "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM pg_catalog.pg_auth_members; SELECT count(*) FROM pg_catalog.pg_roles",
   },
-  "an exported snapshot": { ...readonly, sql: "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_export_snapshot()" },
+  "an exported snapshot": {
+    ...readonly,
+    sql: "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_export_snapshot()",
+  },
   "a large object, open": { ...readonly, sql: "BEGIN; SELECT lo_open(lo_create(0), 131072)" },
   "a large object, unfinished, in another database": {
     ...readonly,
@@ -82,12 +100,18 @@ const HELD: Readonly<Record<string, Held>> = {
     sql: "CREATE TEMP TABLE t (); BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
     database: "postgres",
   },
-  "a transaction that failed": { ...readonly, sql: "BEGIN; SAVEPOINT a; ALTER ROLE CURRENT_USER PASSWORD 'x'" },
+  "its password, in a savepoint that is open": {
+    ...readonly,
+    sql: "BEGIN; SAVEPOINT a; ALTER ROLE CURRENT_USER PASSWORD 'x'",
+  },
   "a table of its own, locked": {
     ...admin,
     sql: "SET ROLE NONE; CREATE TABLE example.locked (); BEGIN; LOCK TABLE example.locked IN ACCESS EXCLUSIVE MODE",
   },
-  "a table of its own, unfinished": { ...admin, sql: "SET ROLE NONE; BEGIN; CREATE TABLE example.unfinished ()" },
+  "a table of its own, unfinished": {
+    ...admin,
+    sql: "SET ROLE NONE; BEGIN; CREATE TABLE example.unfinished ()",
+  },
   "a function of its own, replaced": {
     ...admin,
     sql: "SET ROLE NONE; CREATE FUNCTION example.f() RETURNS int RETURN 1; BEGIN; CREATE OR REPLACE FUNCTION example.f() RETURNS int RETURN 2",
@@ -166,9 +190,11 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     const login = await leased("readonly_role");
     let connected = 0;
     const attack = async () => {
-      for (let refusals = 0; refusals < 3; ) {
+      for (let refusals = 0; refusals < 3;) {
         try {
-          const { ended } = await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'", { isEndless: true });
+          const { ended } = await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'", {
+            isEndless: true,
+          });
           connected += 1;
           await ended;
         } catch (error) {
@@ -200,7 +226,10 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     client.query("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)").catch(() => undefined);
     await untilWaits(rows[0]!.pid, "ClientWrite");
     expect(await login.revoke()).toBe(204);
-    expect((await deployment.superuser.query("SELECT FROM pg_stat_activity WHERE pid = $1", [rows[0]!.pid])).rowCount).toBe(0);
+    expect(
+      (await deployment.superuser.query("SELECT FROM pg_stat_activity WHERE pid = $1", [rows[0]!.pid]))
+        .rowCount,
+    ).toBe(0);
     client.connection.stream.destroy();
     login.sessions.length = 0;
     expect(await expectEnded(deployment, login)).toBe(true);
@@ -215,31 +244,37 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await expectEnded(deployment, login)).toBe(true);
   });
 
-  test.each(["report", "keeper"])("a rotation answers while its login %s holds its own row, and others lease", async (name) => {
-    const login = await staticLogin(deployment, name);
-    open.push(login);
-    await login.open("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
-    const rotate = () => ask(deployment, "POST", `database/rotate-role/${name}`);
-    const [rotated] = await Promise.all([rotate(), expectOthersCanLease(deployment)]);
-    expect(rotated).not.toBe("no answer");
-    await login.close();
-    // OpenBao and Vault try a rotation that failed again by themselves, with the password that they kept for it.
-    expect(await rotate()).toBe(204);
-    const next = await staticLogin(deployment, name);
-    expect(await next.refusal()).toBe("logged in");
-    expect(await login.refusal()).toBe("28P01");
-  });
+  test.each(["report", "keeper"])(
+    "a rotation answers while its login %s holds its own row, and others lease",
+    async (name) => {
+      const login = await staticLogin(deployment, name);
+      open.push(login);
+      await login.open("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
+      const rotate = () => ask(deployment, "POST", `database/rotate-role/${name}`);
+      const [rotated] = await Promise.all([rotate(), expectOthersCanLease(deployment)]);
+      expect(rotated).not.toBe("no answer");
+      await login.close();
+      // OpenBao and Vault try a rotation that failed again by themselves, with the password that they kept for it.
+      expect(await rotate()).toBe(204);
+      const next = await staticLogin(deployment, name);
+      expect(await next.refusal()).toBe("logged in");
+      expect(await login.refusal()).toBe("28P01");
+    },
+  );
 
-  test.each(Object.entries(IN_THE_WAY))("a revocation ends a login whose role another holds by %s", async (_, held) => {
-    const [victim, attacker] = [await leased("readwrite_role"), await leased(held.role)];
-    await victim.connect();
-    await attacker.open(held.sql.replaceAll("victim", `"${victim.user}"`), held);
-    expect(await victim.revoke()).toBe(204);
-    await expectEnded(deployment, victim);
-    expect(await attacker.revoke()).toBe(204);
-    expect(await expectEnded(deployment, attacker)).toBe(true);
-    await expectOthersCanLease(deployment);
-  });
+  test.each(Object.entries(IN_THE_WAY))(
+    "a revocation ends a login whose role another holds by %s",
+    async (_, held) => {
+      const [victim, attacker] = [await leased("readwrite_role"), await leased(held.role)];
+      await victim.connect();
+      await attacker.open(held.sql.replaceAll("victim", `"${victim.user}"`), held);
+      expect(await victim.revoke()).toBe(204);
+      await expectEnded(deployment, victim);
+      expect(await attacker.revoke()).toBe(204);
+      expect(await expectEnded(deployment, attacker)).toBe(true);
+      await expectOthersCanLease(deployment);
+    },
+  );
 
   async function untilWaits(pid: number, event: string): Promise<void> {
     const end = performance.now() + 10_000;
@@ -278,8 +313,9 @@ describe.each(MAJORS)("on PostgreSQL %i with prepared transactions", (postgresMa
     );
     expect(rows).toEqual([]);
     await expectOthersCanLease(deployment);
-    await deployment.superuser.query("ROLLBACK PREPARED 'held'");
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
     expect(await login.revoke()).toBe(204);
     expect(await expectEnded(deployment, login)).toBe(true);
+    expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
   });
 });

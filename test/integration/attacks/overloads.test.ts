@@ -29,26 +29,37 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
     const functions = await named(deployment.superuser, sources("sql", "ops", "verify", "sandbox"));
     const symbols = operators(sources("sql"));
-    expect(functions.map(({ name }) => name)).toEqual(expect.arrayContaining(["array_agg", "pg_terminate_backend", "set_config", "unnest"]));
+    expect(functions.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["array_agg", "pg_terminate_backend", "set_config", "unnest"]),
+    );
 
     attacker = await lease(deployment, "schema_admin_role");
     const { client } = await attacker.connect();
     await client.query("SET search_path = pg_catalog");
     for (const schema of ["example", "vault", "nanvc", attacker.user]) {
-      if (schema !== "example") await client.query(`CREATE SCHEMA "${schema}"; GRANT USAGE ON SCHEMA "${schema}" TO PUBLIC`);
+      if (schema !== "example")
+        await client.query(`CREATE SCHEMA "${schema}"; GRANT USAGE ON SCHEMA "${schema}" TO PUBLIC`);
       expect(await plant(client, schema, functions, symbols)).toBeGreaterThan(1_000);
     }
     // Its own session has one where it may make temporary tables: nobody else searches there.
     const elsewhere = await attacker.connect("postgres");
     await elsewhere.client.query("SET search_path = pg_catalog; CREATE TEMP TABLE opened ()");
-    expect(await plant(elsewhere.client, await temporarySchema(elsewhere.client), functions, symbols)).toBeGreaterThan(1_000);
+    expect(
+      await plant(elsewhere.client, await temporarySchema(elsewhere.client), functions, symbols),
+    ).toBeGreaterThan(1_000);
     logged = log().length;
   }, 180_000);
 
   afterAll(() => deployment.stop());
 
   const log = () => readFileSync(deployment.sandbox.postgres.logFile, "utf8");
-  const sprung = () => [...new Set(log().slice(logged).match(new RegExp(`LOG: +${SPRUNG}.*`, "g")))];
+  const sprung = () => [
+    ...new Set(
+      log()
+        .slice(logged)
+        .match(new RegExp(`LOG: +${SPRUNG}.*`, "g")),
+    ),
+  ];
 
   afterEach(() => {
     logged = log().length;
@@ -56,7 +67,9 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("a trap is sprung where a name is looked up", async () => {
     const { client } = await attacker.connect();
-    await expect(client.query("SET search_path = example; SELECT array_agg(pid) FROM pg_locks")).rejects.toThrow(SPRUNG);
+    await expect(
+      client.query("SET search_path = example; SELECT array_agg(pid) FROM pg_locks"),
+    ).rejects.toThrow(SPRUNG);
     await client.end();
     attacker.sessions.pop();
     expect(sprung()).not.toEqual([]);

@@ -1,4 +1,6 @@
 import { Client, DatabaseError } from "pg";
+import { Deployment as DeployedByCommands } from "../../../ops/deployment";
+import { sweepRevoked, type Swept } from "../../../ops/leased-logins";
 import { INSTALLED_MAJOR, postgresMajor, type PostgresMajor } from "../../../sandbox/postgres-binaries";
 import { VaultUnreachable } from "../../../verify/vault-client";
 import { within } from "../../../verify/within";
@@ -95,7 +97,13 @@ export class LoginUnderTest {
 
   async close(): Promise<void> {
     await Promise.all(
-      this.sessions.map(({ client }) => within(2_000, client.end().catch(() => undefined), undefined)),
+      this.sessions.map(({ client }) =>
+        within(
+          2_000,
+          client.end().catch(() => undefined),
+          undefined,
+        ),
+      ),
     );
   }
 }
@@ -147,7 +155,8 @@ export async function lease(deployment: Deployment, groupRole: string): Promise<
     undefined,
     BOUND_MILLISECONDS,
   );
-  if (status !== 200) throw new Error(`leasing ${groupRole}: HTTP ${String(status)} ${String(body.errors?.join())}`);
+  if (status !== 200)
+    throw new Error(`leasing ${groupRole}: HTTP ${String(status)} ${String(body.errors?.join())}`);
   const { username, password } = body.data as { username: string; password: string };
   return new Lease(deployment, username, password, body.lease_id!, groupRole);
 }
@@ -202,7 +211,7 @@ export function closed({ manifest }: Deployment): Remains {
     canLogIn: false,
     hasPassword: false,
     connectionLimit: 0,
-    comment: expect.stringMatching(new RegExp(`^${comment}\\([0-9A-Z]{5}\\)$`)) as string,
+    comment: expect.stringMatching(new RegExp(`^${comment}\\([0-9A-Z]{5}\\)(;|$)`)) as string,
     memberships: [],
   };
 }
@@ -222,9 +231,25 @@ export async function expectEnded(deployment: Deployment, ended: Lease): Promise
 }
 
 /** That somebody else can lease, log in and be revoked. */
-export async function expectOthersCanLease(deployment: Deployment, groupRole = "readwrite_role"): Promise<void> {
+export async function expectOthersCanLease(
+  deployment: Deployment,
+  groupRole = "readwrite_role",
+): Promise<void> {
   const other = await lease(deployment, groupRole);
   expect(await other.refusal()).toBe("logged in");
   expect(await other.revoke()).toBe(204);
   await other.close();
+}
+
+/** As `leasehold deploy` and its steps see what a test deployed. */
+export function forCommands(deployment: Deployment): DeployedByCommands {
+  const { sandbox, synthesized, workspace } = deployment;
+  process.env["XDG_CONFIG_HOME"] = workspace.path("home");
+  Object.assign(process.env, sandbox.terraformVariables());
+  return DeployedByCommands.read(synthesized)!;
+}
+
+/** The step of a deploy that drops what revocations had to leave. */
+export function sweep(deployment: Deployment): Promise<Swept> {
+  return sweepRevoked(forCommands(deployment), deployment.manifest.databases[0]!);
 }

@@ -24,11 +24,13 @@ const TOKEN = new RegExp(KINDS.map(([kind, pattern]) => `(?<${kind}>${pattern})`
 export function tokens(sql: string): Token[] {
   const found: Token[] = [];
   let line = 1;
-  for (TOKEN.lastIndex = 0; TOKEN.lastIndex < sql.length; ) {
+  for (TOKEN.lastIndex = 0; TOKEN.lastIndex < sql.length;) {
     const at = TOKEN.lastIndex;
     const { groups } = TOKEN.exec(sql) ?? {};
     if (!groups) throw new Error(`line ${String(line)}: no SQL: ${sql.slice(at, at + 20)}`);
-    const [kind, text] = Object.entries(groups).find(([, matched]) => (matched as string | undefined) !== undefined)!;
+    const [kind, text] = Object.entries(groups).find(
+      ([, matched]) => (matched as string | undefined) !== undefined,
+    )!;
     if (kind !== "space") found.push({ kind: kind as Token["kind"], text, line });
     line += text.split("\n").length - 1;
   }

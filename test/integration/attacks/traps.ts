@@ -6,12 +6,35 @@ import { tokens } from "./tokens";
 export const SPRUNG = "leasehold-trap";
 
 /** Types of what statements give to functions of the catalogs; to those that take any type, an overload is a better match. */
-const ONE = "integer bigint text name oid boolean regclass timestamptz interval record json jsonb \"char\" xid".split(" ");
+const ONE =
+  'integer bigint text name oid boolean regclass timestamptz interval record json jsonb "char" xid'.split(
+    " ",
+  );
 const LISTS = ["integer[]", "text[]", "name[]", "oid[]", "aclitem[]", "aclitem"];
 const SEVERAL = ["integer", "bigint", "text", "name", "oid", "boolean", "integer[]", "name[]"];
 const MANY = ["text", "name", "oid", "boolean"];
 /** Those that words stand for: IN, BETWEEN, LIKE, USING, NULLIF … */
-const OPERATORS = ["=", "<>", "<", "<=", ">", ">=", "~~", "!~~", "~~*", "~", "!~", "||", "+", "-", "->", "->>", "@>", "<@", "&&"];
+const OPERATORS = [
+  "=",
+  "<>",
+  "<",
+  "<=",
+  ">",
+  ">=",
+  "~~",
+  "!~~",
+  "~~*",
+  "~",
+  "!~",
+  "||",
+  "+",
+  "-",
+  "->",
+  "->>",
+  "@>",
+  "<@",
+  "&&",
+];
 
 interface Named {
   readonly name: string;
@@ -24,7 +47,11 @@ interface Named {
 
 /** Functions of pg_catalog whose names stand in statements, whoever is meant by them. */
 export async function named(client: Client, statements: readonly string[]): Promise<Named[]> {
-  const words = new Set(statements.flatMap((sql) => [...sql.matchAll(/\b([a-z_][a-z0-9_]*)\s*\(/gi)].map((match) => match[1]!.toLowerCase())));
+  const words = new Set(
+    statements.flatMap((sql) =>
+      [...sql.matchAll(/\b([a-z_][a-z0-9_]*)\s*\(/gi)].map((match) => match[1]!.toLowerCase()),
+    ),
+  );
   const { rows } = await client.query<Named>(
     `SELECT proname AS name, pg_catalog.bool_or(prokind OPERATOR(pg_catalog.=) 'a') AS "isAggregate",
        CASE WHEN pg_catalog.count(DISTINCT prorettype) OPERATOR(pg_catalog.=) 1 AND NOT pg_catalog.bool_or(typtype OPERATOR(pg_catalog.=) 'p' OR proretset)
@@ -124,7 +151,10 @@ const COMBINATIONS: Readonly<Record<number, readonly (readonly string[])[]>> = {
   3: MANY.flatMap((first) => pairs(MANY).map((rest) => [first, ...rest])),
 };
 
-const OPERANDS = [...pairs(SEVERAL), ...["text[]", "oid[]", '"char"', "regclass"].map((type) => [type, type])] as [string, string][];
+const OPERANDS = [
+  ...pairs(SEVERAL),
+  ...["text[]", "oid[]", '"char"', "regclass"].map((type) => [type, type]),
+] as [string, string][];
 
 function pairs(types: readonly string[]): string[][] {
   return types.flatMap((left) => types.map((right) => [left, right]));

@@ -12,7 +12,8 @@ const GRAMMARS_TYPES =
 /** Words that stand for operators or functions, which are then looked up by their bare names. */
 const HIDDEN_OPERATORS = /^(like|ilike|similar|between|natural|nullif|overlaps)$/i;
 /** `x = y` that is no comparison: settings, and what RAISE is told. */
-const ASSIGNED = /^(search_path|role|lock_timeout|statement_timeout|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
+const ASSIGNED =
+  /^(search_path|role|lock_timeout|statement_timeout|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
 /** Where a statement, or plpgsql's next one, begins. */
 const STARTS = /^(;|begin|then|else|loop|\$[a-z_]*\$)$/i;
 
@@ -32,11 +33,17 @@ export function unqualified(sql: string): string[] {
     const follows = (pattern: RegExp, of = before) => of !== undefined && pattern.test(of.text);
     if (follows(STARTS)) start = i;
     const statement = all[start]!.text.toLowerCase();
-    if (kind === "name" && after?.text.toLowerCase() === "as" && all[i + 2]?.text === "(" && !follows(/\)|from|join/i))
+    if (
+      kind === "name" &&
+      after?.text.toLowerCase() === "as" &&
+      all[i + 2]?.text === "(" &&
+      !follows(/\)|from|join/i)
+    )
       ctes.add(text.toLowerCase());
     if (kind === "name" && after?.text === "(" && !isQualified(text)) {
       const isType = GRAMMARS_TYPES.test(text) && follows(/^(::|as|[a-z_]\w*)$/i);
-      if (!BEFORE_PARENTHESIS.has(text.toLowerCase()) && !isType && !follows(/^(as|into)$/i)) find(`${text}(`);
+      if (!BEFORE_PARENTHESIS.has(text.toLowerCase()) && !isType && !follows(/^(as|into)$/i))
+        find(`${text}(`);
       if (/^using$/i.test(text)) find("JOIN … USING, which compares by =");
       if (/^in$/i.test(text) && !follows(/^(role|schema)$/i)) find("IN (…), which compares by =");
     }
@@ -47,9 +54,11 @@ export function unqualified(sql: string): string[] {
       const isRole = statement === "revoke" || follows(/^distinct$/i, all[i - 2]);
       const isCall = after?.text === "(";
       const isWord = /^(lateral|only)$/i.test(text);
-      if (!isRole && !isCall && !isWord && !isQualified(text) && !ctes.has(text.toLowerCase())) find(`FROM ${text}`);
+      if (!isRole && !isCall && !isWord && !isQualified(text) && !ctes.has(text.toLowerCase()))
+        find(`FROM ${text}`);
     }
-    if (kind === "name" && before?.text === "::" && !isQualified(text) && !GRAMMARS_TYPES.test(text)) find(`::${text}`);
+    if (kind === "name" && before?.text === "::" && !isQualified(text) && !GRAMMARS_TYPES.test(text))
+      find(`::${text}`);
   }
   return [...findings, ...declared(all)];
 }
@@ -91,7 +100,8 @@ export function unpinned(sql: string): string[] {
     const end = all.findIndex((token, j) => j > i + 1 && token.text === all[i + 1]!.text);
     const begin = all.findIndex((token, j) => j > i && token.text.toLowerCase() === "begin");
     const settings = pinned(all.slice(begin + 1, end));
-    if (!/^pg_catalog, ?pg_temp$/.test(settings.get("search_path") ?? "")) findings.push(`line ${String(line)}: search_path`);
+    if (!/^pg_catalog, ?pg_temp$/.test(settings.get("search_path") ?? ""))
+      findings.push(`line ${String(line)}: search_path`);
     if (!settings.has("lock_timeout")) findings.push(`line ${String(line)}: lock_timeout`);
   });
   return findings;
