@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { loadEnvironment } from "../../config/load";
+import { parseEnvironment, type EnvironmentInput } from "../../config/schema";
 import { startApplication } from "../../ops/application";
 import { synthesizeApp } from "../../stacks/app";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
@@ -18,13 +19,18 @@ import { loadTestEnvironment, testEnvironmentNames } from "../environments/load"
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
   static async start(
-    options: Partial<SandboxOptions> & { apply?: boolean; env?: string } = {},
+    options: Partial<SandboxOptions> & { apply?: boolean; env?: string; config?: EnvironmentInput } = {},
   ): Promise<Deployment> {
     const workspace = await Workspace.create();
     const synthesized = workspace.path("cdktf.out");
-    const { env = "local" } = options;
+    const { env = "local", config } = options;
     const isTests = testEnvironmentNames().includes(env);
-    synthesizeApp(await (isTests ? loadTestEnvironment(env) : loadEnvironment(env)), synthesized);
+    synthesizeApp(
+      config
+        ? parseEnvironment("the test's config", config)
+        : await (isTests ? loadTestEnvironment(env) : loadEnvironment(env)),
+      synthesized,
+    );
     const sandbox = await Sandbox.start(workspace, {
       synthesized,
       keepRootToken: true,

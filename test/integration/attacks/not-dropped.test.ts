@@ -1,0 +1,92 @@
+import { Deployment } from "../deployment";
+import { attacked } from "./environment";
+import { expectEnded, expectOthersCanLease, lease, MAJORS, sweep } from "./support";
+
+/** What can't be handed over at a revocation: it ends all the same, and a deploy sees to the rest. */
+describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+  let deployment: Deployment;
+
+  beforeAll(async () => {
+    // Few locks, so that few tables take them all.
+    const postgresSettings = { max_locks_per_transaction: "10", max_connections: "20" };
+    deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings });
+    await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
+  });
+
+  afterAll(() => deployment.stop());
+
+  const owners = async (schema: string) => {
+    const { rows } = await deployment.superuser.query<{ owner: string; count: number }>(
+      `SELECT pg_get_userbyid(relowner) AS owner, count(*)::int4 AS count FROM pg_class
+       WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' GROUP BY 1
+       UNION ALL SELECT pg_get_userbyid(proowner), count(*)::int4 FROM pg_proc
+       WHERE pronamespace = to_regnamespace($1) GROUP BY 1`,
+      [schema],
+    );
+    return Object.fromEntries(rows.map(({ owner, count }) => [owner, count]));
+  };
+
+  test("more tables than the server has room for locks", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    const { client } = await login.connect();
+    await client.query("SET ROLE NONE; SET client_min_messages = error");
+    const TABLES = 4_000;
+    for (let from = 0; from < TABLES; from += 50)
+      await client.query(
+        Array.from({ length: 50 }, (_, i) => `CREATE TABLE example.many_${String(from + i)} ()`).join("; "),
+      );
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(false);
+    await expectOthersCanLease(deployment);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect(await owners("example")).toEqual({ example_owner: TABLES });
+  }, 180_000);
+
+  test("a function in a schema where the owner may not CREATE", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    await login.open(`
+      CREATE SCHEMA mine;
+      GRANT USAGE, CREATE ON SCHEMA mine TO schema_admin_role;
+      REVOKE CREATE ON SCHEMA mine FROM example_owner;
+      SET ROLE NONE;
+      CREATE FUNCTION mine.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`);
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(false);
+    await expectOthersCanLease(deployment);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect(await owners("mine")).toEqual({ example_owner: 1 });
+  });
+
+  test("a table that another session has locked", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    await login.open("SET ROLE NONE; CREATE TABLE example.locked ()");
+    await deployment.superuser.query("BEGIN; LOCK TABLE example.locked IN ACCESS SHARE MODE");
+    expect(await login.revoke()).toBe(204);
+    await deployment.superuser.query("COMMIT");
+    expect(await expectEnded(deployment, login)).toBe(false);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+  });
+
+  test("an event trigger that raises for Vault's login", async () => {
+    const [idle, maker] = [
+      await lease(deployment, "readonly_role"),
+      await lease(deployment, "schema_admin_role"),
+    ];
+    await maker.open("SET ROLE NONE; CREATE TABLE example.made ()");
+    await deployment.superuser.query(`
+      CREATE FUNCTION public.guard() RETURNS event_trigger LANGUAGE plpgsql AS
+        'BEGIN IF session_user = ''vault'' THEN RAISE ''not here''; END IF; END';
+      CREATE EVENT TRIGGER guard ON ddl_command_start EXECUTE FUNCTION public.guard()`);
+    try {
+      expect([await idle.revoke(), await maker.revoke()]).toEqual([204, 204]);
+      // What owns nothing needs none of the statements that fire it.
+      expect([await expectEnded(deployment, idle), await expectEnded(deployment, maker)]).toEqual([
+        true,
+        false,
+      ]);
+      expect(await sweep(deployment)).toEqual({ dropped: [maker.user], kept: [] });
+    } finally {
+      await deployment.superuser.query("DROP EVENT TRIGGER guard; DROP FUNCTION public.guard()");
+    }
+  });
+});

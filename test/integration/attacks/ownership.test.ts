@@ -1,0 +1,91 @@
+import { Deployment } from "../deployment";
+import { attacked } from "./environment";
+import { attempt, expectEnded, lease, MAJORS, staticLogin } from "./support";
+
+/** What a persona leaves behind runs, and is read, with its own rights and no other. */
+describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+  let deployment: Deployment;
+
+  beforeAll(async () => {
+    deployment = await Deployment.start({ config: attacked, postgresMajor });
+    await deployment.superuser.query(`
+      SET search_path = pg_catalog, pg_temp;
+      SET ROLE example_owner;
+      CREATE TABLE example.salaries (amount int);
+      INSERT INTO example.salaries VALUES (1);
+      RESET ROLE`);
+  });
+
+  afterAll(() => deployment.stop());
+
+  const owner = async (catalog: string, prefix: string, name: string) => {
+    const { rows } = await deployment.superuser.query<{ owner: string }>(
+      `SELECT pg_get_userbyid(${prefix}owner) AS owner FROM ${catalog} WHERE ${prefix}name = $1`,
+      [name],
+    );
+    return rows.map((row) => row.owner);
+  };
+
+  test("what one with CREATE that does not act as the owner makes belongs to its group, and has no more rights than that", async () => {
+    const login = await lease(deployment, "maker_role");
+    const { client } = await login.connect();
+    await client.query(`
+      CREATE FUNCTION example.who() RETURNS name LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user';
+      CREATE FUNCTION example.pay() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN (SELECT count(*) FROM example.salaries); END';
+      CREATE VIEW example.peek AS SELECT * FROM example.salaries;
+      CREATE TABLE example.notes (note text);
+      GRANT EXECUTE ON FUNCTION example.who(), example.pay() TO readonly_role;
+      GRANT SELECT ON example.peek TO readonly_role`);
+    expect(await attempt(client, "TABLE example.peek")).toBe("42501");
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+
+    expect([
+      await owner("pg_proc", "pro", "who"),
+      await owner("pg_proc", "pro", "pay"),
+      await owner("pg_class", "rel", "peek"),
+      await owner("pg_class", "rel", "notes"),
+    ]).toEqual([["maker_role"], ["maker_role"], ["maker_role"], ["maker_role"]]);
+    const reader = await lease(deployment, "readonly_role");
+    const { client: reading } = await reader.connect();
+    const as = (await reading.query<{ who: string }>("SELECT example.who()")).rows;
+    expect(as).toEqual([{ who: "maker_role" }]);
+    expect([
+      await attempt(reading, "SELECT example.pay()"),
+      await attempt(reading, "TABLE example.peek"),
+    ]).toEqual(["42501", "42501"]);
+    expect(await reader.revoke()).toBe(204);
+  });
+
+  test("the next login of the persona has what the one before it made", async () => {
+    const one = await lease(deployment, "maker_role");
+    await one.open("CREATE TABLE example.shared (note text)");
+    expect(await one.revoke()).toBe(204);
+    const next = await lease(deployment, "maker_role");
+    const { client } = await next.connect();
+    expect([
+      await attempt(client, "INSERT INTO example.shared VALUES ('kept')"),
+      await attempt(client, "ALTER TABLE example.shared ADD COLUMN more text"),
+    ]).toEqual(["allowed", "allowed"]);
+    expect(await next.revoke()).toBe(204);
+    await next.close();
+  });
+
+  test("what one that acts as the owner makes is the owner's, as itself too", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    await login.open("CREATE TABLE example.acting (); SET ROLE NONE; CREATE TABLE example.being ()");
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+    expect([await owner("pg_class", "rel", "acting"), await owner("pg_class", "rel", "being")]).toEqual([
+      ["example_owner"],
+      ["example_owner"],
+    ]);
+  });
+
+  test("so is what its login that stays makes", async () => {
+    const stays = await staticLogin(deployment, "keeper");
+    await stays.open("CREATE TABLE example.staying ()");
+    expect(await owner("pg_class", "rel", "staying")).toEqual(["example_owner"]);
+    await stays.close();
+  });
+});
