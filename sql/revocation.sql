@@ -102,6 +102,13 @@ BEGIN
     PERFORM pg_catalog.pg_terminate_backend(pid)
       FROM pg_catalog.pg_stat_activity
       WHERE usesysid OPERATOR(pg_catalog.=) leased;
+    -- Until they have ended: what they SET ROLE to they keep as long as they last.
+    FOR i IN 1..100 LOOP
+      EXIT WHEN NOT EXISTS (
+        SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid OPERATOR(pg_catalog.=) leased
+      );
+      PERFORM pg_catalog.pg_sleep(0.005), pg_catalog.pg_stat_clear_snapshot();
+    END LOOP;
     -- So much to hand over that others would wait for it: program_limit_exceeded.
     IF (
       SELECT pg_catalog.count(*) FROM (
@@ -112,57 +119,58 @@ BEGIN
       ) AS entries
     ) OPERATOR(pg_catalog.>) 1000 THEN
       reason := '54000';
-    END IF;
-    WHILE reason IS DISTINCT FROM '54000' LOOP
-      BEGIN
-        -- Both fire event triggers, which DROP ROLE does not.
-        IF EXISTS (
-          SELECT FROM pg_catalog.pg_shdepend
-          WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
-            AND refobjid OPERATOR(pg_catalog.=) leased
-            AND (
-              dbid OPERATOR(pg_catalog.=) 0
-              OR dbid OPERATOR(pg_catalog.=) (
-                SELECT oid FROM pg_catalog.pg_database
-                WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-              )
-            )
-        ) THEN
-          REASSIGN OWNED BY "{{name}}" TO :"heir";
-          DROP OWNED BY "{{name}}";
-        END IF;
-        DROP ROLE "{{name}}";
-        reason := NULL;
-        EXIT;
-      EXCEPTION
-        WHEN lock_not_available OR internal_error OR deadlock_detected THEN
-          reason := SQLSTATE;
-          -- Another leased login that holds a lock on this one, in a transaction that it leaves open.
-          FOR other IN
-            SELECT pid, usename
-              FROM pg_catalog.pg_stat_activity
-              WHERE pg_catalog.starts_with(pg_catalog.shobj_description(usesysid, 'pg_authid'), 'leasehold ')
-                AND EXISTS (
-                  SELECT FROM pg_catalog.pg_locks
-                  WHERE pg_locks.pid OPERATOR(pg_catalog.=) pg_stat_activity.pid
-                    AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
-                    AND objid OPERATOR(pg_catalog.=) leased
+    ELSE
+      LOOP
+        BEGIN
+          -- Both fire event triggers, which DROP ROLE does not.
+          IF EXISTS (
+            SELECT FROM pg_catalog.pg_shdepend
+            WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+              AND refobjid OPERATOR(pg_catalog.=) leased
+              AND (
+                dbid OPERATOR(pg_catalog.=) 0
+                OR dbid OPERATOR(pg_catalog.=) (
+                  SELECT oid FROM pg_catalog.pg_database
+                  WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
                 )
-          LOOP
-            BEGIN
-              EXECUTE pg_catalog.format('GRANT %I TO CURRENT_USER', other.usename);
-              PERFORM pg_catalog.pg_terminate_backend(other.pid);
-            EXCEPTION WHEN OTHERS THEN
-              NULL;
-            END;
-          END LOOP;
-          PERFORM pg_catalog.pg_stat_clear_snapshot();
-        WHEN OTHERS THEN
-          reason := SQLSTATE;
+              )
+          ) THEN
+            REASSIGN OWNED BY "{{name}}" TO :"heir";
+            DROP OWNED BY "{{name}}";
+          END IF;
+          DROP ROLE "{{name}}";
+          reason := NULL;
           EXIT;
-      END;
-      EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
-    END LOOP;
+        EXCEPTION
+          WHEN lock_not_available OR internal_error OR deadlock_detected THEN
+            reason := SQLSTATE;
+            -- Another leased login that holds a lock on this one, in a transaction that it leaves open.
+            FOR other IN
+              SELECT pid, usename
+                FROM pg_catalog.pg_stat_activity
+                WHERE pg_catalog.starts_with(pg_catalog.shobj_description(usesysid, 'pg_authid'), 'leasehold ')
+                  AND EXISTS (
+                    SELECT FROM pg_catalog.pg_locks
+                    WHERE pg_locks.pid OPERATOR(pg_catalog.=) pg_stat_activity.pid
+                      AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+                      AND objid OPERATOR(pg_catalog.=) leased
+                  )
+            LOOP
+              BEGIN
+                EXECUTE pg_catalog.format('GRANT %I TO CURRENT_USER', other.usename);
+                PERFORM pg_catalog.pg_terminate_backend(other.pid);
+              EXCEPTION WHEN OTHERS THEN
+                NULL;
+              END;
+            END LOOP;
+            PERFORM pg_catalog.pg_stat_clear_snapshot();
+          WHEN OTHERS THEN
+            reason := SQLSTATE;
+            EXIT;
+        END;
+        EXIT WHEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
+      END LOOP;
+    END IF;
     IF reason IS NOT NULL THEN
       FOR other IN
         SELECT pg_catalog.pg_get_userbyid(roleid) AS role
