@@ -17,6 +17,7 @@ import { VaultClient } from "../verify/vault-client";
 import { Home, type TokenHolder } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { backendText, Terraform, TerraformError, type TerraformBlock } from "./terraform";
+import { checkVaultAddress } from "./vault-address";
 
 const STACKS = ["platform", "postgres", "vault"] as const;
 export type StackName = (typeof STACKS)[number];
@@ -136,6 +137,9 @@ export class Deployment {
       else if (forPlan && /_password(_file)?$/.test(name)) values[name] = PLACEHOLDER;
       else missing.push(`${WELL_KNOWN[name] ?? `TF_VAR_${name}`} is not set: ${description}`);
     }
+    const { vault_address: address } = values;
+    if (address !== undefined)
+      checkVaultAddress(process.env["TF_VAR_vault_address"] ? "TF_VAR_vault_address" : "VAULT_ADDR", address);
     if (missing.length > 0) throw new SetupError(missing.join("\n"));
     return values;
   }

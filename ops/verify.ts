@@ -9,6 +9,7 @@ import { VaultClient } from "../verify/vault-client";
 import { verify } from "../verify/verify";
 import { startApplication } from "./application";
 import { Deployment } from "./deployment";
+import { checkVaultAddress } from "./vault-address";
 
 export interface VerifyCommandOptions {
   /** Commander's for `--no-expiry`: true unless that is given. */
@@ -28,6 +29,7 @@ export async function verifyCommand(
   const vaultCa = env["VAULT_CACERT"];
   if (!address)
     throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
+  checkVaultAddress("VAULT_ADDR", address);
   if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
   if (json) checkReportFile(json);
   const manifest = readManifest(file);
