@@ -3,7 +3,7 @@ import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
 import { Testing, TerraformStack } from "cdktf";
 import { PostgresContainer } from "../../constructs/docker/postgres-container";
 import { VaultContainer, type VaultContainerProps } from "../../constructs/docker/vault-container";
-import { find, stacks, synth, type Attributes } from "./synth";
+import { environment, find, stacks, synth, type Attributes } from "./synth";
 
 const synthesized = synth(stacks().platform);
 
@@ -54,6 +54,18 @@ test("names, images and ports are variables, the config's values their defaults"
     "${var.platform_name}-vault",
     "${var.platform_name}",
   ]);
+});
+
+test("an image's digest is part of its name, for Docker to hold it to", () => {
+  const image = `postgres:18.4@sha256:${"0123456789abcdef".repeat(4)}`;
+  const { json } = synth(
+    stacks(
+      environment((draft) => {
+        (draft.servers[0] as { container: { image: string } }).container.image = image;
+      }),
+    ).platform,
+  );
+  expect(json["variable"]).toMatchObject({ postgres_image: { default: image } });
 });
 
 test.each(["superuser", "database"])("a %s that a shell would obey is refused", (field) => {
