@@ -1,15 +1,21 @@
-import type { Ended } from "./terraform";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client } from "pg";
+import { ROOT } from "../counts";
+import { named, operators, plant, SPRUNG } from "../integration/attacks/traps";
 import { OwnServers } from "./own-servers";
-import { sprungIn, trapsIn } from "./traps";
+import type { Ended } from "./terraform";
 
 /**
- * An admin's traps for the superuser and for Vault's login, with the real Terraform and providers: a schema with the
- * superuser's name, which is first in its search path, and the persona's own schema. The tests are steps, in order.
+ * An admin's overloads for the superuser and for Vault's login, with the real Terraform and providers: in a schema with the
+ * superuser's name, which is first on its search path, and in the personas' own. The tests are steps, in order.
  */
 const SCHEMAS = ["postgres", "app"];
-const LOGINS = ["postgres", "vault"];
+/** What cyrilgdn/postgresql 1.26.0 calls without a schema. */
+const CALLED_BY_THE_PROVIDER =
+  "aclexplode(), array_agg(), array_remove(), pg_advisory_xact_lock(), pg_backend_pid(), pg_get_userbyid(), pg_terminate_backend(), version()";
 let servers: OwnServers;
+let read = 0;
 
 beforeAll(async () => {
   servers = await OwnServers.start();
@@ -25,14 +31,15 @@ async function holds(command: Promise<Ended>, expected = 0): Promise<string> {
   return output;
 }
 
-/** The traps that were run last since it was asked before, one a schema. */
-async function sprung(): Promise<unknown[]> {
-  const names = [];
-  for (const schema of SCHEMAS) {
-    names.push(...(await servers.query(sprungIn(schema))));
-    await servers.query(`SELECT setval('"${schema}".sprung', 0, false)`);
-  }
-  return names;
+const log = () => readFileSync(servers.servers.sandbox.postgres.logFile, "utf8");
+
+/** Those that were run since it was asked before. */
+function sprung(): string[] {
+  const found = log()
+    .slice(read)
+    .match(new RegExp(`LOG: +${SPRUNG}.*`, "g"));
+  read = log().length;
+  return [...new Set(found)];
 }
 
 test("an admin sets traps", async () => {
@@ -49,10 +56,17 @@ test("an admin sets traps", async () => {
     options: "-c search_path=pg_catalog",
   });
   await client.connect();
-  await client.query('CREATE SCHEMA "postgres"');
-  for (const schema of SCHEMAS) await client.query(trapsIn(schema, LOGINS));
+  await client.query('CREATE SCHEMA "postgres"; GRANT USAGE ON SCHEMA "postgres" TO PUBLIC');
+  const sources = ["ops", "sql"].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+      .filter((file) => /\.(ts|sql)$/.test(file))
+      .map((file) => readFileSync(join(ROOT, folder, file), "utf8")),
+  );
+  const functions = await named(client, [...sources, CALLED_BY_THE_PROVIDER]);
+  for (const schema of SCHEMAS)
+    expect(await plant(client, schema, functions, operators([]))).toBeGreaterThan(1_000);
   await client.end();
-  expect(await sprung()).toEqual([]);
+  read = log().length;
 });
 
 test.each<[command: string, exitCode: number]>([
@@ -62,7 +76,7 @@ test.each<[command: string, exitCode: number]>([
   ["rotate", 0],
 ])("leasehold %s runs none", async (command, exitCode) => {
   await holds(servers.leasehold(command), exitCode);
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
 });
 
 test("nor does a deploy that changes what is granted", async () => {
@@ -77,16 +91,16 @@ test("nor does a deploy that changes what is granted", async () => {
   });
   await holds(servers.leasehold("diff"), 2);
   await holds(servers.leasehold("deploy"));
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
 });
 
 test("plain cdktf with the exports of leasehold env runs none", async () => {
   const exports = 'set -e; eval "$(npx leasehold env)"';
   await holds(servers.shell(`${exports}; npx cdktf diff postgres`));
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
   servers.configure(() => undefined);
   await holds(servers.shell(`${exports}; npx cdktf deploy '*' --auto-approve --skip-provider-lock`));
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
 });
 
 test("nor does a revocation, or leasehold destroy with leases alive", async () => {
@@ -94,7 +108,7 @@ test("nor does a revocation, or leasehold destroy with leases alive", async () =
     await servers.root().call("GET", `database/creds/${role}`);
   const { lease_id: id } = await servers.root().call("GET", "database/creds/app_report");
   await servers.root().call("POST", "sys/leases/revoke", { lease_id: id, sync: true });
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
   await holds(servers.leasehold("destroy", "--auto-approve"));
-  expect(await sprung()).toEqual([]);
+  expect(sprung()).toEqual([]);
 });

@@ -153,7 +153,11 @@ const COMBINATIONS: Readonly<Record<number, readonly (readonly string[])[]>> = {
 
 const OPERANDS = [
   ...pairs(SEVERAL),
-  ...["text[]", "oid[]", '"char"', "regclass"].map((type) => [type, type]),
+  ...["text[]", "oid[]", '"char"', "regclass", "information_schema.sql_identifier"].map((type) => [
+    type,
+    type,
+  ]),
+  ["oid", "regclass"],
 ] as [string, string][];
 
 function pairs(types: readonly string[]): string[][] {
