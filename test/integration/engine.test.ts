@@ -25,7 +25,7 @@ beforeAll(async () => {
   });
   server = await VaultServer.start(workspace, await vaultBinary());
   const names = { operator: "o", planner: "p", deliverer: "d", verifier: "v" };
-  const { rootToken } = await initialise(new VaultClient(server.address), "# nothing", names);
+  const { rootToken } = await initialise(new VaultClient(server.address), names, {});
   root = new VaultClient(server.address, rootToken);
   superuser = new Client(superuserOf(postgres));
   await superuser.connect();
