@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../sandbox/setup-error";
+import { policyText } from "../sandbox/policy-text";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../sandbox/terraform-json";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../verify/manifest";
 import { VaultClient } from "../verify/vault-client";
@@ -27,9 +28,13 @@ export type Attributes = Readonly<Record<string, unknown>>;
 /** A stack's JSON, as far as commands read it. */
 export interface StackJson {
   readonly terraform: TerraformBlock;
-  readonly variable?: Readonly<Record<string, { readonly default?: unknown; readonly description: string }>>;
+  readonly variable?: Readonly<
+    Record<string, { readonly type?: string; readonly default?: unknown; readonly description: string }>
+  >;
   /** By type and name. */
   readonly resource: Readonly<Record<string, Readonly<Record<string, Attributes>>>>;
+  /** What Terraform forgets where it is in the state. */
+  readonly removed?: readonly { readonly from: string }[];
 }
 
 export interface Stack {
@@ -264,6 +269,25 @@ export class Deployment {
   resolve(stack: Stack, text: unknown): string {
     const value = this.valueOf(stack, { forPlan: true });
     return String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) => asText(value(name)));
+  }
+
+  /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
+  policies(): Record<TokenHolder, string> {
+    const stack = this.stack("vault")!;
+    const value = this.valueOf(stack, { forPlan: true });
+    const variable = (name: string) => {
+      const text = asText(value(name));
+      // As Terraform writes a number into a text.
+      return text && stack.json.variable?.[name]?.type === "number" ? String(Number(text)) : text;
+    };
+    const policy = (who: TokenHolder) =>
+      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable);
+    return {
+      operator: policy("operator"),
+      planner: policy("planner"),
+      deliverer: policy("deliverer"),
+      verifier: policy("verifier"),
+    };
   }
 
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {

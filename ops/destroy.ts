@@ -150,6 +150,10 @@ function destroySteps(run: Run): Step[] {
       { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
       destroyStep(run, deployment.stack("vault")!),
     );
+    // A container's go with its storage.
+    const policies = Object.values(deployment.manifest.policies!).join(", ");
+    if (!platform)
+      run.left.push(`the policies ${policies} in Vault and init's tokens, which the operator may not remove`);
   }
   if (has("postgres")) {
     steps.push(
@@ -187,13 +191,26 @@ function destroySteps(run: Run): Step[] {
   return steps;
 }
 
-function destroyStep({ deployment }: Run, stack: Stack, before?: (show: Show) => Promise<void>): Step {
+function destroyStep(
+  { deployment, states }: Run,
+  stack: Stack,
+  before?: (show: Show) => Promise<void>,
+): Step {
   return {
     title: `Destroy the stack ${stack.name}`,
     run: async (show) => {
       deployment.restore(stack);
       await before?.(show);
-      const changes = await deployment.terraform(stack, deployment.token("operator")).destroy(show.progress);
+      const terraform = deployment.terraform(stack, deployment.token("operator"));
+      // A destroy does not look at these blocks.
+      const removed = (stack.json.removed ?? []).map(({ from }) => from);
+      await terraform.forget(
+        states
+          .get(stack.name)!
+          .map(({ address }) => address)
+          .filter((address) => removed.includes(address)),
+      );
+      const changes = await terraform.destroy(show.progress);
       show.title(`Destroyed the stack ${stack.name}: ${changesText(changes)}`);
     },
   };

@@ -1,5 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { createToken } from "../sandbox/initialise";
 import { SetupError } from "../sandbox/setup-error";
 import type { AccessManifest } from "../verify/manifest";
@@ -23,8 +22,8 @@ export interface VaultTarget {
   readonly vault: VaultClient;
   readonly home: Home;
   readonly manifest: AccessManifest;
-  /** As synth writes it: `cdktf.out/operator.hcl`. */
-  readonly operatorPolicy: string;
+  /** The trust model's policies, as they are to be. */
+  readonly policies: Readonly<Record<TokenHolder, string>>;
   /** Whether it is a container of this environment; another one is initialised by `leasehold init` alone. */
   readonly isContainer: boolean;
 }
@@ -44,8 +43,8 @@ export interface Prepared {
   readonly did: readonly string[];
 }
 
-/** What is known of the operator's token before anything is done. */
-type Standing = "current" | "outdated" | "refused" | "missing";
+/** What is known of the operator's token before anything is done, or whose policy is not as it is to be. */
+type Standing = "current" | "refused" | "missing" | { readonly outdated: TokenHolder };
 
 const HOLDERS: readonly TokenHolder[] = ["operator", "planner", "deliverer", "verifier"];
 const RUN_INIT = "run npx leasehold init";
@@ -92,14 +91,14 @@ export function vaultTarget(deployment: Deployment): VaultTarget {
     vault: deployment.vault(),
     home: deployment.home,
     manifest: deployment.manifest,
-    operatorPolicy: readFileSync(join(deployment.folder, "operator.hcl"), "utf8"),
+    policies: deployment.policies(),
     isContainer: deployment.stack("platform") !== undefined,
   };
 }
 
 /**
- * Brings a Vault to where Terraform can run as the operator: initialised, unsealed, with the operator's policy as the config
- * wants it and a valid token of each holder's. Does what is missing, and nothing where nothing is.
+ * Brings a Vault to where Terraform can run as the operator: initialised, unsealed, with the trust model's policies as the
+ * config wants them and a valid token of each holder's. Does what is missing, and nothing where nothing is.
  * @param explicit left out by a deploy
  * @throws SetupError with one line that says what is missing and what helps
  */
@@ -126,12 +125,12 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
 
   const operator = operatorOf(target, explicit);
   const standing = operator ? await standingOf(target, operator) : "missing";
-  if (operator && standing === "current" && (!explicit || (await renewOthers(target, operator)))) {
+  if (operator && standing === "current" && (!explicit || (await renewOthers(target)))) {
     if (home.rootToken() !== undefined) await revokeRoot(target, vault.withToken(home.rootToken()), did);
     else if (explicit && did.length === 0) did.push("the tokens are renewed, and nothing else was to do");
     return { operator, did };
   }
-  const valid = standing === "current" || standing === "outdated" ? operator : undefined;
+  const valid = standing === "refused" || standing === "missing" ? undefined : operator;
   const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
   if (!root) throw new SetupError(remedy(target, standing));
   // Where this fails, the root token stays on file, and the next run goes on with it.
@@ -204,41 +203,40 @@ function operatorOf({ vault, home }: VaultTarget, explicit: Explicit | undefined
   return token === undefined ? undefined : vault.withToken(token);
 }
 
-/** Renews the operator's token and compares its policy with the one that the config wants. */
-async function standingOf(
-  { home, manifest, operatorPolicy }: VaultTarget,
-  operator: VaultClient,
-): Promise<Standing> {
+/** Renews the operator's token and compares the trust model's policies with those that the config wants. */
+async function standingOf(target: VaultTarget, operator: VaultClient): Promise<Standing> {
+  const { home, manifest, policies } = target;
   const { status, body } = await operator.request("GET", "auth/token/lookup-self");
   if (status >= 400) return "refused";
   const held = body.data!["policies"] as string[];
-  if (home.token("operator") === undefined) {
+  const names = manifest.policies!;
+  if (!held.includes(names.operator)) {
+    if (home.token("operator") !== undefined) return "refused";
     // A root token makes the operator's. Of another one, Terraform will say whether its rights are enough.
     if (held.includes("root")) return "missing";
-    await operator.request("POST", "auth/token/renew-self", {});
-    return "current";
   }
-  const policy = manifest.policies!.operator;
-  if (!held.includes(policy)) return "refused";
   await operator.request("POST", "auth/token/renew-self", {});
-  const { body: found } = await operator.request("GET", `sys/policies/acl/${policy}`);
-  const text = found.data?.["policy"];
-  return typeof text === "string" && text.trim() === operatorPolicy.trim() ? "current" : "outdated";
+  if (!held.includes(names.operator)) return "current";
+  for (const who of HOLDERS)
+    if ((await policyAt(operator, names[who])) !== policies[who].trim()) return { outdated: who };
+  return "current";
 }
 
-/**
- * Renews the tokens of the others. False where one is missing or refused. As long as the stack has not written its policy, a
- * token may nothing, not even renew itself.
- */
-async function renewOthers({ vault, home, manifest }: VaultTarget, operator: VaultClient): Promise<boolean> {
+/** A policy's text; undefined where there is none, or it may not be read. */
+async function policyAt(vault: VaultClient, name: string): Promise<string | undefined> {
+  const { body } = await vault.request("GET", `sys/policies/acl/${name}`);
+  const text = body.data?.["policy"];
+  return typeof text === "string" ? text.trim() : undefined;
+}
+
+/** Renews the tokens of the others. False where one is missing or refused. */
+async function renewOthers({ vault, home }: VaultTarget): Promise<boolean> {
   for (const who of HOLDERS) {
     if (who === "operator") continue;
     const token = home.token(who);
     if (token === undefined) return false;
     const { status } = await vault.withToken(token).request("POST", "auth/token/renew-self", {});
-    if (status < 400) continue;
-    const policy = await operator.request("GET", `sys/policies/acl/${manifest.policies![who]}`);
-    if (policy.status !== 404) return false;
+    if (status >= 400) return false;
   }
   return true;
 }
@@ -262,15 +260,16 @@ async function rootAtHand(target: VaultTarget): Promise<Root | undefined> {
 }
 
 async function maySetUp({ manifest }: VaultTarget, client: VaultClient): Promise<boolean> {
-  const policy = `sys/policies/acl/${manifest.policies!.operator}`;
+  const policies = Object.values(manifest.policies!).map((name) => `sys/policies/acl/${name}`);
   const orphan = "auth/token/create-orphan";
-  const { status, body } = await client.request("POST", "sys/capabilities-self", { paths: [policy, orphan] });
+  const paths = [...policies, orphan];
+  const { status, body } = await client.request("POST", "sys/capabilities-self", { paths });
   if (status >= 400) return false;
   const may = (path: string, ...wanted: string[]) => {
     const held = (body.data?.[path] ?? []) as string[];
     return held.includes("root") || wanted.every((capability) => held.includes(capability));
   };
-  return may(policy, "read", "create", "update") && may(orphan, "update", "sudo");
+  return policies.every((path) => may(path, "read", "create", "update")) && may(orphan, "update", "sudo");
 }
 
 async function rootFromKeys(
@@ -287,19 +286,21 @@ async function rootFromKeys(
   return { client: vault.withToken(token), isOurs: true };
 }
 
-/** As root: the operator's policy as the config wants it, and for each holder a token that is valid. */
+/** As root: the policies as the config wants them, and for each holder a token that is valid. */
 async function grant(
-  { home, manifest, operatorPolicy }: VaultTarget,
+  { home, manifest, policies }: VaultTarget,
   root: VaultClient,
   did: string[],
 ): Promise<void> {
   const names = manifest.policies!;
-  const path = `sys/policies/acl/${names.operator}`;
-  const { body } = await root.request("GET", path);
-  if (body.data?.["policy"] !== operatorPolicy) {
-    await root.call("PUT", path, { policy: operatorPolicy });
-    did.push(`wrote the operator's policy ${names.operator}`);
+  const written: string[] = [];
+  for (const who of HOLDERS) {
+    if ((await policyAt(root, names[who])) === policies[who].trim()) continue;
+    await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy: policies[who] });
+    written.push(names[who]);
   }
+  if (written.length > 0)
+    did.push(`wrote ${written.length === 1 ? "the policy" : "the policies"} ${written.join(", ")}`);
   const made: string[] = [];
   for (const who of HOLDERS) {
     if (await renew(root, home.token(who), names[who])) continue;
@@ -320,9 +321,9 @@ async function renew(root: VaultClient, token: string | undefined, policy: strin
 /** For a deploy, which makes no root token from unseal keys. */
 function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): string {
   const otherwise = isContainer ? "" : ", with VAULT_TOKEN a root token";
+  if (typeof standing === "object")
+    return `the ${standing.outdated}'s policy at ${vault.address} is not what the config wants any more: ${RUN_INIT}${otherwise}, then deploy again`;
   switch (standing) {
-    case "outdated":
-      return `the operator's policy at ${vault.address} is not what the config wants any more: ${RUN_INIT}${otherwise}, then deploy again`;
     case "refused":
       return `the Vault at ${vault.address} refuses the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;
     default:

@@ -9,11 +9,14 @@ export interface PolicyNames {
   readonly verifier: string;
 }
 
+/** Their texts. One that is missing is for a stack to write. */
+export type PolicyTexts = Readonly<Partial<Record<keyof PolicyNames, string>>>;
+
 export interface Initialised {
   /** As many as it takes. They stay in this program's memory. */
   readonly unsealKeys: readonly string[];
   readonly rootToken: string;
-  /** A token for each policy; that the stack has yet to write it does not matter. */
+  /** A token for each policy. */
   readonly tokens: Readonly<Record<keyof PolicyNames, string>>;
 }
 
@@ -22,13 +25,13 @@ const TOKEN_PERIOD = "768h";
 const UNSEAL_TIMEOUT_MILLISECONDS = 20_000;
 
 /**
- * Initialises an empty Vault, unseals it, writes the operator's policy and makes the trust model's tokens: periodic,
- * orphans, each with its one policy. The root token is still valid; who called revokes it.
+ * Initialises an empty Vault, unseals it, writes the trust model's policies and makes its tokens: periodic, orphans,
+ * each with its one policy. The root token is still valid; who called revokes it.
  */
 export async function initialise(
   vault: VaultClient,
-  operatorPolicy: string,
   names: PolicyNames,
+  texts: PolicyTexts,
   { shares, threshold }: { shares: number; threshold: number } = { shares: 1, threshold: 1 },
 ): Promise<Initialised> {
   const init = (await vault.call("PUT", "sys/init", {
@@ -38,10 +41,12 @@ export async function initialise(
   const unsealKeys = init.keys.slice(0, threshold);
   await unseal(vault, unsealKeys);
   const root = vault.withToken(init.root_token);
-  await root.call("PUT", `sys/policies/acl/${names.operator}`, { policy: operatorPolicy });
   const tokens: Record<string, string> = {};
-  for (const [who, policy] of Object.entries<string>({ ...names }))
-    tokens[who] = await createToken(root, who, policy);
+  for (const who of ["operator", "planner", "deliverer", "verifier"] as const) {
+    const policy = texts[who];
+    if (policy !== undefined) await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy });
+    tokens[who] = await createToken(root, who, names[who]);
+  }
   return { unsealKeys, rootToken: init.root_token, tokens: tokens as Initialised["tokens"] };
 }
 

@@ -3,10 +3,12 @@ import { writeFileSync } from "node:fs";
 import { VaultClient } from "../verify/vault-client";
 import { apply } from "./engine";
 import { CertificateAuthority, type ServerTls } from "./certificates";
-import { initialise, unseal, type Initialised } from "./initialise";
+import { initialise, unseal, type Initialised, type PolicyTexts } from "./initialise";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
+import { policyText } from "./policy-text";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
+import { SetupError } from "./setup-error";
 import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
 import { vaultBinary, type VaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";
@@ -14,7 +16,7 @@ import { VaultServer } from "./vault-server";
 import type { Workspace } from "./workspace";
 
 export interface SandboxOptions {
-  /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl`. */
+  /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl` and other policies. */
   readonly synthesized: string;
   readonly onProgress?: (text: string) => void;
   /** @default - the one that is installed; the others are downloaded once */
@@ -57,17 +59,16 @@ export class Sandbox {
         }),
       ),
     );
-    const client = new VaultClient(vault.address, undefined, undefined, vault.ca);
-    const { operatorPolicy, policies } = synthesized;
-    const initialised = await initialise(client, operatorPolicy, policies, synthesized.vault);
-    if (!options.keepRootToken)
-      await client.withToken(initialised.rootToken).call("POST", "auth/token/revoke-self");
     const servers = new Map(postgres.map((server) => [server.name, server]));
-    return new Sandbox(synthesized, servers, vault, initialised, caFile);
+    const sandbox = new Sandbox(synthesized, servers, vault, caFile);
+    await sandbox.initialise(options);
+    return sandbox;
   }
 
   /** The first of the PostgreSQL servers. */
   readonly postgres: PostgresServer;
+  /** Set by the time that it has started. */
+  initialised!: Initialised;
   /** Passwords for the variables that synth left open. */
   private readonly passwords = new Map<string, string>();
 
@@ -76,7 +77,6 @@ export class Sandbox {
     /** The PostgreSQL servers by name. */
     readonly servers: ReadonlyMap<string, PostgresServer>,
     readonly vault: VaultServer,
-    readonly initialised: Initialised,
     /**
      * Certificate of the authority that the servers' certificates are from.
      * @default - no server is encrypted
@@ -84,6 +84,27 @@ export class Sandbox {
     readonly caFile?: string,
   ) {
     this.postgres = [...servers.values()][0]!;
+  }
+
+  private async initialise({ keepRootToken }: SandboxOptions): Promise<void> {
+    const { policies, vault } = this.synthesized;
+    this.initialised = await initialise(this.vaultClient(), policies, this.policyTexts(), vault);
+    if (!keepRootToken)
+      await this.vaultClient(this.initialised.rootToken).call("POST", "auth/token/revoke-self");
+  }
+
+  /** The trust model's policies as Vault has them here. */
+  policyTexts(): PolicyTexts {
+    const { policyTexts, stacks } = this.synthesized;
+    const known = this.variables("vault");
+    const variable = (name: string) => {
+      const value = known[name] ?? stacks.vault.variables.get(name)?.default;
+      if (typeof value === "string" || typeof value === "number") return String(value);
+      throw new SetupError(`a policy names the variable ${name}, which has no value in the stack vault`);
+    };
+    return Object.fromEntries(
+      Object.entries(policyTexts).map(([who, text]) => [who, policyText(text, variable)]),
+    );
   }
 
   /** A value for each variable of a stack whose default is not what it is here. */

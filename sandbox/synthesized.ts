@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import type { PolicyNames, PolicyTexts } from "./initialise";
 import { SetupError } from "./setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
 
@@ -48,10 +49,11 @@ export interface DeclaredServer {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl`. */
+/** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl` and other policies. */
 export interface Synthesized {
-  readonly policies: z.output<typeof accessSchema>["policies"];
-  readonly operatorPolicy: string;
+  readonly policies: PolicyNames;
+  /** With variables in them. */
+  readonly policyTexts: PolicyTexts;
   readonly vault: z.output<typeof accessSchema>["vault"];
   /** The first is the one of the provider block without an alias. */
   readonly servers: readonly DeclaredServer[];
@@ -66,11 +68,16 @@ export function readSynthesized(folder: string): Synthesized {
     const [issue] = access.error.issues;
     throw new SetupError(`access.json: ${issue!.path.join(".")}: ${issue!.message}`);
   }
+  const policyTexts = Object.fromEntries(
+    Object.keys(access.data.policies)
+      .filter((who) => existsSync(join(folder, `${who}.hcl`)))
+      .map((who) => [who, read(`${who}.hcl`)]),
+  );
   const stack = (name: StackName) => readConfiguration(join(folder, "stacks", name, "cdk.tf.json"));
   const stacks = { postgres: stack("postgres"), vault: stack("vault") };
   return {
     policies: access.data.policies,
-    operatorPolicy: read("operator.hcl"),
+    policyTexts,
     vault: access.data.vault,
     servers: declaredServers(stacks.postgres, access.data),
     stacks,

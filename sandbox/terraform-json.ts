@@ -26,7 +26,7 @@ export interface Configuration {
   readonly variables: ReadonlyMap<string, { readonly default?: Json }>;
 }
 
-const KNOWN_BLOCKS = ["//", "terraform", "provider", "resource", "variable"];
+const KNOWN_BLOCKS = ["//", "terraform", "provider", "resource", "variable", "output", "removed"];
 // What says nothing to one apply from nothing: where state is, which versions are wanted, how a later apply goes about it.
 const KNOWN_SETTINGS = ["//", "backend", "cloud", "required_providers", "required_version"];
 const KNOWN_LIFECYCLE = [
@@ -38,6 +38,8 @@ const KNOWN_LIFECYCLE = [
 ];
 // The values are the caller's to choose: of what type, how they are shown and kept has no meaning here.
 const KNOWN_VARIABLE = ["//", "default", "description", "ephemeral", "nullable", "sensitive", "type"];
+const KNOWN_OUTPUT = ["//", "depends_on", "description", "ephemeral", "sensitive", "value"];
+const KNOWN_REMOVED = ["//", "from", "lifecycle"];
 const KNOWN_REQUIREMENT = ["//", "configuration_aliases", "source", "version"];
 const REFERENCE = /^([a-z][a-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\.([a-z][a-z0-9_]*)$/;
 /** An expression that is one variable. */
@@ -82,7 +84,36 @@ export function parseConfiguration(json: JsonObject): Configuration {
       parseResource(type, `${type}.${name}`, only(body, `${type}.${name}`)),
     ),
   );
+  checkOutputs(asObject(json["output"], "output"), resources);
+  checkRemoved(json["removed"] ?? [], resources);
   return { resources, providers, variables };
+}
+
+/** What is to be seen after an apply, which has no state to keep it in. */
+function checkOutputs(outputs: JsonObject, resources: readonly Resource[]): void {
+  for (const [name, value] of Object.entries(outputs)) {
+    const where = `output.${name}`;
+    const output = onlyKnown(only(value, where), KNOWN_OUTPUT, where);
+    forEachExpression(output["value"] ?? null, where, (expression) => {
+      const address = REFERENCE.exec(expression)?.slice(1, 3).join(".");
+      if (address !== undefined && !resources.some((resource) => resource.address === address))
+        throw new ApplyError(`${where} needs ${address}, which is not declared`);
+    });
+  }
+}
+
+/** Resources that Terraform is to forget: an empty server has none of them. */
+function checkRemoved(blocks: Json, resources: readonly Resource[]): void {
+  for (const block of Array.isArray(blocks) ? (blocks as Json[]) : [blocks]) {
+    const { from, lifecycle } = onlyKnown(asObject(block, "removed"), KNOWN_REMOVED, "removed");
+    if (typeof from !== "string")
+      throw new ApplyError(
+        `removed.from: must be an address, received ${JSON.stringify(from ?? null).slice(0, 40)}`,
+      );
+    const where = `removed.${from}`;
+    onlyKnown(only(lifecycle ?? {}, `${where}.lifecycle`), ["//", "destroy"], `${where}.lifecycle`);
+    if (resources.some(({ address }) => address === from)) throw new ApplyError(`${where}: it is declared`);
+  }
 }
 
 function parseResource(type: string, address: string, body: JsonObject): Resource {

@@ -52,7 +52,7 @@ const connection = z.strictObject({
   name: z.string(),
   allowed_roles: names.default([]),
   verify_connection: z.boolean().default(true),
-  root_rotation_statements: names.default([]),
+  root_rotation_statements: names.optional(),
   postgresql: z.union([postgresql, z.tuple([postgresql]).transform(([block]) => block)]),
 });
 

@@ -30,10 +30,11 @@ function synthesizeStacks(environment: Environment, outdir: string | undefined):
   const vault = new VaultStack(app, environment, postgres);
   if (platform) postgres.addDependency(platform);
   app.synth();
-  // What was declared, for the verifier, and the operator's policy, for who initialises Vault.
+  // What was declared, for the verifier, and the trust model's policies, for who initialises Vault.
   writeFileSync(
     join(app.outdir, "access.json"),
     `${JSON.stringify(accessManifest(environment), undefined, 2)}\n`,
   );
-  writeFileSync(join(app.outdir, "operator.hcl"), vault.operatorPolicy.toString());
+  for (const [who, policy] of Object.entries(vault.trustPolicies()))
+    writeFileSync(join(app.outdir, `${who}.hcl`), policy);
 }

@@ -1,22 +1,23 @@
 import { trustPolicyNames, type Environment } from "../config/schema";
+import type { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import type { IGrantee } from "../constructs/vault/policy-document";
+
+/** Who has a token of the trust model's. */
+export type TrustToken = keyof ReturnType<typeof trustPolicyNames>;
 
 interface Managed {
   grantManage(grantee: IGrantee): void;
   grantInspect(grantee: IGrantee): void;
 }
 
-/** The policies that the stack writes: the personas' by prefix, and the trust model's but for the operator's own. */
+/** The personas' policies, by the prefix that no policy of the trust model has, and the trust model's own. */
 function policyPaths(environment: Environment): string[] {
-  const { planner, deliverer, verifier } = trustPolicyNames(environment);
-  const paths = [`${environment.vault.namePrefix}*`, planner, deliverer];
-  return [...paths, ...(environment.verification ? [verifier] : [])].map(
-    (name) => `sys/policies/acl/${name}`,
-  );
+  const names = [`${environment.vault.namePrefix}*`, ...Object.values(trustPolicyNames(environment))];
+  return names.map((name) => `sys/policies/acl/${name}`);
 }
 
 /** A token looks at itself before Terraform uses it, and keeps itself alive. */
-const OWN_TOKEN = [
+export const OWN_TOKEN = [
   { path: "auth/token/lookup-self", capabilities: ["read"] },
   { path: "auth/token/renew-self", capabilities: ["update"] },
 ] as const;
@@ -28,12 +29,11 @@ export function grantOperator(
   managed: readonly Managed[],
 ): void {
   for (const part of managed) part.grantManage(operator);
-  for (const path of policyPaths(environment)) {
-    operator.allow({ path, capabilities: ["create", "read", "update", "delete"] });
-  }
+  // The policies of the trust model too, so that init sees whether they are still what the config wants.
+  for (const path of policyPaths(environment)) operator.allow({ path, capabilities: ["read"] });
   operator.allow(
-    // So that init sees whether the policy is still what the config wants.
-    { path: `sys/policies/acl/${trustPolicyNames(environment).operator}`, capabilities: ["read"] },
+    // Those of personas that are no longer declared.
+    { path: `sys/policies/acl/${environment.vault.namePrefix}*`, capabilities: ["delete"] },
     // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
     { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
     { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
@@ -48,18 +48,22 @@ export function grantPlanner(planner: IGrantee, environment: Environment, manage
   planner.allow(...OWN_TOKEN);
 }
 
-/** The deliverer's own token; what it delivers are grants of the AppRoles. */
-export function grantDeliverer(deliverer: IGrantee): void {
+/** Who brings secret ids to applications, and can't log in with them: the role ids are others' to bring. */
+export function grantDeliverer(deliverer: IGrantee, auth: AppRoleAuth): void {
+  auth.grantDeliver(deliverer);
   deliverer.allow(...OWN_TOKEN);
 }
 
-/** What the verifier does with what it holds: a lease's id, a persona's token, of which it asks what that may do. */
-export function grantVerifier(verifier: IGrantee): void {
+/** Logs in as each persona; what it leases are grants of the probes' database roles. */
+export function grantVerifier(verifier: IGrantee, auth: AppRoleAuth): void {
+  auth.grantDeliver(verifier);
+  auth.grantReadRoleId(verifier);
+  for (const appRole of auth.appRoles) appRole.grantReadPolicy(verifier);
   verifier.allow(
+    // With what it holds: a lease's id, a persona's token, of which it asks what that may do.
     { path: "sys/leases/renew", capabilities: ["update"] },
     { path: "sys/leases/revoke", capabilities: ["update"] },
     { path: "auth/token/revoke", capabilities: ["update"] },
     { path: "sys/capabilities", capabilities: ["update"] },
-    ...OWN_TOKEN,
   );
 }

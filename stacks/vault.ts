@@ -1,26 +1,37 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
-import { TerraformVariable } from "cdktf";
+import { DefaultTokenResolver, StringConcat, TerraformOutput, TerraformVariable, Tokenization } from "cdktf";
 import type { Construct } from "constructs";
-import { probeDatabaseRoles, serverOf, trustPolicyNames, type Environment } from "../config/schema";
+import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
 import { Duration } from "../constructs/duration";
 import { AppRole } from "../constructs/vault/app-role";
 import { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../constructs/vault/database-connection";
 import { DatabaseMount } from "../constructs/vault/database-mount";
-import { Policy } from "../constructs/vault/policy";
 import { PolicyDocument } from "../constructs/vault/policy-document";
 import { leaseMark } from "../manifest/mark";
 import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
-import { grantDeliverer, grantOperator, grantPlanner, grantVerifier } from "./trust";
+import {
+  grantDeliverer,
+  grantOperator,
+  grantPlanner,
+  grantVerifier,
+  OWN_TOKEN,
+  type TrustToken,
+} from "./trust";
 
-/** Vault's mounts, connections, database roles, AppRoles, and the policies that say who may do what with them. */
+/** Policies that this stack had until init wrote them. */
+const REMOVED = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];
+
+/** Vault's mounts, connections, database roles, AppRoles, and the policies of the personas. */
 export class VaultStack extends LeaseholdStack {
-  /**
-   * For the token that Terraform runs with. Not a resource of the stack: who can write the operator's policy is not the
-   * operator.
-   */
-  readonly operatorPolicy = new PolicyDocument();
+  /** The trust model's, by who has them. No resources: who can write the policy of a token can do what that may. */
+  private readonly trust: Readonly<Record<TrustToken, PolicyDocument>> = {
+    operator: new PolicyDocument(),
+    planner: new PolicyDocument(),
+    deliverer: new PolicyDocument(),
+    verifier: new PolicyDocument(),
+  };
 
   constructor(scope: Construct, environment: Environment, postgres: PostgresStack) {
     super(scope, "vault", environment);
@@ -84,13 +95,12 @@ export class VaultStack extends LeaseholdStack {
       }),
     );
 
-    const names = trustPolicyNames(environment);
-    const planner = new Policy(this, "Planner", { name: names.planner });
-    const deliverer = new Policy(this, "Deliverer", { name: names.deliverer });
-    const verifier = environment.verification
-      ? new Policy(this, "Verifier", { name: names.verifier })
-      : undefined;
+    this.addOverride(
+      "removed",
+      REMOVED.map((id) => ({ from: `vault_policy.${id}`, lifecycle: { destroy: false } })),
+    );
 
+    const { verifier } = this.trust;
     const auth = new AppRoleAuth(this, "AppRoles", { path: environment.vault.authMount });
     const mounts = new Map<string, DatabaseMount>();
 
@@ -126,6 +136,11 @@ export class VaultStack extends LeaseholdStack {
           secretIdUses: persona.secretId.uses,
           secretIdBoundCidrs: persona.secretId.boundCidrs,
         });
+        new TerraformOutput(this, `role_id_${persona.appRole}`, {
+          value: app.roleId,
+          description: `the role id of ${persona.appRole}, for whoever deploys what logs in with it`,
+          staticId: true,
+        });
         role.grantRead(app);
         for (const { name, login, rotationPeriod } of statics.filter(
           (candidate) => candidate.persona === persona.name,
@@ -134,18 +149,13 @@ export class VaultStack extends LeaseholdStack {
           kept.grantRead(app);
           // Where the verifier tries it: who uses the login finds its password changed.
           const { workload } = config;
-          if (verifier && workload?.kind === "approle" && workload.reader === persona.name)
+          if (environment.verification && workload?.kind === "approle" && workload.reader === persona.name)
             kept.grantRotate(verifier);
-        }
-        app.grantDeliver(deliverer);
-        if (verifier) {
-          app.grantDeliver(verifier);
-          app.grantReadPolicy(verifier);
         }
       }
 
       const probeNames = probeDatabaseRoles(environment, config);
-      if (probes && verifier) {
+      if (probes) {
         for (const probe of [
           connection.addRole("VerifyOwner", {
             member: probes.owner,
@@ -168,10 +178,19 @@ export class VaultStack extends LeaseholdStack {
       }
     }
 
-    grantDeliverer(deliverer);
-    if (verifier) grantVerifier(verifier);
     const managed = [...mounts.values(), auth];
-    grantPlanner(planner, environment, managed);
-    grantOperator(this.operatorPolicy, environment, managed);
+    grantOperator(this.trust.operator, environment, managed);
+    grantPlanner(this.trust.planner, environment, managed);
+    grantDeliverer(this.trust.deliverer, auth);
+    if (environment.verification) grantVerifier(verifier, auth);
+    verifier.allow(...OWN_TOKEN);
+  }
+
+  /** The trust model's policies in HCL, by who has them. Variables stand in them as Terraform spells them: `${var.name}`. */
+  trustPolicies(): Record<TrustToken, string> {
+    return Tokenization.resolve(
+      Object.fromEntries(Object.entries(this.trust).map(([who, policy]) => [who, policy.toString()])),
+      { scope: this, resolver: new DefaultTokenResolver(new StringConcat()), preparing: false },
+    ) as Record<TrustToken, string>;
   }
 }

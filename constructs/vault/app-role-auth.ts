@@ -1,17 +1,23 @@
 import { AuthBackend } from "@cdktf/provider-vault/lib/auth-backend";
 import { Construct } from "constructs";
+import { Duration } from "../duration";
 import { checkName, VAULT_AUTH_PATH } from "../names";
+import type { AppRole } from "./app-role";
 import type { IGrantee, PolicyRule } from "./policy-document";
 
 export interface AppRoleAuthProps {
   readonly path: string;
 }
 
+/** How long a wrapped secret id may wait to be opened. */
+const SECRET_ID_WRAPPING = { min: Duration.seconds(5), max: Duration.minutes(5) };
+
 /** The AppRole auth method, mounted. */
 export class AppRoleAuth extends Construct {
   readonly path: string;
   /** Where AppRoles live, so that none can take the id of a part of the mount. */
   readonly roles = new Construct(this, "Roles");
+  readonly appRoles: AppRole[] = [];
   private readonly resource: AuthBackend;
 
   constructor(scope: Construct, id: string, props: AppRoleAuthProps) {
@@ -25,22 +31,35 @@ export class AppRoleAuth extends Construct {
     return this.resource.path;
   }
 
-  /** The mount itself and its AppRoles. `+` is one segment, so that the secret ids below them stay out. */
+  /**
+   * The mount itself and its AppRoles: those that were added to it by now as they are declared, and away with any. `+` is one
+   * segment, so that the secret ids below them stay out.
+   */
   grantManage(grantee: IGrantee): void {
     grantee.allow(
       {
         path: `sys/auth/${this.path}`,
         capabilities: ["create", "update", "delete", "sudo"],
-        fixedParameters: { type: "approle" },
+        parameters: { type: ["approle"], "*": [] },
       },
       ...this.inspected(),
-      {
-        path: `auth/${this.path}/role/+`,
-        capabilities: ["create", "read", "update", "delete"],
-        // An AppRole that logs in without a secret id would give its writer every credential.
-        fixedParameters: { bind_secret_id: true },
-      },
+      { path: `auth/${this.path}/role/+`, capabilities: ["read", "delete"] },
     );
+    for (const appRole of this.appRoles) appRole.grantManage(grantee);
+  }
+
+  /** Secret ids that are wrapped, of any of its AppRoles: an opened wrapping is noticed. */
+  grantDeliver(grantee: IGrantee): void {
+    grantee.allow({
+      path: `auth/${this.path}/role/+/secret-id`,
+      capabilities: ["update"],
+      wrapping: SECRET_ID_WRAPPING,
+    });
+  }
+
+  /** The role ids of its AppRoles. */
+  grantReadRoleId(grantee: IGrantee): void {
+    grantee.allow(this.roleIds());
   }
 
   grantInspect(grantee: IGrantee): void {
@@ -53,7 +72,11 @@ export class AppRoleAuth extends Construct {
     return [
       { path, capabilities: ["read"] },
       { path: `${path}/tune`, capabilities: ["read"] },
-      { path: `auth/${this.path}/role/+/role-id`, capabilities: ["read"] },
+      this.roleIds(),
     ];
+  }
+
+  private roleIds(): PolicyRule {
+    return { path: `auth/${this.path}/role/+/role-id`, capabilities: ["read"] };
   }
 }

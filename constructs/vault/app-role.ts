@@ -19,9 +19,6 @@ export interface AppRoleProps {
   readonly secretIdBoundCidrs?: readonly string[];
 }
 
-/** How long a wrapped secret id may wait to be opened. */
-export const SECRET_ID_WRAPPING = { min: Duration.seconds(5), max: Duration.minutes(5) };
-
 /**
  * An application's identity. Its token can renew itself and its leases, and can do what is granted to the AppRole; it has
  * no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
@@ -30,6 +27,7 @@ export class AppRole extends Construct implements IGrantee {
   readonly appRoleName: string;
   readonly tokenMaxTtl: Duration;
   private readonly policy: Policy;
+  private readonly resource: ApproleAuthBackendRole;
 
   constructor(
     private readonly auth: AppRoleAuth,
@@ -37,6 +35,7 @@ export class AppRole extends Construct implements IGrantee {
     props: AppRoleProps,
   ) {
     super(auth.roles, id);
+    auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = props.tokenMaxTtl;
     if (props.tokenMaxTtl.isShorterThan(props.tokenTtl)) {
@@ -49,7 +48,7 @@ export class AppRole extends Construct implements IGrantee {
       { path: "auth/token/renew-self", capabilities: ["update"] },
       { path: "sys/leases/renew", capabilities: ["update"] },
     );
-    new ApproleAuthBackendRole(this, "Resource", {
+    this.resource = new ApproleAuthBackendRole(this, "Resource", {
       backend: auth.mountedPath,
       roleName: this.appRoleName,
       bindSecretId: true,
@@ -68,13 +67,38 @@ export class AppRole extends Construct implements IGrantee {
     this.policy.allow(...rules);
   }
 
-  /** The role id, and secret ids that are wrapped: neither logs in alone, and an opened wrapping is noticed. */
-  grantDeliver(grantee: IGrantee): void {
-    const path = `auth/${this.auth.path}/role/${this.appRoleName}`;
-    grantee.allow(
-      { path: `${path}/role-id`, capabilities: ["read"] },
-      { path: `${path}/secret-id`, capabilities: ["update"], wrapping: SECRET_ID_WRAPPING },
-    );
+  /** Chosen by Vault at random. No secret, and not the deliverer's to read: with a secret id it logs in. */
+  get roleId(): string {
+    return this.resource.roleId;
+  }
+
+  /**
+   * The AppRole with its own policy and no other, and that policy with its own text: who could write either otherwise would
+   * give the AppRole's tokens what it likes.
+   */
+  grantManage(grantee: IGrantee): void {
+    this.policy.grantManage(grantee);
+    grantee.allow({
+      path: `auth/${this.auth.path}/role/${this.appRoleName}`,
+      capabilities: ["create", "read", "update", "delete"],
+      parameters: {
+        // An AppRole that logs in without a secret id would give its writer every credential.
+        bind_secret_id: [true],
+        // A list in a list: the whole list is compared. What has no line is refused, such as the old name, `policies`.
+        token_policies: [[this.policy.policyName]],
+        token_no_default_policy: [true],
+        secret_id_ttl: [],
+        secret_id_num_uses: [],
+        secret_id_bound_cidrs: [],
+        token_bound_cidrs: [],
+        token_ttl: [],
+        token_max_ttl: [],
+        token_explicit_max_ttl: [],
+        token_period: [],
+        token_num_uses: [],
+        token_type: [],
+      },
+    });
   }
 
   /** The text of the AppRole's own policy, to name the line behind what it allows. */

@@ -5,6 +5,7 @@ import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, VAULT_NAME } from "../name
 import type { Secret } from "../secret";
 import type { DatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
+import type { IGrantee, Parameters } from "./policy-document";
 import { StaticRole, type StaticRoleProps } from "./static-role";
 
 export interface DatabaseConnectionProps {
@@ -37,6 +38,7 @@ export class DatabaseConnection extends Construct {
   readonly roles = new Construct(this, "Roles");
   private readonly resource: DatabaseSecretBackendConnection;
   private readonly allowedRoles: string[] = [];
+  private readonly parameters: Parameters;
 
   constructor(
     readonly mount: DatabaseMount,
@@ -44,24 +46,64 @@ export class DatabaseConnection extends Construct {
     props: DatabaseConnectionProps,
   ) {
     super(mount, id);
+    mount.connections.push(this);
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
     const database = checkName(POSTGRES_DATABASE, "database name", props.database);
     const { tls } = props;
     const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
+    const connectionUrl = `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${mode}`;
+    const username = checkName(POSTGRES_ROLE, "username", props.username);
+    // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.
+    const passwordAuthentication = "scram-sha-256";
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
       backend: mount.mountedPath,
       name: this.connectionName,
       allowedRoles: Lazy.listValue({ produce: () => this.allowedRoles }),
       postgresql: {
-        connectionUrl: `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${mode}`,
+        connectionUrl,
         tlsCa: tls?.ca,
-        username: checkName(POSTGRES_ROLE, "username", props.username),
+        username,
         passwordWo: props.password.reference,
         passwordWoVersion: props.passwordVersion,
-        // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.
-        passwordAuthentication: "scram-sha-256",
+        passwordAuthentication,
       },
     });
+    this.parameters = {
+      plugin_name: ["postgresql-database-plugin"],
+      connection_url: [connectionUrl],
+      ...(tls && { tls_ca: [tls.ca] }),
+      username: [username],
+      password_authentication: [passwordAuthentication],
+      // Without escapes a username or a password could change the URL that they become part of.
+      disable_escaping: [false],
+      verify_connection: [true],
+      username_template: [""],
+      password: [],
+      allowed_roles: [],
+      max_open_connections: [],
+      max_idle_connections: [],
+      max_connection_lifetime: [],
+      // What the provider always sends to Vault Enterprise.
+      rotation_period: [],
+      rotation_schedule: [],
+      rotation_window: [],
+      disable_automated_rotation: [],
+    };
+  }
+
+  /**
+   * The connection as it is declared, with any password, and to have that replaced. With another plugin or URL who writes it
+   * would read files of Vault's machine, or be sent the password.
+   */
+  grantManage(grantee: IGrantee): void {
+    grantee.allow(
+      {
+        path: `${this.mount.path}/config/${this.connectionName}`,
+        capabilities: ["create", "read", "update", "delete"],
+        parameters: this.parameters,
+      },
+      { path: `${this.mount.path}/rotate-root/${this.connectionName}`, capabilities: ["update"] },
+    );
   }
 
   /** Adds a role that leases logins in a group role. */

@@ -1,6 +1,7 @@
 import { Mount } from "@cdktf/provider-vault/lib/mount";
 import { Construct } from "constructs";
 import { checkName, VAULT_MOUNT_PATH } from "../names";
+import type { DatabaseConnection } from "./database-connection";
 import type { IGrantee } from "./policy-document";
 
 export interface DatabaseMountProps {
@@ -10,6 +11,7 @@ export interface DatabaseMountProps {
 /** The database secrets engine, mounted. */
 export class DatabaseMount extends Construct {
   readonly path: string;
+  readonly connections: DatabaseConnection[] = [];
   private readonly resource: Mount;
 
   constructor(scope: Construct, id: string, props: DatabaseMountProps) {
@@ -23,20 +25,23 @@ export class DatabaseMount extends Construct {
     return this.resource.path;
   }
 
-  /** Everything on the mount but its credentials. */
+  /**
+   * Everything on the mount but its credentials; of connections those that were added to it by now, as they are declared, and
+   * away with any.
+   */
   grantManage(grantee: IGrantee): void {
     grantee.allow(
       {
         path: `sys/mounts/${this.path}`,
         capabilities: ["create", "read", "update", "delete"],
-        fixedParameters: { type: "database" },
+        parameters: { type: ["database"], "*": [] },
       },
-      { path: `${this.path}/config/*`, capabilities: ["create", "read", "update", "delete"] },
+      { path: `${this.path}/config/*`, capabilities: ["read", "delete"] },
       { path: `${this.path}/roles/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/static-roles/*`, capabilities: ["create", "read", "update", "delete"] },
-      { path: `${this.path}/rotate-root/*`, capabilities: ["update"] },
       { path: `sys/leases/revoke-prefix/${this.path}/*`, capabilities: ["update", "sudo"] },
     );
+    for (const connection of this.connections) connection.grantManage(grantee);
   }
 
   grantInspect(grantee: IGrantee): void {

@@ -10,11 +10,16 @@ export interface PolicyRule {
   /** Holds the answer to be wrapped, for at least and at most these times. */
   readonly wrapping?: { readonly min: Duration; readonly max: Duration };
   /**
-   * The only value that a parameter of the request may have; others are free.
+   * The parameters that a request may have, each with its values, any where none is named; `*` stands for all others
+   * (https://developer.hashicorp.com/vault/docs/concepts/policies#parameter-constraints).
    * @default - all are free
    */
-  readonly fixedParameters?: Readonly<Record<string, string | boolean>>;
+  readonly parameters?: Parameters;
 }
+
+/** A text that starts or ends with `*` is a pattern. */
+export type ParameterValue = string | boolean | readonly string[];
+export type Parameters = Readonly<Record<string, readonly ParameterValue[]>>;
 
 /** Something that grants can be made to. */
 export interface IGrantee {
@@ -37,7 +42,7 @@ export class PolicyDocument implements IGrantee {
 
   /** HCL, as `vault policy write` takes it. */
   toString(): string {
-    const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping, fixedParameters }) => {
+    const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping, parameters }) => {
       const lines = [`  capabilities = [${capabilities.map((name) => `"${name}"`).join(", ")}]`];
       if (wrapping) {
         lines.push(
@@ -45,14 +50,22 @@ export class PolicyDocument implements IGrantee {
           `  max_wrapping_ttl = "${wrapping.max.toString()}"`,
         );
       }
-      if (fixedParameters) {
-        const fixed = Object.entries(fixedParameters).map(
-          ([key, value]) => `"${key}" = [${JSON.stringify(value)}]`,
-        );
-        lines.push(`  allowed_parameters = {`, ...[...fixed, `"*" = []`].map((line) => `    ${line}`), "  }");
+      if (parameters) {
+        lines.push(...block("allowed_parameters", parameters));
+        // HashiCorp's Vault from 1.21 on lets an empty text pass for any value, and reads it as false.
+        const on = Object.entries(parameters).filter(([, values]) => values.includes(true));
+        if (on.length > 0)
+          lines.push(...block("denied_parameters", Object.fromEntries(on.map(([name]) => [name, [""]]))));
       }
       return `path "${path}" {\n${lines.join("\n")}\n}\n`;
     });
     return blocks.join("\n");
   }
+}
+
+function block(name: string, parameters: Parameters): string[] {
+  const lines = Object.entries(parameters).map(
+    ([parameter, values]) => `    "${parameter}" = ${JSON.stringify(values)}`,
+  );
+  return [`  ${name} = {`, ...lines, "  }"];
 }

@@ -25,4 +25,13 @@ export class Policy extends Construct implements IGrantee {
   allow(...rules: PolicyRule[]): void {
     this.document.allow(...rules);
   }
+
+  /** Lets the grantee write the policy with the text that it has by now, and no other. */
+  grantManage(grantee: IGrantee): void {
+    grantee.allow({
+      path: `sys/policies/acl/${this.policyName}`,
+      capabilities: ["create", "read", "update", "delete"],
+      parameters: { policy: [this.document.toString()] },
+    });
+  }
 }

@@ -144,7 +144,7 @@ export class Estate {
     const { appRole, databaseRole } = database!.personas.find(({ name }) => name === persona)!;
     const deliverer = this.vault(this.secret("deliverer-token"));
     const path = `auth/${appRole.authMount}/role/${appRole.name}`;
-    const role = await deliverer.call("GET", `${path}/role-id`);
+    const role = await this.vault(this.secret("operator-token")).call("GET", `${path}/role-id`);
     const wrapped = await deliverer.call("POST", `${path}/secret-id`, { num_uses: 1 }, "60s");
     const opened = await this.vault(wrapped.wrap_info!.token).call("POST", "sys/wrapping/unwrap");
     const { auth } = await this.vault().call("POST", `auth/${appRole.authMount}/login`, {

@@ -303,6 +303,8 @@ test("destroy with a lease alive leaves no role, nothing in Vault, and PUBLIC wh
   const { code, output } = await leasehold(["destroy", "--auto-approve", "--delete-data"]);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["postgres"]);
-  expect(await inVault(root())).toEqual(["leasehold-external-operator"]);
+  const policies = ["deliverer", "operator", "planner", "verifier"].map((who) => `leasehold-external-${who}`);
+  expect(await inVault(root())).toEqual(policies);
+  expect(output).toMatch(/^left: the policies leasehold-external-operator, leasehold-external-planner, /m);
   expect(await publics()).toEqual(["TEMPORARY"]);
 });

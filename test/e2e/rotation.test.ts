@@ -224,6 +224,11 @@ test("without rotateRoot the password stays the one of the stacks, until rotate"
   await nothingToDo();
 });
 
+/** Init's, and not the operator's to remove. */
+const TRUST_POLICIES = ["deliverer", "operator", "planner", "verifier"].map(
+  (who) => `leasehold-rotation-${who}`,
+);
+
 const MORE: EnvironmentInput["databases"][number] = {
   name: "more",
   schema: "more",
@@ -246,7 +251,9 @@ test("a mount that is new to the config wants another operator's policy: init wr
   });
   expect(await leasehold("init")).toEqual({
     code: 0,
-    output: "wrote the operator's policy leasehold-rotation-operator\nthe root token is revoked\n",
+    output: expect.stringMatching(
+      /^wrote the policies leasehold-rotation-operator, .*\nthe root token is revoked\n$/,
+    ) as string,
   });
   const again = await leasehold("deploy");
   expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
@@ -361,7 +368,7 @@ test("destroy by force leaves no login, but the users' data, and says so, and de
     output: expect.stringMatching(/^could not delete role app_admin: .* cannot be dropped/m) as string,
   });
   expect(await leased()).toBe(0);
-  expect(await inVault(vaultAs(rootToken))).toEqual(["leasehold-rotation-operator"]);
+  expect(await inVault(vaultAs(rootToken))).toEqual(TRUST_POLICIES);
   await superuser((client) => client.query("DROP DATABASE closed"));
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
@@ -407,13 +414,14 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   await Promise.all(applications);
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["app_owner", "postgres"]);
-  expect(await inVault(vaultAs(rootToken))).toEqual(["leasehold-rotation-operator"]);
+  expect(await inVault(vaultAs(rootToken))).toEqual(TRUST_POLICIES);
   expect(output).toMatch(
     /^left: 3 objects of app_owner outside the schema app of the database app, and app_owner$/m,
   );
   expect(output).toMatch(/^left: the schema app of the database app with what it holds/m);
   expect(output).toMatch(/^left: the database more$/m);
-  expect(output.match(/^left: /gm)).toHaveLength(3);
+  expect(output).toMatch(/^left: the policies leasehold-rotation-operator, leasehold-rotation-planner, /m);
+  expect(output.match(/^left: /gm)).toHaveLength(4);
 });
 
 test("destroy --delete-data after it takes what it left, but for what is not declared", async () => {

@@ -22,7 +22,9 @@ beforeAll(async () => {
   await deployment.root.call("POST", ROLE, { ...role, default_ttl: 4, max_ttl: 600 });
 
   const deliverer = deployment.as("deliverer");
-  const roleId = (await deliverer.call("GET", `${APP_ROLE}/role-id`)).data!["role_id"] as string;
+  // Not the deliverer's to read: whoever deploys the application puts it there.
+  const operator = deployment.as("operator");
+  const roleId = (await operator.call("GET", `${APP_ROLE}/role-id`)).data!["role_id"] as string;
   const { wrap_info: wrapping } = await deliverer.call("POST", `${APP_ROLE}/secret-id`, {}, "60s");
   writeFileSync(join(folder, "role-id"), roleId);
   writeFileSync(join(folder, "secret-id"), wrapping!.token);

@@ -25,7 +25,7 @@ beforeAll(async () => {
   });
   server = await VaultServer.start(workspace, await vaultBinary());
   const names = { operator: "o", planner: "p", deliverer: "d", verifier: "v" };
-  const { rootToken } = await initialise(new VaultClient(server.address), "# nothing", names);
+  const { rootToken } = await initialise(new VaultClient(server.address), names, {});
   root = new VaultClient(server.address, rootToken);
   superuser = new Client(superuserOf(postgres));
   await superuser.connect();
@@ -421,6 +421,36 @@ describe("what it does not know is an error that names it, before anything is ch
       "resources need each other: postgresql_role.second → postgresql_role.second",
     ],
     ["a block", { ...roles({}), module: {} }, 'block "module" is not known to the sandbox'],
+    [
+      "an output's precondition",
+      { ...roles({}), output: { first: { value: "${postgresql_role.first.name}", precondition: {} } } },
+      'output.first: "precondition" is not known to the sandbox',
+    ],
+    [
+      "an output of a resource that is not declared",
+      { ...roles({}), output: { first: { value: "${postgresql_role.ghost.name}" } } },
+      "output.first needs postgresql_role.ghost, which is not declared",
+    ],
+    [
+      "a removed block's provisioner",
+      { ...roles({}), removed: [{ from: "postgresql_role.old", provisioner: {} }] },
+      'removed: "provisioner" is not known to the sandbox',
+    ],
+    [
+      "a removed block's lifecycle",
+      { ...roles({}), removed: { from: "postgresql_role.old", lifecycle: { prevent_destroy: true } } },
+      'removed.postgresql_role.old.lifecycle: "prevent_destroy" is not known to the sandbox',
+    ],
+    [
+      "a removed block without an address",
+      { ...roles({}), removed: [{ lifecycle: { destroy: false } }] },
+      "removed.from: must be an address, received null",
+    ],
+    [
+      "what is removed and declared",
+      { ...roles({}), removed: [{ from: "postgresql_role.first" }] },
+      "removed.postgresql_role.first: it is declared",
+    ],
     [
       "a condition of a resource's lifecycle",
       roles({ lifecycle: { ignore_changes: ["roles"], precondition: [{ condition: false }] } }),

@@ -4,7 +4,9 @@ import { loadEnvironment } from "../../config/load";
 import { Home, type TokenHolder } from "../../ops/home";
 import { prepareVault, type Explicit, type VaultTarget } from "../../ops/init";
 import { generateRootToken } from "../../ops/root-token";
+import { policyText } from "../../sandbox/policy-text";
 import { SetupError } from "../../sandbox/setup-error";
+import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { stopChild, Workspace } from "../../sandbox/workspace";
 import { freePort } from "../../sandbox/free-port";
@@ -21,7 +23,7 @@ const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const satisf
 const environment = { ...process.env };
 
 let workspace: Workspace;
-let operatorPolicy: string;
+let policies: VaultTarget["policies"];
 let manifest: VaultTarget["manifest"];
 let base: ReturnType<typeof temporaryFolder>;
 let vault: KeptVault | undefined;
@@ -29,7 +31,19 @@ let vault: KeptVault | undefined;
 beforeAll(async () => {
   workspace = await Workspace.create();
   synthesizeApp(await loadEnvironment("local"), workspace.path("cdktf.out"));
-  operatorPolicy = readFileSync(workspace.path("cdktf.out/operator.hcl"), "utf8");
+  const { variables } = readConfiguration(workspace.path("cdktf.out/stacks/vault/cdk.tf.json"));
+  const defaultOf = (name: string) => {
+    const { default: value } = variables.get(name)!;
+    return typeof value === "string" ? value : JSON.stringify(value);
+  };
+  const text = (who: TokenHolder) =>
+    policyText(readFileSync(workspace.path(`cdktf.out/${who}.hcl`), "utf8"), defaultOf);
+  policies = {
+    operator: text("operator"),
+    planner: text("planner"),
+    deliverer: text("deliverer"),
+    verifier: text("verifier"),
+  };
   manifest = accessManifestSchema.parse(
     JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
   );
@@ -62,12 +76,16 @@ async function setUp(
     vault: new VaultClient(vault.address),
     home: Home.open("local"),
     manifest: { ...manifest, vault: { shares, threshold, tls: false } },
-    operatorPolicy,
+    policies,
     isContainer: true,
   };
 }
 
 const explicit: Explicit = {};
+const changed = (target: VaultTarget, who: TokenHolder, text: string): VaultTarget => ({
+  ...target,
+  policies: { ...target.policies, [who]: text },
+});
 const as = ({ vault, home }: VaultTarget, who: TokenHolder) => vault.withToken(home.token(who));
 const lookup = async (client: VaultClient) => client.request("GET", "auth/token/lookup-self");
 const tokens = ({ home }: VaultTarget) => HOLDERS.map((who) => home.token(who)!);
@@ -84,11 +102,9 @@ async function asRoot(target: VaultTarget): Promise<VaultClient> {
 async function holds(target: VaultTarget): Promise<void> {
   for (const who of HOLDERS) {
     const { status, body } = await lookup(as(target, who));
-    // A token whose policy the stack has yet to write may not even look at itself.
-    if (who !== "operator") continue;
     expect(status).toBe(200);
     expect(body.data).toMatchObject({
-      policies: ["leasehold-local-operator"],
+      policies: [`leasehold-local-${who}`],
       orphan: true,
       period: 2_764_800,
       renewable: true,
@@ -97,8 +113,10 @@ async function holds(target: VaultTarget): Promise<void> {
   expect(existsSync(join(target.home.folder, "root-token"))).toBe(false);
   for (const file of readdirSync(target.home.folder))
     expect([file, statSync(join(target.home.folder, file)).mode & 0o777]).toEqual([file, 0o600]);
-  const policy = await as(target, "operator").call("GET", "sys/policies/acl/leasehold-local-operator");
-  expect(policy.data!["policy"]).toBe(operatorPolicy);
+  for (const who of HOLDERS) {
+    const policy = await as(target, "operator").call("GET", `sys/policies/acl/leasehold-local-${who}`);
+    expect(policy.data!["policy"]).toBe(target.policies[who]);
+  }
 }
 
 test("1 of 1: initialises, unseals, makes the policy and the tokens, revokes the root token; then nothing is to do", async () => {
@@ -108,7 +126,7 @@ test("1 of 1: initialises, unseals, makes the policy and the tokens, revokes the
   expect(did).toEqual([
     `initialised the Vault at ${vault!.address}: 1 unseal key, of which it takes 1, in ${target.home.folder}/unseal-keys`,
     "unsealed with 1 of 1 keys",
-    "wrote the operator's policy leasehold-local-operator",
+    `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
     `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
     "the root token is revoked",
   ]);
@@ -338,34 +356,55 @@ describe("the operator's token has expired:", () => {
   });
 });
 
-describe("the config has changed the operator's policy:", () => {
-  test.each([{ generatesRoot: true }, { generatesRoot: false }])(
+describe("the config has changed a policy:", () => {
+  test.each([
+    { generatesRoot: true, who: "operator" },
+    { generatesRoot: false, who: "operator" },
+    { generatesRoot: true, who: "planner" },
+    { generatesRoot: true, who: "deliverer" },
+    { generatesRoot: true, who: "verifier" },
+  ] as const)(
     "a deploy says what to run; init writes it, the tokens stay (%j)",
-    async (options) => {
+    async ({ who, ...options }) => {
       const target = await setUp(options, [5, 3]);
       await prepareVault(target);
       const before = tokens(target);
-      const wider = { ...target, operatorPolicy: `${operatorPolicy}\n# another mount\n` };
+      const wider = changed(target, who, `${policies[who]}\n# another mount\n`);
       await expect(prepareVault(wider)).rejects.toThrow(
-        `the operator's policy at ${vault!.address} is not what the config wants any more: run npx leasehold init, then deploy again`,
+        `the ${who}'s policy at ${vault!.address} is not what the config wants any more: run npx leasehold init, then deploy again`,
       );
       const { did } = await prepareVault(wider, explicit);
-      expect(did).toEqual([
-        "wrote the operator's policy leasehold-local-operator",
-        "the root token is revoked",
-      ]);
+      expect(did).toEqual([`wrote the policy leasehold-local-${who}`, "the root token is revoked"]);
       expect(tokens(target)).toEqual(before);
       expect((await prepareVault(wider)).did).toEqual([]);
-      expect((await lookup(as(target, "operator"))).status).toBe(200);
+      await holds(wider);
     },
   );
+
+  test("the policies of before, of which the stack had three: a deploy says what to run, init writes all four", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await prepareVault(target);
+    const root = await asRoot(target);
+    const before =
+      'path "sys/policies/acl/leasehold-local-*" { capabilities = ["create", "read", "update"] }';
+    for (const who of HOLDERS)
+      await root.call("PUT", `sys/policies/acl/leasehold-local-${who}`, {
+        policy: `${before}\npath "auth/token/*" { capabilities = ["read", "update"] }`,
+      });
+    await expect(prepareVault(target)).rejects.toThrow(
+      /the operator's policy at .* is not what the config wants any more: run npx leasehold init, then deploy again/,
+    );
+    const { did } = await prepareVault(target, explicit);
+    expect(did[0]).toBe(`wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`);
+    await holds(target);
+  });
 
   test("the unseal keys of another Vault make no root token", async () => {
     const target = await setUp({ generatesRoot: true }, [5, 3]);
     await prepareVault(target);
     const keys = target.home.unsealKeys()!;
     target.home.setUnsealKeys(keys.map((_, i) => Buffer.alloc(33, i + 1).toString("base64")));
-    const wider = { ...target, operatorPolicy: "# other" };
+    const wider = changed(target, "operator", "# other");
     await expect(prepareVault(wider, explicit)).rejects.toThrow(
       `the unseal keys are not those of the Vault at ${vault!.address}`,
     );
@@ -380,7 +419,7 @@ describe("the config has changed the operator's policy:", () => {
     const keys = target.home.unsealKeys()!;
     const { nonce } = (await target.vault.call("PUT", "sys/generate-root/attempt", {})) as { nonce: string };
     await target.vault.call("PUT", "sys/generate-root/update", { nonce, key: keys[4] });
-    const wider = { ...target, operatorPolicy: "# other" };
+    const wider = changed(target, "operator", "# other");
     await expect(prepareVault(wider, explicit)).rejects.toThrow(
       "somebody is making a root token with the unseal keys (1 sent): wait, or end that with vault delete sys/generate-root/attempt",
     );
@@ -395,9 +434,6 @@ test("a token of the others' that is lost or refused is made anew by init alone"
   const target = await setUp({ generatesRoot: true });
   await prepareVault(target);
   const root = await asRoot(target);
-  await root.call("PUT", "sys/policies/acl/leasehold-local-planner", {
-    policy: 'path "auth/token/renew-self" { capabilities = ["update"] }',
-  });
   await root.call("POST", "auth/token/revoke", { token: target.home.token("planner") });
   expect((await prepareVault(target)).did).toEqual([]);
   expect((await prepareVault(target, explicit)).did[0]).toMatch(/^made planner: /);
@@ -442,7 +478,7 @@ describe("a Vault that is no container of ours", () => {
     await expect(prepareVault(target, explicit)).rejects.toThrow(/unless VAULT_TOKEN is one/);
     process.env["VAULT_TOKEN"] = token;
     expect((await prepareVault(target, explicit)).did).toEqual([
-      "wrote the operator's policy leasehold-local-operator",
+      `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
       `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
     ]);
     await holds(target);
@@ -458,6 +494,9 @@ describe("a Vault that is no container of ours", () => {
     process.env["XDG_CONFIG_HOME"] = base.folder;
     const elsewhere = { ...target, home: Home.open("local") };
     process.env["VAULT_TOKEN"] = given;
+    await expect(prepareVault(changed(elsewhere, "verifier", "# other"))).rejects.toThrow(
+      "the verifier's policy at",
+    );
     const { operator, did } = await prepareVault(elsewhere);
     expect(did).toEqual([]);
     expect((await lookup(operator)).status).toBe(200);
@@ -475,10 +514,10 @@ test("dev mode: the tokens are made with the root token of its file, which stays
     await answering(`http://${address}`);
     const target = {
       vault: new VaultClient(`http://${address}`),
-      ...{ home, manifest, operatorPolicy, isContainer: true },
+      ...{ home, manifest, policies, isContainer: true },
     };
     expect((await prepareVault(target)).did).toEqual([
-      "wrote the operator's policy leasehold-local-operator",
+      `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
       `made operator, planner, deliverer, verifier: a token each, in ${home.folder}`,
     ]);
     expect((await prepareVault(target, explicit)).did).toEqual([

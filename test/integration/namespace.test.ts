@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { apply } from "../../sandbox/engine";
 import { createToken } from "../../sandbox/initialise";
@@ -22,8 +21,10 @@ test("with vault_namespace the stack lives in that namespace, and the verifier w
   const within = (token: string) => new VaultClient(address, token, "team", ca);
   const team = within(sandbox.initialised.rootToken);
   const { operator, verifier } = deployment.manifest.policies!;
-  const policy = readFileSync(join(synthesized, "operator.hcl"), "utf8");
-  await team.call("PUT", `sys/policies/acl/${operator}`, { policy });
+  for (const who of ["operator", "verifier"] as const)
+    await team.call("PUT", `sys/policies/acl/${deployment.manifest.policies![who]}`, {
+      policy: sandbox.policyTexts()[who],
+    });
 
   const factories = {
     postgresql: postgresqlProvider,

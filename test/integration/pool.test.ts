@@ -61,7 +61,8 @@ class Running {
   }
 
   static async start(more: NodeJS.ProcessEnv = {}): Promise<Running> {
-    const { data } = await deployment.as("deliverer").call("GET", `${APP_ROLE}/role-id`);
+    // Not the deliverer's to read: whoever deploys the application puts it there.
+    const { data } = await deployment.as("operator").call("GET", `${APP_ROLE}/role-id`);
     writeFileSync(join(folder, "role-id"), String(data!["role_id"]));
     await deliver();
     const running = new Running(more);

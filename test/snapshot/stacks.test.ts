@@ -27,8 +27,9 @@ describe.each<[string, () => Promise<Environment>]>([
     for (const stack of stackNames(environment)) expect(synth(built[stack]).json).toMatchSnapshot(stack);
   });
 
-  test("the operator's policy", () => {
-    expect(built.vault.operatorPolicy.toString()).toMatchSnapshot();
+  test("the trust model's policies", () => {
+    for (const [who, policy] of Object.entries(built.vault.trustPolicies()))
+      expect(policy).toMatchSnapshot(who);
   });
 
   test("the access manifest", () => {

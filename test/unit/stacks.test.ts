@@ -26,6 +26,7 @@ function allowed(policy: string, path: string): string[] {
 
 const built = stacks();
 const vault = synth(built.vault);
+const trust = built.vault.trustPolicies();
 const policyOf = (name: string, of: Synthesized = vault) =>
   find(of, "vault_policy", { name })[0]!["policy"] as string;
 
@@ -199,7 +200,7 @@ describe("servers that exist already", () => {
 });
 
 describe("the trust model", () => {
-  const operator = built.vault.operatorPolicy.toString();
+  const { operator } = trust;
 
   test.each([
     "database/creds/readonly_role",
@@ -232,30 +233,74 @@ describe("the trust model", () => {
     expect(allowed(operator, path)).not.toEqual([]);
   });
 
-  test("the operator reads its own policy and can't write it", () => {
-    expect(allowed(operator, "sys/policies/acl/leasehold-local-operator")).toEqual(['"read"']);
+  test.each(["operator", "planner", "deliverer", "verifier"])(
+    "the operator reads the %s's policy and can't write it, and no stack has it",
+    (who) => {
+      const name = `leasehold-local-${who}`;
+      expect(allowed(operator, `sys/policies/acl/${name}`)).toEqual(['"read"']);
+      expect(find(vault, "vault_policy", { name })).toEqual([]);
+    },
+  );
+
+  test("the policies that the stack had go out of its state and stay in Vault", () => {
+    const { removed } = vault.json as { removed: unknown };
+    expect(removed).toEqual(
+      ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"].map((id) => ({
+        from: `vault_policy.${id}`,
+        lifecycle: { destroy: false },
+      })),
+    );
+  });
+
+  test("the operator writes connections, AppRoles and personas' policies as they are declared, by name", () => {
+    const written = [...rules(operator)]
+      .filter(([, list]) => /create|update/.test(list))
+      .map(([path]) => path);
+    expect(written.filter((path) => /\/config\/|approle\/role|policies/.test(path))).toEqual([
+      "database/config/postgres-example",
+      ...["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"].flatMap((name) => [
+        `sys/policies/acl/${name}`,
+        `auth/approle/role/${name}`,
+      ]),
+    ]);
+    // The very text of the resource, as HCL quotes it.
+    expect(operator).toContain(`"policy" = [${JSON.stringify(policyOf("db-readonly-role"))}]`);
+    expect(operator).toContain(
+      '"connection_url" = ["postgresql://{{username}}:{{password}}@${var.vault_postgres_host}:${var.vault_postgres_port}/nanvc?sslmode=disable"]',
+    );
+  });
+
+  test("each AppRole's role id is an output of the stack", () => {
+    const { output } = vault.json as { output: Record<string, { value: string }> };
+    expect(Object.keys(output)).toEqual([
+      "role_id_db-admin-schema-role",
+      "role_id_db-readonly-role",
+      "role_id_db-readwrite-role",
+    ]);
+    expect(output["role_id_db-readonly-role"]!.value).toMatch(
+      /^\$\{vault_approle_auth_backend_role\.AppRoles_db-readonly-role_\w+\.role_id\}$/,
+    );
   });
 
   test("the planner reads what the operator manages, and writes nothing", () => {
-    const planner = rules(policyOf("leasehold-local-planner"));
+    const planner = rules(trust.planner);
     expect(
       new Set([...planner].filter(([path]) => path !== "auth/token/renew-self").map(([, list]) => list)),
     ).toEqual(new Set(['"read"']));
     expect([...planner.keys()].some((path) => path.includes("creds"))).toBe(false);
   });
 
-  test("the deliverer has role ids and secret ids of the personas, and no credentials", () => {
-    const deliverer = policyOf("leasehold-local-deliverer");
-    const paths = [...rules(deliverer).keys()];
-    expect(
-      paths.filter((path) => !/^auth\/approle\/role\/db-[a-z-]+\/(role-id|secret-id)$/.test(path)),
-    ).toEqual(["auth/token/lookup-self", "auth/token/renew-self"]);
-    expect(deliverer.match(/max_wrapping_ttl/g)).toHaveLength(3);
+  test("the deliverer has wrapped secret ids of the AppRoles, and neither role ids nor credentials", () => {
+    expect([...rules(trust.deliverer).keys()]).toEqual([
+      "auth/approle/role/+/secret-id",
+      "auth/token/lookup-self",
+      "auth/token/renew-self",
+    ]);
+    expect(trust.deliverer).toContain('min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n');
   });
 
   test("the verifier leases probe roles alone, and revokes by prefix theirs alone", () => {
-    const verifier = policyOf("leasehold-local-verifier");
-    const paths = [...rules(verifier).keys()];
+    const paths = [...rules(trust.verifier).keys()];
     expect(paths.filter((path) => path.includes("/creds/") && !path.startsWith("sys/"))).toEqual([
       "database/creds/verify-owner",
       "database/creds/verify-short",
@@ -264,7 +309,10 @@ describe("the trust model", () => {
       "sys/leases/revoke-prefix/database/creds/verify-owner",
       "sys/leases/revoke-prefix/database/creds/verify-short",
     ]);
-    expect(paths.filter((path) => path.includes("*") || path.includes("+"))).toEqual([]);
+    expect(paths.filter((path) => path.includes("*") || path.includes("+"))).toEqual([
+      "auth/approle/role/+/secret-id",
+      "auth/approle/role/+/role-id",
+    ]);
     expect(paths.filter((path) => /config|roles/.test(path))).toEqual([]);
     // To name the line behind what a persona may do.
     const own = ["db-admin-schema-role", "db-readwrite-role", "db-readonly-role"].map(
@@ -288,21 +336,16 @@ describe("the trust model", () => {
 
 test("the verifier may rotate a static role where its workload tries that, and nowhere else", () => {
   const statics = (kind: "approle" | "leases") =>
-    policyOf(
-      "leasehold-local-verifier",
-      synth(
-        stacks(
-          environment((draft) => {
-            const [database] = draft.databases;
-            database!.staticRoles = [
-              { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" },
-              { name: "batch", login: "batch_login", persona: "readwrite", rotationPeriod: "24h" },
-            ];
-            database!.workload = { kind, reader: "readonly" };
-          }),
-        ).vault,
-      ),
-    );
+    stacks(
+      environment((draft) => {
+        const [database] = draft.databases;
+        database!.staticRoles = [
+          { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" },
+          { name: "batch", login: "batch_login", persona: "readwrite", rotationPeriod: "24h" },
+        ];
+        database!.workload = { kind, reader: "readonly" };
+      }),
+    ).vault.trustPolicies().verifier;
   const rotated = (policy: string) =>
     [...rules(policy).keys()].filter((path) => path.includes("/rotate-role/"));
   expect(rotated(statics("approle"))).toEqual(["database/rotate-role/report"]);
@@ -313,6 +356,10 @@ test("without verification there is no probe role and no verifier", () => {
   const { postgres, vault: without } = stacks(environment((draft) => (draft.verification = false)));
   expect(synth(postgres).text).not.toContain("verify");
   expect(synth(without).text).not.toContain("verif");
+  expect([...rules(without.trustPolicies().verifier).keys()]).toEqual([
+    "auth/token/lookup-self",
+    "auth/token/renew-self",
+  ]);
 });
 
 test("a persona more is in all the places, and changes no address of the others", () => {
@@ -330,7 +377,7 @@ test("a persona more is in all the places, and changes no address of the others"
     expect(added.every((address) => address.includes("report"))).toBe(true);
     expect(added).toHaveLength(stack === "postgres" ? 10 : 3);
   }
-  expect(policyOf("leasehold-local-deliverer", synth(after.vault))).toContain("db-report-role/secret-id");
+  expect(after.vault.trustPolicies().deliverer).toBe(before.vault.trustPolicies().deliverer);
 });
 
 test("two databases on one server do not collide", () => {

@@ -8,6 +8,7 @@ import { AppRoleAuth } from "../../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../../constructs/vault/database-connection";
 import { DatabaseMount } from "../../constructs/vault/database-mount";
 import { Policy } from "../../constructs/vault/policy";
+import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { LeaseholdStack } from "../../stacks/stack";
 import { find, synth } from "./synth";
 
@@ -155,13 +156,27 @@ describe("AppRole", () => {
     ]);
   });
 
-  test("delivering is the role id and wrapped secret ids", () => {
+  test("delivering is wrapped secret ids of whatever AppRole, without role ids", () => {
     const { stack, auth } = example();
     const deliverer = new Policy(stack, "Deliverer", { name: "deliverer" });
-    new AppRole(auth, "App", { name: "app", ...identity }).grantDeliver(deliverer);
+    auth.grantDeliver(deliverer);
     expect(find(synth(stack), "vault_policy", { name: "deliverer" })[0]!["policy"]).toBe(
-      'path "auth/approle/role/app/role-id" {\n  capabilities = ["read"]\n}\n\npath "auth/approle/role/app/secret-id" {\n  capabilities = ["update"]\n  min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n}\n',
+      'path "auth/approle/role/+/secret-id" {\n  capabilities = ["update"]\n  min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n}\n',
     );
+  });
+
+  test("managing is one AppRole with its own policy, and the policy with its own text", () => {
+    const { auth } = example();
+    const app = new AppRole(auth, "App", { name: "app", ...identity });
+    const operator = new PolicyDocument();
+    app.grantManage(operator);
+    const text = operator.toString();
+    expect(text).toContain(
+      '"policy" = ["path \\"auth/token/renew-self\\" {\\n  capabilities = [\\"update\\"]',
+    );
+    expect(text).toContain('    "bind_secret_id" = [true]\n    "token_policies" = [["app"]]\n');
+    expect(text).toContain('  denied_parameters = {\n    "bind_secret_id" = [""]\n');
+    expect(text).not.toContain('"*"');
   });
 
   test.each(["", "a/b", "a*", "{{x}}"])("the name %j is refused at once", (name) => {
