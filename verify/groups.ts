@@ -2,12 +2,12 @@ import { escapeLiteral as literal } from "pg";
 import type { OtherRole } from "./columns";
 import type { ManifestDatabase } from "./manifest";
 import { note } from "./note";
-import type { Evidence } from "./report";
+import { listed, type Evidence } from "./report";
 import { firstText, type Session } from "./session";
 import type { VaultClient } from "./vault-client";
 
 /** Names as Vault's database engine gives them to leased logins: v-, who asked, the role, twenty letters, the time. */
-const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
+export const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
@@ -24,7 +24,7 @@ export function otherRoles(asker: Session, databases: readonly ManifestDatabase[
   );
 }
 
-function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
+export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
   return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
 }
 
@@ -92,14 +92,14 @@ export async function groupMembers(
   if ("sqlstate" in outcome) return outcome.message;
   const findings = outcome.rows.map(({ role, member, grantor, leased, login, until, forever, past }) => {
     const who = `${String(member)}, a member of ${String(role)}`;
-    if (!leased)
+    if (!leased || !groups.includes(String(role)))
       return `${who}, granted by ${String(grantor)}, is not declared${login ? " and can log in" : ""}: Vault did not lease it`;
     if (forever)
       return `${who}, is a leased login without an end: VALID UNTIL ${typeof until === "string" ? until : "is not set"}`;
     if (past) return `${who}, is a leased login that was left over: VALID UNTIL ${String(until)} is past`;
     return `${who}, is a leased login beyond any lease: VALID UNTIL ${String(until)}`;
   });
-  return findings.length ? findings.join("; ") : undefined;
+  return listed(findings, evidence);
 }
 
 /** Listings and catalogs are read one after the other, with leases made and revoked in between by others. */
