@@ -66,10 +66,17 @@ export async function overloads(
   return listed(acceptance.open(findings, evidence), evidence);
 }
 
-type Texts = Readonly<Record<string, string>>;
+interface Row {
+  readonly object: string;
+  readonly owner: string;
+  readonly kind: string;
+  /** Of a cast: implicit or assignment. */
+  readonly context: string;
+  readonly shadowed: string;
+}
 
-function rows(outcome: Outcome, finding: (row: Texts) => Finding): Finding[] {
-  return "rows" in outcome ? outcome.rows.map((row) => finding(row as Texts)) : [];
+function rows(outcome: Outcome, finding: (row: Row) => Finding): Finding[] {
+  return "rows" in outcome ? outcome.rows.map((row) => finding(row as unknown as Row)) : [];
 }
 
 /** PostgreSQL's default where it has none of its own. */
