@@ -215,16 +215,15 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
       ? undefined
       : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
   });
-  const { connectionLimit } = persona.databaseRole;
-  if (connectionLimit !== undefined)
-    await recorder.check("connection limit as declared", async (evidence) => {
-      const sql = `SELECT rolconnlimit AS limit FROM pg_roles WHERE rolname = ${literal(username)}`;
-      const outcome = await scene.owner.attempt(sql, evidence);
-      const limit = "rows" in outcome ? outcome.rows[0]?.["limit"] : undefined;
-      return limit === connectionLimit
-        ? undefined
-        : `connection limit declared: ${String(connectionLimit)}; the login has ${limit === -1 ? "none" : String(limit)}`;
-    });
+  await recorder.check("connection limit as declared", async (evidence) => {
+    const { connectionLimit } = persona.databaseRole;
+    const sql = `SELECT rolconnlimit AS limit FROM pg_roles WHERE rolname = ${literal(username)}`;
+    const outcome = await scene.owner.attempt(sql, evidence);
+    const limit = "rows" in outcome ? outcome.rows[0]?.["limit"] : undefined;
+    return limit === connectionLimit
+      ? undefined
+      : `connection limit declared: ${String(connectionLimit)}; the login has ${limit === -1 ? "none" : String(limit)}`;
+  });
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(holder, lease.id, maxTtl * 2);
   await recorder.check("lease max TTL", (evidence) => {
