@@ -1,4 +1,5 @@
 import { escapeLiteral as literal } from "pg";
+import { leaseMark } from "../manifest/mark";
 import { groupsOf, LEASED } from "./groups";
 import type { ManifestDatabase } from "./manifest";
 import { listed, remark, type Evidence } from "./report";
@@ -27,7 +28,7 @@ export async function leasedLogins(
   database: ManifestDatabase,
   evidence: Evidence[],
 ): Promise<string | undefined> {
-  const mark = `leasehold ${environment} ${database.name}`;
+  const mark = leaseMark(environment, database.name);
   const attributes = ["super", "createrole", "createdb", "replication", "bypassrls"]
     .map((name) => `CASE WHEN rol${name} THEN '${name === "super" ? "SUPERUSER" : name.toUpperCase()}' END`)
     .join(", ");
@@ -57,6 +58,10 @@ export async function leasedLogins(
         `${name}, a member of ${groups[0]!}, has not the comment that a lease gives its login: DROP ROLE, or npx leasehold deploy where it was leased before the last upgrade`,
       );
     }
+    if (comment === mark && groups.length === 0)
+      findings.push(
+        `${name} was leased and is in no group: a revocation took it out and could not end it; npx leasehold deploy does`,
+      );
     const powers = [...role.attributes, ...beyond.map((group) => `membership in ${group}`)];
     if (powers.length > 0)
       findings.push(

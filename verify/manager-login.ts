@@ -20,7 +20,6 @@ const ATTRIBUTES = {
 const SEARCH_PATHS = ["search_path=pg_catalog", "search_path=pg_catalog, pg_temp"];
 /** From PostgreSQL 16 on it keeps a slot of the server's reserved connections, so that it can always revoke. */
 const RESERVED = "pg_use_reserved_connections";
-const DEPLOY = "npx leasehold deploy sets it";
 
 interface Found {
   readonly attributes: Readonly<Record<keyof typeof ATTRIBUTES, boolean>>;
@@ -68,12 +67,9 @@ export async function managerLogin(
   if (found.until !== null)
     findings.push(`${manager} has VALID UNTIL ${found.until}: ALTER ROLE ${manager} VALID UNTIL 'infinity'`);
   const others = found.settings.filter((setting) => !SEARCH_PATHS.includes(setting));
-  if (!found.settings.some((setting) => SEARCH_PATHS.includes(setting)))
-    findings.push(
-      `${manager} has ${others.find((setting) => setting.startsWith("search_path=")) ?? "no search_path"}, declared: search_path=pg_catalog: ${DEPLOY}`,
-    );
-  else
-    findings.push(...others.map((setting) => `${manager} has the setting ${setting}, which is not declared`));
+  if (others.length === found.settings.length)
+    findings.push(`${manager} has not the setting ${SEARCH_PATHS[0]!}: npx leasehold deploy sets it`);
+  findings.push(...others.map((setting) => `${manager} has the setting ${setting}, which is not declared`));
 
   findings.push(...(await membershipsOf(asker, database, manager, evidence)));
   const granted = (await grantsTo(asker, [manager])).filter(

@@ -133,7 +133,7 @@ function definersSql({ database }: Place, { roles }: Access): string {
 }
 
 /** As makeProbes makes it: a name alone proves nothing. */
-const IS_PROBE = `(starts_with(proname, 'leasehold_probe_') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0 AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql') AND proconfig = ARRAY[${literal(`search_path=${DEFINER_PATH}`)}])`;
+const IS_PROBE = `(starts_with(proname, 'leasehold_probe_') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0 AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql') AND proconfig IS NOT DISTINCT FROM ARRAY[${literal(`search_path=${DEFINER_PATH}`)}])`;
 
 /**
  * What PUBLIC holds: on the database, the schema and its objects nothing is declared for it. Elsewhere in the database it
