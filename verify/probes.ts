@@ -137,8 +137,11 @@ async function make(
   return drop;
 }
 
-/** Drops the probe objects of runs that were killed. Returns how many there were. */
-export async function dropStaleProbes(owner: Session, { schema }: ManifestDatabase): Promise<number> {
+/**
+ * Drops the probe objects of runs that were killed. Anybody can give a name like theirs, and make what depends on it.
+ * @returns those that can't be dropped, each with the reason
+ */
+export async function dropStaleProbes(owner: Session, { schema }: ManifestDatabase): Promise<string[]> {
   const rows = await owner.query<{ drop: string; name: string }>(
     `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop, relname AS name
      FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND relname LIKE 'leasehold\\_probe\\_%'
@@ -151,8 +154,12 @@ export async function dropStaleProbes(owner: Session, { schema }: ManifestDataba
     const made = Number(/^leasehold_probe_([0-9]{10})_/.exec(name)?.[1] ?? Infinity);
     return made < Date.now() / 1000 - STALE_SECONDS;
   });
-  for (const { drop } of stale) await owner.query(drop);
-  return stale.length;
+  const kept: string[] = [];
+  for (const { drop } of stale) {
+    const outcome = await owner.attempt(drop, []);
+    if ("sqlstate" in outcome) kept.push(`${drop}: ${outcome.message}`);
+  }
+  return kept;
 }
 
 /** The users' own objects in the schema, as they are now; an extension's are the extension's. */

@@ -170,7 +170,7 @@ export async function publicAccess(
   return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
 }
 
-/** Whoever holds something in the schema, or is to hold it on later objects, without being declared. */
+/** Whoever holds something in the schema or on what is the owner's, now or later, without being declared. */
 export async function grantsToUndeclared(
   asker: Session,
   database: ManifestDatabase,
@@ -182,7 +182,9 @@ export async function grantsToUndeclared(
   const found = (await grantsToOthers(asker, declared)).filter(
     (grant) =>
       grant.extension === null &&
-      (grant.schema === schema || (grant.kind === "default privileges" && grant.schema === null)),
+      (grant.schema === schema ||
+        grant.owner === owner ||
+        (grant.kind === "default privileges" && grant.schema === null)),
   );
   evidence.push({
     sent: "aclexplode of every ACL, for roles that are not declared",
@@ -192,7 +194,8 @@ export async function grantsToUndeclared(
   const byId = new Map<string, Grant[]>();
   for (const grant of found) {
     const { kind, object, grantee, privilege } = grant;
-    const on = kind === "default privileges" ? `later ${object}` : `${kind} in ${schema}`;
+    const on =
+      kind === "default privileges" ? `later ${object}` : `${kind} in ${grant.schema ?? "the database"}`;
     const id = `grant:${on}:${privilege} to ${grantee}`;
     byId.set(id, [...(byId.get(id) ?? []), grant]);
   }

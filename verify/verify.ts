@@ -12,7 +12,7 @@ import { overloads } from "./overloads";
 import { verifyPersona, type Scene } from "./persona";
 import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
 import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
-import { oneLine, Recorder, type Check, type Report } from "./report";
+import { listed, oneLine, Recorder, type Check, type Report } from "./report";
 import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
 import { grantsToUndeclared, publicAccess } from "./undeclared";
@@ -178,7 +178,10 @@ async function verifyDatabase(
       managerLogin(asker, database, evidence),
     );
     await summary.check("the schema is the owner's", (evidence) => schemaOwner(asker, database, evidence));
-    if (!readOnly) await dropStaleProbes(owner, database);
+    if (!readOnly)
+      await summary.check("nothing left of runs that were killed", async (evidence) =>
+        listed(await dropStaleProbes(asker, database), evidence),
+      );
     const prefix = probePrefix(run);
     const before = readOnly
       ? NO_TARGETS
