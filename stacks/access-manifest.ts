@@ -57,6 +57,6 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       }),
       ...(database.workload && { workload: database.workload }),
     })),
-    ...(environment.accepted.length > 0 && { accepted: environment.accepted }),
+    accepted: environment.accepted,
   };
 }
