@@ -246,6 +246,12 @@ const backend = z.strictObject({
     ),
 });
 
+/** What the verifier finds and somebody means: the finding's id as it is printed, and why. */
+const accepted = z.strictObject({
+  id: z.string({ error: "the id of a finding" }).min(1, "the id of a finding, as verify prints it"),
+  reason: z.string({ error: "a reason" }).refine((text) => text.trim() !== "", "a reason, in words"),
+});
+
 /** An environment as a file in config/ writes it, with every bound. */
 export const environmentSchema = z
   .strictObject({
@@ -259,6 +265,9 @@ export const environmentSchema = z
     databases: z.array(database, { error: "a list of databases" }).min(1, "at least one database"),
     /** Declares the probe roles with which the verifier tests. */
     verification: boolean,
+    accepted: z
+      .array(accepted, { error: "a list of accepted findings, each with its id and a reason" })
+      .default([]),
   })
   .superRefine((environment, context) => {
     const check = (holds: boolean, path: PropertyKey[], input: unknown, message: string) => {
@@ -336,6 +345,8 @@ export const environmentSchema = z
       vault.namePrefix,
       `a prefix that the ${who ?? ""}'s policy, ${policy ?? ""}, does not start with, since the operator may write what does`,
     );
+
+    environment.accepted.forEach(({ id }, i) => unique("accepted finding", id, ["accepted", i, "id"]));
 
     environment.databases.forEach((database, d) => {
       const at = (...path: PropertyKey[]) => ["databases", d, ...path];

@@ -57,5 +57,6 @@ export function accessManifest(environment: Environment): AccessManifestInput {
       }),
       ...(database.workload && { workload: database.workload }),
     })),
+    accepted: environment.accepted,
   };
 }

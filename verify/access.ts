@@ -28,6 +28,8 @@ export interface Grant {
   readonly grantee: string;
   readonly grantor: string;
   readonly grantable: boolean;
+  /** The extension that the object belongs to; of a schema, that all in it belongs to. */
+  readonly extension: string | null;
 }
 
 /** What a leased login can act as, by the catalogs. */
@@ -63,6 +65,21 @@ export const PUBLIC = "";
 /** Entries of every ACL of the database, and of the server's shared objects, for these grantees. */
 export function grantsTo(asker: Session, grantees: readonly string[]): Promise<Grant[]> {
   const names = grantees.map((name) => literal(name)).join(", ");
+  const roles = `grantee IN (SELECT oid FROM pg_roles WHERE rolname IN (${names}))`;
+  return readGrants(asker, grantees.includes(PUBLIC) ? `(grantee = 0 OR ${roles})` : roles);
+}
+
+/** The same for whoever else there is but PUBLIC and superusers, who need no grant. */
+export function grantsToOthers(asker: Session, grantees: readonly string[]): Promise<Grant[]> {
+  const names = grantees.map((name) => literal(name)).join(", ");
+  return readGrants(
+    asker,
+    `grantee IN (SELECT oid FROM pg_roles WHERE NOT rolsuper AND rolname NOT IN (${names}))`,
+  );
+}
+
+/** @param grantee SQL over the column `grantee` */
+function readGrants(asker: Session, grantee: string): Promise<Grant[]> {
   // An ACL that is NULL stands for the owner's privileges and, on databases and functions, PUBLIC's.
   return asker.query<Grant>(
     `WITH acls(kind, class, oid, sub, schema, object, owner, acl) AS (
@@ -88,14 +105,32 @@ export function grantsTo(asker: Session, grantees: readonly string[]): Promise<G
          FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
      ), entries AS (
        SELECT acls.*, e.grantor, e.grantee, e.privilege_type, e.is_grantable FROM acls, aclexplode(acl) e
-       WHERE e.grantee IN (SELECT oid FROM pg_roles WHERE rolname IN (${names})${grantees.includes(PUBLIC) ? " UNION ALL SELECT 0" : ""})
+       WHERE ${grantee}
      ) SELECT kind, object, oid::int8::float8 AS oid, schema, pg_get_userbyid(owner) AS owner, privilege_type AS privilege,
-         CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END AS grantee, pg_get_userbyid(grantor) AS grantor, is_grantable AS grantable
-       FROM entries WHERE grantee <> owner AND NOT (grantee = 0 AND schema = 'information_schema' AND privilege_type IN ('SELECT', 'USAGE')) AND NOT EXISTS (
+         CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END AS grantee, pg_get_userbyid(grantor) AS grantor, is_grantable AS grantable,
+         CASE WHEN kind <> 'schema' THEN (SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = entries.class AND m.objid = entries.oid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
+           WHEN NOT EXISTS (SELECT FROM pg_class r WHERE relnamespace = entries.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (${extensionOf("pg_class", "r.oid")}))
+             AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = entries.oid AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")}))
+           THEN (SELECT extname FROM pg_extension WHERE extnamespace = entries.oid ORDER BY 1 LIMIT 1)
+         END AS extension
+       FROM entries WHERE grantee <> owner
+       -- What PostgreSQL grants PUBLIC from the start and keeps no list of.
+       AND NOT (grantee = 0 AND (
+         kind IN ('type', 'language')
+         OR coalesce(schema = 'information_schema', false) AND privilege_type IN ('SELECT', 'USAGE')
+         OR kind = 'function' AND schema IN ('pg_catalog', 'information_schema') AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.objoid = entries.oid AND i.classoid = entries.class)
+         OR kind = 'default privileges' AND schema IS NULL AND object LIKE 'types of %'
+       ))
+       AND NOT EXISTS (
          SELECT FROM pg_init_privs i, aclexplode(initprivs) d
          WHERE i.objoid = entries.oid AND i.classoid = entries.class AND i.objsubid = entries.sub AND d.grantee = entries.grantee AND d.privilege_type = entries.privilege_type
        ) ORDER BY 1, 2, grantee, privilege`,
   );
+}
+
+/** SQL that gives the extension which an object belongs to. */
+export function extensionOf(catalog: string, oid: string): string {
+  return `SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = '${catalog}'::regclass AND m.objid = ${oid} AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e'`;
 }
 
 export function grantText({ kind, object, privilege, grantee, grantor, grantable }: Grant): string {

@@ -94,7 +94,7 @@ const COLUMNS: readonly Column[] = [
   // Looking a name up needs USAGE on its schema and no privilege on the object.
   schemaColumn("USAGE", ({ targets }) => {
     const [table] = targets.tables;
-    return table && `SELECT ${literal(table.name)}::regclass`;
+    return table && `SELECT ${literal(table.name)}::pg_catalog.regclass`;
   }),
   schemaColumn("CREATE", ({ database: { schema }, prefix, readOnly }) =>
     readOnly ? undefined : `CREATE TABLE ${ident(schema)}.${ident(`${prefix}made`)} (id integer)`,
@@ -134,15 +134,15 @@ const COLUMNS: readonly Column[] = [
       // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not declared.
       const declared: readonly string[] = persona.privileges.sequences;
       if (declared.includes("USAGE") || !declared.includes("UPDATE"))
-        return `SELECT nextval(${literal(name)})`;
-      return declared.includes("SELECT") ? undefined : `SELECT currval(${literal(name)})`;
+        return `SELECT pg_catalog.nextval(${literal(name)})`;
+      return declared.includes("SELECT") ? undefined : `SELECT pg_catalog.currval(${literal(name)})`;
     }),
     held: (declared, { privileges: { sequences } }) =>
       `has_sequence_privilege(role, target, '${declared || sequences.includes("UPDATE") ? "USAGE" : "USAGE, UPDATE"}')`,
     also: ["UPDATE"],
   },
   sequenceColumn("SELECT", ({ name }) => `SELECT last_value FROM ${name}`),
-  sequenceColumn("UPDATE", ({ name }) => `SELECT setval(${literal(name)}, 1)`),
+  sequenceColumn("UPDATE", ({ name }) => `SELECT pg_catalog.setval(${literal(name)}, 1)`),
   ...ownerColumns("sequences", (name) => `ALTER SEQUENCE ${name} CACHE 2`),
 
   column("functions", "EXECUTE", ({ name, probe }) => (probe ? `SELECT ${name}` : undefined)),
@@ -188,7 +188,7 @@ const COLUMNS: readonly Column[] = [
     ...attributeColumn(
       "REPLICATION",
       "rolreplication",
-      () => "SELECT pg_drop_replication_slot('leasehold_probe')",
+      () => "SELECT pg_catalog.pg_drop_replication_slot('leasehold_probe')",
     ),
     passed: [UNDEFINED_OBJECT, NOT_IN_STATE],
   },

@@ -49,9 +49,9 @@ export async function expire(
       resolve(INTERRUPTED);
     });
   });
-  const open = async (role: string): Promise<{ lease: Lease; session: Session }> => {
+  const open = async (role: string, catalogs = false): Promise<{ lease: Lease; session: Session }> => {
     const lease = await leases.take(vault, database.vault.mount, role);
-    const session = await Session.open(address, database.name, lease);
+    const session = await Session.open(address, database.name, lease, { catalogs });
     sessions.push(session);
     return { lease, session };
   };
@@ -61,7 +61,7 @@ export async function expire(
   let secretIdEnds = 0;
   const lives = async () => {
     await recorder.check("ended by itself: a lease, its session, its login", async (evidence) => {
-      const { session: asker } = await open(probes.owner);
+      const { session: asker } = await open(probes.owner, true);
       const { lease, session } = await open(probes.short);
       const opened = await leases.unwrap(
         await leases.wrappedSecretId(persona, { num_uses: 1, ttl: `${String(SECRET_ID_SECONDS)}s` }),

@@ -2,12 +2,12 @@ import { escapeLiteral as literal } from "pg";
 import type { OtherRole } from "./columns";
 import type { ManifestDatabase } from "./manifest";
 import { note } from "./note";
-import type { Evidence } from "./report";
+import { listed, type Evidence } from "./report";
 import { firstText, type Session } from "./session";
 import type { VaultClient } from "./vault-client";
 
 /** Names as Vault's database engine gives them to leased logins: v-, who asked, the role, twenty letters, the time. */
-const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
+export const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
@@ -24,32 +24,57 @@ export function otherRoles(asker: Session, databases: readonly ManifestDatabase[
   );
 }
 
-function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
+export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
   return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
 }
 
-/** The group roles and the owner can't log in, and have the search path that they were given. */
+/**
+ * The group roles and the owner can't log in, and have the search path that they were given. Those that no persona's session
+ * can act as have no attribute either, and no more memberships than they were given.
+ */
 export async function groupRoles(
   asker: Session,
   database: ManifestDatabase,
   evidence: Evidence[],
 ): Promise<string | undefined> {
-  const names = [database.owner, ...groupsOf(database)];
+  const { owner, personas, probeGroups } = database;
+  const names = [owner, ...groupsOf(database)];
   const outcome = await asker.attempt(
-    `SELECT rolname AS name, rolcanlogin AS login, ARRAY(SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setrole = r.oid AND setting <> 'search_path=' || quote_ident(${literal(database.schema)})) AS settings FROM pg_roles r WHERE rolname IN (${list(names)})`,
+    `SELECT rolname AS name, rolcanlogin AS login, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS able,
+       ARRAY(SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setrole = r.oid AND setting <> 'search_path=' || quote_ident(${literal(database.schema)})) AS settings,
+       ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid GROUP BY 1 ORDER BY 1) AS memberships
+     FROM pg_roles r WHERE rolname IN (${list(names)})`,
     evidence,
   );
   if ("sqlstate" in outcome) return outcome.message;
-  const found = outcome.rows as unknown as readonly { name: string; login: boolean; settings: string[] }[];
+  const found = outcome.rows as unknown as readonly GroupRole[];
   const findings = names
     .filter((name) => !found.some((role) => role.name === name))
     .map((name) => `${name} is not there`);
-  for (const { name, login, settings } of found) {
+  const acted = personas.flatMap(({ groupRole, actsAsOwner }) =>
+    actsAsOwner ? [groupRole, owner] : [groupRole],
+  );
+  for (const { name, login, able, settings, memberships } of found) {
     if (login) findings.push(`${name} is a group role and can log in`);
     for (const setting of settings)
       findings.push(`${name} has the setting ${setting}, which is not declared`);
+    // The matrix and the memberships of the persona's login say it of the others.
+    if (acted.includes(name)) continue;
+    if (able) findings.push(`${name} is a group role and has an attribute such as SUPERUSER or CREATEROLE`);
+    for (const role of memberships)
+      if (name !== probeGroups?.owner || role !== owner)
+        findings.push(`not declared: membership of ${name} in ${role}`);
   }
-  return findings.length ? findings.join("; ") : undefined;
+  return listed(findings, evidence);
+}
+
+interface GroupRole {
+  readonly name: string;
+  readonly login: boolean;
+  /** Of an attribute beyond an ordinary role's. */
+  readonly able: boolean;
+  readonly settings: readonly string[];
+  readonly memberships: readonly string[];
 }
 
 /**
@@ -92,14 +117,14 @@ export async function groupMembers(
   if ("sqlstate" in outcome) return outcome.message;
   const findings = outcome.rows.map(({ role, member, grantor, leased, login, until, forever, past }) => {
     const who = `${String(member)}, a member of ${String(role)}`;
-    if (!leased)
+    if (!leased || !groups.includes(String(role)))
       return `${who}, granted by ${String(grantor)}, is not declared${login ? " and can log in" : ""}: Vault did not lease it`;
     if (forever)
       return `${who}, is a leased login without an end: VALID UNTIL ${typeof until === "string" ? until : "is not set"}`;
     if (past) return `${who}, is a leased login that was left over: VALID UNTIL ${String(until)} is past`;
     return `${who}, is a leased login beyond any lease: VALID UNTIL ${String(until)}`;
   });
-  return findings.length ? findings.join("; ") : undefined;
+  return listed(findings, evidence);
 }
 
 /** Listings and catalogs are read one after the other, with leases made and revoked in between by others. */

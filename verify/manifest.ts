@@ -81,6 +81,8 @@ export const accessManifestSchema = z.object({
   /** The names of the trust model's policies. */
   policies: z.object({ operator: name, planner: name, deliverer: name, verifier: name }).optional(),
   databases: z.array(database).min(1),
+  /** Findings that are meant, by their ids. */
+  accepted: z.array(z.object({ id: z.string().min(1), reason: z.string().min(1) })).default([]),
 });
 
 /** As it is written: what has a default may be left out. */

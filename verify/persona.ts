@@ -1,4 +1,5 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import type { Acceptance } from "./accepted";
 import type { Custody } from "./custody";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
 import type { ManifestDatabase, ManifestPersona } from "./manifest";
@@ -52,6 +53,8 @@ export interface Scene {
   readonly roles: readonly OtherRole[];
   /** Names of all databases in the manifest. */
   readonly databases: readonly string[];
+  /** What the config says is meant. */
+  readonly acceptance: Acceptance;
   readonly readOnly: boolean;
 }
 
@@ -212,6 +215,15 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
       ? undefined
       : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
   });
+  await recorder.check("connection limit as declared", async (evidence) => {
+    const { connectionLimit } = persona.databaseRole;
+    const sql = `SELECT rolconnlimit AS limit FROM pg_roles WHERE rolname = ${literal(username)}`;
+    const outcome = await scene.owner.attempt(sql, evidence);
+    const limit = "rows" in outcome ? outcome.rows[0]?.["limit"] : undefined;
+    return limit === connectionLimit
+      ? undefined
+      : `connection limit declared: ${String(connectionLimit)}; the login has ${limit === -1 ? "none" : String(limit)}`;
+  });
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(holder, lease.id, maxTtl * 2);
   await recorder.check("lease max TTL", (evidence) => {
@@ -302,7 +314,7 @@ async function placeOf(scene: Scene, persona: ManifestPersona, lease: Lease): Pr
 
 /** What the session can do, as it is and as what it can make of itself. */
 async function useSession(
-  { owner, custody }: Scene,
+  { owner, custody, acceptance }: Scene,
   place: Place,
   access: Access,
   session: Session,
@@ -317,7 +329,7 @@ async function useSession(
       exercise(parties, { ...place, targets: stray }, [OF_ANOTHER_ROLE], recorder),
     );
   await recorder.check("nothing else granted or owned", (evidence) =>
-    undeclaredAccess(owner, place, access, shown.causes, evidence),
+    undeclaredAccess(owner, place, access, shown.causes, acceptance, evidence),
   );
   await recorder.check("no more after a change of role", (evidence) =>
     changesOfRole(session, place, shown.privileges, evidence),
@@ -331,7 +343,7 @@ async function startsAs(
   evidence: Evidence[],
 ): Promise<string | undefined> {
   const outcome = await session.attempt(
-    `SELECT current_user::text AS "user", session_user::text AS login, current_setting('search_path') AS path, quote_ident(${literal(database.schema)}) AS schema`,
+    `SELECT current_user::pg_catalog.text AS "user", session_user::pg_catalog.text AS login, pg_catalog.current_setting('search_path') AS path, pg_catalog.quote_ident(${literal(database.schema)}) AS schema`,
     evidence,
   );
   const user = persona.actsAsOwner ? database.owner : login;

@@ -1,4 +1,5 @@
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { extensionOf } from "./access";
 import type { Custody } from "./custody";
 import type { ManifestDatabase } from "./manifest";
 import type { Session } from "./session";
@@ -35,6 +36,10 @@ export function newRun(): string {
   return `${String(Math.floor(Date.now() / 1000))}_${random.toString(36).padStart(4, "0")}`;
 }
 
+/** Of the probe function that runs as the owner. */
+export const DEFINER_BODY = "SELECT current_user";
+export const DEFINER_PATH = "pg_catalog, pg_temp";
+
 /** Older than any run: what carries such a number belongs to a run that was killed. */
 const STALE_SECONDS = 3600;
 
@@ -57,7 +62,7 @@ export async function makeProbes(
     [`FUNCTION ${fn}`, `FUNCTION ${fn} RETURNS integer LANGUAGE sql AS 'SELECT 1'`],
     [
       `FUNCTION ${definer}`,
-      `FUNCTION ${definer} RETURNS name LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS 'SELECT current_user'`,
+      `FUNCTION ${definer} RETURNS pg_catalog.name LANGUAGE sql SECURITY DEFINER SET search_path = ${DEFINER_PATH} AS ${literal(DEFINER_BODY)}`,
     ],
   ] as const) {
     await make(owner, custody, drop, `CREATE ${create}`);
@@ -72,7 +77,7 @@ export async function makeProbes(
 }
 
 /** Columns of a probe table; {@link probeTable} knows them. */
-export const PROBE_COLUMNS = "(id integer PRIMARY KEY, note text)";
+export const PROBE_COLUMNS = "(id integer PRIMARY KEY, note pg_catalog.text)";
 
 export function probeTable(name: string): Target {
   return { name, probe: true, column: "note" };
@@ -132,13 +137,16 @@ async function make(
   return drop;
 }
 
-/** Drops the probe objects of runs that were killed. Returns how many there were. */
-export async function dropStaleProbes(owner: Session, { schema }: ManifestDatabase): Promise<number> {
+/**
+ * Drops the probe objects of runs that were killed. Anybody can give a name like theirs, and make what depends on it.
+ * @returns those that can't be dropped, each with the reason
+ */
+export async function dropStaleProbes(owner: Session, { schema }: ManifestDatabase): Promise<string[]> {
   const rows = await owner.query<{ drop: string; name: string }>(
     `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop, relname AS name
      FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND relname LIKE 'leasehold\\_probe\\_%'
      UNION ALL
-     SELECT format('DROP FUNCTION %s', oid::regprocedure), proname
+     SELECT format('DROP ROUTINE %s', oid::regprocedure), proname
      FROM pg_proc WHERE pronamespace = $1::regnamespace AND proname LIKE 'leasehold\\_probe\\_%'`,
     [ident(schema)],
   );
@@ -146,11 +154,15 @@ export async function dropStaleProbes(owner: Session, { schema }: ManifestDataba
     const made = Number(/^leasehold_probe_([0-9]{10})_/.exec(name)?.[1] ?? Infinity);
     return made < Date.now() / 1000 - STALE_SECONDS;
   });
-  for (const { drop } of stale) await owner.query(drop);
-  return stale.length;
+  const kept: string[] = [];
+  for (const { drop } of stale) {
+    const outcome = await owner.attempt(drop, []);
+    if ("sqlstate" in outcome) kept.push(`${drop}: ${outcome.message}`);
+  }
+  return kept;
 }
 
-/** The users' own objects in the schema, as they are now. */
+/** The users' own objects in the schema, as they are now; an extension's are the extension's. */
 export async function ownObjects(owner: Session, { schema }: ManifestDatabase): Promise<Targets> {
   const notProbe = (column: string) => `${column} NOT LIKE 'leasehold\\_probe\\_%'`;
   const place = `${literal(ident(schema))}::regnamespace`;
@@ -158,13 +170,13 @@ export async function ownObjects(owner: Session, { schema }: ManifestDatabase): 
   const tables = await owner.query<{ name: string; column: string | null }>(
     `SELECT ${qualified("relname")} AS name, CASE WHEN relkind IN ('r', 'p') THEN (
        SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1) END AS column
-     FROM pg_class c WHERE relnamespace = ${place} AND relkind IN ('r', 'p', 'v', 'm', 'f') AND ${notProbe("relname")} ORDER BY 1`,
+     FROM pg_class c WHERE relnamespace = ${place} AND relkind IN ('r', 'p', 'v', 'm', 'f') AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid")}) ORDER BY 1`,
   );
   const sequences = await owner.query<{ name: string }>(
-    `SELECT ${qualified("relname")} AS name FROM pg_class WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} ORDER BY 1`,
+    `SELECT ${qualified("relname")} AS name FROM pg_class c WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid")}) ORDER BY 1`,
   );
   const functions = await owner.query<{ name: string }>(
-    `SELECT ${qualified("proname")} || '(' || oidvectortypes(proargtypes) || ')' AS name FROM pg_proc WHERE pronamespace = ${place} AND ${notProbe("proname")} ORDER BY 1`,
+    `SELECT ${qualified("proname")} || '(' || oidvectortypes(proargtypes) || ')' AS name FROM pg_proc p WHERE pronamespace = ${place} AND ${notProbe("proname")} AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")}) ORDER BY 1`,
   );
   return {
     tables: tables.map(({ name, column }) => ({ name, probe: false, column: column ?? undefined })),

@@ -34,7 +34,7 @@ export async function revokeWhileReconnecting(
     let last: Session | undefined;
     while (performance.now() < end) {
       try {
-        const session = await Session.open(address, database.name, lease, options);
+        const session = await Session.open(address, database.name, lease, { options });
         logins += 1;
         if (logins === LOGINS_BEFORE) onEnough();
         open.add(session);
@@ -65,7 +65,7 @@ export async function revokeWhileReconnecting(
   });
 
   const able: string[] = [];
-  const sql = `SELECT has_schema_privilege(${literal(ident(database.schema))}::regnamespace, 'USAGE') AS held`;
+  const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
   for (const session of open) {
     // One that was ended answers with that.
     const outcome = await session.attempt(sql, []).catch((error: unknown) => {

@@ -5,6 +5,8 @@ import { printable } from "./text";
 export interface Evidence {
   readonly sent: string;
   readonly got: string;
+  /** Said in the table as well, though nothing is wrong. */
+  readonly isRemark?: true;
 }
 
 /** One thing that had to hold. */
@@ -40,6 +42,8 @@ export interface Report {
   readonly servers: { readonly vault: string; readonly postgres: readonly string[] };
   readonly cells: readonly Cell[];
   readonly checks: readonly Check[];
+  /** What is to be known and is no finding: what was accepted, what the server leaves possible. */
+  readonly remarks: readonly string[];
   /** What the run made and could not take away again. */
   readonly left: readonly string[];
   readonly interrupted: boolean;
@@ -93,6 +97,21 @@ export class Recorder {
     this.cells.push({ ...cell, finding, database: this.database, persona: this.persona! });
   }
 }
+
+/** Says something that is no finding. */
+export function remark(evidence: Evidence[], text: string): void {
+  evidence.push({ sent: "remark", got: printable(text), isRemark: true });
+}
+
+/** Findings that fit a line. Of more than that the line has the first ones and their number, the evidence all of them. */
+export function listed(findings: readonly string[], evidence: Evidence[]): string | undefined {
+  if (findings.length <= LISTED) return findings.join("; ") || undefined;
+  evidence.push(...findings.map((finding) => ({ sent: "found", got: finding })));
+  const more = findings.length - LISTED;
+  return `${String(findings.length)} findings: ${findings.slice(0, LISTED).join("; ")}; and ${String(more)} more, in the report`;
+}
+
+const LISTED = 3;
 
 export function oneLine(error: unknown): string {
   return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());

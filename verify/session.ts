@@ -38,6 +38,8 @@ const END_TIMEOUT_MILLISECONDS = 10_000;
 const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
 /** So that a check waits for nobody's lock, and no statement hangs a run. */
 const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
+/** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
+const PINNED = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
 /** Where the network is gone, the server can't say that the statement took too long. */
 const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
 /** How long a server that went down is waited for, to take away what was made there. */
@@ -56,6 +58,13 @@ export function firstText(outcome: Outcome, column: string): string | undefined 
   return typeof value === "string" ? value : undefined;
 }
 
+export interface SessionOptions {
+  /** More of libpq's `options`, such as `-c role=…`. */
+  readonly options?: string;
+  /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
+  readonly catalogs?: boolean;
+}
+
 /** A login's session. Every statement that goes through it is evidence. */
 export class Session {
   private client!: Client;
@@ -65,14 +74,13 @@ export class Session {
   private closed = false;
 
   /**
-   * @param options more of libpq's `options`, such as `-c role=…`
    * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
    */
   static async open(
     address: PostgresAddress,
     database: string,
     login: Login,
-    options = "",
+    options: SessionOptions = {},
   ): Promise<Session> {
     const session = new Session(address, database, login, options);
     await session.connect();
@@ -83,7 +91,7 @@ export class Session {
     private readonly address: PostgresAddress,
     private readonly database: string,
     private readonly login: Login,
-    private readonly options: string,
+    private readonly options: SessionOptions,
   ) {}
 
   private async connect(): Promise<void> {
@@ -95,7 +103,7 @@ export class Session {
       database,
       user: login.username,
       password: login.password,
-      options: `${LIMITS} ${this.options}`,
+      options: `${LIMITS} ${this.options.options ?? ""}`,
       application_name: "leasehold verify",
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
@@ -114,6 +122,7 @@ export class Session {
     });
     try {
       await client.connect();
+      if (this.options.catalogs) await client.query(PINNED);
     } catch (error) {
       const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
       if (!isOutage) throw error;

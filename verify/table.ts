@@ -31,6 +31,8 @@ export function renderTable(report: Report, manifest: AccessManifest, color: boo
     "",
   );
 
+  for (const text of report.remarks) lines.push(`· ${text}`);
+  if (report.remarks.length > 0) lines.push("");
   for (const failed of [...report.cells, ...report.checks].filter(({ held }) => !held)) {
     const who = [failed.database, failed.persona].filter(Boolean).join(" ");
     lines.push(style("red", `✗ ${who}: ${failed.name}: ${failed.finding ?? ""}`));

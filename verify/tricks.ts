@@ -44,7 +44,7 @@ export async function changesOfRole(
   return findings.length ? findings.join("; ") : undefined;
 }
 
-const WHO = 'SELECT current_user::text AS "user"';
+const WHO = 'SELECT current_user::pg_catalog.text AS "user"';
 
 async function undeclaredAfter(
   session: Session,

@@ -1,9 +1,21 @@
 import { escapeLiteral as literal } from "pg";
-import { grantText, grantsTo, membershipText, PUBLIC, type Access, type Grant } from "./access";
+import type { Acceptance, Finding } from "./accepted";
+import {
+  extensionOf,
+  grantText,
+  grantsTo,
+  grantsToOthers,
+  membershipText,
+  PUBLIC,
+  type Access,
+  type Grant,
+} from "./access";
 import { isDeclaredMembership } from "./causes";
 import type { Place } from "./columns";
+import { DEFINER_BODY, DEFINER_PATH } from "./probes";
 import type { ManifestDatabase } from "./manifest";
-import type { Evidence } from "./report";
+import { groupsOf } from "./groups";
+import { listed, type Evidence } from "./report";
 import type { Session } from "./session";
 
 /** Memberships from the leased login upwards: its group, and for a persona that acts as the owner the owner. */
@@ -47,6 +59,7 @@ export async function undeclaredAccess(
   place: Place,
   access: Access,
   named: readonly string[],
+  acceptance: Acceptance,
   evidence: Evidence[],
 ): Promise<string | undefined> {
   const own = [access.login, place.persona.groupRole];
@@ -66,12 +79,15 @@ export async function undeclaredAccess(
   const findings = [
     ...grants.filter((text) => !named.includes(text)),
     ...owned.rows.map(({ owner, what }) => `${String(owner)} owns ${String(what)}`),
-    ...definers.rows.map(
-      ({ name, owner }) =>
-        `SECURITY DEFINER function ${String(name)} can be executed and runs as ${String(owner)}`,
+    ...acceptance.open(
+      definers.rows.map(({ name, owner }) => ({
+        id: `definer:${String(name)}:${place.persona.groupRole}`,
+        text: `SECURITY DEFINER function ${String(name)} can be executed and runs as ${String(owner)}`,
+      })),
+      evidence,
     ),
   ];
-  return findings.length ? `not declared: ${findings.join("; ")}` : undefined;
+  return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
 }
 
 function isDeclared(grant: Grant, { persona, database }: Place): boolean {
@@ -95,46 +111,103 @@ function isShown(grant: Grant, { database }: Place): boolean {
 }
 
 /** On the persona's database or schema, or on an object in the schema. */
-function isHere({ kind, object, schema }: Grant, database: ManifestDatabase): boolean {
+export function isHere({ kind, object, schema }: Grant, database: ManifestDatabase): boolean {
   const unquoted = object.replace(/^"(.*)"$/, (_, name: string) => name.replaceAll('""', '"'));
   if (kind === "database") return unquoted === database.name;
   return schema === database.schema;
 }
 
-/** SECURITY DEFINER functions outside what is declared: the owner's own in the schema are EXECUTE's matter. */
+/**
+ * SECURITY DEFINER functions that one of the persona's roles may execute and that run as none of them, but for extensions'
+ * and for probes, which tell who they run as and no more.
+ */
 function definersSql({ database }: Place, { roles }: Access): string {
   const holders = roles.map((name) => literal(name)).join(", ");
-  return `SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS name, pg_get_userbyid(proowner) AS owner FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE prosecdef AND nspname NOT IN ('pg_catalog', 'information_schema') AND NOT (nspname = ${literal(database.schema)} AND pg_get_userbyid(proowner) = ${literal(database.owner)}) AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e') AND EXISTS (SELECT FROM unnest(ARRAY[${holders}]::name[]) role WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE'))`;
+  return `SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS name, pg_get_userbyid(proowner) AS owner
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+    WHERE prosecdef AND nspname NOT IN ('pg_catalog', 'information_schema') AND pg_get_userbyid(proowner) NOT IN (${holders})
+      AND NOT (nspname = ${literal(database.schema)} AND pg_get_userbyid(proowner) = ${literal(database.owner)} AND ${IS_PROBE})
+      AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")})
+      AND EXISTS (SELECT FROM unnest(ARRAY[${holders}]::name[]) role WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE'))
+    ORDER BY 1`;
 }
+
+/** As makeProbes makes it: a name alone proves nothing. */
+const IS_PROBE = `(starts_with(proname, 'leasehold_probe_') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0 AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql') AND proconfig IS NOT DISTINCT FROM ARRAY[${literal(`search_path=${DEFINER_PATH}`)}])`;
 
 /**
  * What PUBLIC holds: on the database, the schema and its objects nothing is declared for it. Elsewhere in the database it
- * may look up names and execute functions, as PostgreSQL has it from the start.
+ * may execute functions, as PostgreSQL has it from the start; what is an extension's is the extension's.
  */
 export async function publicAccess(
   asker: Session,
   database: ManifestDatabase,
+  acceptance: Acceptance,
   evidence: Evidence[],
 ): Promise<string | undefined> {
-  const found = (await grantsTo(asker, [PUBLIC]))
-    .filter((grant) => {
-      const { kind, privilege, schema, owner } = grant;
-      if (kind === "default privileges")
-        return owner === database.owner && (schema === null || schema === database.schema);
-      if (kind === "database" || schema === database.schema)
-        return isHere(grant, database) && kind !== "type";
-      if (kind === "schema") return privilege === "CREATE";
-      return [
-        "table",
-        "column",
-        "sequence",
-        "parameter",
-        "large object",
-        "foreign server",
-        "tablespace",
-      ].includes(kind);
-    })
-    .map(grantText);
-  evidence.push({ sent: "aclexplode of every ACL, for PUBLIC", got: found.join("; ") || "nothing" });
-  return found.length ? `not declared: ${found.join("; ")}` : undefined;
+  const all = await grantsTo(asker, [PUBLIC]);
+  const found = all.filter((grant) => {
+    const { kind, privilege, schema, owner, object, extension } = grant;
+    if (kind === "default privileges") {
+      if (schema !== null) return schema === database.schema;
+      // From the start each role's functions are everybody's; the owner's are not.
+      return owner === database.owner || privilege !== "EXECUTE" || !object.startsWith("functions of ");
+    }
+    if (extension !== null) return false;
+    if (kind === "database") return isHere(grant, database);
+    if (kind === "function") return [database.schema, "pg_catalog", "information_schema"].includes(schema!);
+    return true;
+  });
+  const texts = found.map(grantText);
+  evidence.push({ sent: "aclexplode of every ACL, for PUBLIC", got: texts.join("; ") || "nothing" });
+  const extensions = new Set(all.flatMap(({ extension }) => extension ?? []));
+  if (extensions.size > 0)
+    evidence.push({ sent: "objects of extensions, which PUBLIC may use", got: [...extensions].join(", ") });
+  const findings = acceptance.open(
+    found.map((grant, i) => ({ id: `public:${grantId(grant)}`, text: texts[i]! })),
+    evidence,
+  );
+  return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
+}
+
+/** Whoever holds something in the schema or on what is the owner's, now or later, without being declared. */
+export async function grantsToUndeclared(
+  asker: Session,
+  database: ManifestDatabase,
+  acceptance: Acceptance,
+  evidence: Evidence[],
+): Promise<string | undefined> {
+  const { owner, manager, schema } = database;
+  const declared = [owner, ...(manager === undefined ? [] : [manager]), ...groupsOf(database)];
+  const found = (await grantsToOthers(asker, declared)).filter(
+    (grant) =>
+      grant.extension === null &&
+      (grant.schema === schema ||
+        grant.owner === owner ||
+        (grant.kind === "default privileges" && grant.schema === null)),
+  );
+  evidence.push({
+    sent: "aclexplode of every ACL, for roles that are not declared",
+    got: found.map(grantText).join("; ") || "nothing",
+  });
+  // One finding for what a role holds on all objects of a kind: its id stays when tables come and go.
+  const byId = new Map<string, Grant[]>();
+  for (const grant of found) {
+    const { kind, object, grantee, privilege } = grant;
+    const on =
+      kind === "default privileges" ? `later ${object}` : `${kind} in ${grant.schema ?? "the database"}`;
+    const id = `grant:${on}:${privilege} to ${grantee}`;
+    byId.set(id, [...(byId.get(id) ?? []), grant]);
+  }
+  const findings: Finding[] = [...byId].map(([id, grants]) => {
+    const [first] = grants as [Grant];
+    const more = grants.length > 1 ? ` and ${String(grants.length - 1)} more` : "";
+    return { id, text: `${grantText(first)}${more}` };
+  });
+  const open = acceptance.open(findings, evidence);
+  return open.length ? `not declared: ${listed(open, evidence)!}` : undefined;
+}
+
+function grantId({ kind, object, privilege }: Grant): string {
+  return `${kind === "default privileges" ? "later" : kind} ${object}:${privilege}`;
 }

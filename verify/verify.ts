@@ -1,17 +1,21 @@
+import { Acceptance } from "./accepted";
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { Custody } from "./custody";
 import { expire } from "./expiry";
+import { leasedLogins } from "./leased-logins";
 import { Leases, type Lease } from "./leases";
 import { verifyLife } from "./life";
+import { managerLogin } from "./manager-login";
 import type { AccessManifest, ManifestDatabase } from "./manifest";
 import { CannotVerify, Ended, Outage } from "./outage";
+import { overloads } from "./overloads";
 import { verifyPersona, type Scene } from "./persona";
 import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
 import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
-import { oneLine, Recorder, type Report } from "./report";
+import { listed, oneLine, Recorder, type Check, type Report } from "./report";
 import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session";
 import { errorText, VaultError, type VaultClient } from "./vault-client";
-import { publicAccess } from "./undeclared";
+import { grantsToUndeclared, publicAccess } from "./undeclared";
 import type { StartApplication } from "./workloads/scene";
 import { runWorkload } from "./workloads/workload";
 
@@ -57,6 +61,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   }
   const vaultServer = await preflight(vault);
   const run = newRun();
+  const acceptance = new Acceptance(manifest.accepted);
   const recorders: Recorder[] = [];
   const postgres: string[] = [];
   const left: string[] = [];
@@ -77,7 +82,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
     try {
-      postgres.push(await verifyDatabase(options, database, run, recorders, left));
+      postgres.push(await verifyDatabase(options, database, run, acceptance, recorders, left));
     } catch (error) {
       // Once others are verified, what they came to is told as well.
       if (error instanceof CannotVerify && database === manifest.databases[0]) {
@@ -115,6 +120,10 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres },
     cells,
     checks,
+    remarks: [
+      ...checks.flatMap(remarksOf),
+      ...acceptance.unmet().map((id) => `accepted, and found nowhere in this run: ${id}`),
+    ],
     left,
     interrupted,
     passed: all.length - failed,
@@ -123,11 +132,17 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   };
 }
 
+function remarksOf({ database, persona, name, evidence }: Check): string[] {
+  const where = [database, persona].filter(Boolean).join(" ");
+  return evidence.filter(({ isRemark }) => isRemark).map(({ got }) => `${where}: ${name}: ${got}`);
+}
+
 /** Verifies one database and takes away what that made, whatever happens in between. Returns PostgreSQL's version. */
 async function verifyDatabase(
   options: VerifyOptions,
   database: ManifestDatabase,
   run: string,
+  acceptance: Acceptance,
   recorders: Recorder[],
   left: string[],
 ): Promise<string> {
@@ -159,8 +174,14 @@ async function verifyDatabase(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
     const asker = owner;
+    await summary.check("Vault's own login: attributes, memberships, settings", (evidence) =>
+      managerLogin(asker, database, evidence),
+    );
     await summary.check("the schema is the owner's", (evidence) => schemaOwner(asker, database, evidence));
-    if (!readOnly) await dropStaleProbes(owner, database);
+    if (!readOnly)
+      await summary.check("nothing left of runs that were killed", async (evidence) =>
+        listed(await dropStaleProbes(asker, database), evidence),
+      );
     const prefix = probePrefix(run);
     const before = readOnly
       ? NO_TARGETS
@@ -176,13 +197,25 @@ async function verifyDatabase(
       version: server!.number,
       roles: await otherRoles(owner, neighbours),
       databases: neighbours.map(({ name }) => name),
+      acceptance,
     };
 
     step("roles and PUBLIC");
-    await summary.check("PUBLIC has nothing", (evidence) => publicAccess(asker, database, evidence));
+    await summary.check("PUBLIC has nothing", (evidence) =>
+      publicAccess(asker, database, acceptance, evidence),
+    );
+    await summary.check("roles that are not declared have nothing", (evidence) =>
+      grantsToUndeclared(asker, database, acceptance, evidence),
+    );
+    await summary.check("nothing has the name of PostgreSQL's own", (evidence) =>
+      overloads(asker, database, acceptance, evidence),
+    );
     await summary.check("group roles as declared", (evidence) => groupRoles(asker, database, evidence));
     await summary.check("group roles hold leased logins alone", (evidence) =>
       groupMembers(asker, database, evidence),
+    );
+    await summary.check("leased logins as a lease makes them", (evidence) =>
+      leasedLogins(asker, options.manifest.environment, database, evidence),
     );
     await summary.check("probe leases and their logins agree", (evidence) =>
       probeLeases(asker, vault, database, evidence),
@@ -227,7 +260,7 @@ async function openOwner(
   database: ManifestDatabase,
   lease: Lease,
 ): Promise<Session> {
-  return Session.open(address, database.name, lease).catch((error: unknown) => {
+  return Session.open(address, database.name, lease, { catalogs: true }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
     const reason = error instanceof Outage ? error.cause : error;
     // A server that says why is the right one.

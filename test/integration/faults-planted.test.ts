@@ -336,6 +336,21 @@ const ON_ROLES: Readonly<Record<string, Fault>> = {
       " group roles as declared: readonly_role has the setting search_path=public, which is not declared",
     ],
   },
+  "a predefined role granted to the verifier's probe group": {
+    plant: bySql(
+      "GRANT pg_read_all_data TO nanvc_verify_short; ALTER ROLE nanvc_verify_short CREATEDB",
+      "REVOKE pg_read_all_data FROM nanvc_verify_short; ALTER ROLE nanvc_verify_short NOCREATEDB",
+    ),
+    finds: [
+      " group roles as declared: nanvc_verify_short is a group role and has an attribute such as SUPERUSER or CREATEROLE; not declared: membership of nanvc_verify_short in pg_read_all_data",
+    ],
+  },
+  "Vault's own login made a superuser": {
+    plant: bySql("ALTER ROLE vault SUPERUSER", "ALTER ROLE vault NOSUPERUSER"),
+    finds: [
+      " Vault's own login: attributes, memberships, settings: vault has SUPERUSER: ALTER ROLE vault NOSUPERUSER",
+    ],
+  },
   "a user with a password in a group": {
     plant: bySql("CREATE ROLE alice LOGIN PASSWORD 'wonderland' IN ROLE readonly_role", "DROP ROLE alice"),
     finds: [
@@ -407,6 +422,29 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
       text.replace('search_path = "example"', "search_path = public"),
     ),
     finds: ["readonly session: user, search path: search path declared: example; found: public"],
+  },
+  "creation statements without a connection limit": {
+    plant: inStatements("creation_statements", (text) => text.replace("CONNECTION LIMIT 20", "")),
+    finds: ["readonly connection limit as declared: connection limit declared: 20; the login has none"],
+  },
+  "creation statements without the mark of a lease": {
+    plant: async () => {
+      const path = "database/roles/verify-short";
+      const original = (await deployment.root.call("GET", path)).data!;
+      const creation_statements = (original["creation_statements"] as string[]).map((text) =>
+        text.replace(/COMMENT ON ROLE .*/, ""),
+      );
+      await deployment.root.call("POST", path, { ...original, creation_statements });
+      const { lease_id } = await deployment.as("verifier").call("GET", "database/creds/verify-short");
+      await deployment.root.call("POST", "sys/leases/renew", { lease_id, increment: 3600 });
+      return async () => {
+        await deployment.root.call("POST", path, original);
+        await deployment.root.call("POST", "sys/leases/revoke", { lease_id, sync: true });
+      };
+    },
+    finds: [
+      " leased logins as a lease makes them: LOGIN, a member of nanvc_verify_short, has not the comment that a lease gives its login",
+    ],
   },
   "creation statements of a login that does not inherit": {
     plant: inStatements("creation_statements", (text) => text.replace("WITH LOGIN", "WITH NOINHERIT LOGIN")),

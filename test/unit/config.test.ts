@@ -129,6 +129,21 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "verification: received 'yes', allowed: true or false",
   ],
   [
+    "an accepted finding without a reason",
+    (d) => (d["accepted"] = [{ id: "definer:example.f():readonly_role", reason: " " }]),
+    "accepted[0].reason: received ' ', allowed: a reason, in words",
+  ],
+  [
+    "an accepted finding without an id",
+    (d) => (d["accepted"] = [{ id: "", reason: "reports need it" }]),
+    "accepted[0].id: received '', allowed: the id of a finding, as verify prints it",
+  ],
+  [
+    "a finding accepted twice",
+    (d) => (d["accepted"] = [1, 2].map(() => ({ id: "definer:example.f():readonly_role", reason: "meant" }))),
+    "accepted[1].id: received 'definer:example.f():readonly_role', allowed: each accepted finding once (it is also at accepted[0].id)",
+  ],
+  [
     "acting as the owner, as a word",
     (d) => (readonly(d)["actsAsOwner"] = "no"),
     `${RO}.actsAsOwner: received 'no', allowed: true or false`,

@@ -419,6 +419,14 @@ describe("the access manifest", () => {
     expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toEqual(manifest);
   });
 
+  test("has what is accepted", () => {
+    const accepted = [{ id: "definer:example.f(integer):readonly_role", reason: "reports need it" }];
+    const changed = environment((draft) => {
+      draft.accepted = accepted;
+    });
+    expect(accessManifest(changed)).toMatchObject({ accepted });
+  });
+
   test("has the names that other programs rely on", () => {
     expect(manifest).toMatchObject({
       version: 1,

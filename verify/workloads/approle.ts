@@ -82,7 +82,7 @@ async function staticRole(
         evidence.push({ sent: `GET ${mount}/static-creds/${role}`, got: `a password of ${found.username}` });
         if (found.username !== login) return `login declared: ${login}; Vault has ${found.username}`;
         const session = await Session.open(address, database.name, found);
-        const sql = `SELECT pg_has_role(session_user, ${literal(persona.groupRole)}, 'member') AS member`;
+        const sql = `SELECT pg_catalog.pg_has_role(session_user, ${literal(persona.groupRole)}, 'member') AS member`;
         const outcome = await session.attempt(sql, evidence);
         await session.close();
         if (!("rows" in outcome) || outcome.rows[0]?.["member"] !== true)

@@ -54,7 +54,7 @@ export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkl
       credentials: `${scene.database.vault.mount}/creds/${persona.databaseRole.name}`,
       postgres: scene.address,
       database: scene.database.name,
-      query: `SELECT session_user::text AS "user", count(*)::int AS rows FROM ${scene.table}`,
+      query: `SELECT session_user::pg_catalog.text AS "user", pg_catalog.count(*)::integer AS rows FROM ${scene.table}`,
       increment: INCREMENT_SECONDS,
       maxAge: MAX_AGE_SECONDS,
     });

@@ -37,7 +37,7 @@ export async function usersWorkload(
 
   const created = await phase("creates or empties the table", workload.admin, async (session, evidence) => {
     const [found] = await session.query<{ comment: string | null }>(
-      "SELECT obj_description(oid, 'pg_class') AS comment FROM pg_class WHERE oid = to_regclass($1)",
+      "SELECT pg_catalog.obj_description(oid, 'pg_class') AS comment FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)",
       [table],
     );
     if (found && found.comment !== COMMENT)
@@ -45,7 +45,7 @@ export async function usersWorkload(
     const statements = found
       ? [`TRUNCATE ${table} RESTART IDENTITY`]
       : [
-          `CREATE TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE)`,
+          `CREATE TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name pg_catalog.text NOT NULL UNIQUE)`,
           `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`,
         ];
     for (const sql of statements) {
@@ -53,7 +53,7 @@ export async function usersWorkload(
       if ("sqlstate" in outcome) return `${sql} → ${describe(outcome)}, ${outcome.message}`;
     }
     const outcome = await session.attempt(
-      `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = ${literal(table)}::regclass`,
+      `SELECT pg_catalog.pg_get_userbyid(relowner) AS owner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) ${literal(table)}::pg_catalog.regclass`,
       evidence,
     );
     const owner = firstText(outcome, "owner");
