@@ -30,7 +30,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     const functions = await named(deployment.superuser, sources("sql", "ops", "verify", "sandbox"));
     const symbols = operators(sources("sql"));
     expect(functions.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(["array_agg", "pg_terminate_backend", "set_config", "unnest"]),
+      expect.arrayContaining(["array_agg", "pg_terminate_backend", "unnest"]),
     );
 
     attacker = await lease(deployment, "schema_admin_role");
