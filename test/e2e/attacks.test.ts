@@ -90,6 +90,7 @@ test("nor does a deploy that changes what is granted", async () => {
     ];
   });
   await holds(servers.leasehold("diff"), 2);
+  await holds(servers.leasehold("init"));
   await holds(servers.leasehold("deploy"));
   expect(sprung()).toEqual([]);
 });

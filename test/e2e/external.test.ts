@@ -94,11 +94,14 @@ const publics = () =>
     "SELECT privilege_type FROM pg_database, aclexplode(datacl) WHERE datname = 'app' AND grantee = 0",
   );
 
-test("init, with a token of the Vault's owner", async () => {
+/** With a token of the Vault's owner. */
+async function init(): Promise<void> {
   const { rootToken } = servers.sandbox.initialised;
   const { code, output } = await leasehold(["init"], { VAULT_TOKEN: rootToken });
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-});
+}
+
+test("init, with a token of the Vault's owner", init);
 
 test.each<[string, RegExp]>([
   ["TF_VAR_vault_ca_cert_file", /^Vault does not answer at https:\S+: its certificate is not trusted/],
@@ -252,6 +255,7 @@ onAll("a TTL changed (with --all): the diff says so, and deploy does that alone"
 onAll("a persona (with --all) added, and removed while applications lease anew at once", async () => {
   const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
   configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+  await init();
   expect(await leasehold(["deploy"])).toMatchObject({ code: 0 });
   const stop = new AbortController();
   const lease = () => root().request("GET", `database/creds/${groupRole}`);
@@ -264,6 +268,7 @@ onAll("a persona (with --all) added, and removed while applications lease anew a
     expect((await auditors()).length).toBeGreaterThan(applications.length);
   });
   configure(checkout, shorter);
+  await init();
   const { code, output } = await leasehold(["deploy"]);
   stop.abort();
   await Promise.all(applications);
@@ -276,6 +281,7 @@ onAll("a persona (with --all) added, and removed while applications lease anew a
 onAll("a deploy that is killed (with --all) is finished by the next, or by what that names", async () => {
   const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
   configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+  await init();
   const killed = new Program(["deploy"], env, checkout.folder);
   await poll(async () => {
     expect(await roles()).toContain(groupRole);

@@ -111,11 +111,16 @@ withDocker.each(VERSIONS)(`day by day on PostgreSQL %s${because}`, (version) => 
 
   test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
     estate.configure(another);
+    expect(await ends(2, "deploy")).toMatch(
+      /the operator's policy at \S+ is not what the config wants any more/,
+    );
+    await ends(0, "init");
     await ends(0, "deploy");
     const auditor = await estate.lease("auditor");
     await estate.query("SELECT FROM example.users", auditor);
     estate.configure(shorter);
     expect(await ends(2, "diff")).toContain("auditor_role");
+    await ends(0, "init");
     expect(await ends(0, "deploy")).toContain("revoking the leases of database/creds/auditor_role");
     await isRefused(auditor);
     expect(await estate.roles("auditor")).toEqual([]);
@@ -517,6 +522,7 @@ withDocker.each(VERSIONS)(`ended half-way on PostgreSQL %s${because}`, (version)
   test("a role of that name exists and is somebody else's", async () => {
     await estate.query("CREATE ROLE auditor_role");
     estate.configure(withAuditor);
+    await ends(0, "init");
     expect(await reason(1, "deploy")).toEqual([
       expect.stringMatching(
         /^postgresql_role.*"auditor_role" already exists.*; if it is somebody else's, choose another name in config\/faults.ts$/,
