@@ -151,7 +151,7 @@ describe("what was changed by hand is found and named", () => {
             `^${persona} database.TEMPORARY: TEMPORARY on nanvc is not declared and is allowed: granted to PUBLIC by nanvc: TEMPORARY on database nanvc `,
           ) as string,
       ),
-      " PUBLIC has nothing: not declared: granted to PUBLIC by nanvc: TEMPORARY on database nanvc",
+      " PUBLIC has nothing: not declared: granted to PUBLIC by nanvc: TEMPORARY on database nanvc (id public:database nanvc:TEMPORARY)",
     ]);
   });
 
