@@ -56,7 +56,7 @@ test("a table's columns are aligned, with a ratio", () => {
     },
   ]);
   expect(text.split("\n")).toEqual([
-    "      median  beside it   median  ratio  rounds",
-    "slow  2.50 s  fast       50.0 ms  50.00       2",
+    "                 median  beside it            median    ratio  rounds",
+    "slow  2.50 s ± 100.0 ms  fast       50.0 ms ± 1.5 ms  50.00 ×       2",
   ]);
 });
