@@ -29,6 +29,11 @@ const ENVIRONMENT = [
   "the environment, a file in config/ (default: LEASEHOLD_ENV, else local)",
 ] as const;
 
+const POSTGRES = [
+  "--postgres <major>",
+  "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)",
+] as const;
+
 const NO_EXPIRY =
   "don't wait for a lease to end by itself, which takes five seconds, the other checks meanwhile";
 
@@ -48,7 +53,7 @@ program
   .command("start")
   .description("synthesize, apply to embedded servers, verify, show the matrix, stop everything")
   .option(...ENVIRONMENT)
-  .option("--postgres <major>", "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)")
+  .option(...POSTGRES)
   .option("--no-expiry", NO_EXPIRY)
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
@@ -134,6 +139,7 @@ program
   .command("bench")
   .description("measure synth, leases and deploys, each beside something else of the same run; minutes")
   .option(...ENVIRONMENT)
+  .option(...POSTGRES)
   .option("--rounds <number>", "of the short measurements", rounds, 20)
   .option("--json <file>", "write the figures")
   .action(async (options: BenchOptions) =>

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { runSteps, type Step } from "../ops/progress";
 import { synthesize } from "../ops/synthesize";
 import { checkReportFile } from "../ops/verify";
+import { chosenMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { SetupError } from "../sandbox/setup-error";
 import { Workspace } from "../sandbox/workspace";
@@ -14,6 +15,8 @@ import { benchSynth } from "./synth";
 export interface BenchOptions {
   readonly env?: string;
   readonly json?: string;
+  /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
+  readonly postgres?: string;
   /** Of the short measurements. */
   readonly rounds: number;
 }
@@ -22,6 +25,7 @@ export interface BenchOptions {
 export async function bench(options: BenchOptions, signal: AbortSignal): Promise<number> {
   const { json, rounds } = options;
   const environment = options.env ?? (process.env["LEASEHOLD_ENV"] || "local");
+  const postgresMajor = chosenMajor(options.postgres);
   if (json) checkReportFile(json);
   const comparisons: Comparison[] = [];
   const leftOut: string[] = [];
@@ -39,7 +43,10 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
       run: async ({ detail }) => {
         const synthesized = workspace.path("cdktf.out");
         await synthesize(environment, synthesized);
-        sandbox = await Sandbox.start(workspace, { synthesized, onProgress: detail, keepRootToken: true });
+        sandbox = await Sandbox.start(workspace, {
+          ...{ synthesized, postgresMajor, onProgress: detail },
+          keepRootToken: true,
+        });
         await sandbox.apply();
         comparisons.push(
           ...(await benchLeases(sandbox, readAccessManifest(synthesized).databases[0]!, rounds)),

@@ -8,7 +8,7 @@ import { SetupError } from "../sandbox/setup-error";
 import { Workspace } from "../sandbox/workspace";
 import { readAccessManifest } from "../verify/manifest";
 import { Checkout } from "./checkout";
-import { median, time, type Comparison } from "./measure";
+import { comparison, time, type Comparison } from "./measure";
 
 const ROUNDS = 2;
 const PHASES = ["first deploy", "deploy, nothing to do", "diff", "destroy"] as const;
@@ -57,13 +57,7 @@ export async function benchDeploys(
       });
     }
   }
-  return [...times].map(([phase, { ours, plain }]) => ({
-    what: phase,
-    beside: BESIDE[phase],
-    milliseconds: median(ours),
-    besideMilliseconds: median(plain),
-    rounds: ROUNDS,
-  }));
+  return [...times].map(([phase, { ours, plain }]) => comparison([phase, BESIDE[phase]], ours, plain));
 }
 
 async function* ours(target: Target, signal: AbortSignal): AsyncGenerator<[Phase, number]> {

@@ -7,6 +7,9 @@ export interface Comparison {
   /** Median, in milliseconds. */
   readonly milliseconds: number;
   readonly besideMilliseconds: number;
+  /** Half of what lies between the quartiles, in milliseconds. */
+  readonly spread: number;
+  readonly besideSpread: number;
   readonly rounds: number;
 }
 
@@ -24,8 +27,24 @@ export async function compare(
     const pair = [await time(measured), await time(yardstick)] as const;
     if (round > 0) pair.forEach((milliseconds, i) => times[i]!.push(milliseconds));
   }
-  const [milliseconds, besideMilliseconds] = times.map(median) as [number, number];
-  return { what, beside, milliseconds, besideMilliseconds, rounds };
+  return comparison([what, beside], ...times);
+}
+
+/** Of times in milliseconds, as many of the one as of the other. */
+export function comparison(
+  [what, beside]: readonly [string, string],
+  times: readonly number[],
+  besideTimes: readonly number[],
+): Comparison {
+  return {
+    what,
+    beside,
+    milliseconds: median(times),
+    besideMilliseconds: median(besideTimes),
+    spread: halfOfMiddle(times),
+    besideSpread: halfOfMiddle(besideTimes),
+    rounds: times.length,
+  };
 }
 
 /** Milliseconds. */
@@ -41,15 +60,21 @@ export function median(values: readonly number[]): number {
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle) - 1]!) / 2;
 }
 
+function halfOfMiddle(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (part: number) => sorted[Math.round((sorted.length - 1) * part)]!;
+  return (at(0.75) - at(0.25)) / 2;
+}
+
 /** The table for people. */
 export function renderComparisons(comparisons: readonly Comparison[]): string {
-  const rows = comparisons.map(({ what, beside, milliseconds, besideMilliseconds, rounds }) => [
-    what,
-    duration(milliseconds),
-    beside,
-    duration(besideMilliseconds),
-    (milliseconds / besideMilliseconds).toFixed(2),
-    String(rounds),
+  const rows = comparisons.map((comparison) => [
+    comparison.what,
+    `${duration(comparison.milliseconds)} ± ${duration(comparison.spread)}`,
+    comparison.beside,
+    `${duration(comparison.besideMilliseconds)} ± ${duration(comparison.besideSpread)}`,
+    `${(comparison.milliseconds / comparison.besideMilliseconds).toFixed(2)} ×`,
+    String(comparison.rounds),
   ]);
   const table = [["", "median", "beside it", "median", "ratio", "rounds"], ...rows];
   const isNumber = (column: number) => column % 2 === 1 || column === 4;

@@ -1,5 +1,5 @@
 import { relative } from "node:path";
-import { INSTALLED_MAJOR, postgresMajor } from "../sandbox/postgres-binaries";
+import { chosenMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
 import { readAccessManifest, type AccessManifest } from "../verify/manifest";
@@ -29,9 +29,7 @@ export interface StartOptions {
 /** The main job: synthesize, start servers, apply, verify, show, stop. Returns the exit code. */
 export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
   if (options.json) checkReportFile(options.json);
-  const major = postgresMajor(
-    options.postgres ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
-  );
+  const major = chosenMajor(options.postgres);
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
   try {

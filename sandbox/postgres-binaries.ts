@@ -115,6 +115,14 @@ export function postgresMajor(text: string): PostgresMajor {
 }
 
 /**
+ * What an option says, else LEASEHOLD_POSTGRES, else the one that is installed.
+ * @throws SetupError that names the majors there are
+ */
+export function chosenMajor(option?: string): PostgresMajor {
+  return postgresMajor(option ?? (process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)));
+}
+
+/**
  * A major version's programs, in a sandbox's own folder: where a package is, below a home folder for one, an unprivileged
  * user may not get. The links between its libraries come from an install script, which package managers no longer run by
  * themselves; a copy can have them in any case.

@@ -23,6 +23,8 @@ test("each figure stands beside another; what the machine has no programs for is
     "lease a login (report)",
     "lease, log in, query",
     "revoke, a session open",
+    "revoke, a session open",
+    "revoke, none open",
   ]);
   for (const { milliseconds, besideMilliseconds, rounds } of comparisons) {
     expect(milliseconds).toBeGreaterThan(0);
@@ -47,10 +49,14 @@ test("the median of an even number of figures is between the middle ones", () =>
 
 test("a table's columns are aligned, with a ratio", () => {
   const text = renderComparisons([
-    { what: "slow", beside: "fast", milliseconds: 2500, besideMilliseconds: 50, rounds: 2 },
+    {
+      ...{ what: "slow", milliseconds: 2500, spread: 100 },
+      ...{ beside: "fast", besideMilliseconds: 50, besideSpread: 1.5 },
+      rounds: 2,
+    },
   ]);
   expect(text.split("\n")).toEqual([
-    "      median  beside it   median  ratio  rounds",
-    "slow  2.50 s  fast       50.0 ms  50.00       2",
+    "                 median  beside it            median    ratio  rounds",
+    "slow  2.50 s ± 100.0 ms  fast       50.0 ms ± 1.5 ms  50.00 ×       2",
   ]);
 });
