@@ -168,16 +168,20 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
   await endLeasing(deployment, removed);
+  const { databases } = deployment.manifest;
+  const roles = await deployment.undeclared("postgres", "postgresql_role");
+  const groups = roles.map(({ attributes }) => String(attributes["name"]));
+  // Before Vault revokes: a lease whose database role is gone carries the statements that it was made with, and those of an
+  // earlier version wait for what its holder holds, and find nothing left to do.
+  for (const database of databases)
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, whose persona is no longer declared`);
   for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
     show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
     await revokeLeases(deployment, prefix);
   }
-  const roles = await deployment.undeclared("postgres", "postgresql_role");
-  const groups = roles.map(({ attributes }) => String(attributes["name"]));
-  for (const database of deployment.manifest.databases) {
-    for (const login of await dropLogins(deployment, database, groups))
-      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+  for (const database of databases) {
     for (const group of await emptyGroups(deployment, database, groups))
       show.detail(
         `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,

@@ -1,4 +1,4 @@
-import { escapeIdentifier, escapeLiteral, type Client } from "pg";
+import { escapeIdentifier, escapeLiteral, type Client, type DatabaseError } from "pg";
 import { leaseMark, REVOKED } from "../manifest/mark";
 import type { ManifestDatabase } from "../verify/manifest";
 import type { Deployment, SuperuserLogin } from "./deployment";
@@ -22,6 +22,9 @@ interface LeasedLogin {
 
 /** As many objects as one transaction has locks for, beside what else a server has to do. */
 const BATCH = 200;
+const CLOSE_MILLISECONDS = 10_000;
+/** A lock that was not to be had in time, and a row that somebody else has just changed. */
+const CONTENDED = ["55P03", "XX000"];
 
 /**
  * Marks the living leases that were made before creation statements did. What a holder could have forged, a login with an
@@ -163,11 +166,32 @@ async function dropLogin(
   await asSuperuser(superuser, (client) => client.query(`DROP ROLE ${escapeIdentifier(name)}`));
 }
 
+/**
+ * Ends the sessions of a login and lets it begin no more. One that holds its own row, in a transaction that it leaves open,
+ * loses its sessions until it lets go.
+ * @throws DatabaseError (55P03) where that takes longer than its bound
+ */
 async function closeLogin(client: Client, name: string): Promise<void> {
-  await client.query(`ALTER ROLE ${escapeIdentifier(name)} NOLOGIN`);
-  await client.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", [
-    name,
-  ]);
+  const end = performance.now() + CLOSE_MILLISECONDS;
+  const endSessions = (milliseconds: number) =>
+    client.query("SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usename = $1", [
+      name,
+      milliseconds,
+    ]);
+  for (;;) {
+    await endSessions(0);
+    try {
+      await client.query(
+        `BEGIN; SET LOCAL lock_timeout = '200ms'; ALTER ROLE ${escapeIdentifier(name)} NOLOGIN; COMMIT`,
+      );
+      break;
+    } catch (error) {
+      await client.query("ROLLBACK");
+      const { code } = error as DatabaseError;
+      if (!CONTENDED.includes(code ?? "") || performance.now() > end) throw error;
+    }
+  }
+  await endSessions(5000);
 }
 
 /**
