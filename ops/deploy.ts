@@ -167,15 +167,20 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
+  const roles = await deployment.undeclared("postgres", "postgresql_role");
+  const groups = roles.map(({ attributes }) => String(attributes["name"]));
   await endLeasing(deployment, removed);
+  // First, since without its database role a lease is revoked by the statements that it was made with, 0.1.0's maybe.
+  for (const database of deployment.manifest.databases)
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, whose persona is no longer declared`);
   for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
     show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
     await revokeLeases(deployment, prefix);
   }
-  const roles = await deployment.undeclared("postgres", "postgresql_role");
-  const groups = roles.map(({ attributes }) => String(attributes["name"]));
   for (const database of deployment.manifest.databases) {
+    // Those that were on their way.
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
     for (const group of await emptyGroups(deployment, database, groups))

@@ -71,7 +71,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
   const found = await asSuperuser(superuser, async (client) => {
     for (const login of await heldByPrepared(client, mark)) {
       await endPrepared(superuser, login);
-      await closeLogin(client, login);
+      await closeLogin(superuser, login);
       await client.query(
         `COMMENT ON ROLE ${escapeIdentifier(login)} IS ${escapeLiteral(`${mark}${REVOKED} (55P03)`)}`,
       );
@@ -156,18 +156,33 @@ async function dropLogin(
   database: ManifestDatabase,
 ): Promise<void> {
   await endPrepared(superuser, name);
-  await asSuperuser(superuser, (client) => closeLogin(client, name));
+  await closeLogin(superuser, name);
   await whereverNamed(superuser, heir ? [name, heir] : [name], database.name, (client, existing) =>
     heir && existing.includes(heir) ? handOver(client, name, heir) : emptyGroup(client, name, database.owner),
   );
   await asSuperuser(superuser, (client) => client.query(`DROP ROLE ${escapeIdentifier(name)}`));
 }
 
-async function closeLogin(client: Client, name: string): Promise<void> {
-  await client.query(`ALTER ROLE ${escapeIdentifier(name)} NOLOGIN`);
-  await client.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", [
-    name,
-  ]);
+/**
+ * Whatever it holds open. Where that is its own row, the change waits in front of what its clients do next, and their sessions
+ * are ended meanwhile.
+ */
+async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void> {
+  const end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1";
+  await asSuperuser(superuser, async (client) => {
+    const done = new AbortController();
+    const closed = asSuperuser(superuser, (other) =>
+      other.query(`ALTER ROLE ${escapeIdentifier(name)} NOLOGIN`),
+    ).finally(() => {
+      done.abort();
+    });
+    const ended = (async () => {
+      while (!done.signal.aborted)
+        await client.query(`${end} UNION ALL SELECT pg_sleep(0.05) IS NULL`, [name]);
+    })();
+    await Promise.all([closed, ended]);
+    await client.query(end, [name]);
+  });
 }
 
 /**

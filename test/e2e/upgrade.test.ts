@@ -165,6 +165,12 @@ async function lease(site: Site, role: string): Promise<Leased> {
   return { id: id!, login, client };
 }
 
+/** Its own row of pg_authid, in a transaction that stays open. */
+async function holdRow({ client }: Leased): Promise<void> {
+  await client.query("SET ROLE NONE; BEGIN");
+  await client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
+}
+
 function logins(site: Site): Promise<unknown[]> {
   return site.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1");
 }
@@ -175,7 +181,7 @@ describe("on servers that exist already", () => {
   upgrades("external", external);
 });
 
-test("a persona that the config has lost as well: its lease ends, whatever it holds open and has planted", async () => {
+test("leases of 0.1.0 that outlive their database role end, whatever they hold open and have planted: a persona's that the config has lost, and all at destroy", async () => {
   const site = await external(({ databases: [database] }) => {
     database!.personas.pop();
     delete database!.workload;
@@ -183,12 +189,13 @@ test("a persona that the config has lost as well: its lease ends, whatever it ho
   const [admin, report] = [await lease(site, "app_admin"), await lease(site, "app_report")];
   await admin.client.query("SET search_path = pg_catalog");
   await plant(admin.client, "app", await named(admin.client, ["array_agg()"]), ["=", "<>", ">", "+"]);
-  await report.client.query("SET ROLE NONE; BEGIN");
-  await report.client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
-  const { logFile } = site;
+  await holdRow(report);
   for (const command of ["init", "deploy"]) await holds(site.leasehold(command));
   expect(await logins(site)).toEqual([admin.login]);
-  expect(readFileSync(logFile!, "utf8")).not.toContain(SPRUNG);
+  await holdRow(admin);
+  await holds(site.leasehold("destroy", "--auto-approve"));
+  expect(await logins(site)).toEqual([]);
+  expect(readFileSync(site.logFile!, "utf8")).not.toContain(SPRUNG);
   await site.stop();
 });
 
@@ -278,10 +285,7 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
       const { revocation_statements: statements } = declared.find(({ name }) => name === databaseRole.name)!;
       expect(data!["revocation_statements"]).toEqual(statements);
     }
-    for (const { client } of leases) {
-      await client.query("SET ROLE NONE; BEGIN");
-      await client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
-    }
+    for (const leased of leases) await holdRow(leased);
     for (const { id } of leases)
       await site.root.call("PUT", "sys/leases/revoke", { lease_id: id, sync: true });
     expect(await logins(site)).toEqual([]);
