@@ -167,13 +167,12 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
-  await endLeasing(deployment, removed);
-  const { databases } = deployment.manifest;
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   const groups = roles.map(({ attributes }) => String(attributes["name"]));
+  await endLeasing(deployment, removed);
   // Before Vault revokes: a lease whose database role is gone carries the statements that it was made with, and those of an
-  // earlier version wait for what its holder holds, and find nothing left to do.
-  for (const database of databases)
+  // earlier version wait for what its holder holds. They find nothing left to do.
+  for (const database of deployment.manifest.databases)
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, whose persona is no longer declared`);
   for (const { attributes } of removed) {
@@ -181,7 +180,10 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
     show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
     await revokeLeases(deployment, prefix);
   }
-  for (const database of databases) {
+  for (const database of deployment.manifest.databases) {
+    // Those that were on their way.
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, which Vault has forgotten`);
     for (const group of await emptyGroups(deployment, database, groups))
       show.detail(
         `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,

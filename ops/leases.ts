@@ -1,21 +1,37 @@
 import { SetupError } from "../sandbox/setup-error";
+import { interpolate, type Json, type Scope } from "../sandbox/terraform-json";
 import { errorText, VaultError } from "../verify/vault-client";
 import type { Deployment, StateResource } from "./deployment";
 
 const ROLE = "vault_database_secret_backend_role";
+/** Statements refer to nothing. */
+const LITERALS: Scope = { variable: () => null, attribute: () => null };
 
 /** All leases one after the other, each of which may wait for a lock. By its own default Vault gives up after 90 s. */
 const REVOCATION_TIMEOUT_MILLISECONDS = 10 * 60_000;
 
+/** For those who lease meanwhile. */
+const NO_MORE = "DO $$ BEGIN RAISE 'no login is leased here any more'; END $$";
+
 /**
- * Takes database roles away from Vault before their leases are revoked: an application whose session ends leases anew at
- * once. Each lease keeps what revokes it. For Terraform, which finds them gone, nothing is left to do.
+ * Has database roles lease nothing more before their leases are revoked: an application whose session ends leases anew at once.
+ * The leases of a declared one are revoked by its declared statements, whoever made them; one that is declared no more is taken
+ * away, for Terraform to find it gone, and each of its leases keeps what revokes it.
  */
 export async function endLeasing(deployment: Deployment, resources: readonly StateResource[]): Promise<void> {
   const vault = deployment.vault().withToken(deployment.token("operator"));
-  for (const { attributes } of resources.filter(({ type }) => type === ROLE)) {
+  const declared = deployment.stack("vault")!.json.resource[ROLE] ?? {};
+  for (const { address, attributes } of resources.filter(({ type }) => type === ROLE)) {
     const path = `${String(attributes["backend"])}/roles/${String(attributes["name"])}`;
-    const answer = await vault.request("DELETE", path);
+    const statements = declared[address.slice(ROLE.length + 1)]?.["revocation_statements"] as
+      Json | undefined;
+    const answer = await (statements === undefined
+      ? vault.request("DELETE", path)
+      : vault.request("POST", path, {
+          db_name: attributes["db_name"],
+          creation_statements: [NO_MORE],
+          revocation_statements: interpolate(statements, LITERALS, address),
+        }));
     // 404: a Vault that has lost its storage.
     if (answer.status >= 400 && answer.status !== 404) throw new VaultError(answer);
   }

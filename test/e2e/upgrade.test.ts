@@ -1,9 +1,11 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
+import type { EnvironmentInput } from "../../config/schema";
 import { createToken, untilActive } from "../../sandbox/initialise";
 import { readAccessManifest, type ManifestDatabase } from "../../verify/manifest";
 import type { VaultClient } from "../../verify/vault-client";
+import { named, plant, SPRUNG } from "../integration/attacks/traps";
 import { answering } from "../integration/kept-vault";
 import { messages } from "../integration/program";
 import { release } from "../upgrade/release";
@@ -27,6 +29,8 @@ const INIT_FIRST =
 interface Site {
   readonly checkout: Checkout;
   readonly root: VaultClient;
+  /** Of PostgreSQL, where it is a file. */
+  readonly logFile?: string;
   leasehold(...args: string[]): Promise<Ended>;
   /** As the superuser: the values of the rows, one after the other. */
   query(sql: string): Promise<unknown[]>;
@@ -74,9 +78,10 @@ function apply(
   return holds(shell(`set -e; export ${exports.join(" ")}; cd cdktf.out/stacks/${stack}; ${terraform}`));
 }
 
-async function external(): Promise<Site> {
+async function external(change: (draft: EnvironmentInput) => void = () => undefined): Promise<Site> {
   const own = await OwnServers.start(release("external"));
   const { checkout, servers } = own;
+  own.configure(change);
   const { tokens } = servers.sandbox.initialised;
   cpSync(release("external"), checkout.path("cdktf.out"), { recursive: true });
   for (const who of HOLDERS) keep(checkout, `${who}-token`, tokens[who]);
@@ -87,6 +92,7 @@ async function external(): Promise<Site> {
   return {
     checkout,
     root: servers.root,
+    logFile: servers.sandbox.postgres.logFile,
     leasehold: (...args) => own.leasehold(...args),
     query: (sql) => own.query(sql),
     login: (user, password) => ({ host, port, database, ssl, user, password }),
@@ -150,10 +156,47 @@ async function local(): Promise<Site> {
   };
 }
 
+async function lease(site: Site, role: string): Promise<Leased> {
+  const { lease_id: id, data } = await site.root.call("GET", `database/creds/${role}`);
+  const { username: login, password } = data as { username: string; password: string };
+  const client = new Client(site.login(login, password));
+  client.on("error", () => undefined);
+  await client.connect();
+  return { id: id!, login, client };
+}
+
+/** Its own row of pg_authid, in a transaction that stays open. */
+async function holdRow({ client }: Leased): Promise<void> {
+  await client.query("SET ROLE NONE; BEGIN");
+  await client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
+}
+
+function logins(site: Site): Promise<unknown[]> {
+  return site.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1");
+}
+
 const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
 
 describe("on servers that exist already", () => {
   upgrades("external", external);
+});
+
+test("leases of 0.1.0 that outlive their database role end, whatever they hold open and have planted: a persona's that the config has lost, and all at destroy", async () => {
+  const site = await external(({ databases: [database] }) => {
+    database!.personas.pop();
+    delete database!.workload;
+  });
+  const [admin, report] = [await lease(site, "app_admin"), await lease(site, "app_report")];
+  await admin.client.query("SET search_path = pg_catalog");
+  await plant(admin.client, "app", await named(admin.client, ["array_agg()"]), ["=", "<>", ">", "+"]);
+  await holdRow(report);
+  for (const command of ["init", "deploy"]) await holds(site.leasehold(command));
+  expect(await logins(site)).toEqual([admin.login]);
+  await holdRow(admin);
+  await holds(site.leasehold("destroy", "--auto-approve"));
+  expect(await logins(site)).toEqual([]);
+  expect(readFileSync(site.logFile!, "utf8")).not.toContain(SPRUNG);
+  await site.stop();
 });
 
 (missing ? describe.skip : describe)(`in Docker${missing ? ` (skipped: ${missing})` : ""}`, () => {
@@ -169,21 +212,10 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
 
   beforeAll(async () => {
     site = await deployed();
-    leases = await Promise.all(database.personas.map(({ databaseRole }) => lease(databaseRole.name)));
+    leases = await Promise.all(database.personas.map(({ databaseRole }) => lease(site, databaseRole.name)));
   }, 900_000);
 
   afterAll(() => site.stop());
-
-  async function lease(role: string): Promise<Leased> {
-    const { lease_id: id, data } = await site.root.call("GET", `${database.vault.mount}/creds/${role}`);
-    const { username: login, password } = data as { username: string; password: string };
-    const client = new Client(site.login(login, password));
-    client.on("error", () => undefined);
-    await client.connect();
-    return { id: id!, login, client };
-  }
-
-  const logins = () => site.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1");
 
   const policiesInState = () => {
     const state = site.checkout.path(`terraform.${environment}.vault.tfstate`);
@@ -202,7 +234,7 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
       lines: [expect.stringMatching(INIT_FIRST)],
     });
     expect(policiesInState()).toEqual(expect.arrayContaining(trust));
-    expect(await logins()).toEqual(leases.map(({ login }) => login).sort());
+    expect(await logins(site)).toEqual(leases.map(({ login }) => login).sort());
   });
 
   test("init writes the policies of the trust model", async () => {
@@ -228,7 +260,7 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
   });
 
   test("the leases are alive and marked, and are renewed", async () => {
-    expect(await logins()).toEqual(leases.map(({ login }) => login).sort());
+    expect(await logins(site)).toEqual(leases.map(({ login }) => login).sort());
     const marks =
       "SELECT DISTINCT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname LIKE 'v-%'";
     expect(await site.query(marks)).toEqual([`leasehold ${environment} ${database.name}`]);
@@ -253,17 +285,14 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
       const { revocation_statements: statements } = declared.find(({ name }) => name === databaseRole.name)!;
       expect(data!["revocation_statements"]).toEqual(statements);
     }
-    for (const { client } of leases) {
-      await client.query("SET ROLE NONE; BEGIN");
-      await client.query("ALTER ROLE CURRENT_USER PASSWORD 'kept'");
-    }
+    for (const leased of leases) await holdRow(leased);
     for (const { id } of leases)
       await site.root.call("PUT", "sys/leases/revoke", { lease_id: id, sync: true });
-    expect(await logins()).toEqual([]);
+    expect(await logins(site)).toEqual([]);
   });
 
   test("destroy with leases alive leaves nothing", async () => {
-    for (const { databaseRole } of database.personas) await lease(databaseRole.name);
+    for (const { databaseRole } of database.personas) await lease(site, databaseRole.name);
     await holds(site.leasehold("destroy", "--auto-approve", "--delete-data"));
     expect(await site.left()).toEqual([]);
   });
