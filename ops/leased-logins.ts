@@ -104,7 +104,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
 async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
-     WHERE starts_with(shobj_description(r.oid, 'pg_authid'), $1) AND rolname LIKE 'v-%' AND NOT rolsuper
+     WHERE shobj_description(r.oid, 'pg_authid') = $1 AND rolname LIKE 'v-%' AND NOT rolsuper
        AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
     [mark],
   );
