@@ -32,6 +32,7 @@ const role = z.strictObject({
   password_wo: z.string().optional(),
   password_wo_version: z.string().optional(),
   roles: names.default([]),
+  assume_role: z.string().optional(),
   // As the provider has it, which could not read it back.
   search_path: z
     .array(z.string().refine((part) => !part.includes(", "), 'a schema without ", " in its name'))
@@ -173,6 +174,9 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
           `CREATE ROLE ${name} WITH ${options.filter(Boolean).join(" ")}`,
           ...attributes.roles.map((group) => `GRANT ${ident(group)} TO ${name}`),
           `ALTER ROLE ${name} SET search_path TO ${path}`,
+          ...(attributes.assume_role
+            ? [`ALTER ROLE ${name} SET ROLE TO ${ident(attributes.assume_role)}`]
+            : []),
         ]);
       }),
 

@@ -15,7 +15,7 @@ export class StaticLogin extends Construct implements IManagedRole {
   readonly roleName: string;
 
   constructor(id: string, props: StaticLoginProps) {
-    const { database, roleName: group } = props.member;
+    const { database, roleName: group, actsAsOwner } = props.member;
     super(database.roles, id);
     this.roleName = checkName(POSTGRES_ROLE, "static login", props.name);
     database.chain(
@@ -25,6 +25,8 @@ export class StaticLogin extends Construct implements IManagedRole {
           login: true,
           roles: [group],
           searchPath: [database.schemaName],
+          // As a leased login: what it creates is the owner's.
+          assumeRole: actsAsOwner ? database.ownerName : undefined,
           ...meta,
         }),
     );
