@@ -67,6 +67,8 @@ DO $revocation$
 DECLARE
   leased pg_catalog.oid;
   starting pg_catalog.int4[];
+  sessions pg_catalog.bool;
+  entries pg_catalog.int8;
   other pg_catalog.record;
   deadline CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '1 s'::pg_catalog.interval;
   reason pg_catalog.text;
@@ -89,41 +91,38 @@ BEGIN
       EXIT WHEN starting IS NULL;
       PERFORM pg_catalog.pg_sleep(0.005), pg_catalog.pg_stat_clear_snapshot();
     END LOOP;
-    -- Ending its sessions and handing over what it made take a membership, and a login without either costs none.
-    IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid OPERATOR(pg_catalog.=) leased)
-      OR EXISTS (
-        SELECT FROM pg_catalog.pg_shdepend
-        WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
-          AND refobjid OPERATOR(pg_catalog.=) leased
-      )
-    THEN
+    sessions := EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid OPERATOR(pg_catalog.=) leased);
+    -- What it owns and what is granted to it, in every database.
+    SELECT pg_catalog.count(*) INTO entries FROM (
+      SELECT FROM pg_catalog.pg_shdepend
+      WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+        AND refobjid OPERATOR(pg_catalog.=) leased
+      LIMIT 1001
+    ) AS named;
+    -- Ending its sessions and handing over take a membership, and a login without either costs none.
+    IF sessions OR entries OPERATOR(pg_catalog.>) 0 THEN
       GRANT "{{name}}" TO CURRENT_USER;
     END IF;
-    PERFORM pg_catalog.pg_terminate_backend(pid)
-      FROM pg_catalog.pg_stat_activity
-      WHERE usesysid OPERATOR(pg_catalog.=) leased;
-    -- Until they have ended: what they SET ROLE to they keep as long as they last.
-    FOR i IN 1..100 LOOP
-      EXIT WHEN NOT EXISTS (
-        SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid OPERATOR(pg_catalog.=) leased
-      );
-      PERFORM pg_catalog.pg_sleep(0.005), pg_catalog.pg_stat_clear_snapshot();
-    END LOOP;
-    -- So much to hand over that others would wait for it: program_limit_exceeded.
-    IF (
-      SELECT pg_catalog.count(*) FROM (
-        SELECT FROM pg_catalog.pg_shdepend
-        WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
-          AND refobjid OPERATOR(pg_catalog.=) leased
-        LIMIT 1001
-      ) AS entries
-    ) OPERATOR(pg_catalog.>) 1000 THEN
+    IF sessions THEN
+      PERFORM pg_catalog.pg_terminate_backend(pid)
+        FROM pg_catalog.pg_stat_activity
+        WHERE usesysid OPERATOR(pg_catalog.=) leased;
+      -- Until they have ended: what they SET ROLE to they keep as long as they last.
+      FOR i IN 1..100 LOOP
+        PERFORM pg_catalog.pg_sleep(0.005), pg_catalog.pg_stat_clear_snapshot();
+        EXIT WHEN NOT EXISTS (
+          SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid OPERATOR(pg_catalog.=) leased
+        );
+      END LOOP;
+    END IF;
+    IF entries OPERATOR(pg_catalog.>) 1000 THEN
+      -- So much to hand over that others would wait for it: program_limit_exceeded.
       reason := '54000';
     ELSE
       LOOP
         BEGIN
           -- Both fire event triggers, which DROP ROLE does not.
-          IF EXISTS (
+          IF entries OPERATOR(pg_catalog.>) 0 AND EXISTS (
             SELECT FROM pg_catalog.pg_shdepend
             WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
               AND refobjid OPERATOR(pg_catalog.=) leased
