@@ -150,11 +150,18 @@ function stable(value: unknown): unknown {
       // Of a connection, which HashiCorp's Vault alone answers; a static role's is seconds.
       .filter(([key, item]) => key !== "rotation_period" || item !== 0)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, key === "connection_url" ? withoutPlace(String(item)) : stable(item)]),
+      .map(([key, item]) => [
+        key,
+        // The operator's policy pins a connection's URL.
+        key === "connection_url" || key === "policy" ? withoutPlace(String(item)) : stable(item),
+      ]),
   );
 }
 
-/** A connection URL without where PostgreSQL listens, and the run's own CA. */
+/** A connection URL, or a policy that pins one, without where PostgreSQL listens, and the run's own CA. */
 function withoutPlace(url: string): string {
-  return url.replace(/@[^/]+\//, "@HOST:PORT/").replace(/(sslrootcert=)[^&]+/, "$1FILE");
+  return url
+    .replace(/@[^/]+\//g, "@HOST:PORT/")
+    .replace(/(sslrootcert=)[^&"]+/g, "$1FILE")
+    .replace(/("tls_ca" = \[")[^"]+/g, "$1PEM");
 }
