@@ -80,6 +80,9 @@ const POSTGRES_QUERIES: Readonly<Record<string, string>> = {
   extensions: "SELECT extname, extowner::regrole::text AS owner FROM pg_extension",
 };
 
+/** Fields of Vault's that say where PostgreSQL is. */
+const PLACED = ["connection_url", "policy"];
+
 type Row = Record<string, unknown>;
 
 /** The whole of what a deployment changed in one database and on its server, in a stable order. */
@@ -150,11 +153,14 @@ function stable(value: unknown): unknown {
       // Of a connection, which HashiCorp's Vault alone answers; a static role's is seconds.
       .filter(([key, item]) => key !== "rotation_period" || item !== 0)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, key === "connection_url" ? withoutPlace(String(item)) : stable(item)]),
+      .map(([key, item]) => [key, PLACED.includes(key) ? withoutPlace(String(item)) : stable(item)]),
   );
 }
 
-/** A connection URL without where PostgreSQL listens, and the run's own CA. */
-function withoutPlace(url: string): string {
-  return url.replace(/@[^/]+\//, "@HOST:PORT/").replace(/(sslrootcert=)[^&]+/, "$1FILE");
+/** A connection's URL, or a policy that pins one, without where PostgreSQL listens, and the run's own CA. */
+function withoutPlace(text: string): string {
+  return text
+    .replace(/(\{\{password\}\}@)[^/"]+/g, "$1HOST:PORT")
+    .replace(/(sslrootcert=)[^&"]+/g, "$1FILE")
+    .replace(/("tls_ca" = \[")[^"]+/g, "$1CERTIFICATE");
 }
