@@ -15,6 +15,11 @@ export interface PolicyRule {
    * @default - all are free
    */
   readonly parameters?: Parameters;
+  /**
+   * Values that a parameter may not have, beside those that `parameters` leaves out: where what it allows is read loosely.
+   * @default - none
+   */
+  readonly denied?: Parameters;
 }
 
 /** A text that starts or ends with `*` is a pattern. */
@@ -42,7 +47,8 @@ export class PolicyDocument implements IGrantee {
 
   /** HCL, as `vault policy write` takes it. */
   toString(): string {
-    const blocks = [...this.rules.values()].map(({ path, capabilities, wrapping, parameters }) => {
+    const blocks = [...this.rules.values()].map((rule) => {
+      const { path, capabilities, wrapping, parameters } = rule;
       const lines = [`  capabilities = [${capabilities.map((name) => `"${name}"`).join(", ")}]`];
       if (wrapping) {
         lines.push(
@@ -50,22 +56,24 @@ export class PolicyDocument implements IGrantee {
           `  max_wrapping_ttl = "${wrapping.max.toString()}"`,
         );
       }
-      if (parameters) {
-        lines.push(...block("allowed_parameters", parameters));
-        // HashiCorp's Vault from 1.21 on lets an empty text pass for any value, and reads it as false.
-        const on = Object.entries(parameters).filter(([, values]) => values.includes(true));
-        if (on.length > 0)
-          lines.push(...block("denied_parameters", Object.fromEntries(on.map(([name]) => [name, [""]]))));
-      }
+      if (parameters) lines.push(...block("allowed_parameters", parameters));
+      // HashiCorp's Vault from 1.21 on lets an empty text pass for any value, and reads it as false.
+      const on = Object.entries(parameters ?? {}).filter(([, values]) => values.includes(true));
+      const denied = { ...Object.fromEntries(on.map(([name]) => [name, [""]])), ...rule.denied };
+      if (Object.keys(denied).length > 0) lines.push(...block("denied_parameters", denied));
       return `path "${path}" {\n${lines.join("\n")}\n}\n`;
     });
     return blocks.join("\n");
   }
 }
 
+/** Blanks that JSON leaves as they are, and that nobody could tell from a space. */
+const UNSEEN = /\u0085|(?! )\s/g;
+const escaped = (text: string) => `\\u${text.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
 function block(name: string, parameters: Parameters): string[] {
   const lines = Object.entries(parameters).map(
-    ([parameter, values]) => `    "${parameter}" = ${JSON.stringify(values)}`,
+    ([parameter, values]) => `    "${parameter}" = ${JSON.stringify(values).replace(UNSEEN, escaped)}`,
   );
   return [`  ${name} = {`, ...lines, "  }"];
 }

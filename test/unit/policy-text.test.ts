@@ -10,8 +10,11 @@ test("each variable has its value, quoted as HCL quotes it", () => {
   );
 });
 
-test("a value that would make a pattern of a policy is refused", () => {
-  expect(() => policyText(template, () => "*")).toThrow(
-    'the variable host: received "*", allowed: a value without *, which in Vault\'s policies stands for any text',
-  );
-});
+test.each(["*", "${x}"])(
+  "%s, which would make a pattern or an expression of a policy, is refused",
+  (value) => {
+    expect(() => policyText(template, () => value)).toThrow(
+      `the variable host: received "${value}", allowed: a value without * and \${, which in Vault's policies stand for any text and for an expression`,
+    );
+  },
+);

@@ -121,6 +121,11 @@ describe("the operator", () => {
       { CONNECTION_URL: url },
       { Connection_Url: url, connection_url: declared },
       { connection_url: `${declared},${url}` },
+      // No URL to the driver, which then connects to its defaults.
+      { connection_url: ` ${declared}` },
+      { connection_url: `\t${declared},${declared}` },
+      { connection_url: `\u00a0${declared}` },
+      { connection_url: `\u2028${declared}` },
       { connection_url: `${declared}&host=127.0.0.1&port=${listener.port}` },
       { connection_details: { connection_url: url } },
       // What becomes part of the URL.
@@ -137,6 +142,7 @@ describe("the operator", () => {
       { root_rotation_statements: [`SELECT '{{password}}'`] },
       { username_template: "{{.RoleName}}" },
       { password_authentication: "password" },
+      { password_authentication: "" },
       { plugin_version: "v1.0.0" },
     ];
     expect(await statuses(operator, CONFIG, bodies)).toEqual(bodies.map(() => 403));
