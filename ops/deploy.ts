@@ -1,9 +1,10 @@
 import type { VaultClient } from "../verify/vault-client";
 import { explain } from "./explain";
-import { Deployment, type Stack } from "./deployment";
+import type { ManifestDatabase } from "../verify/manifest";
+import { Deployment, type Stack, type StateResource } from "./deployment";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findMarked } from "./leftover";
-import { dropLogins, emptyGroups, markLeases, sweepRevoked } from "./leased-logins";
+import { dropLogins, dropRoles, emptyGroups, markLeases, sweepRevoked } from "./leased-logins";
 import { endLeasing, revokeLeases } from "./leases";
 import { lock } from "./lock";
 import { equipManagers } from "./manager-login";
@@ -168,12 +169,19 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
 async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
   const roles = await deployment.undeclared("postgres", "postgresql_role");
-  const groups = roles.map(({ attributes }) => String(attributes["name"]));
+  // Another server may have one of the same name, which is declared.
+  const groupsOf = (database: ManifestDatabase) => {
+    const declared = declaredBeside(deployment, database);
+    return roles
+      .map(({ attributes }) => String(attributes["name"]))
+      .filter((name) => !declared.includes(name));
+  };
+  const grants = await deployment.undeclared("postgres", "postgresql_grant");
   await endLeasing(deployment, removed);
   // Before Vault revokes: a lease whose database role is gone carries the statements that it was made with, and those of an
   // earlier version wait for what its holder holds. They find nothing left to do.
   for (const database of deployment.manifest.databases)
-    for (const login of await dropLogins(deployment, database, groups))
+    for (const login of await dropLogins(deployment, database, groupsOf(database)))
       show.detail(`dropped the login ${login}, whose persona is no longer declared`);
   for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
@@ -182,12 +190,16 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
   }
   for (const database of deployment.manifest.databases) {
     // Those that were on their way.
-    for (const login of await dropLogins(deployment, database, groups))
+    for (const login of await dropLogins(deployment, database, groupsOf(database)))
       show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    const groups = groupsOf(database);
     for (const group of await emptyGroups(deployment, database, groups))
       show.detail(
         `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,
       );
+    const going = goingFrom(database, roles, grants).filter((name) => groups.includes(name));
+    for (const role of await dropRoles(deployment, database, going))
+      show.detail(`dropped the role ${role}, which is no longer declared`);
     const { dropped, kept } = await sweepRevoked(deployment, database);
     for (const login of dropped) show.detail(`dropped the login ${login}, which a revocation had to leave`);
     for (const line of kept)
@@ -195,6 +207,39 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
         `could not drop a login that a revocation had to leave, the next deploy tries again: ${line}`,
       );
   }
+}
+
+/** Group roles and static logins that a declared database had and has no more; a database's that goes are Terraform's. */
+function goingFrom(
+  database: ManifestDatabase,
+  roles: readonly StateResource[],
+  grants: readonly StateResource[],
+): string[] {
+  const groups = grants
+    .filter(({ attributes }) => attributes["database"] === database.name)
+    .filter(({ attributes }) => ((attributes["privileges"] ?? []) as string[]).includes("CONNECT"))
+    .map(({ attributes }) => String(attributes["role"]));
+  const homes = [...groups, ...database.personas.map(({ groupRole }) => groupRole)];
+  return roles
+    .filter(
+      ({ attributes }) =>
+        groups.includes(String(attributes["name"])) ||
+        ((attributes["roles"] ?? []) as string[]).some(
+          (role) => attributes["login"] === true && homes.includes(role),
+        ),
+    )
+    .map(({ attributes }) => String(attributes["name"]));
+}
+
+/** All roles that are declared on a database's server. */
+function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase): string[] {
+  return manifest.databases
+    .filter((other) => other.server === server)
+    .flatMap(({ owner, manager, personas, probeGroups, staticRoles }) => [
+      ...[owner, manager ?? [], Object.values(probeGroups ?? {})].flat(),
+      ...personas.map(({ groupRole }) => groupRole),
+      ...staticRoles.map(({ login }) => login),
+    ]);
 }
 
 export function changesText({ add, change, remove }: Changes): string {

@@ -3,7 +3,7 @@ import { escapeIdentifier } from "pg";
 import { SetupError } from "../sandbox/setup-error";
 import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "./deployment";
-import { dropLogins, emptyGroup } from "./leased-logins";
+import { dropLogins, dropRoles, emptyGroup } from "./leased-logins";
 import { endLeasing, revokeLeases } from "./leases";
 import { prepareVault, vaultTarget } from "./init";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "./leftover";
@@ -233,7 +233,8 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
  * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants. What they own, and
  * static logins and Vault's own, goes to the owner: Terraform's provider would give it to the superuser.
  */
-async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
+async function freeGroups({ deployment, states }: Run, show: Show): Promise<void> {
+  const state = states.get("postgres")!;
   for (const database of deployment.manifest.databases) {
     const groups = [
       ...database.personas.map(({ groupRole }) => groupRole),
@@ -253,6 +254,9 @@ async function freeGroups({ deployment }: Run, show: Show): Promise<void> {
         for (const role of existing.filter((name) => name !== owner)) await emptyGroup(client, role, owner);
       },
     );
+    // Not somebody else's of the same name, on which a deploy failed.
+    const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
+    await dropRoles(deployment, database, made);
   }
 }
 

@@ -73,8 +73,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
   const kept: string[] = [];
   const found = await asSuperuser(superuser, async (client) => {
     for (const login of await heldByPrepared(client, mark)) {
-      await endPrepared(superuser, login);
-      await closeLogin(client, login);
+      await closeLogin(superuser, login);
       await client.query(
         `COMMENT ON ROLE ${escapeIdentifier(login)} IS ${escapeLiteral(`${mark}${REVOKED} (55P03)`)}`,
       );
@@ -158,8 +157,7 @@ async function dropLogin(
   { name, heir }: LeasedLogin,
   database: ManifestDatabase,
 ): Promise<void> {
-  await endPrepared(superuser, name);
-  await asSuperuser(superuser, (client) => closeLogin(client, name));
+  await closeLogin(superuser, name);
   await whereverNamed(superuser, heir ? [name, heir] : [name], database.name, (client, existing) =>
     heir && existing.includes(heir) ? handOver(client, name, heir) : emptyGroup(client, name, database.owner),
   );
@@ -167,31 +165,63 @@ async function dropLogin(
 }
 
 /**
- * Ends the sessions of a login and lets it begin no more. One that holds its own row, in a transaction that it leaves open,
- * loses its sessions until it lets go.
+ * Ends the sessions of a login and lets it begin no more. One that holds its own row, in a transaction that it leaves open or has
+ * prepared, loses all of them until it lets go.
  * @throws DatabaseError (55P03) where that takes longer than its bound
  */
-async function closeLogin(client: Client, name: string): Promise<void> {
+async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void> {
   const end = performance.now() + CLOSE_MILLISECONDS;
   const endSessions = (milliseconds: number) =>
-    client.query("SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usename = $1", [
-      name,
-      milliseconds,
-    ]);
+    asSuperuser(superuser, (client) =>
+      client.query("SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usename = $1", [
+        name,
+        milliseconds,
+      ]),
+    );
   for (;;) {
-    await endSessions(0);
-    try {
-      await client.query(
-        `BEGIN; SET LOCAL lock_timeout = '200ms'; ALTER ROLE ${escapeIdentifier(name)} NOLOGIN; COMMIT`,
-      );
-      break;
-    } catch (error) {
-      await client.query("ROLLBACK");
-      const { code } = error as DatabaseError;
-      if (!CONTENDED.includes(code ?? "") || performance.now() > end) throw error;
-    }
+    const closing = { isWaiting: true };
+    const closed = asSuperuser(superuser, (client) =>
+      client.query(`SET lock_timeout = '1s'; ALTER ROLE ${escapeIdentifier(name)} NOLOGIN`),
+    )
+      .then(
+        () => undefined,
+        (error: unknown) => error as DatabaseError,
+      )
+      .finally(() => (closing.isWaiting = false));
+    // Meanwhile it waits: it is the next to have the row, before what the login takes anew.
+    do {
+      await endSessions(0);
+      await endPrepared(superuser, name);
+    } while (closing.isWaiting);
+    const error = await closed;
+    if (!error) break;
+    if (!CONTENDED.includes(error.code ?? "") || performance.now() > end) throw error;
   }
   await endSessions(5000);
+  await endPrepared(superuser, name);
+}
+
+/**
+ * Drops roles that go, in all databases, and gives what they own to the owner. Terraform's provider would give what they make until
+ * it drops them to the superuser, a SECURITY DEFINER function too.
+ * @returns their names
+ */
+export async function dropRoles(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  roles: readonly string[],
+): Promise<string[]> {
+  const superuser = deployment.superuserOf(database);
+  const found = await asSuperuser(superuser, async (client) => {
+    // Logins first: they are members of the others.
+    const { rows } = await client.query<{ name: string }>(
+      "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1) AND NOT rolsuper ORDER BY rolcanlogin DESC, 1",
+      [roles],
+    );
+    return rows.map(({ name }) => name);
+  });
+  for (const name of found ?? []) await dropLogin(superuser, { name }, database);
+  return found ?? [];
 }
 
 /**
@@ -220,18 +250,47 @@ export async function emptyGroups(
   return emptied ?? [];
 }
 
+/** By which ALTER ROUTINE finds it and no other: of two procedures that differ in their OUT arguments, regprocedure fits both. */
+const ROUTINE =
+  "format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(p.oid))";
+/** A dependency on somebody's function or operator: PostgreSQL's own are in no such row. */
+const CALLS = (catalog: string, oid: string) =>
+  `EXISTS (SELECT FROM pg_depend WHERE classid = '${catalog}'::regclass AND objid = ${oid}
+     AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))`;
+
 /**
  * Gives all that a group role owns in the session's database to the owner; Terraform's provider would give it to the superuser. What
- * runs or reads with its owner's rights does so with its caller's from then on, since the group's members wrote it.
+ * runs or reads with its owner's rights does so with its caller's from then on, since the group's members wrote it; a rule, which can't,
+ * is disabled, what ANALYZE, autovacuum's too, evaluates with the table's owner's rights is dropped, and nobody else refreshes a
+ * materialized view.
  */
 export async function emptyGroup(client: Client, group: string, owner: string | undefined): Promise<void> {
   await asOwnStatements(
     client,
-    `SELECT format('ALTER ROUTINE %s SECURITY INVOKER', p.oid::regprocedure) AS sql
+    `SELECT format('ALTER ROUTINE %s SECURITY INVOKER', ${ROUTINE}) AS sql
        FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prosecdef
      UNION ALL
      SELECT format('ALTER VIEW %s SET (security_invoker = true)', c.oid::regclass)
-       FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE rolname = $1 AND relkind = 'v'`,
+       FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE rolname = $1 AND relkind = 'v'
+     UNION ALL
+     SELECT format('ALTER TABLE %s DISABLE RULE %I', c.oid::regclass, w.rulename)
+       FROM pg_rewrite w JOIN pg_class c ON c.oid = ev_class JOIN pg_roles r ON r.oid = relowner
+       WHERE rolname = $1 AND rulename <> '_RETURN'
+     UNION ALL
+     SELECT CASE WHEN n.oid IS NULL THEN format('DROP INDEX %s', i.oid::regclass)
+         ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', n.conrelid::regclass, n.conname) END
+       FROM pg_class i JOIN pg_roles r ON r.oid = relowner
+       LEFT JOIN pg_constraint n ON conindid = i.oid AND contype IN ('p', 'u', 'x')
+       WHERE rolname = $1 AND relkind IN ('i', 'I') AND NOT relispartition AND ${CALLS("pg_class", "i.oid")}
+     UNION ALL
+     SELECT format('DROP STATISTICS %I.%I', stxnamespace::regnamespace::name, stxname)
+       FROM pg_statistic_ext s JOIN pg_class c ON c.oid = stxrelid JOIN pg_roles r ON r.oid = relowner
+       WHERE rolname = $1 AND ${CALLS("pg_statistic_ext", "s.oid")}
+     UNION ALL
+     SELECT format('REVOKE MAINTAIN ON %s FROM %s CASCADE', c.oid::regclass,
+         CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
+       FROM pg_class c JOIN pg_roles r ON r.oid = relowner, aclexplode(relacl)
+       WHERE rolname = $1 AND relkind = 'm' AND privilege_type = 'MAINTAIN' AND grantee <> relowner`,
     [group],
   );
   if (owner !== undefined) await handOver(client, group, owner);
@@ -246,7 +305,7 @@ async function handOver(client: Client, from: string, to: string): Promise<void>
        WHERE rolname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND NOT EXISTS (
          SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('a', 'i') AND relkind = 'S')
      UNION ALL
-     SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $2::text)
+     SELECT format('ALTER ROUTINE %s OWNER TO %I', ${ROUTINE}, $2::text)
        FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE rolname = $1 AND prokind <> 'a'
      UNION ALL
      SELECT format('ALTER LARGE OBJECT %s OWNER TO %I', l.oid, $2::text)

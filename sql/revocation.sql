@@ -62,7 +62,9 @@ $revocation$;
 COMMIT;
 BEGIN;
 -- 3. Its sessions end, what it made goes to :"heir", and the role goes. What stands in the way for 1 s is left where it is: the
--- role stays, closed, in no group, and its comment says that it was revoked, so that verify finds it and deploy drops it.
+-- role stays, closed, in no group, and its comment says that it was revoked, so that verify finds it and deploy drops it; so does
+-- one with so much to hand over, such as each column's privileges of many tables, that it takes longer than 3 s.
+SET LOCAL statement_timeout = '3s';
 DO $revocation$
 DECLARE
   leased pg_catalog.oid;
@@ -118,6 +120,11 @@ BEGIN
     IF entries OPERATOR(pg_catalog.>) 1000 THEN
       -- So much to hand over that others would wait for it: program_limit_exceeded.
       reason := '54000';
+    ELSIF EXISTS (
+      SELECT FROM pg_catalog.pg_prepared_xacts WHERE owner OPERATOR(pg_catalog.=) '{{name}}'
+    ) THEN
+      -- What it has prepared keeps its locks, and once the role is gone nobody finds whose it was: object_in_use.
+      reason := '55006';
     ELSE
       LOOP
         BEGIN
@@ -163,7 +170,7 @@ BEGIN
               END;
             END LOOP;
             PERFORM pg_catalog.pg_stat_clear_snapshot();
-          WHEN OTHERS THEN
+          WHEN OTHERS OR query_canceled THEN
             reason := SQLSTATE;
             EXIT;
         END;

@@ -318,4 +318,16 @@ describe.each(MAJORS)("on PostgreSQL %i with prepared transactions", (postgresMa
     expect(await expectEnded(deployment, login)).toBe(true);
     expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
   });
+
+  test("one that holds a table ends with the next deploy", async () => {
+    await deployment.superuser.query(
+      "SET ROLE example_owner; CREATE TABLE example.kept (); RESET ROLE; SET lock_timeout = '5s'",
+    );
+    const login = await lease(deployment, "readwrite_role");
+    await login.open("BEGIN; LOCK TABLE example.kept IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'kept'");
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(false);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect((await deployment.superuser.query("TABLE example.kept")).rowCount).toBe(0);
+  });
 });

@@ -57,6 +57,35 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await owners("mine")).toEqual({ example_owner: 1 });
   });
 
+  test("two procedures that one name fits both", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    await login.open(`
+      SET ROLE NONE;
+      CREATE PROCEDURE example.fits(IN a int, OUT b int) LANGUAGE plpgsql AS 'BEGIN b := 1; END';
+      CREATE PROCEDURE example.fits(OUT a int) LANGUAGE plpgsql AS 'BEGIN a := 1; END'`);
+    await login.open("SET ROLE NONE; SELECT lo_create(0)", { database: "postgres" });
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(false);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+  });
+
+  test("privileges on each column of many tables, which take long to hand over", async () => {
+    const login = await lease(deployment, "maker_role");
+    const { client } = await login.connect();
+    const [TABLES, COLUMNS] = [300, 1_500];
+    const columns = Array.from({ length: COLUMNS }, (_, i) => `c${String(i)}`);
+    await client.query("SET client_min_messages = error");
+    for (let i = 0; i < TABLES; i += 1)
+      await client.query(
+        `CREATE TABLE example.wide_${String(i)} (${columns.join(" int, ")} int);
+         GRANT SELECT (${columns.join(", ")}) ON example.wide_${String(i)} TO CURRENT_USER`,
+      );
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(false);
+    await expectOthersCanLease(deployment);
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+  }, 300_000);
+
   test("a table that another session has locked", async () => {
     const login = await lease(deployment, "schema_admin_role");
     await login.open("SET ROLE NONE; CREATE TABLE example.locked ()");

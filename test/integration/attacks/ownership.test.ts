@@ -1,6 +1,7 @@
 import { Deployment } from "../deployment";
 import { attacked } from "./environment";
-import { attempt, expectEnded, lease, MAJORS, staticLogin } from "./support";
+import { dropLogins, emptyGroups } from "../../../ops/leased-logins";
+import { attempt, expectEnded, forCommands, lease, MAJORS, staticLogin } from "./support";
 
 /** What a persona leaves behind runs, and is read, with its own rights and no other. */
 describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
@@ -87,5 +88,46 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await stays.open("CREATE TABLE example.staying ()");
     expect(await owner("pg_class", "rel", "staying")).toEqual(["example_owner"]);
     await stays.close();
+  });
+
+  /** Last, since the group has nothing afterwards. */
+  test("what a persona that is no longer declared leaves has no more rights than before, in the owner's hands neither", async () => {
+    const maker = await lease(deployment, "maker_role");
+    // As ANALYZE does, autovacuum's too, and REFRESH: with the rights of the table's owner.
+    const grab = (volatility: string, body: string) =>
+      `RETURNS int ${volatility} LANGUAGE plpgsql AS $$ BEGIN ${body} RETURN 1; END $$`;
+    await maker.open(`
+      SET ROLE maker_role;
+      CREATE TABLE example.inbox (x int);
+      CREATE RULE more AS ON INSERT TO example.inbox DO ALSO DELETE FROM example.salaries;
+      GRANT INSERT ON example.inbox TO readonly_role;
+      CREATE FUNCTION example.grab() ${grab(
+        "VOLATILE",
+        "IF current_user = 'example_owner' THEN GRANT DELETE ON example.salaries TO readonly_role; END IF;",
+      )};
+      CREATE FUNCTION example.calm(int) ${grab("IMMUTABLE", "PERFORM example.grab();")};
+      CREATE TABLE example.indexed (x int, y int);
+      INSERT INTO example.indexed VALUES (1, 1), (2, 2);
+      CREATE INDEX ON example.indexed (example.calm(x));
+      CREATE STATISTICS example.counted ON (example.calm(x)), y FROM example.indexed;
+      ALTER TABLE example.indexed ADD EXCLUDE USING btree ((example.calm(x) + x) WITH =);
+      CREATE MATERIALIZED VIEW example.seen AS SELECT example.grab()`);
+    if (postgresMajor >= 17)
+      await maker.open("SET ROLE maker_role; GRANT MAINTAIN ON example.seen TO PUBLIC");
+    const [commands, database] = [forCommands(deployment), deployment.manifest.databases[0]!];
+    expect(await dropLogins(commands, database, ["maker_role"])).toEqual([maker.user]);
+    expect(await emptyGroups(commands, database, ["maker_role"])).toEqual(["maker_role"]);
+    expect(await owner("pg_class", "rel", "seen")).toEqual(["example_owner"]);
+
+    const reader = await lease(deployment, "readonly_role");
+    const { client } = await reader.connect();
+    expect(await attempt(client, "INSERT INTO example.inbox VALUES (1)")).toBe("allowed");
+    expect(await attempt(client, "REFRESH MATERIALIZED VIEW example.seen")).toBe("42501");
+    await deployment.superuser.query("ANALYZE example.indexed");
+    expect(await attempt(client, "DELETE FROM example.salaries")).toBe("42501");
+    const { rows } = await deployment.superuser.query("TABLE example.salaries");
+    expect(rows).toEqual([{ amount: 1 }]);
+    expect(await reader.revoke()).toBe(204);
+    await reader.close();
   });
 });
