@@ -51,8 +51,8 @@ BEGIN
       EXCEPTION WHEN lock_not_available OR internal_error THEN
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline THEN
           RAISE lock_not_available USING
-            MESSAGE = 'the login {{name}} can not be closed: a transaction that is no session of its own holds its row',
-            HINT = 'See pg_prepared_xacts. leasehold deploy ends what a leased login has prepared.';
+            MESSAGE = 'the login {{name}} can not be closed: its row is held by a transaction that does not end',
+            HINT = 'What it has prepared, see pg_prepared_xacts, leasehold deploy ends. Vault tries again.';
         END IF;
       END;
     END LOOP;
