@@ -134,7 +134,9 @@ interface Inspected {
 }
 
 const list = async (...args: string[]) => (await docker(...args)).split("\n").filter(Boolean);
-const volumes = () => list("volume", "ls", "--quiet");
+/** Of another run on the same Docker. */
+const OTHERS = new RegExp(`^leasehold-e2e-(?!${String(process.pid)}-)`);
+const volumes = async () => (await list("volume", "ls", "--quiet")).filter((name) => !OTHERS.test(name));
 
 /** Every place where somebody could read what Terraform and Docker were given. */
 async function places(stack: string, containers: readonly string[]): Promise<Map<string, string>> {
