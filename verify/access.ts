@@ -109,7 +109,7 @@ function readGrants(asker: Session, grantee: string): Promise<Grant[]> {
      ) SELECT kind, object, oid::int8::float8 AS oid, schema, pg_get_userbyid(owner) AS owner, privilege_type AS privilege,
          CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END AS grantee, pg_get_userbyid(grantor) AS grantor, is_grantable AS grantable,
          CASE WHEN kind <> 'schema' THEN (SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = entries.class AND m.objid = entries.oid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e' AND EXISTS (SELECT FROM pg_roles holder WHERE holder.oid = entries.owner AND rolsuper))
-           WHEN NOT EXISTS (SELECT FROM pg_class r WHERE relnamespace = entries.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (${extensionOf("pg_class", "r.oid", "r.relowner")}))
+           WHEN privilege_type = 'USAGE' AND NOT EXISTS (SELECT FROM pg_class r WHERE relnamespace = entries.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (${extensionOf("pg_class", "r.oid", "r.relowner")}))
              AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = entries.oid AND NOT EXISTS (${extensionOf("pg_proc", "p.oid", "p.proowner")}))
            THEN (SELECT extname FROM pg_extension WHERE extnamespace = entries.oid ORDER BY 1 LIMIT 1)
          END AS extension

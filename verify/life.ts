@@ -97,7 +97,7 @@ async function revokeInTransaction(
   const heir = heirOf(database, life.persona);
   const isGone = (await ownerOf(unfinished)).startsWith("nobody");
   // A table of the group's is not the owner's to read; what was in one transaction has one end.
-  const rows = after === database.owner ? await owner.attempt(`SELECT FROM ${own}`, evidence) : { count: 0 };
+  const rows = heir === database.owner ? await owner.attempt(`SELECT FROM ${own}`, evidence) : { count: 0 };
   const rolledBack = isGone && "count" in rows && rows.count === 0;
   for (const drop of drops) await drop();
   return together(
