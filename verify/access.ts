@@ -108,9 +108,9 @@ function readGrants(asker: Session, grantee: string): Promise<Grant[]> {
        WHERE ${grantee}
      ) SELECT kind, object, oid::int8::float8 AS oid, schema, pg_get_userbyid(owner) AS owner, privilege_type AS privilege,
          CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END AS grantee, pg_get_userbyid(grantor) AS grantor, is_grantable AS grantable,
-         CASE WHEN kind <> 'schema' THEN (SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = entries.class AND m.objid = entries.oid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
-           WHEN NOT EXISTS (SELECT FROM pg_class r WHERE relnamespace = entries.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (${extensionOf("pg_class", "r.oid")}))
-             AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = entries.oid AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")}))
+         CASE WHEN kind <> 'schema' THEN (SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = entries.class AND m.objid = entries.oid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e' AND EXISTS (SELECT FROM pg_roles holder WHERE holder.oid = entries.owner AND rolsuper))
+           WHEN privilege_type = 'USAGE' AND NOT EXISTS (SELECT FROM pg_class r WHERE relnamespace = entries.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (${extensionOf("pg_class", "r.oid", "r.relowner")}))
+             AND NOT EXISTS (SELECT FROM pg_proc p WHERE pronamespace = entries.oid AND NOT EXISTS (${extensionOf("pg_proc", "p.oid", "p.proowner")}))
            THEN (SELECT extname FROM pg_extension WHERE extnamespace = entries.oid ORDER BY 1 LIMIT 1)
          END AS extension
        FROM entries WHERE grantee <> owner
@@ -118,19 +118,30 @@ function readGrants(asker: Session, grantee: string): Promise<Grant[]> {
        AND NOT (grantee = 0 AND (
          kind IN ('type', 'language')
          OR coalesce(schema = 'information_schema', false) AND privilege_type IN ('SELECT', 'USAGE')
+         OR kind = 'function' AND EXISTS (${constructorOf("entries.oid")})
          OR kind = 'function' AND schema IN ('pg_catalog', 'information_schema') AND NOT EXISTS (SELECT FROM pg_init_privs i WHERE i.objoid = entries.oid AND i.classoid = entries.class)
          OR kind = 'default privileges' AND schema IS NULL AND object LIKE 'types of %'
        ))
        AND NOT EXISTS (
          SELECT FROM pg_init_privs i, aclexplode(initprivs) d
          WHERE i.objoid = entries.oid AND i.classoid = entries.class AND i.objsubid = entries.sub AND d.grantee = entries.grantee AND d.privilege_type = entries.privilege_type
+           -- Who owns an extension writes down what they please as its own.
+           AND (i.privtype = 'i' OR EXISTS (SELECT FROM pg_roles holder WHERE holder.oid = entries.owner AND rolsuper))
        ) ORDER BY 1, 2, grantee, privilege`,
   );
 }
 
-/** SQL that gives the extension which an object belongs to. */
-export function extensionOf(catalog: string, oid: string): string {
-  return `SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = '${catalog}'::regclass AND m.objid = ${oid} AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e'`;
+/** SQL that gives a row where a function is a range type's constructor: PostgreSQL's first superuser owns it, and all may use it. */
+export function constructorOf(oid: string): string {
+  return `SELECT FROM pg_depend m WHERE m.classid = 'pg_proc'::regclass AND m.objid = ${oid} AND m.refclassid = 'pg_type'::regclass AND m.deptype = 'i'`;
+}
+
+/**
+ * SQL that gives the extension which an object belongs to. One that is no superuser's is its owner's alone: who installed a
+ * trusted extension can have it take what is theirs.
+ */
+export function extensionOf(catalog: string, oid: string, owner: string): string {
+  return `SELECT extname FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid WHERE m.classid = '${catalog}'::regclass AND m.objid = ${oid} AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e' AND EXISTS (SELECT FROM pg_roles holder WHERE holder.oid = ${owner} AND rolsuper)`;
 }
 
 export function grantText({ kind, object, privilege, grantee, grantor, grantable }: Grant): string {

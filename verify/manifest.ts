@@ -95,6 +95,11 @@ export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = E
   { kind: Kind }
 >;
 
+/** To whom a revocation hands over what the persona's login owns. */
+export function heirOf({ owner }: ManifestDatabase, { actsAsOwner, groupRole }: ManifestPersona): string {
+  return actsAsOwner ? owner : groupRole;
+}
+
 /** Of a folder that synth has just written. */
 export function readAccessManifest(synthesized: string): AccessManifest {
   return accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));

@@ -5,10 +5,13 @@ import type { ManifestDatabase } from "./manifest";
 import { listed, type Evidence } from "./report";
 import type { Outcome, Session } from "./session";
 
+/** PostgreSQL's own objects have lower numbers (FirstNormalObjectId). */
+const FIRST_OBJECT = "16384";
+
 /**
  * What PostgreSQL could take for its own: functions (aggregates and procedures too), operators and casts in a schema on the
- * search path of a persona or of Vault's login with a name that pg_catalog has, since arguments that match better win over
- * the place on the path; and schemas with a name for which `"$user"` stands.
+ * search path of a persona or of Vault's login, or in pg_catalog itself, with a name that PostgreSQL has there, since
+ * arguments that match better win over the place on the path; and schemas with a name for which `"$user"` stands.
  */
 export async function overloads(
   asker: Session,
@@ -23,20 +26,20 @@ export async function overloads(
     `SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS object, 'pg_catalog.' || quote_ident(proname) AS shadowed, pg_get_userbyid(proowner) AS owner,
        CASE prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
-     WHERE nspname IN (${places}) AND nspname <> 'pg_catalog' AND proname IN (SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace)
-       AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")})
+     WHERE nspname IN ('pg_catalog', ${places}) AND p.oid >= ${FIRST_OBJECT} AND proname IN (SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < ${FIRST_OBJECT})
+       AND NOT EXISTS (${extensionOf("pg_proc", "p.oid", "p.proowner")})
      UNION ALL
      SELECT format('%I.%s(%s, %s)', nspname, oprname, CASE oprleft WHEN 0 THEN 'none' ELSE format_type(oprleft, NULL) END, format_type(oprright, NULL)), 'pg_catalog.' || oprname, pg_get_userbyid(oprowner), 'operator'
      FROM pg_operator o JOIN pg_namespace n ON n.oid = oprnamespace
-     WHERE nspname IN (${places}) AND nspname <> 'pg_catalog' AND oprname IN (SELECT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace)
-       AND NOT EXISTS (${extensionOf("pg_operator", "o.oid")})
+     WHERE nspname IN ('pg_catalog', ${places}) AND o.oid >= ${FIRST_OBJECT} AND oprname IN (SELECT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace AND oid < ${FIRST_OBJECT})
+       AND NOT EXISTS (${extensionOf("pg_operator", "o.oid", "o.oprowner")})
      ORDER BY 1`,
     evidence,
   );
   const casts = await asker.attempt(
     `SELECT format('(%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL)) AS object, CASE castcontext WHEN 'i' THEN 'implicit' ELSE 'assignment' END AS context
      FROM pg_cast c JOIN pg_type s ON s.oid = castsource JOIN pg_type t ON t.oid = casttarget LEFT JOIN pg_proc f ON f.oid = castfunc
-     WHERE castcontext <> 'e' AND NOT EXISTS (${extensionOf("pg_cast", "c.oid")})
+     WHERE castcontext <> 'e' AND NOT (EXISTS (${extensionOf("pg_cast", "c.oid", "s.typowner")}) AND EXISTS (${extensionOf("pg_cast", "c.oid", "t.typowner")}))
        AND EXISTS (SELECT FROM pg_namespace n WHERE n.oid IN (s.typnamespace, t.typnamespace, f.pronamespace) AND nspname IN (${places}) AND nspname <> 'pg_catalog')
      ORDER BY 1`,
     evidence,
@@ -44,7 +47,7 @@ export async function overloads(
   const schemas = await asker.attempt(
     `SELECT quote_ident(nspname) AS object, pg_get_userbyid(nspowner) AS owner, CASE WHEN r.rolsuper THEN 'superuser' ELSE 'login' END AS kind
      FROM pg_namespace n JOIN pg_roles r ON r.rolname = nspname
-     WHERE (r.rolsuper OR r.rolname = ${literal(manager ?? "")}) AND NOT EXISTS (${extensionOf("pg_namespace", "n.oid")})
+     WHERE (r.rolsuper OR r.rolname = ${literal(manager ?? "")}) AND NOT EXISTS (${extensionOf("pg_namespace", "n.oid", "n.nspowner")})
        AND EXISTS (SELECT FROM pg_roles who WHERE NOT who.rolsuper AND has_schema_privilege(who.oid, n.oid, 'CREATE')) ORDER BY 1`,
     evidence,
   );

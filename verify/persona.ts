@@ -2,7 +2,7 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { Acceptance } from "./accepted";
 import type { Custody } from "./custody";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
-import type { ManifestDatabase, ManifestPersona } from "./manifest";
+import { heirOf, type ManifestDatabase, type ManifestPersona } from "./manifest";
 import { readAccess, type Access } from "./access";
 import { connect } from "./connect";
 import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./columns";
@@ -288,13 +288,14 @@ async function useAndRevoke(
       : `a revoked lease must be unknown to Vault (HTTP 400), received ${String(renewal.status)}`;
   });
   if (leftBehind) {
-    const kept = await recorder.check("its objects are the owner's", async (evidence) => {
+    const kept = await recorder.check("its objects are handed over", async (evidence) => {
       const sql = `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = to_regclass(${literal(leftBehind)})`;
       const outcome = await owner.attempt(sql, evidence);
       const found = firstText(outcome, "owner");
-      return found === database.owner
+      const heir = heirOf(database, persona);
+      return found === heir
         ? undefined
-        : `${leftBehind} must belong to ${database.owner}, it belongs to ${found ?? "nobody: it is gone"}`;
+        : `${leftBehind} must belong to ${heir}, it belongs to ${found ?? "nobody: it is gone"}`;
     });
     if (kept && persona.actsAsOwner) scene.left.push(probeTable(leftBehind));
   }

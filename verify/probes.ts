@@ -1,5 +1,5 @@
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { extensionOf } from "./access";
+import { constructorOf, extensionOf } from "./access";
 import type { Custody } from "./custody";
 import type { ManifestDatabase } from "./manifest";
 import type { Session } from "./session";
@@ -170,13 +170,13 @@ export async function ownObjects(owner: Session, { schema }: ManifestDatabase): 
   const tables = await owner.query<{ name: string; column: string | null }>(
     `SELECT ${qualified("relname")} AS name, CASE WHEN relkind IN ('r', 'p') THEN (
        SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum LIMIT 1) END AS column
-     FROM pg_class c WHERE relnamespace = ${place} AND relkind IN ('r', 'p', 'v', 'm', 'f') AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid")}) ORDER BY 1`,
+     FROM pg_class c WHERE relnamespace = ${place} AND relkind IN ('r', 'p', 'v', 'm', 'f') AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid", "c.relowner")}) ORDER BY 1`,
   );
   const sequences = await owner.query<{ name: string }>(
-    `SELECT ${qualified("relname")} AS name FROM pg_class c WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid")}) ORDER BY 1`,
+    `SELECT ${qualified("relname")} AS name FROM pg_class c WHERE relnamespace = ${place} AND relkind = 'S' AND ${notProbe("relname")} AND NOT EXISTS (${extensionOf("pg_class", "c.oid", "c.relowner")}) ORDER BY 1`,
   );
   const functions = await owner.query<{ name: string }>(
-    `SELECT ${qualified("proname")} || '(' || oidvectortypes(proargtypes) || ')' AS name FROM pg_proc p WHERE pronamespace = ${place} AND ${notProbe("proname")} AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")}) ORDER BY 1`,
+    `SELECT ${qualified("proname")} || '(' || oidvectortypes(proargtypes) || ')' AS name FROM pg_proc p WHERE pronamespace = ${place} AND ${notProbe("proname")} AND NOT EXISTS (${extensionOf("pg_proc", "p.oid", "p.proowner")}) AND NOT EXISTS (${constructorOf("p.oid")}) ORDER BY 1`,
   );
   return {
     tables: tables.map(({ name, column }) => ({ name, probe: false, column: column ?? undefined })),

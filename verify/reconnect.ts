@@ -5,8 +5,9 @@ import type { Scene } from "./persona";
 import { oneLine, type Evidence } from "./report";
 import { describe, LOGIN_REFUSED, Session } from "./session";
 
-/** Each holds a session while it opens the next. */
+/** Each holds a session while it opens the next, as far as the login's connection limit allows. */
 const CLIENTS = 6;
+const TOO_MANY_CONNECTIONS = "53300";
 /** Until then they have fallen out of step, so that at any moment some are on their way in. */
 const LOGINS_BEFORE = 4 * CLIENTS;
 const BOUND_MILLISECONDS = 10_000;
@@ -48,6 +49,11 @@ export async function revokeWhileReconnecting(
         // Ended on its way in, or its role was gone before it was SET: what counts is what the next one meets.
         const isLast = code !== undefined && LOGIN_REFUSED.includes(code);
         if (isLast || code === undefined) return code ?? oneLine(error);
+        if (code === TOO_MANY_CONNECTIONS && last) {
+          open.delete(last);
+          await last.close();
+          last = undefined;
+        }
       }
     }
     return `still not refused after ${String(BOUND_MILLISECONDS / 1000)} s`;

@@ -81,7 +81,7 @@ export async function undeclaredAccess(
     ...owned.rows.map(({ owner, what }) => `${String(owner)} owns ${String(what)}`),
     ...acceptance.open(
       definers.rows.map(({ name, owner }) => ({
-        id: `definer:${String(name)}:${place.persona.groupRole}`,
+        id: `definer:${String(name)}:${place.persona.groupRole} as ${String(owner)}`,
         text: `SECURITY DEFINER function ${String(name)} can be executed and runs as ${String(owner)}`,
       })),
       evidence,
@@ -125,9 +125,9 @@ function definersSql({ database }: Place, { roles }: Access): string {
   const holders = roles.map((name) => literal(name)).join(", ");
   return `SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS name, pg_get_userbyid(proowner) AS owner
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
-    WHERE prosecdef AND nspname NOT IN ('pg_catalog', 'information_schema') AND pg_get_userbyid(proowner) NOT IN (${holders})
+    WHERE prosecdef AND pg_get_userbyid(proowner) NOT IN (${holders})
       AND NOT (nspname = ${literal(database.schema)} AND pg_get_userbyid(proowner) = ${literal(database.owner)} AND ${IS_PROBE})
-      AND NOT EXISTS (${extensionOf("pg_proc", "p.oid")})
+      AND NOT EXISTS (${extensionOf("pg_proc", "p.oid", "p.proowner")})
       AND EXISTS (SELECT FROM unnest(ARRAY[${holders}]::name[]) role WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE'))
     ORDER BY 1`;
 }
@@ -170,7 +170,7 @@ export async function publicAccess(
   return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
 }
 
-/** Whoever holds something in the schema or on what is the owner's, now or later, without being declared. */
+/** Whoever holds something on the database, in the schema or on what is the owner's, now or later, without being declared. */
 export async function grantsToUndeclared(
   asker: Session,
   database: ManifestDatabase,
@@ -183,6 +183,8 @@ export async function grantsToUndeclared(
     (grant) =>
       grant.extension === null &&
       (grant.schema === schema ||
+        // Who else may connect is the server's matter, and what they can do there is found by the rest.
+        (grant.kind === "database" && grant.privilege === "CREATE" && isHere(grant, database)) ||
         grant.owner === owner ||
         (grant.kind === "default privileges" && grant.schema === null)),
   );
@@ -193,10 +195,14 @@ export async function grantsToUndeclared(
   // One finding for what a role holds on all objects of a kind: its id stays when tables come and go.
   const byId = new Map<string, Grant[]>();
   for (const grant of found) {
-    const { kind, object, grantee, privilege } = grant;
+    const { kind, object, grantee, privilege, grantable } = grant;
     const on =
-      kind === "default privileges" ? `later ${object}` : `${kind} in ${grant.schema ?? "the database"}`;
-    const id = `grant:${on}:${privilege} to ${grantee}`;
+      kind === "default privileges"
+        ? `later ${object}`
+        : kind === "database"
+          ? `database ${object}`
+          : `${kind} in ${grant.schema ?? "the database"}`;
+    const id = `grant:${on}:${privilege} to ${grantee}${grantable ? " WITH GRANT OPTION" : ""}`;
     byId.set(id, [...(byId.get(id) ?? []), grant]);
   }
   const findings: Finding[] = [...byId].map(([id, grants]) => {

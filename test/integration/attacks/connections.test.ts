@@ -1,5 +1,5 @@
 import { grantReservedConnections } from "../../../ops/manager-login";
-import { Deployment } from "../deployment";
+import { Deployment, findings } from "../deployment";
 import { attacked } from "./environment";
 import { expectEnded, expectOthersCanLease, lease, MAJORS, sqlstate, type Lease } from "./support";
 
@@ -56,6 +56,10 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       expect(await expectEnded(deployment, login)).toBe(true);
     },
   );
+
+  test("a verification, whose clients reconnect, keeps within the limit", async () => {
+    expect(findings(await deployment.verify())).toEqual([]);
+  });
 
   test("a login can't raise its limit", async () => {
     const login = await lease(deployment, "readonly_role");

@@ -319,18 +319,50 @@ test("an estate with extensions, in the schema and in one of their own, holds", 
   }
 });
 
+test("what the owner put into an extension that it installed is the owner's", async () => {
+  await sql(`SET ROLE example_owner; SET search_path = example; CREATE EXTENSION pgcrypto;
+    CREATE FUNCTION hidden() RETURNS name LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user'; GRANT EXECUTE ON FUNCTION hidden TO readonly_role;
+    CREATE AGGREGATE array_agg(integer) (SFUNC = pg_catalog.array_append, STYPE = integer[]);
+    CREATE TYPE label AS ENUM ('a'); CREATE FUNCTION truth(label) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE CAST (label AS boolean) WITH FUNCTION truth AS IMPLICIT;
+    CREATE TABLE concealed (); GRANT DELETE ON concealed TO readonly_role; GRANT SELECT ON concealed TO alice;
+    ALTER EXTENSION pgcrypto ADD FUNCTION hidden(); ALTER EXTENSION pgcrypto ADD AGGREGATE array_agg(integer); ALTER EXTENSION pgcrypto ADD TABLE concealed;
+    ALTER EXTENSION pgcrypto ADD FUNCTION truth(label); ALTER EXTENSION pgcrypto ADD CAST (label AS boolean);
+    RESET search_path; RESET ROLE`);
+  try {
+    const lines = findings(await verify()).join("\n");
+    expect(lines).toContain("SECURITY DEFINER function example.hidden() can be executed");
+    expect(lines).toContain("aggregate example.array_agg(integer) of example_owner has the name of");
+    expect(lines).toContain("cast (example.label AS boolean) is implicit");
+    expect(lines).toContain('DELETE on "example".concealed is not declared');
+    expect(lines).toContain("granted to alice by example_owner: SELECT on table example.concealed");
+    expect(lines).not.toMatch(/gen_salt|crypt/);
+  } finally {
+    await sql("DROP EXTENSION pgcrypto CASCADE; DROP TYPE example.label CASCADE");
+  }
+});
+
+test("a range type's constructors, which PostgreSQL makes as its first superuser's, hold", async () => {
+  await sql("SET ROLE example_owner; CREATE TYPE example.span AS RANGE (subtype = date); RESET ROLE");
+  try {
+    expect(findings(await verify())).toEqual([]);
+  } finally {
+    await sql("DROP TYPE example.span");
+  }
+});
+
 describe("what is left behind (13)", () => {
   const definer = (name: string, body = "SELECT current_user") =>
     [
       `CREATE FUNCTION ${name} RETURNS name LANGUAGE sql SECURITY DEFINER AS '${body}'; ALTER FUNCTION ${name} OWNER TO example_owner; REVOKE EXECUTE ON FUNCTION ${name} FROM PUBLIC; GRANT EXECUTE ON FUNCTION ${name} TO readwrite_role, readonly_role`,
       `DROP FUNCTION ${name}`,
-      `SECURITY DEFINER function ${name} can be executed and runs as example_owner (id definer:${name}:readonly_role)`,
+      `SECURITY DEFINER function ${name} can be executed and runs as example_owner (id definer:${name}:readonly_role as example_owner)`,
     ] as const;
 
   describe("functions of the owner's", () => {
     each("readonly nothing else granted or owned: ", {
       "with arguments": definer("example.f(integer)"),
       "called like a probe": definer("example.leasehold_probe_1900000000_abcd_before_definer()"),
+      "among PostgreSQL's own": definer("pg_catalog.f(integer)"),
     });
   });
 
@@ -340,6 +372,16 @@ describe("what is left behind (13)", () => {
         "CREATE TABLE example.t (); CREATE TABLE example.u (); GRANT SELECT ON example.t, example.u TO alice",
         "DROP TABLE example.t, example.u",
         "granted to alice by nanvc: SELECT on table example.t and 1 more (id grant:table in example:SELECT to alice)",
+      ],
+      "that can be passed on": [
+        "CREATE TABLE example.v (); GRANT INSERT ON example.v TO alice WITH GRANT OPTION",
+        "DROP TABLE example.v",
+        "INSERT on table example.v WITH GRANT OPTION (id grant:table in example:INSERT to alice WITH GRANT OPTION)",
+      ],
+      "on the database": [
+        "GRANT CREATE ON DATABASE nanvc TO alice",
+        "REVOKE CREATE ON DATABASE nanvc FROM alice",
+        "granted to alice by nanvc: CREATE on database nanvc (id grant:database nanvc:CREATE to alice)",
       ],
       "on the schema": [
         "GRANT CREATE ON SCHEMA example TO alice",
@@ -413,6 +455,11 @@ describe("what is left behind (13)", () => {
         "DROP AGGREGATE example.array_agg(integer)",
         "aggregate example.array_agg(integer) of nanvc has the name of pg_catalog.array_agg (id overload:example.array_agg(integer):pg_catalog.array_agg)",
       ],
+      "an aggregate in pg_catalog": [
+        "CREATE AGGREGATE pg_catalog.array_agg(integer) (SFUNC = pg_catalog.array_append, STYPE = integer[])",
+        "DROP AGGREGATE pg_catalog.array_agg(integer)",
+        "aggregate pg_catalog.array_agg(integer) of nanvc has the name of pg_catalog.array_agg",
+      ],
       "a function": [
         `CREATE FUNCTION example.unnest(name[]) RETURNS boolean ${body}`,
         "DROP FUNCTION example.unnest(name[])",
@@ -455,19 +502,19 @@ describe("what is left behind (13)", () => {
     const [plant, undo] = definer("example.f(integer)");
     await sql(`${plant}; GRANT EXECUTE ON FUNCTION example.f(integer) TO schema_admin_role`);
     const accepted = ["readonly_role", "readwrite_role", "nobody"].map((group) => ({
-      id: `definer:example.f(integer):${group}`,
+      id: `definer:example.f(integer):${group} as example_owner`,
       reason: "reports need it",
     }));
     const report = await verify(accepted);
     await sql(undo);
     expect(findings(report)).toEqual([]);
     const said = (persona: string) =>
-      `nanvc ${persona}: nothing else granted or owned: accepted: SECURITY DEFINER function example.f(integer) can be executed and runs as example_owner (id definer:example.f(integer):${persona}_role): reports need it`;
+      `nanvc ${persona}: nothing else granted or owned: accepted: SECURITY DEFINER function example.f(integer) can be executed and runs as example_owner (id definer:example.f(integer):${persona}_role as example_owner): reports need it`;
     expect(report.remarks).toEqual([
       expect.stringContaining("max_prepared_transactions"),
       said("readwrite"),
       said("readonly"),
-      "accepted, and found nowhere in this run: definer:example.f(integer):nobody",
+      "accepted, and found nowhere in this run: definer:example.f(integer):nobody as example_owner",
     ]);
   });
 });
