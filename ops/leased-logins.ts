@@ -25,6 +25,7 @@ const BATCH = 200;
 const CLOSE_MILLISECONDS = 10_000;
 /** A lock that was not to be had in time, and a row that somebody else has just changed. */
 const CONTENDED = ["55P03", "XX000"];
+const DEPENDENT_OBJECTS = "2BP01";
 
 /**
  * Marks the living leases that were made before creation statements did. What a holder could have forged, a login with an
@@ -220,8 +221,17 @@ export async function dropRoles(
     );
     return rows.map(({ name }) => name);
   });
-  for (const name of found ?? []) await dropLogin(superuser, { name }, database);
-  return found ?? [];
+  const dropped: string[] = [];
+  for (const name of found ?? []) {
+    try {
+      await dropLogin(superuser, { name }, database);
+      dropped.push(name);
+    } catch (error) {
+      // It is named in a database where nobody may connect. Terraform comes to it as well, and says so.
+      if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+    }
+  }
+  return dropped;
 }
 
 /**
