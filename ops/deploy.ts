@@ -189,10 +189,10 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
     await revokeLeases(deployment, prefix);
   }
   for (const database of deployment.manifest.databases) {
-    // Those that were on their way.
-    for (const login of await dropLogins(deployment, database, groupsOf(database)))
-      show.detail(`dropped the login ${login}, which Vault has forgotten`);
     const groups = groupsOf(database);
+    // Those that were on their way.
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, which Vault has forgotten`);
     for (const group of await emptyGroups(deployment, database, groups))
       show.detail(
         `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,
