@@ -1,20 +1,20 @@
 #!/usr/bin/env -S node --import tsx
 import { Command, InvalidArgumentError } from "commander";
 import type { BenchOptions } from "./bench/bench";
-import type { DeployOptions } from "./ops/deploy";
-import type { DestroyOptions } from "./ops/destroy";
-import type { DiffOptions } from "./ops/diff";
-import type { EnvOptions } from "./ops/env";
-import type { InitOptions } from "./ops/init";
-import type { RotateOptions } from "./ops/rotate";
-import type { StartOptions } from "./ops/start";
-import { Interrupted, TerraformError } from "./ops/terraform";
-import type { VerifyCommandOptions } from "./ops/verify";
+import type { DeployOptions } from "./ops/commands/deploy";
+import type { DestroyOptions } from "./ops/commands/destroy";
+import type { DiffOptions } from "./ops/commands/diff";
+import type { EnvOptions } from "./ops/commands/env";
+import type { InitOptions } from "./ops/commands/init";
+import type { RotateOptions } from "./ops/commands/rotate";
+import type { StartOptions } from "./ops/commands/start";
+import { Interrupted, TerraformError } from "./ops/terraform/terraform";
+import type { VerifyCommandOptions } from "./ops/commands/verify";
 import { version } from "./package.json";
 import { ApplyError } from "./sandbox/terraform-json";
-import { SetupError } from "./sandbox/setup-error";
-import { CannotVerify } from "./verify/outage";
-import { VaultError, VaultUnreachable } from "./verify/vault-client";
+import { SetupError } from "./clients/setup-error";
+import { CannotVerify } from "./clients/outage";
+import { VaultError, VaultUnreachable } from "./clients/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */
 const EXPECTED = [SetupError, ApplyError, CannotVerify, VaultError, VaultUnreachable];
@@ -58,7 +58,7 @@ program
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: StartOptions) =>
-    run(async (signal) => (await import("./ops/start.js")).start(options, signal)),
+    run(async (signal) => (await import("./ops/commands/start.js")).start(options, signal)),
   );
 
 program
@@ -71,7 +71,7 @@ program
   .option("--no-expiry", NO_EXPIRY)
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: VerifyCommandOptions) =>
-    run(async (signal) => (await import("./ops/verify.js")).verifyCommand(options, signal)),
+    run(async (signal) => (await import("./ops/commands/verify.js")).verifyCommand(options, signal)),
   );
 
 program
@@ -79,7 +79,7 @@ program
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
   .action(async (options: DeployOptions) =>
-    run(async (signal) => (await import("./ops/deploy.js")).deploy(options, signal)),
+    run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );
 
 program
@@ -89,7 +89,7 @@ program
   )
   .option(...ENVIRONMENT)
   .action(async (options: DiffOptions) =>
-    run(async (signal) => (await import("./ops/diff.js")).diff(options, signal), 1),
+    run(async (signal) => (await import("./ops/commands/diff.js")).diff(options, signal), 1),
   );
 
 program
@@ -103,7 +103,7 @@ program
   )
   .option("--force-leases", "have Vault forget leases that it can't revoke, and drop their logins")
   .action(async (options: DestroyOptions) =>
-    run(async (signal) => (await import("./ops/destroy.js")).destroy(options, signal)),
+    run(async (signal) => (await import("./ops/commands/destroy.js")).destroy(options, signal)),
   );
 
 program
@@ -111,7 +111,7 @@ program
   .description('print the exports that plain cdktf needs, secrets among them: eval "$(npx leasehold env)"')
   .option(...ENVIRONMENT)
   .action(async (options: EnvOptions) =>
-    run(async (signal) => (await import("./ops/env.js")).printEnvironment(options, signal)),
+    run(async (signal) => (await import("./ops/commands/env.js")).printEnvironment(options, signal)),
   );
 
 program
@@ -123,7 +123,7 @@ program
   .option("--print-keys", "show the unseal keys, for your own keeping, and store them nowhere")
   .option("--json <file>", "write what was done; never a key or a token")
   .action(async (options: InitOptions) =>
-    run(async (signal) => (await import("./ops/init.js")).initCommand(options, signal)),
+    run(async (signal) => (await import("./ops/commands/init.js")).initCommand(options, signal)),
   );
 
 program
@@ -132,7 +132,7 @@ program
   .option(...ENVIRONMENT)
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) =>
-    run(async (signal) => (await import("./ops/rotate.js")).rotateCommand(options, signal)),
+    run(async (signal) => (await import("./ops/commands/rotate.js")).rotateCommand(options, signal)),
   );
 
 program

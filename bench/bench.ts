@@ -1,12 +1,12 @@
 import { writeFileSync } from "node:fs";
-import { runSteps, type Step } from "../ops/progress";
-import { synthesize } from "../ops/synthesize";
-import { checkReportFile } from "../ops/verify";
+import { runSteps, type Step } from "../ops/terminal/progress";
+import { synthesize } from "../ops/deployment/synthesize";
+import { checkReportFile } from "../ops/commands/verify";
 import { chosenMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
-import { SetupError } from "../sandbox/setup-error";
+import { SetupError } from "../clients/setup-error";
 import { Workspace } from "../sandbox/workspace";
-import { readAccessManifest } from "../verify/manifest";
+import { readAccessManifest } from "../manifest/schema";
 import { BenchFailed, benchDeploys } from "./deploys";
 import { benchLeases } from "./leases";
 import { renderComparisons, type Comparison } from "./measure";

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ROOT } from "../ops/synthesize";
+import { ROOT } from "../ops/deployment/synthesize";
 
 const PARTS = [
   ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],

@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { synthesize } from "../ops/synthesize";
+import { synthesize } from "../ops/deployment/synthesize";
 import { freePort } from "../sandbox/free-port";
 import { Sandbox } from "../sandbox/sandbox";
-import { SetupError } from "../sandbox/setup-error";
+import { SetupError } from "../clients/setup-error";
 import { Workspace } from "../sandbox/workspace";
-import { readAccessManifest } from "../verify/manifest";
+import { readAccessManifest } from "../manifest/schema";
 import { Checkout } from "./checkout";
 import { comparison, time, type Comparison } from "./measure";
 

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, escapeIdentifier } from "pg";
 import type { Sandbox } from "../sandbox/sandbox";
-import type { ManifestDatabase } from "../verify/manifest";
-import type { VaultBody, VaultClient } from "../verify/vault-client";
+import type { ManifestDatabase } from "../manifest/schema";
+import type { VaultBody, VaultClient } from "../clients/vault-client";
 import { compare, type Comparison } from "./measure";
 
 /** The database role of a bench's own. */

@@ -1,4 +1,4 @@
-import { columns } from "../verify/text";
+import { columns } from "../clients/text";
 
 /** Two things, measured in one run; only their ratio says something on another machine. */
 export interface Comparison {

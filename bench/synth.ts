@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { ROOT } from "../ops/synthesize";
+import { ROOT } from "../ops/deployment/synthesize";
 import type { Workspace } from "../sandbox/workspace";
 import { compare, type Comparison } from "./measure";
 

@@ -1,5 +1,5 @@
 import { Privileges } from "../constructs/postgres/privileges";
-import type { EnvironmentInput } from "./schema";
+import type { EnvironmentInput } from "./schema/schema";
 
 /** The AppRole tutorial (https://developer.hashicorp.com/vault/tutorials/auth-methods/approle): Jenkins on a Vault in dev mode. */
 const approle: EnvironmentInput = {

@@ -1,5 +1,5 @@
 import { Privileges } from "../constructs/postgres/privileges";
-import type { EnvironmentInput } from "./schema";
+import type { EnvironmentInput } from "./schema/schema";
 
 const lifetimes = {
   lease: { defaultTtl: "1h", maxTtl: "24h" },

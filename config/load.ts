@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, parseEnvironment, type Environment } from "./schema";
+import { ConfigError, parseEnvironment, type Environment } from "./schema/schema";
 
-const NOT_ENVIRONMENTS = ["schema", "load"];
+const NOT_ENVIRONMENTS = ["load"];
 
 /** The environments that have a file in config/. */
 export function environmentNames(): string[] {

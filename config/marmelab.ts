@@ -1,5 +1,5 @@
 import { Privileges } from "../constructs/postgres/privileges";
-import type { EnvironmentInput } from "./schema";
+import type { EnvironmentInput } from "./schema/schema";
 
 /**
  * Barrat's article (https://marmelab.com/blog/2023/01/05/securely-manage-database-secrets-with-vault.html): a Vault that

@@ -1,5 +1,5 @@
 import { Privileges } from "../constructs/postgres/privileges";
-import type { EnvironmentInput } from "./schema";
+import type { EnvironmentInput } from "./schema/schema";
 
 /** HashiCorp's tutorial (https://developer.hashicorp.com/vault/tutorials/db-credentials/database-secrets): an admin, and apps that read. */
 const tutorial: EnvironmentInput = {

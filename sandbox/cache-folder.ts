@@ -2,7 +2,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { isOwn } from "./ownership";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 
 /**
  * Where programs that were downloaded are kept, for all of a user's sandboxes. A relative XDG_CACHE_HOME does not count

@@ -1,5 +1,5 @@
-import type { VaultClient } from "../verify/vault-client";
-import { SetupError } from "./setup-error";
+import type { VaultClient } from "../clients/vault-client";
+import { SetupError } from "../clients/setup-error";
 
 /** Names of the trust model's policies, as in the access manifest. */
 export interface PolicyNames {

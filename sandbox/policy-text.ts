@@ -1,4 +1,4 @@
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 
 /**
  * A policy as Vault takes it: with the value of each variable, which stands in a quoted text.

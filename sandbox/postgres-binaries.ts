@@ -18,7 +18,7 @@ import { dirname, join, relative } from "node:path";
 import { arch, platform } from "node:process";
 import { promisify } from "node:util";
 import { cacheFolder, checkCached, makeCacheFolder } from "./cache-folder";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 import type { Workspace } from "./workspace";
 
 const run = promisify(execFile);

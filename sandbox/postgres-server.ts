@@ -6,7 +6,7 @@ import { Client, escapeIdentifier } from "pg";
 import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
 
 export interface PostgresServerOptions {

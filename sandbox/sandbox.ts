@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { VaultClient } from "../verify/vault-client";
+import { VaultClient } from "../clients/vault-client";
 import { apply } from "./engine";
 import { CertificateAuthority, type ServerTls } from "./certificates";
 import { initialise, unseal, type Initialised, type PolicyTexts } from "./initialise";
@@ -8,7 +8,7 @@ import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgre
 import { policyText } from "./policy-text";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
 import { vaultBinary, type VaultBinary } from "./vault-binary";
 import { vaultProvider } from "./vault-provider";

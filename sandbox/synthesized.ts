@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { PolicyNames, PolicyTexts } from "./initialise";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
 
 /** The stacks that the sandbox applies, in the order in which they need each other. */

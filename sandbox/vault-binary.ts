@@ -16,7 +16,7 @@ import { delimiter, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { cacheFolder, checkCached, makeCacheFolder } from "./cache-folder";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 
 const run = promisify(execFile);
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { VaultClient } from "../verify/vault-client";
+import { VaultClient } from "../clients/vault-client";
 import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
 
 const settingsSchema = z.strictObject({

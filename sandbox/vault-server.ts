@@ -1,10 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { send } from "../verify/http";
+import { send } from "../clients/http";
 import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 import type { VaultBinary } from "./vault-binary";
 import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
 

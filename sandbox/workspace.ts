@@ -22,7 +22,7 @@ import { tmpdir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { isOwn } from "./ownership";
-import { SetupError } from "./setup-error";
+import { SetupError } from "../clients/setup-error";
 
 /** A process as its number and the time it started, so that a number that is used again is never taken for it. */
 export interface ProcessId {

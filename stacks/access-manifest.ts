@@ -5,8 +5,8 @@ import {
   serverOf,
   trustPolicyNames,
   type Environment,
-} from "../config/schema";
-import type { AccessManifestInput } from "../verify/manifest";
+} from "../config/schema/schema";
+import type { AccessManifestInput } from "../manifest/schema";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */
 export function accessManifest(environment: Environment): AccessManifestInput {

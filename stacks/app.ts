@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "cdktf";
-import type { Environment } from "../config/schema";
+import type { Environment } from "../config/schema/schema";
 import { accessManifest } from "./access-manifest";
 import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";

@@ -2,7 +2,7 @@ import { Network } from "@cdktf/provider-docker/lib/network";
 import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
 import { TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
-import type { Environment } from "../config/schema";
+import type { Environment } from "../config/schema/schema";
 import { PostgresContainer } from "../constructs/docker/postgres-container";
 import { VaultContainer } from "../constructs/docker/vault-container";
 import { LeaseholdStack } from "./stack";

@@ -8,7 +8,7 @@ import {
   type DatabaseConfig,
   type Environment,
   type ServerConfig,
-} from "../config/schema";
+} from "../config/schema/schema";
 import { AccessRole } from "../constructs/postgres/access-role";
 import { Database } from "../constructs/postgres/database";
 import { ManagerLogin } from "../constructs/postgres/manager-login";

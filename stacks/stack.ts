@@ -1,6 +1,6 @@
 import { LocalBackend, TerraformBackend, TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
-import type { Environment } from "../config/schema";
+import type { Environment } from "../config/schema/schema";
 
 /** A backend as it is in the config: Terraform knows its backends, and cdktf not all of them. */
 class Backend extends TerraformBackend {

@@ -1,4 +1,4 @@
-import { trustPolicyNames, type Environment } from "../config/schema";
+import { trustPolicyNames, type Environment } from "../config/schema/schema";
 import type { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import type { IGrantee } from "../constructs/vault/policy-document";
 

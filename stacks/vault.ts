@@ -1,7 +1,7 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
 import { DefaultTokenResolver, StringConcat, TerraformOutput, TerraformVariable, Tokenization } from "cdktf";
 import type { Construct } from "constructs";
-import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema";
+import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema/schema";
 import { Duration } from "../constructs/duration";
 import { AppRole } from "../constructs/vault/app-role";
 import { AppRoleAuth } from "../constructs/vault/app-role-auth";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { printSeen, SEEN_FILE } from "./seen";
+import { printSeen, SEEN_FILE } from "./support/seen";
 
 export const ROOT = join(__dirname, "..");
 

@@ -1,14 +1,14 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { Acceptance } from "./accepted";
-import type { Custody } from "./custody";
-import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./leases";
-import { heirOf, type ManifestDatabase, type ManifestPersona } from "./manifest";
-import { readAccess, type Access } from "./access";
-import { connect } from "./connect";
-import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./columns";
-import { otherDatabases } from "./elsewhere";
-import { exercise } from "./matrix";
-import { note } from "./note";
+import type { Acceptance } from "./report/accepted";
+import type { Custody } from "./session/custody";
+import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./session/leases";
+import { heirOf, type ManifestDatabase, type ManifestPersona } from "../manifest/schema";
+import { readAccess, type Access } from "./privileges/catalogs";
+import { connect } from "./privileges/connect";
+import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./privileges/rows";
+import { otherDatabases } from "./privileges/other-databases";
+import { exercise } from "./privileges/matrix";
+import { note } from "./report/evidence";
 import {
   join,
   makeProbes,
@@ -20,8 +20,8 @@ import {
   type Target,
   type Targets,
   withStray,
-} from "./probes";
-import type { Evidence, Recorder } from "./report";
+} from "./session/probes";
+import type { Evidence, Recorder } from "./report/report";
 import {
   firstText,
   LOGIN_REFUSED,
@@ -29,10 +29,10 @@ import {
   Session,
   SESSION_ENDED,
   type PostgresAddress,
-} from "./session";
-import { changesOfRole } from "./tricks";
-import { memberships, undeclaredAccess } from "./undeclared";
-import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault-paths";
+} from "./session/session";
+import { changesOfRole } from "./privileges/role-changes";
+import { memberships, undeclaredAccess } from "./privileges/undeclared";
+import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault/paths";
 
 /** What the checks of a database's personas share. */
 export interface Scene {

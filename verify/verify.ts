@@ -1,22 +1,30 @@
-import { Acceptance } from "./accepted";
+import { Acceptance } from "./report/accepted";
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { Custody } from "./custody";
-import { expire } from "./expiry";
-import { leasedLogins } from "./leased-logins";
-import { Leases, type Lease } from "./leases";
-import { verifyLife } from "./life";
-import { managerLogin } from "./manager-login";
-import type { AccessManifest, ManifestDatabase } from "./manifest";
-import { CannotVerify, Ended, Outage } from "./outage";
-import { overloads } from "./overloads";
+import { Custody } from "./session/custody";
+import { expire } from "./lifecycle/expiry";
+import { leasedLogins } from "./privileges/leased-logins";
+import { Leases, type Lease } from "./session/leases";
+import { verifyLife } from "./lifecycle/lifecycle";
+import { managerLogin } from "./privileges/manager-login";
+import type { AccessManifest, ManifestDatabase } from "../manifest/schema";
+import { CannotVerify, Ended, Outage } from "../clients/outage";
+import { overloads } from "./privileges/overloads";
 import { verifyPersona, type Scene } from "./persona";
-import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./groups";
-import { dropStaleProbes, join, makeProbes, makeGuarded, newRun, NO_TARGETS, probePrefix } from "./probes";
-import { listed, oneLine, Recorder, type Check, type Report } from "./report";
-import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session";
-import { errorText, VaultError, type VaultClient } from "./vault-client";
-import { grantsToUndeclared, publicAccess } from "./undeclared";
-import type { StartApplication } from "./workloads/scene";
+import { groupMembers, groupRoles, otherRoles, probeLeases, schemaOwner } from "./privileges/groups";
+import {
+  dropStaleProbes,
+  join,
+  makeProbes,
+  makeGuarded,
+  newRun,
+  NO_TARGETS,
+  probePrefix,
+} from "./session/probes";
+import { listed, oneLine, Recorder, type Check, type Report } from "./report/report";
+import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session/session";
+import { errorText, VaultError, type VaultClient } from "../clients/vault-client";
+import { grantsToUndeclared, publicAccess } from "./privileges/undeclared";
+import type { StartApplication } from "./workloads/context";
 import { runWorkload } from "./workloads/workload";
 
 export interface VerifyOptions {

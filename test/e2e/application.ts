@@ -1,5 +1,5 @@
 import { Client, type ClientConfig } from "pg";
-import type { VaultAnswer } from "../../verify/vault-client";
+import type { VaultAnswer } from "../../clients/vault-client";
 
 /** An application that leases anew as soon as its session ends. */
 export async function leaseAgainAndAgain(

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { Checkout as Copy } from "../../bench/checkout";
-import type { EnvironmentInput } from "../../config/schema";
+import type { EnvironmentInput } from "../../config/schema/schema";
 
 /** A copy of the project whose config is a test's. */
 export class Checkout extends Copy {

@@ -2,14 +2,14 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { escapeIdentifier } from "pg";
 import { environmentNames } from "../../config/load";
-import { rotateRoot } from "../../ops/rotate";
+import { rotateRoot } from "../../ops/commands/rotate";
 import { INSTALLED_MAJOR, POSTGRES_MAJORS, postgresMajor } from "../../sandbox/postgres-binaries";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { testEnvironmentNames } from "../environments/load";
 import { dump, readGolden, writeGolden } from "../golden/golden";
-import { Deployment, findings } from "../integration/deployment";
-import { query } from "../integration/hand-made";
-import { record } from "../seen";
+import { Deployment, findings } from "../support/deployment";
+import { query } from "../support/hand-made";
+import { record } from "../support/seen";
 import { cdktf, plan } from "./terraform";
 
 const STACKS = ["postgres", "vault"] as const;

@@ -4,12 +4,12 @@ import { cpSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import external from "../../config/external";
 import { CertificateAuthority } from "../../sandbox/certificates";
-import type { Report } from "../../verify/report";
-import { VaultClient } from "../../verify/vault-client";
-import { Deployment } from "../integration/deployment";
-import { query } from "../integration/hand-made";
-import { eventually, messages, Program } from "../integration/program";
-import { record } from "../seen";
+import type { Report } from "../../verify/report/report";
+import { VaultClient } from "../../clients/vault-client";
+import { Deployment } from "../support/deployment";
+import { query } from "../support/hand-made";
+import { eventually, messages, Program } from "../support/program";
+import { record } from "../support/seen";
 import { leaseAgainAndAgain } from "./application";
 import { Checkout } from "./checkout";
 import { inVault } from "./in-vault";

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { SetupError } from "../../sandbox/setup-error";
+import { SetupError } from "../../clients/setup-error";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { docker } from "./docker";
 import { run } from "./terraform";

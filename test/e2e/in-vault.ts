@@ -1,4 +1,4 @@
-import { VaultError, type VaultClient } from "../../verify/vault-client";
+import { VaultError, type VaultClient } from "../../clients/vault-client";
 
 const ITS_OWN = ["leases of auth/", "cubbyhole/", "identity/", "sys/", "token/", "default", "root"];
 

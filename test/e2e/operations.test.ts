@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
-import type { Report } from "../../verify/report";
+import type { Report } from "../../verify/report/report";
 import { ROOT } from "../counts";
-import { eventually, messages, processesWith, type Program } from "../integration/program";
-import { record } from "../seen";
+import { eventually, messages, processesWith, type Program } from "../support/program";
+import { record } from "../support/seen";
 import { docker, dockerMissing } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS, postgresImage } from "./images";

@@ -1,8 +1,8 @@
-import type { EnvironmentInput } from "../../config/schema";
+import type { EnvironmentInput } from "../../config/schema/schema";
 import external from "../../config/external";
-import { VaultClient } from "../../verify/vault-client";
-import { Deployment } from "../integration/deployment";
-import { query } from "../integration/hand-made";
+import { VaultClient } from "../../clients/vault-client";
+import { Deployment } from "../support/deployment";
+import { query } from "../support/hand-made";
 import { Checkout } from "./checkout";
 import { run, type Ended } from "./terraform";
 

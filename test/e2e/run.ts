@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SetupError } from "../../sandbox/setup-error";
+import { SetupError } from "../../clients/setup-error";
 import { finish, runJest, type Counts } from "../counts";
 import { dockerMissing } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage } from "./images";

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { columns } from "../../verify/text";
+import { columns } from "../../clients/text";
 
 /** By what people call it, the values that a secret has had. */
 export type Secrets = ReadonlyMap<string, ReadonlySet<string>>;

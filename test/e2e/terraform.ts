@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import type { Deployment } from "../integration/deployment";
+import type { Deployment } from "../support/deployment";
 import { ROOT } from "../counts";
 
 export interface Ended {

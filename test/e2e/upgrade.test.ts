@@ -1,13 +1,13 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
-import type { EnvironmentInput } from "../../config/schema";
+import type { EnvironmentInput } from "../../config/schema/schema";
 import { createToken, untilActive } from "../../sandbox/initialise";
-import { readAccessManifest, type ManifestDatabase } from "../../verify/manifest";
-import type { VaultClient } from "../../verify/vault-client";
+import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
+import type { VaultClient } from "../../clients/vault-client";
 import { named, plant, SPRUNG } from "../integration/attacks/traps";
-import { answering } from "../integration/kept-vault";
-import { messages } from "../integration/program";
+import { answering } from "../support/kept-vault";
+import { messages } from "../support/program";
 import { release } from "../upgrade/release";
 import type { Checkout } from "./checkout";
 import { dockerMissing } from "./docker";

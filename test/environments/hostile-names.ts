@@ -1,5 +1,5 @@
 import { Privileges } from "../../constructs/postgres/privileges";
-import type { EnvironmentInput } from "../../config/schema";
+import type { EnvironmentInput } from "../../config/schema/schema";
 
 /** As long as it may be: words that mean something elsewhere, then capitals, dashes and underscores. */
 const long = (words: string, bytes: number) => words.padEnd(bytes - 1, "-_X").concat("_");

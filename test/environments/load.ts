@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { parseEnvironment, type Environment } from "../../config/schema";
+import { parseEnvironment, type Environment } from "../../config/schema/schema";
 
 const NOT_ENVIRONMENTS = ["load", "main"];
 

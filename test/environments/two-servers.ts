@@ -1,4 +1,4 @@
-import type { EnvironmentInput } from "../../config/schema";
+import type { EnvironmentInput } from "../../config/schema/schema";
 import { personasOf, workload } from "./two-databases";
 
 /** Two servers and one Vault. What is global to a server may have the same name on both: owner, Vault's login, group roles. */

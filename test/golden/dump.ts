@@ -1,5 +1,5 @@
 import { Client } from "pg";
-import { VaultClient } from "../../verify/vault-client";
+import { VaultClient } from "../../clients/vault-client";
 
 /**
  * What differs between two deployments of the same configuration, or between two servers' versions, and is left out.

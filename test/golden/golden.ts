@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Deployment } from "../integration/deployment";
+import type { Deployment } from "../support/deployment";
 import { dumpPostgres, dumpVault } from "./dump";
 
 /** The state of each database of a deployment, and of its Vault. */

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { vaultBinary } from "../../sandbox/vault-binary";
-import { Deployment, temporaryFolder } from "./deployment";
-import { eventually } from "./program";
+import { Deployment, temporaryFolder } from "../support/deployment";
+import { eventually } from "../support/program";
 
 const ROLE = "database/roles/readonly_role";
 const APP_ROLE = "auth/approle/role/db-readonly-role";

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Comparison } from "../../bench/measure";
 import { median, renderComparisons } from "../../bench/measure";
-import { temporaryFolder } from "./deployment";
-import { Program } from "./program";
+import { temporaryFolder } from "../support/deployment";
+import { Program } from "../support/program";
 
 /** Node alone: no Terraform, on whatever machine. */
 const PATH = dirname(process.execPath);

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { Checkout } from "../../bench/checkout";
-import { ConfigError, parseEnvironment } from "../../config/schema";
+import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 import { synthesizeApp } from "../../stacks/app";
-import { temporaryFolder } from "./deployment";
+import { temporaryFolder } from "../support/deployment";
 import {
   conflictOf,
   drawn,
@@ -13,8 +13,8 @@ import {
   withFaults,
   type Fields,
   type Path,
-} from "./generated-configs";
-import { messages, Program } from "./program";
+} from "../support/generated-configs";
+import { messages, Program } from "../support/program";
 
 /** The same configs in each run; fast-check's report of a failure says which one it was. */
 const SEED = 20_261_125;

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
-import { writeConnectionFile } from "../../ops/connection-file";
+import { writeConnectionFile } from "../../ops/commands/connection-file";
 import { CertificateAuthority, type ServerTls } from "../../sandbox/certificates";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import type { Sandbox } from "../../sandbox/sandbox";
@@ -10,9 +10,9 @@ import { parseConfiguration, type JsonObject } from "../../sandbox/terraform-jso
 import type { Workspace } from "../../sandbox/workspace";
 import { apply } from "../../sandbox/engine";
 import { vaultProvider } from "../../sandbox/vault-provider";
-import { loginRefusal, Session } from "../../verify/session";
-import { VaultClient, VaultUnreachable } from "../../verify/vault-client";
-import { handMadeSandbox, providerBlock, query, variables, type HandMade } from "./hand-made";
+import { loginRefusal, Session } from "../../verify/session/session";
+import { VaultClient, VaultUnreachable } from "../../clients/vault-client";
+import { handMadeSandbox, providerBlock, query, variables, type HandMade } from "../support/hand-made";
 
 const connection = (server: string, sslmode: string, more: JsonObject = {}): JsonObject => ({
   backend: "${vault_mount.database.path}",

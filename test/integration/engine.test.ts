@@ -8,7 +8,7 @@ import { vaultBinary } from "../../sandbox/vault-binary";
 import { vaultProvider } from "../../sandbox/vault-provider";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
-import { VaultClient } from "../../verify/vault-client";
+import { VaultClient } from "../../clients/vault-client";
 
 let workspace: Workspace;
 let postgres: PostgresServer;

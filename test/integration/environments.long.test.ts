@@ -1,6 +1,6 @@
 import { INSTALLED_MAJOR, POSTGRES_MAJORS } from "../../sandbox/postgres-binaries";
 import { machinesVault, openBao } from "../../sandbox/vault-binary";
-import { ENVIRONMENTS, holds } from "./environment";
+import { ENVIRONMENTS, holds } from "../support/environment";
 
 const OTHERS = POSTGRES_MAJORS.filter((major) => major !== INSTALLED_MAJOR);
 

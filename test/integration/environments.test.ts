@@ -1,4 +1,4 @@
-import { ENVIRONMENTS, holds } from "./environment";
+import { ENVIRONMENTS, holds } from "../support/environment";
 
 test.each(ENVIRONMENTS)(
   "the environment %s is as a real cdktf deploy leaves it, holds with its workload, and leaves nothing",

@@ -1,5 +1,5 @@
-import type { AccessManifest } from "../../verify/manifest";
-import { Deployment, findings } from "./deployment";
+import type { AccessManifest } from "../../manifest/schema";
+import { Deployment, findings } from "../support/deployment";
 
 /** What somebody could do by hand, behind the stack's back; each is found by the next verification, and named. */
 let deployment: Deployment;

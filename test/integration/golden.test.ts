@@ -1,5 +1,5 @@
 import { dump } from "../golden/golden";
-import { Deployment } from "./deployment";
+import { Deployment } from "../support/deployment";
 
 test("the dump sees a grant, a role's setting, a policy and a TTL", async () => {
   const deployment = await Deployment.start();

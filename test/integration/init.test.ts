@@ -1,22 +1,22 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
-import { Home, type TokenHolder } from "../../ops/home";
-import { prepareVault, type Explicit, type VaultTarget } from "../../ops/init";
-import { generateRootToken } from "../../ops/root-token";
+import { Home, type TokenHolder } from "../../ops/deployment/home";
+import { prepareVault, type Explicit, type VaultTarget } from "../../ops/commands/init";
+import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
-import { SetupError } from "../../sandbox/setup-error";
+import { SetupError } from "../../clients/setup-error";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { stopChild, Workspace } from "../../sandbox/workspace";
 import { freePort } from "../../sandbox/free-port";
 import { synthesizeApp } from "../../stacks/app";
-import { accessManifestSchema } from "../../verify/manifest";
-import { VaultClient } from "../../verify/vault-client";
+import { accessManifestSchema } from "../../manifest/schema";
+import { VaultClient } from "../../clients/vault-client";
 import { ROOT } from "../counts";
-import { temporaryFolder } from "./deployment";
-import { answering, KeptVault } from "./kept-vault";
-import { processesWith, Program } from "./program";
+import { temporaryFolder } from "../support/deployment";
+import { answering, KeptVault } from "../support/kept-vault";
+import { processesWith, Program } from "../support/program";
 
 /** `leasehold init` and a deploy's step, on a Vault of each test's own. */
 const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const satisfies TokenHolder[];

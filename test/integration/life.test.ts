@@ -1,5 +1,5 @@
-import { Deployment, findings } from "./deployment";
-import { between } from "./faults";
+import { Deployment, findings } from "../support/deployment";
+import { between } from "../support/faults";
 
 /** The life of a lease on real servers, and what the verifier says where it is not as it should be. */
 let deployment: Deployment;

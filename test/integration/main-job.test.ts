@@ -15,11 +15,11 @@ import { Client } from "pg";
 import NodeVault from "node-vault";
 import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
-import { accessManifestSchema } from "../../verify/manifest";
-import type { Report } from "../../verify/report";
+import { accessManifestSchema } from "../../manifest/schema";
+import type { Report } from "../../verify/report/report";
 import { ROOT } from "../counts";
-import { temporaryFolder } from "./deployment";
-import { eventually, messages, processesWith, Program } from "./program";
+import { temporaryFolder } from "../support/deployment";
+import { eventually, messages, processesWith, Program } from "../support/program";
 
 interface Connection {
   vault: { address: string; token: string; verifierToken: string };

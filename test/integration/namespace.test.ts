@@ -4,8 +4,8 @@ import { createToken } from "../../sandbox/initialise";
 import { postgresqlProvider } from "../../sandbox/postgresql-provider";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultProvider } from "../../sandbox/vault-provider";
-import { VaultClient } from "../../verify/vault-client";
-import { Deployment, findings } from "./deployment";
+import { VaultClient } from "../../clients/vault-client";
+import { Deployment, findings } from "../support/deployment";
 
 /** The environment external in a namespace of Vault's: everything of the stack's is there, and nothing outside. */
 test("with vault_namespace the stack lives in that namespace, and the verifier with it", async () => {

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { exitCode } from "../../ops/verify";
-import { Deployment, findings } from "./deployment";
-import { before, Proxy } from "./faults";
-import { query } from "./hand-made";
-import { Program } from "./program";
+import { exitCode } from "../../ops/commands/verify";
+import { Deployment, findings } from "../support/deployment";
+import { before, Proxy } from "../support/faults";
+import { query } from "../support/hand-made";
+import { Program } from "../support/program";
 
 /** Servers that go away in the middle of a verification: what the report says, and what stays. */
 let deployment: Deployment;

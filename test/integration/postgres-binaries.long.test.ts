@@ -7,9 +7,9 @@ import { postgresBinaries, postgresMajor } from "../../sandbox/postgres-binaries
 import { PostgresServer } from "../../sandbox/postgres-server";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { Workspace } from "../../sandbox/workspace";
-import { temporaryFolder } from "./deployment";
-import { query } from "./hand-made";
-import { Program } from "./program";
+import { temporaryFolder } from "../support/deployment";
+import { query } from "../support/hand-made";
+import { Program } from "../support/program";
 
 let workspaces: Workspace[] = [];
 let folder: string;

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { Checkout } from "../../bench/checkout";
-import { messages, Program } from "./program";
+import { messages, Program } from "../support/program";
 
 /** What is missing on a machine, played by programs of a PATH of its own: neither Terraform nor Docker is needed. */
 const checkout = new Checkout("local");

@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import type { Sandbox } from "../../sandbox/sandbox";
 import type { Workspace } from "../../sandbox/workspace";
-import { VaultError } from "../../verify/vault-client";
-import { handMadeSandbox, providerBlock, query, variables } from "./hand-made";
+import { VaultError } from "../../clients/vault-client";
+import { handMadeSandbox, providerBlock, query, variables } from "../support/hand-made";
 
 let sandbox: Sandbox;
 let workspace: Workspace;

@@ -15,11 +15,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import * as freePort from "../../sandbox/free-port";
 import { PostgresServer } from "../../sandbox/postgres-server";
-import { SetupError } from "../../sandbox/setup-error";
+import { SetupError } from "../../clients/setup-error";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
-import { temporaryFolder } from "./deployment";
+import { temporaryFolder } from "../support/deployment";
 
 // Its own functions, which a test can make to answer a port that is taken.
 jest.mock("../../sandbox/free-port", () => ({

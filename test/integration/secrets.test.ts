@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { renderTable } from "../../verify/table";
-import { VaultClient, type VaultAnswer } from "../../verify/vault-client";
-import { Deployment } from "./deployment";
-import { processesWith } from "./program";
+import { renderTable } from "../../verify/report/table";
+import { VaultClient, type VaultAnswer } from "../../clients/vault-client";
+import { Deployment } from "../support/deployment";
+import { processesWith } from "../support/program";
 
 /** Every secret that Vault hands out during a run, collected where it arrives, and searched for by value. */
 const handedOut = new Set<string>();

@@ -1,6 +1,6 @@
-import { Deployment, findings } from "./deployment";
-import { query } from "./hand-made";
-import { eventually } from "./program";
+import { Deployment, findings } from "../support/deployment";
+import { query } from "../support/hand-made";
+import { eventually } from "../support/program";
 
 /** Two databases on one server, where roles are global. */
 let deployment: Deployment;

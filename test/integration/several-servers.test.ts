@@ -1,6 +1,6 @@
 import type { JsonObject } from "../../sandbox/terraform-json";
-import { VaultClient } from "../../verify/vault-client";
-import { handMadeSandbox, providerBlock, query, variables, type HandMade } from "./hand-made";
+import { VaultClient } from "../../clients/vault-client";
+import { handMadeSandbox, providerBlock, query, variables, type HandMade } from "../support/hand-made";
 
 const connection = (prefix: string, database: string): JsonObject => ({
   backend: "${vault_mount.database.path}",

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { Client, DatabaseError } from "pg";
-import { Deployment } from "./deployment";
+import { Deployment } from "../support/deployment";
 
 /** The statements of sql/, run by Vault as its own login, which is no superuser. */
 let deployment: Deployment;

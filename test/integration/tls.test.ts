@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CertificateAuthority } from "../../sandbox/certificates";
-import { Deployment, findings, temporaryFolder } from "./deployment";
-import { Program } from "./program";
+import { Deployment, findings, temporaryFolder } from "../support/deployment";
+import { Program } from "../support/program";
 
 /** The environment external: servers that take TLS alone, with certificates of an authority of their own. */
 let deployment: Deployment;

@@ -1,5 +1,5 @@
-import type { VaultClient } from "../../verify/vault-client";
-import { Deployment } from "./deployment";
+import type { VaultClient } from "../../clients/vault-client";
+import { Deployment } from "../support/deployment";
 
 /** The trust model as Vault enforces it: each token sends the requests, none is asked what it would answer. */
 let deployment: Deployment;

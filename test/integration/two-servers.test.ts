@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { rotateRoot } from "../../ops/rotate";
-import { Deployment, findings } from "./deployment";
-import { query } from "./hand-made";
-import { Program } from "./program";
+import { rotateRoot } from "../../ops/commands/rotate";
+import { Deployment, findings } from "../support/deployment";
+import { query } from "../support/hand-made";
+import { Program } from "../support/program";
 
 /** Two servers, one Vault. The config has Vault rotate the root of the first one's connection. */
 let deployment: Deployment;

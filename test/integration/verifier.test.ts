@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Deployment, findings } from "./deployment";
+import { Deployment, findings } from "../support/deployment";
 
 let deployment: Deployment;
 

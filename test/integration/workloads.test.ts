@@ -1,4 +1,4 @@
-import { Deployment, findings } from "./deployment";
+import { Deployment, findings } from "../support/deployment";
 
 /** What was changed behind the stack's back, found by the workloads of tutorial and approle. */
 async function withDeployment(env: string, run: (deployment: Deployment) => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 import { environmentNames, loadEnvironment } from "../../config/load";
-import { stackNames, stacks, synth } from "../unit/synth";
+import { stackNames, stacks, synth } from "../support/synth";
 import ADDRESSES from "./addresses.json";
 
 /**

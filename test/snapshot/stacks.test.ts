@@ -1,8 +1,8 @@
 import { environmentNames, loadEnvironment } from "../../config/load";
-import type { Environment } from "../../config/schema";
+import type { Environment } from "../../config/schema/schema";
 import { accessManifest } from "../../stacks/access-manifest";
 import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
-import { stackNames, stacks, synth } from "../unit/synth";
+import { stackNames, stacks, synth } from "../support/synth";
 
 /** The synthesized configuration of each environment: what a reviewer sees change. */
 describe.each<[string, () => Promise<Environment>]>([

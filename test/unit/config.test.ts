@@ -1,6 +1,6 @@
 import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
-import { ConfigError, parseEnvironment } from "../../config/schema";
+import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 
 /** A config file's content as a test changes it: deep, mutable, and not the real one. */
 interface Draft {

@@ -3,7 +3,7 @@ import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
 import { Testing, TerraformStack } from "cdktf";
 import { PostgresContainer } from "../../constructs/docker/postgres-container";
 import { VaultContainer, type VaultContainerProps } from "../../constructs/docker/vault-container";
-import { environment, find, stacks, synth, type Attributes } from "./synth";
+import { environment, find, stacks, synth, type Attributes } from "../support/synth";
 
 const synthesized = synth(stacks().platform);
 

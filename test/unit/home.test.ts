@@ -1,8 +1,8 @@
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { Home } from "../../ops/home";
-import { temporaryFolder } from "../integration/deployment";
+import { Home } from "../../ops/deployment/home";
+import { temporaryFolder } from "../support/deployment";
 
 const mode = (path: string) => statSync(path).mode & 0o777;
 

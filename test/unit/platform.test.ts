@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readPlatform } from "../../ops/platform";
-import { stacks, synth } from "./synth";
+import { readPlatform } from "../../ops/docker/platform";
+import { stacks, synth } from "../support/synth";
 
 describe("the platform's names, as synthesized", () => {
   const folder = mkdtempSync(join(tmpdir(), "leasehold-unit-"));

@@ -1,4 +1,4 @@
-import { parse, rulesFor, undeclaredRules } from "../../verify/policies";
+import { parse, rulesFor, undeclaredRules } from "../../verify/vault/policies";
 
 describe("a policy's lines", () => {
   test.each([

@@ -6,7 +6,7 @@ import { ManagerLogin } from "../../constructs/postgres/manager-login";
 import { Privileges } from "../../constructs/postgres/privileges";
 import { Secret } from "../../constructs/secret";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth, type Synthesized } from "./synth";
+import { find, synth, type Synthesized } from "../support/synth";
 
 function newStack(): LeaseholdStack {
   const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });

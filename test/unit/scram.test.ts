@@ -1,4 +1,4 @@
-import { decode } from "../../ops/root-token";
+import { decode } from "../../ops/vault/root-token";
 import { scramVerifier } from "../../sandbox/scram";
 
 test("a SCRAM verifier of RFC 7677's example", () => {

@@ -1,6 +1,6 @@
 import { accessManifest } from "../../stacks/access-manifest";
-import { accessManifestSchema } from "../../verify/manifest";
-import { environment, find, stacks, synth, type Synthesized } from "./synth";
+import { accessManifestSchema } from "../../manifest/schema";
+import { environment, find, stacks, synth, type Synthesized } from "../support/synth";
 
 /** How Vault matches a path: `+` one segment, `*` at the end anything. */
 function covers(pattern: string, path: string): boolean {

@@ -10,7 +10,7 @@ import { DatabaseMount } from "../../constructs/vault/database-mount";
 import { Policy } from "../../constructs/vault/policy";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth } from "./synth";
+import { find, synth } from "../support/synth";
 
 const member = (roleName: string, actsAsOwner = false): IAccessRole => ({
   roleName,

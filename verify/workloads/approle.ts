@@ -1,10 +1,10 @@
 import { escapeLiteral as literal } from "pg";
-import { secretIdOf } from "../leases";
-import type { ManifestPersona, ManifestWorkload } from "../manifest";
-import { note } from "../note";
-import { describe, loginRefusal, Session, type Login } from "../session";
-import { VaultError, type VaultClient } from "../vault-client";
-import { personaOf, type WorkloadScene } from "./scene";
+import { secretIdOf } from "../session/leases";
+import type { ManifestPersona, ManifestWorkload } from "../../manifest/schema";
+import { note } from "../report/evidence";
+import { describe, loginRefusal, Session, type Login } from "../session/session";
+import { VaultError, type VaultClient } from "../../clients/vault-client";
+import { personaOf, type WorkloadScene } from "./context";
 
 const WRONG_PASSWORD = "28P01";
 

@@ -1,8 +1,8 @@
-import type { Lease } from "../leases";
-import type { ManifestWorkload } from "../manifest";
-import { note } from "../note";
-import { loginRefusal } from "../session";
-import { existing, personaOf, secondsValid, type WorkloadScene } from "./scene";
+import type { Lease } from "../session/leases";
+import type { ManifestWorkload } from "../../manifest/schema";
+import { note } from "../report/evidence";
+import { loginRefusal } from "../session/session";
+import { existing, personaOf, secondsValid, type WorkloadScene } from "./context";
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
 const SECONDS_OF_TOLERANCE = 10;

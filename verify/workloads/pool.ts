@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ManifestWorkload } from "../manifest";
-import { note } from "../note";
-import { oneLine } from "../report";
-import { existing, personaOf, secondsValid, type Application, type WorkloadScene } from "./scene";
+import type { ManifestWorkload } from "../../manifest/schema";
+import { note } from "../report/evidence";
+import { oneLine } from "../report/report";
+import { existing, personaOf, secondsValid, type Application, type WorkloadScene } from "./context";
 
 /** Small, so that renewals and a change of lease are seen within seconds of leases that may live for hours. */
 const INCREMENT_SECONDS = 3;

@@ -1,8 +1,8 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { ManifestWorkload } from "../manifest";
-import type { Evidence } from "../report";
-import { describe, firstText, Session } from "../session";
-import { personaOf, type WorkloadScene } from "./scene";
+import type { ManifestWorkload } from "../../manifest/schema";
+import type { Evidence } from "../report/report";
+import { describe, firstText, Session } from "../session/session";
+import { personaOf, type WorkloadScene } from "./context";
 
 const PEOPLE = ["ada", "grace", "linus"];
 /** Marks the table as the example's own: one of the users' with the same name is left alone. */

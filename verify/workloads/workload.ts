@@ -1,7 +1,7 @@
 import { appRoleWorkload } from "./approle";
 import { leasesWorkload } from "./leases";
 import { poolWorkload } from "./pool";
-import type { WorkloadScene } from "./scene";
+import type { WorkloadScene } from "./context";
 import { usersWorkload } from "./users";
 
 /** Runs what a database's manifest declares beside the matrix. Each of its checks is in the report. */

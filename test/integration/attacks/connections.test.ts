@@ -1,5 +1,5 @@
-import { grantReservedConnections } from "../../../ops/manager-login";
-import { Deployment, findings } from "../deployment";
+import { grantReservedConnections } from "../../../ops/postgres/manager-login";
+import { Deployment, findings } from "../../support/deployment";
 import { attacked } from "./environment";
 import { expectEnded, expectOthersCanLease, lease, MAJORS, sqlstate, type Lease } from "./support";
 

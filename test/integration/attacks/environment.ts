@@ -1,5 +1,5 @@
 import local from "../../../config/local";
-import type { EnvironmentInput } from "../../../config/schema";
+import type { EnvironmentInput } from "../../../config/schema/schema";
 import { Privileges } from "../../../constructs/postgres/privileges";
 
 const [database] = local.databases;

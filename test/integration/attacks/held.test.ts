@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { readFileSync } from "node:fs";
 import type { Client } from "pg";
-import { Deployment } from "../deployment";
+import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { SQL, type LeasedBy } from "./held-sql";
 import { VAULT, type Holder, type VaultTry } from "./held-vault";

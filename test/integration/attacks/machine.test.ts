@@ -20,7 +20,7 @@ import { postgresBinaries } from "../../../sandbox/postgres-binaries";
 import { PostgresServer } from "../../../sandbox/postgres-server";
 import { openBao } from "../../../sandbox/vault-binary";
 import { Workspace } from "../../../sandbox/workspace";
-import { temporaryFolder } from "../deployment";
+import { temporaryFolder } from "../../support/deployment";
 
 /** What other users of the machine try, among them the one that PostgreSQL runs as where this program is root's. */
 const rootTest = process.getuid?.() === 0 ? test : test.skip;

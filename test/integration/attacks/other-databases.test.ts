@@ -1,4 +1,4 @@
-import { Deployment } from "../deployment";
+import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { expectEnded, expectOthersCanLease, lease, MAJORS, sweep, type Lease } from "./support";
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "pg";
 import { ROOT } from "../../counts";
-import { Deployment } from "../deployment";
+import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { ask, expectEnded, lease, MAJORS, type Lease } from "./support";
 import { named, operators, plant, SPRUNG } from "./traps";

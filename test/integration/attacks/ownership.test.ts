@@ -1,6 +1,6 @@
-import { Deployment } from "../deployment";
+import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
-import { dropLogins, emptyGroups } from "../../../ops/leased-logins";
+import { dropLogins, emptyGroups } from "../../../ops/postgres/leased-logins";
 import { attempt, expectEnded, forCommands, lease, MAJORS, staticLogin } from "./support";
 
 /** What a persona leaves behind runs, and is read, with its own rights and no other. */

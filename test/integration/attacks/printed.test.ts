@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { checkVaultAddress } from "../../../ops/vault-address";
+import { checkVaultAddress } from "../../../ops/vault/address";
 import { ROOT } from "../../counts";
-import { temporaryFolder } from "../deployment";
-import { messages, Program } from "../program";
+import { temporaryFolder } from "../../support/deployment";
+import { messages, Program } from "../../support/program";
 
 /** What is printed, and may stand in a log that others read. */
 const SECRET = "hunter2";

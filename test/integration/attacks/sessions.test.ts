@@ -1,6 +1,6 @@
 import { Client } from "pg";
-import { equipManagers } from "../../../ops/manager-login";
-import { Deployment } from "../deployment";
+import { equipManagers } from "../../../ops/postgres/manager-login";
+import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { forCommands, lease, sweep } from "./support";
 

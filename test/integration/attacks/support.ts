@@ -1,10 +1,10 @@
 import { Client, DatabaseError } from "pg";
-import { Deployment as DeployedByCommands } from "../../../ops/deployment";
-import { sweepRevoked, type Swept } from "../../../ops/leased-logins";
+import { Deployment as DeployedByCommands } from "../../../ops/deployment/deployment";
+import { sweepRevoked, type Swept } from "../../../ops/postgres/leased-logins";
 import { INSTALLED_MAJOR, postgresMajor, type PostgresMajor } from "../../../sandbox/postgres-binaries";
-import { VaultUnreachable } from "../../../verify/vault-client";
-import { within } from "../../../verify/within";
-import type { Deployment } from "../deployment";
+import { VaultUnreachable } from "../../../clients/vault-client";
+import { within } from "../../../clients/within";
+import type { Deployment } from "../../support/deployment";
 
 /** Where each attack is tried: see test/run.ts. */
 export const MAJORS: readonly PostgresMajor[] = (

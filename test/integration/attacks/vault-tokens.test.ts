@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { VaultClient } from "../../../verify/vault-client";
-import { Deployment } from "../deployment";
+import type { VaultClient } from "../../../clients/vault-client";
+import { Deployment } from "../../support/deployment";
 
 /** What whoever holds a token of the trust model's could make of it: each attack is tried, none is asked about. */
 let deployment: Deployment;

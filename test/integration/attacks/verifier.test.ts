@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { escapeIdentifier as ident } from "pg";
-import type { AccessManifest } from "../../../verify/manifest";
-import type { Report } from "../../../verify/report";
-import { Deployment, findings } from "../deployment";
+import type { AccessManifest } from "../../../manifest/schema";
+import type { Report } from "../../../verify/report/report";
+import { Deployment, findings } from "../../support/deployment";
 
 /** What somebody leaves for the verifier, or hides from it: attacks 11, 12 and 13 of the ninth issue. */
 let deployment: Deployment;

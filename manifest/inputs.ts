@@ -1,0 +1,38 @@
+import { z } from "zod";
+
+/** What a Terraform variable is for: who sets one looks it up by this, never by its name. */
+export const INPUT_PURPOSES = [
+  "platform-name",
+  "image",
+  /** On 127.0.0.1, of a container. */
+  "container-port",
+  "superuser-password-file",
+  "vault-image",
+  "vault-container-port",
+  /** As Terraform reaches the server. */
+  "host",
+  "port",
+  "ca-file",
+  "superuser-password",
+  "manager-password",
+  "vault-address",
+  "vault-namespace",
+  "vault-ca-file",
+  /** As Vault reaches the server. */
+  "host-from-vault",
+  "port-from-vault",
+  "ca-from-vault",
+  "ca-file-from-vault",
+] as const;
+
+export type InputPurpose = (typeof INPUT_PURPOSES)[number];
+
+/** A Terraform variable of the stacks: one that several stacks have stands here once. */
+export const inputSchema = z.object({
+  variable: z.string().min(1),
+  for: z.enum(INPUT_PURPOSES),
+  /** The PostgreSQL server, where it is about one. */
+  server: z.string().optional(),
+});
+
+export type Input = z.output<typeof inputSchema>;

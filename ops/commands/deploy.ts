@@ -1,0 +1,248 @@
+import type { VaultClient } from "../../clients/vault-client";
+import { explain } from "../terraform/explain";
+import type { ManifestDatabase } from "../../manifest/schema";
+import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
+import { prepareVault, vaultTarget } from "./init";
+import { adopt, findMarked } from "../postgres/leftover";
+import { dropLogins, dropRoles, emptyGroups, markLeases, sweepRevoked } from "../postgres/leased-logins";
+import { endLeasing, revokeLeases } from "../vault/leases";
+import { lock } from "../deployment/lock";
+import { equipManagers } from "../postgres/manager-login";
+import { setManagerPasswords } from "../postgres/manager-password";
+import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
+import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { recordPublic } from "../postgres/public";
+import { runSteps, type Show, type Step } from "../terminal/progress";
+import { rotateDue } from "./rotate";
+import { TerraformError, type Changes } from "../terraform/terraform";
+
+export interface DeployOptions {
+  readonly env?: string;
+}
+
+/** Brings up what the config declares; what is there already stays. Returns the exit code. */
+export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promise<number> {
+  const release = lock("deploy");
+  try {
+    let deployment!: Deployment;
+    await runSteps(
+      [
+        {
+          title: "Synthesize",
+          run: async () => {
+            deployment = await Deployment.open(env, signal);
+          },
+        },
+        {
+          title: "Look whether all that is needed is there",
+          run: (show) => preflight(deployment, show.detail),
+        },
+      ],
+      signal,
+    );
+    const { changed, steps } = deploySteps(deployment);
+    await runSteps(steps, signal);
+    console.log(
+      changed.size > 0
+        ? `\nDeployed ${deployment.manifest.environment}. Next: npx leasehold verify`
+        : `\nNothing to do: ${deployment.manifest.environment} is as the config declares it.`,
+    );
+    return 0;
+  } finally {
+    release();
+  }
+}
+
+function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<string> } {
+  const changed = new Set<string>();
+  let isUnmarked = false;
+  const mark = async (show: Show) => {
+    for (const database of deployment.manifest.databases)
+      for (const login of await markLeases(deployment, database))
+        show.detail(`marked the login ${login}, leased before leases were`);
+  };
+  const apply = (
+    stack: Stack,
+    before: (show: Show) => Promise<void>,
+    after?: (show: Show) => Promise<void>,
+  ): Step => ({
+    title: `Deploy the stack ${stack.name}`,
+    run: async (show) => {
+      await before(show);
+      const changes = await applyStack(deployment, stack, show);
+      await after?.(show);
+      if (Object.values(changes).some((count) => count > 0)) changed.add(stack.name);
+      show.title(`Deployed the stack ${stack.name}: ${changesText(changes)}`);
+    },
+  });
+  const steps: Step[] = [];
+  const platform = deployment.stack("platform");
+  if (platform) {
+    steps.push(
+      apply(platform, async (show) => {
+        // No plan shows a container that is stopped.
+        const started = await startStopped(await deployedPlatform(deployment));
+        for (const name of started) {
+          changed.add(name);
+          show.detail(`started ${name}`);
+        }
+      }),
+    );
+  }
+  let operator!: VaultClient;
+  steps.push({
+    title: "Make Vault ready",
+    run: async (show) => {
+      if (platform) await awaitHealthy(await deployedPlatform(deployment));
+      const prepared = await prepareVault(vaultTarget(deployment));
+      operator = prepared.operator;
+      if (prepared.did.length > 0) {
+        changed.add("vault");
+        show.title(`Made Vault ready: ${prepared.did.join("; ")}`);
+      }
+    },
+  });
+  steps.push(
+    apply(deployment.stack("postgres")!, async (show) => {
+      await checkSuperusers(deployment);
+      await checkVault(deployment);
+      for (const line of await equipManagers(deployment)) show.detail(line);
+      await revokeRemoved(deployment, show);
+      await recordPublic(deployment);
+      await adopt(deployment, await findMarked(deployment), show.detail);
+    }),
+    apply(
+      deployment.stack("vault")!,
+      async (show) => {
+        // Those that the stack postgres has just made.
+        for (const line of await equipManagers(deployment)) show.detail(line);
+        for (const login of await setManagerPasswords(deployment, operator))
+          show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
+        isUnmarked = await leasesUnmarked(deployment);
+        if (isUnmarked) await mark(show);
+      },
+      // Those that were made meanwhile.
+      async (show) => {
+        if (isUnmarked) await mark(show);
+      },
+    ),
+  );
+  if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
+    steps.push({
+      title: "Rotate the passwords of Vault's own logins",
+      run: async (show) => {
+        const rotated = await rotateDue(deployment, operator);
+        for (const connection of rotated) changed.add(connection);
+        show.title(
+          rotated.length > 0
+            ? `Rotated the password of ${rotated.join(", ")}`
+            : "Rotated before: Vault alone knows the passwords of its own logins",
+        );
+      },
+    });
+  }
+  return { steps, changed };
+}
+
+async function applyStack(deployment: Deployment, stack: Stack, show: Show): Promise<Changes> {
+  deployment.restore(stack);
+  const terraform = deployment.terraform(stack, deployment.token("operator"));
+  try {
+    return await terraform.apply(show.progress);
+  } catch (error) {
+    if (error instanceof TerraformError) throw explain(error, deployment, stack);
+    throw error;
+  }
+}
+
+/** Whether Vault still makes leases without the mark, as up to 0.1.0. */
+async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
+  const state = await deployment.state(deployment.stack("vault")!);
+  return state.some(
+    ({ type, attributes }) =>
+      type === "vault_database_secret_backend_role" &&
+      !JSON.stringify(attributes["creation_statements"]).includes("COMMENT ON ROLE"),
+  );
+}
+
+/** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
+async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
+  const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
+  const roles = await deployment.undeclared("postgres", "postgresql_role");
+  // Another server may have one of the same name, which is declared.
+  const groupsOf = (database: ManifestDatabase) => {
+    const declared = declaredBeside(deployment, database);
+    return roles
+      .map(({ attributes }) => String(attributes["name"]))
+      .filter((name) => !declared.includes(name));
+  };
+  const grants = await deployment.undeclared("postgres", "postgresql_grant");
+  await endLeasing(deployment, removed);
+  // Before Vault revokes: a lease whose database role is gone carries the statements that it was made with, and those of an
+  // earlier version wait for what its holder holds. They find nothing left to do.
+  for (const database of deployment.manifest.databases)
+    for (const login of await dropLogins(deployment, database, groupsOf(database)))
+      show.detail(`dropped the login ${login}, whose persona is no longer declared`);
+  for (const { attributes } of removed) {
+    const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
+    show.detail(`revoking the leases of ${prefix}, which is no longer declared`);
+    await revokeLeases(deployment, prefix);
+  }
+  for (const database of deployment.manifest.databases) {
+    const groups = groupsOf(database);
+    // Those that were on their way.
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    for (const group of await emptyGroups(deployment, database, groups))
+      show.detail(
+        `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,
+      );
+    const going = goingFrom(database, roles, grants).filter((name) => groups.includes(name));
+    for (const role of await dropRoles(deployment, database, going))
+      show.detail(`dropped the role ${role}, which is no longer declared`);
+    const { dropped, kept } = await sweepRevoked(deployment, database);
+    for (const login of dropped) show.detail(`dropped the login ${login}, which a revocation had to leave`);
+    for (const line of kept)
+      show.detail(
+        `could not drop a login that a revocation had to leave, the next deploy tries again: ${line}`,
+      );
+  }
+}
+
+/** Group roles and static logins that a declared database had and has no more; a database's that goes are Terraform's. */
+function goingFrom(
+  database: ManifestDatabase,
+  roles: readonly StateResource[],
+  grants: readonly StateResource[],
+): string[] {
+  const groups = grants
+    .filter(({ attributes }) => attributes["database"] === database.name)
+    .filter(({ attributes }) => ((attributes["privileges"] ?? []) as string[]).includes("CONNECT"))
+    .map(({ attributes }) => String(attributes["role"]));
+  const homes = [...groups, ...database.personas.map(({ groupRole }) => groupRole)];
+  return roles
+    .filter(
+      ({ attributes }) =>
+        groups.includes(String(attributes["name"])) ||
+        ((attributes["roles"] ?? []) as string[]).some(
+          (role) => attributes["login"] === true && homes.includes(role),
+        ),
+    )
+    .map(({ attributes }) => String(attributes["name"]));
+}
+
+/** All roles that are declared on a database's server. */
+function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase): string[] {
+  return manifest.databases
+    .filter((other) => other.server === server)
+    .flatMap(({ owner, manager, personas, probeGroups, staticRoles }) => [
+      ...[owner, manager ?? [], Object.values(probeGroups ?? {})].flat(),
+      ...personas.map(({ groupRole }) => groupRole),
+      ...staticRoles.map(({ login }) => login),
+    ]);
+}
+
+export function changesText({ add, change, remove }: Changes): string {
+  if (add + change + remove === 0) return "nothing to do";
+  return `${String(add)} added, ${String(change)} changed, ${String(remove)} removed`;
+}

@@ -1,0 +1,306 @@
+import { createInterface } from "node:readline/promises";
+import { escapeIdentifier } from "pg";
+import { SetupError } from "../../clients/setup-error";
+import { changesText } from "./deploy";
+import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
+import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
+import { endLeasing, revokeLeases } from "../vault/leases";
+import { prepareVault, vaultTarget } from "./init";
+import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
+import { lock } from "../deployment/lock";
+import {
+  awaitHealthy,
+  deployedPlatform,
+  keptVolumes,
+  readPlatform,
+  removeVolumes,
+  startStopped,
+} from "../docker/platform";
+import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
+import { givePublicBack } from "../postgres/public";
+import { runSteps, type Show, type Step } from "../terminal/progress";
+import { asSuperuser, whereverNamed } from "../postgres/superuser";
+import { Terraform } from "../terraform/terraform";
+
+export interface DestroyOptions {
+  readonly env?: string;
+  readonly autoApprove?: boolean;
+  readonly deleteData?: boolean;
+  readonly forceLeases?: boolean;
+}
+
+/** What a run has found and left. */
+interface Run {
+  readonly deployment: Deployment;
+  readonly options: DestroyOptions;
+  readonly states: ReadonlyMap<string, readonly StateResource[]>;
+  readonly left: string[];
+}
+
+/** Takes away what deploy brought, but for the users' data. Returns the exit code. */
+export async function destroy(options: DestroyOptions, signal: AbortSignal): Promise<number> {
+  const release = lock("destroy");
+  try {
+    let deployment!: Deployment;
+    const states = new Map<string, readonly StateResource[]>();
+    await runSteps(
+      [
+        {
+          title: "Synthesize, and read what is there",
+          run: async () => {
+            deployment = await Deployment.open(options.env, signal);
+            await Terraform.check();
+            await Promise.all(
+              deployment.stacks.map(async (stack) => {
+                await initialiseStack(deployment, stack);
+                states.set(stack.name, await deployment.state(stack));
+              }),
+            );
+          },
+        },
+      ],
+      signal,
+    );
+    if (!options.deleteData) await checkRemoved(deployment);
+    const { environment } = deployment.manifest;
+    const counts = [...states].filter(([, resources]) => resources.length > 0);
+    // What an earlier destroy left is in no state.
+    const hasPlatform = deployment.stack("platform") !== undefined;
+    const volumes =
+      options.deleteData && hasPlatform ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const marked = options.deleteData && !hasPlatform ? await findMarked(deployment) : [];
+    const what = [
+      ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
+      ...marked.map(({ object, name }) => `the ${object.toLowerCase()} ${name}`),
+      ...volumes.map((name) => `the volume ${name}`),
+    ].join(", ");
+    if (!what) {
+      console.log(`\nNothing to do: the state of ${environment} is empty.`);
+      return 0;
+    }
+    await confirm(
+      `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
+      options,
+      signal,
+    );
+    if (marked.length > 0) {
+      await runSteps(
+        [
+          {
+            title: "Take back what an earlier destroy left",
+            run: async (show) => {
+              await adopt(deployment, marked, show.detail);
+              states.set("postgres", await deployment.state(deployment.stack("postgres")!));
+            },
+          },
+        ],
+        signal,
+      );
+    }
+    const run: Run = { deployment, options, states, left: [] };
+    await runSteps(destroySteps(run), signal);
+    console.log(`\nDestroyed ${environment}.`);
+    for (const line of run.left) console.log(`left: ${line}`);
+    return 0;
+  } finally {
+    release();
+  }
+}
+
+/** @throws SetupError when the answer is no, or nobody can be asked */
+async function confirm(
+  question: string,
+  { autoApprove }: DestroyOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (autoApprove) return;
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new SetupError(`${question} Nobody can be asked here: add --auto-approve`);
+  const readline = createInterface({ input: process.stdin, output: process.stdout });
+  // Readline takes Ctrl-C for itself.
+  readline.once("SIGINT", () => {
+    process.kill(process.pid, "SIGINT");
+  });
+  try {
+    const answer = await readline.question(`\n${question} Type yes to go on: `, { signal });
+    if (answer.trim() !== "yes") throw new SetupError("nothing was destroyed");
+  } finally {
+    readline.close();
+  }
+}
+
+function destroySteps(run: Run): Step[] {
+  const { deployment, states } = run;
+  const has = (name: string) => (states.get(name)?.length ?? 0) > 0;
+  const steps: Step[] = [];
+  const platform = deployment.stack("platform");
+  if (platform && (has("vault") || has("postgres"))) {
+    steps.push({
+      title: "Start what is stopped, and unseal Vault",
+      run: async () => {
+        const declared = await deployedPlatform(deployment);
+        await startStopped(declared);
+        await awaitHealthy(declared);
+        await prepareVault(vaultTarget(deployment));
+      },
+    });
+  }
+  if (has("vault")) {
+    steps.push(
+      { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
+      destroyStep(run, deployment.stack("vault")!),
+    );
+    // A container's go with its storage.
+    const policies = Object.values(deployment.manifest.policies!).join(", ");
+    if (!platform)
+      run.left.push(`the policies ${policies} in Vault and init's tokens, which the operator may not remove`);
+  }
+  if (has("postgres")) {
+    steps.push(
+      {
+        title: "Give PUBLIC back what was its",
+        run: async () => {
+          await checkSuperusers(deployment);
+          run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
+        },
+      },
+      destroyStep(run, deployment.stack("postgres")!, async (show) => {
+        await freeGroups(run, show);
+        await sparePostgres(run);
+      }),
+    );
+  }
+  if (platform && has("platform")) steps.push(destroyStep(run, platform));
+  if (platform) {
+    steps.push({
+      title: "Volumes",
+      run: async (show) => {
+        const declared = readPlatform(deployment.folder);
+        if (!run.options.deleteData) {
+          const volumes = await keptVolumes(declared);
+          run.left.push(...volumes.map((name) => `the volume ${name} with its data`));
+          show.title(
+            volumes.length > 0 ? "Left the volumes with their data" : "Left no volume: there were none",
+          );
+          return;
+        }
+        show.title(`Removed the volumes: ${(await removeVolumes(declared)).join(", ") || "there were none"}`);
+      },
+    });
+  }
+  return steps;
+}
+
+function destroyStep(
+  { deployment, states }: Run,
+  stack: Stack,
+  before?: (show: Show) => Promise<void>,
+): Step {
+  return {
+    title: `Destroy the stack ${stack.name}`,
+    run: async (show) => {
+      deployment.restore(stack);
+      await before?.(show);
+      const terraform = deployment.terraform(stack, deployment.token("operator"));
+      // A destroy does not look at these blocks.
+      const removed = (stack.json.removed ?? []).map(({ from }) => from);
+      await terraform.forget(
+        states
+          .get(stack.name)!
+          .map(({ address }) => address)
+          .filter((address) => removed.includes(address)),
+      );
+      const changes = await terraform.destroy(show.progress);
+      show.title(`Destroyed the stack ${stack.name}: ${changesText(changes)}`);
+    },
+  };
+}
+
+/** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
+async function revokeAll({ deployment, options, states }: Run, show: Show): Promise<void> {
+  await checkVault(deployment);
+  await endLeasing(deployment, states.get("vault")!);
+  const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
+  for (const mount of mounts) {
+    show.detail(`revoking the leases of ${mount}: minutes, where they are many or PostgreSQL has them wait`);
+    await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+  }
+  if (options.forceLeases) show.title("Revoked all leases, by force");
+}
+
+/**
+ * Takes from the groups what would stand in the way of DROP ROLE: logins that are left of leases by now, since Vault was made
+ * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants. What they own, and
+ * static logins and Vault's own, goes to the owner: Terraform's provider would give it to the superuser.
+ */
+async function freeGroups({ deployment, states }: Run, show: Show): Promise<void> {
+  const state = states.get("postgres")!;
+  for (const database of deployment.manifest.databases) {
+    const groups = [
+      ...database.personas.map(({ groupRole }) => groupRole),
+      ...Object.values(database.probeGroups ?? {}),
+    ];
+    for (const login of await dropLogins(deployment, database, groups))
+      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+    const login = deployment.superuserOf(database);
+    const logins = database.staticRoles.map((role) => role.login);
+    if (database.manager !== undefined) logins.push(database.manager);
+    await whereverNamed(
+      login,
+      [database.owner, ...groups, ...logins],
+      database.name,
+      async (client, existing) => {
+        const owner = existing.find((name) => name === database.owner);
+        for (const role of existing.filter((name) => name !== owner)) await emptyGroup(client, role, owner);
+      },
+    );
+    // Not somebody else's of the same name, on which a deploy failed.
+    const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
+    await dropRoles(deployment, database, made);
+  }
+}
+
+/** Leaves the users' data, or lets them go. */
+async function sparePostgres({ deployment, options, states, left }: Run): Promise<void> {
+  const state = states.get("postgres")!;
+  if (options.deleteData) {
+    await deleteData(deployment, state);
+    deployment.allowDestroy(deployment.stack("postgres")!);
+  } else {
+    // A destroy that did not come to its end has left these.
+    for (const { object, name } of await findMarked(deployment))
+      if (object === "DATABASE") left.push(`the database ${name}`);
+  }
+  const found = await findLeftover(deployment, state, options.deleteData);
+  await leave(deployment, found, state);
+  await freeOwners(deployment, found);
+  left.push(...found.lines);
+}
+
+/** Takes from the owners that go what would stand in the way of DROP ROLE: their default privileges beside the declared ones. */
+async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
+  for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner)))
+    await whereverNamed(
+      deployment.superuserOf(database),
+      [database.owner],
+      database.name,
+      (client, [owner]) => client.query(`DROP OWNED BY ${escapeIdentifier(owner!)}`),
+    );
+}
+
+/** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */
+async function deleteData(deployment: Deployment, state: readonly StateResource[]): Promise<void> {
+  for (const database of deployment.manifest.databases) {
+    const isMade = findResource(state, "postgresql_database", { name: database.name }) !== undefined;
+    await asSuperuser(
+      deployment.superuserOf(database),
+      async (client) => {
+        await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`);
+        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
+        if (isMade && rowCount === 1)
+          await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)} CASCADE`);
+      },
+      database.name,
+    );
+  }
+}

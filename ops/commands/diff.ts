@@ -1,0 +1,113 @@
+import { SetupError } from "../../clients/setup-error";
+import { Deployment, PLACEHOLDER, type Stack } from "../deployment/deployment";
+import { lock } from "../deployment/lock";
+import { deployedPlatform, stoppedContainers } from "../docker/platform";
+import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
+import { runSteps, type Show } from "../terminal/progress";
+import { Terraform, TerraformError } from "../terraform/terraform";
+import { color } from "./verify";
+
+export interface DiffOptions {
+  readonly env?: string;
+}
+
+interface StackDiff {
+  readonly stack: string;
+  readonly text: string;
+  readonly exitCode: 0 | 1 | 2;
+}
+
+/** Plans all stacks side by side and changes nothing. Returns Terraform's exit code: 0 no change, 1 a failure, 2 changes. */
+export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<number> {
+  const release = lock("diff");
+  try {
+    let deployment!: Deployment;
+    await runSteps(
+      [
+        {
+          title: "Synthesize",
+          run: async () => {
+            [deployment] = await Promise.all([Deployment.open(env, signal), Terraform.check()]);
+          },
+        },
+      ],
+      signal,
+    );
+    const diffs: StackDiff[] = [];
+    await runSteps(
+      deployment.stacks.map((stack) => ({
+        title: `Plan the stack ${stack.name}`,
+        run: async (show: Show) => {
+          diffs.push(await planStack(deployment, stack, show));
+        },
+      })),
+      signal,
+      { concurrent: true },
+    );
+    for (const { name } of deployment.stacks)
+      for (const { stack, text } of diffs) if (stack === name) console.log(`\n# ${name}\n${text}`);
+    const codes = diffs.map(({ exitCode }) => exitCode);
+    return codes.includes(1) ? 1 : Math.max(...codes);
+  } finally {
+    release();
+  }
+}
+
+async function planStack(deployment: Deployment, stack: Stack, show: Show): Promise<StackDiff> {
+  try {
+    const notes: string[] = [];
+    // As much as is at hand: a plan sends no password, but PostgreSQL is read as the superuser.
+    const terraform = deployment.terraform(stack, deployment.token("planner"), { forPlan: true });
+    await terraform.init(stack.json.terraform);
+    const isNew = (await deployment.state(stack)).length === 0;
+    if (isNew) notes.push("not deployed yet: all of it is to add, no server was asked");
+    const missing = isNew ? [] : missingToRead(deployment, stack);
+    if (missing.length > 0)
+      notes.push(
+        `compared with Terraform's state alone, not with the server: ${missing.join(", ")} is not set, and nothing else may read it all`,
+      );
+    // Terraform would try for half a minute, and say it at length.
+    if (!isNew && stack.name === "vault") await checkPlanner(deployment);
+    if (!isNew && stack.name === "postgres" && missing.length === 0)
+      await checkSuperusers(deployment, { forPlan: true });
+    deployment.restore(stack);
+    const plan = terraform.plan({ refresh: missing.length === 0, color: color(), onProgress: show.progress });
+    const [stopped] = await Promise.allSettled([
+      stack.name === "platform" && !isNew ? deployedPlatform(deployment).then(stoppedContainers) : [],
+      plan,
+    ]);
+    // Its reason is the clearer one.
+    if (stopped.status === "rejected") throw stopped.reason as Error;
+    const { hasChanges, text } = await plan;
+    for (const name of stopped.value)
+      notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
+    show.title(`Planned the stack ${stack.name}: ${hasChanges ? "changes" : "no change"}`);
+    return { stack: stack.name, text: [...notes, text].join("\n"), exitCode: hasChanges ? 2 : 0 };
+  } catch (error) {
+    if (!(error instanceof TerraformError || error instanceof SetupError)) throw error;
+    show.title(`The stack ${stack.name} can't be planned`);
+    return { stack: stack.name, text: `error: ${error.message}`, exitCode: 1 };
+  }
+}
+
+/** @throws SetupError when Vault serves nobody, or refuses the token */
+async function checkPlanner(deployment: Deployment): Promise<void> {
+  const vault = deployment.vault();
+  await checkVaultServes(vault);
+  const self = await vault.withToken(deployment.token("planner")).request("GET", "auth/token/lookup-self");
+  if (self.status >= 400)
+    throw new SetupError(
+      `${refusalText(deployment, "planner", self)}; where a deploy was not finished, deploy first`,
+    );
+}
+
+/** @throws SetupError where there is no token for Vault, which a planner has */
+function missingToRead(deployment: Deployment, stack: Stack): string[] {
+  if (stack.name === "vault" && !deployment.token("planner"))
+    throw new SetupError(`there is no planner's token: run npx leasehold init${orToken(deployment)}`);
+  if (stack.name !== "postgres") return [];
+  const known = deployment.variables(stack, { forPlan: true });
+  return Object.keys(stack.json.variable ?? {})
+    .filter((name) => name.endsWith("_superuser_password") && known[name] === PLACEHOLDER)
+    .map((name) => `TF_VAR_${name}`);
+}

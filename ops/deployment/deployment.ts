@@ -1,0 +1,365 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { SetupError } from "../../clients/setup-error";
+import { policyText } from "../../sandbox/policy-text";
+import { interpolate, parseConfiguration, type Json, type JsonObject } from "../../sandbox/terraform-json";
+import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
+import { VaultClient } from "../../clients/vault-client";
+import { Home, type TokenHolder } from "./home";
+import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
+import { backendText, Terraform, TerraformError, type TerraformBlock } from "../terraform/terraform";
+import { checkVaultAddress } from "../vault/address";
+
+const STACKS = ["platform", "postgres", "vault"] as const;
+export type StackName = (typeof STACKS)[number];
+
+export type Attributes = Readonly<Record<string, unknown>>;
+
+/** A stack's JSON, as far as commands read it. */
+export interface StackJson {
+  readonly terraform: TerraformBlock;
+  readonly variable?: Readonly<
+    Record<string, { readonly type?: string; readonly default?: unknown; readonly description: string }>
+  >;
+  /** By type and name. */
+  readonly resource: Readonly<Record<string, Readonly<Record<string, Attributes>>>>;
+  /** What Terraform forgets where it is in the state. */
+  readonly removed?: readonly { readonly from: string }[];
+}
+
+export interface Stack {
+  readonly name: StackName;
+  /** Where Terraform runs. */
+  readonly folder: string;
+  /** As it was synthesized. */
+  readonly text: string;
+  readonly json: StackJson;
+}
+
+/** A resource of a state. */
+export interface StateResource {
+  readonly address: string;
+  readonly type: string;
+  readonly attributes: Attributes;
+}
+
+/** Where a PostgreSQL server is, and how its superuser logs in. */
+export interface SuperuserLogin {
+  readonly server: string;
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** Path of the CA certificate, where the server is reached with TLS. */
+  readonly ca?: string;
+}
+
+/** Variables that have a well-known name outside Terraform too. */
+const WELL_KNOWN: Readonly<Record<string, string>> = {
+  vault_address: "VAULT_ADDR",
+  vault_namespace: "VAULT_NAMESPACE",
+  vault_ca_cert_file: "VAULT_CACERT",
+};
+
+/** For a password that nobody looks at. */
+export const PLACEHOLDER = "not-needed";
+
+/** An environment as it was synthesized, with what this machine knows of it: addresses, passwords, tokens. */
+export class Deployment {
+  /** Synthesizes once, to where plain cdktf runs Terraform as well. */
+  static open(environment: string | undefined, signal: AbortSignal): Promise<Deployment> {
+    return synthesizeAside(environment, (folder) => {
+      publish(folder);
+      makePrivate();
+      for (const plan of planFiles()) rmSync(plan, { force: true });
+      return new Deployment(CDKTF_OUT, signal);
+    });
+  }
+
+  /** Synthesizes aside, so that a command at work is not disturbed. Terraform can't be run with it. */
+  static openAside(environment: string | undefined, signal: AbortSignal): Promise<Deployment> {
+    return synthesizeAside(environment, (folder) => new Deployment(folder, signal));
+  }
+
+  /** What was synthesized before, with all its stacks; undefined where a folder holds less. */
+  static read(folder: string): Deployment | undefined {
+    const isWhole = ["manifest.json", "stacks/postgres/cdk.tf.json", "stacks/vault/cdk.tf.json"].every(
+      (file) => existsSync(join(folder, file)),
+    );
+    return isWhole ? new Deployment(folder, new AbortController().signal) : undefined;
+  }
+
+  readonly manifest: AccessManifest;
+  readonly stacks: readonly Stack[];
+  readonly home: Home;
+
+  private constructor(
+    readonly folder: string,
+    private readonly signal: AbortSignal,
+  ) {
+    const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+    this.manifest = readAccessManifest(folder);
+    // A folder of another environment's stack may lie beside those of this one.
+    const declared = (JSON.parse(read("manifest.json")) as { stacks: Record<string, unknown> }).stacks;
+    this.stacks = STACKS.filter((name) => name in declared).map((name) => {
+      const text = read("stacks", name, "cdk.tf.json");
+      return { name, folder: join(folder, "stacks", name), text, json: JSON.parse(text) as StackJson };
+    });
+    this.home = Home.open(this.manifest.environment);
+  }
+
+  stack(name: StackName): Stack | undefined {
+    return this.stacks.find((stack) => stack.name === name);
+  }
+
+  /**
+   * A value for each variable of a stack that has no default or is set from outside.
+   * @param forPlan makes no password: a placeholder stands for one that is missing, since a plan sends none
+   * @throws SetupError that names each that is missing
+   */
+  variables({ json }: Stack, { forPlan = false } = {}): Record<string, string> {
+    const own = forPlan ? this.home.existing(json) : this.home.variables(json);
+    const values: Record<string, string> = {};
+    const missing: string[] = [];
+    for (const [name, { default: value, description }] of Object.entries(json.variable ?? {})) {
+      const given = process.env[`TF_VAR_${name}`] || own[name];
+      if (given) values[name] = given;
+      // The address of a container is known: VAULT_ADDR of somebody's shell may be another Vault's.
+      else if (value) continue;
+      else if (wellKnown(name)) values[name] = wellKnown(name)!;
+      else if (value !== undefined) continue;
+      else if (forPlan && /_password(_file)?$/.test(name)) values[name] = PLACEHOLDER;
+      else missing.push(`${WELL_KNOWN[name] ?? `TF_VAR_${name}`} is not set: ${description}`);
+    }
+    const { vault_address: address } = values;
+    if (address !== undefined)
+      checkVaultAddress(process.env["TF_VAR_vault_address"] ? "TF_VAR_vault_address" : "VAULT_ADDR", address);
+    if (missing.length > 0) throw new SetupError(missing.join("\n"));
+    return values;
+  }
+
+  /** Terraform in a stack's folder, with its variables and a token. */
+  terraform(stack: Stack, token: string | undefined, options?: { forPlan?: boolean }): Terraform {
+    const variables = Object.entries(this.variables(stack, options));
+    const env: NodeJS.ProcessEnv = Object.fromEntries(
+      variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
+    );
+    if (token) env["VAULT_TOKEN"] = token;
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack));
+  }
+
+  /** The resources that a stack's state holds. */
+  async state(stack: Stack): Promise<StateResource[]> {
+    const file = stateFile(stack);
+    let text = "";
+    if (file === undefined) text = await this.pullState(stack);
+    else if (existsSync(file)) text = readFileSync(file, "utf8");
+    if (!text) return [];
+    const { resources } = parseState(stack, text) as {
+      resources?: {
+        mode: string;
+        type: string;
+        name: string;
+        instances: { attributes: Record<string, unknown> }[];
+      }[];
+    };
+    return (resources ?? [])
+      .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
+      .map(({ type, name, instances }) => ({
+        address: `${type}.${name}`,
+        type,
+        attributes: instances[0]!.attributes,
+      }));
+  }
+
+  private async pullState({ folder, json }: Stack): Promise<string> {
+    try {
+      return await new Terraform(folder, {}, this.signal).pullState();
+    } catch (error) {
+      if (!(error instanceof TerraformError)) throw error;
+      throw new SetupError(backendText(json.terraform, error.message), { cause: error });
+    }
+  }
+
+  /** Resources of a type that are there and no longer in the config. */
+  async undeclared(name: StackName, type: string): Promise<StateResource[]> {
+    const stack = this.stack(name)!;
+    const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
+    return (await this.state(stack)).filter(
+      (resource) => resource.type === type && !declared.includes(resource.address),
+    );
+  }
+
+  /** Vault, without a token. */
+  vault(): VaultClient {
+    const stack = this.stack("vault")!;
+    const value = this.valueOf(stack, { forPlan: true });
+    const text = (name: string) => asText(value(name)) || undefined;
+    const ca = text("vault_ca_cert_file");
+    return new VaultClient(
+      text("vault_address")!.replace(/\/+$/, ""),
+      undefined,
+      text("vault_namespace"),
+      ca && readFileSync(ca, "utf8"),
+    );
+  }
+
+  /** The token on file; for a Vault that is no container of this environment, else the one in VAULT_TOKEN. */
+  token(who: TokenHolder): string | undefined {
+    const given = this.stack("platform") ? undefined : process.env["VAULT_TOKEN"];
+    return this.home.token(who) ?? (given || undefined);
+  }
+
+  /** How the bootstrap logs in, a server each. */
+  superusers(options: { forPlan?: boolean } = {}): SuperuserLogin[] {
+    const stack = this.stack("postgres")!;
+    const value = this.valueOf(stack, options);
+    const { providers } = parseConfiguration(stack.json as unknown as JsonObject);
+    return [...providers].map(([name, settings], i) => {
+      const scope = { variable: value, attribute: () => null };
+      const resolved = interpolate(settings, scope, name) as Record<string, Json>;
+      return {
+        server: this.manifest.servers[i]!.name,
+        host: asText(resolved["host"]),
+        port: Number(resolved["port"]),
+        database: asText(resolved["database"]),
+        user: asText(resolved["username"]),
+        password: asText(resolved["password"]),
+        ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
+      };
+    });
+  }
+
+  /** How the bootstrap logs in on a database's server. */
+  superuserOf(database: ManifestDatabase): SuperuserLogin {
+    return this.superusers().find(({ server }) => server === database.server)!;
+  }
+
+  /** What `leasehold verify` looks for in the environment, where it is known: addresses, certificates, the verifier's token. */
+  verifierEnvironment(): Record<string, string> {
+    const { address, namespace } = this.vault();
+    const { vault_ca_cert_file: ca } = this.variables(this.stack("vault")!, { forPlan: true });
+    const found: Record<string, string | undefined> = {
+      VAULT_ADDR: address,
+      VAULT_NAMESPACE: namespace,
+      VAULT_CACERT: ca,
+      VAULT_TOKEN: this.home.token("verifier"),
+    };
+    this.superusers({ forPlan: true }).forEach(({ server, host, port, ca }, i) => {
+      const suffix = i === 0 ? "" : `_${server.toUpperCase()}`;
+      found[`PGHOST${suffix}`] = host;
+      found[`PGPORT${suffix}`] = String(port);
+      found[`PGSSLROOTCERT${suffix}`] = ca;
+    });
+    return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, string] => !!entry[1]));
+  }
+
+  /** What a text of a stack's JSON is once its variables have their values. */
+  resolve(stack: Stack, text: unknown): string {
+    const value = this.valueOf(stack, { forPlan: true });
+    return String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) => asText(value(name)));
+  }
+
+  /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
+  policies(): Record<TokenHolder, string> {
+    const stack = this.stack("vault")!;
+    const value = this.valueOf(stack, { forPlan: true });
+    const variable = (name: string) => {
+      const text = asText(value(name));
+      // As Terraform writes a number into a text.
+      return text && stack.json.variable?.[name]?.type === "number" ? String(Number(text)) : text;
+    };
+    const policy = (who: TokenHolder) =>
+      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable);
+    return {
+      operator: policy("operator"),
+      planner: policy("planner"),
+      deliverer: policy("deliverer"),
+      verifier: policy("verifier"),
+    };
+  }
+
+  private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
+    const variables = this.variables(stack, options);
+    return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;
+  }
+
+  /** Lets the databases go that Terraform is told to keep; the next synth takes it back. */
+  allowDestroy({ folder, json }: Stack): void {
+    const unlocked = JSON.stringify(json, (key, value: unknown) =>
+      key === "prevent_destroy" ? undefined : value,
+    );
+    writeFileSync(join(folder, "cdk.tf.json"), unlocked);
+  }
+
+  /** Another command may have put another environment's JSON there since. */
+  restore({ folder, text }: Stack): void {
+    const file = join(folder, "cdk.tf.json");
+    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+  }
+}
+
+function wellKnown(variable: string): string | undefined {
+  const name = WELL_KNOWN[variable];
+  const value = name && process.env[name];
+  // Terraform runs in another folder.
+  return value && name === "VAULT_CACERT" ? resolve(value) : value;
+}
+
+/** @returns nothing where the state is elsewhere */
+function stateFile({ folder, json }: Stack): string | undefined {
+  const path = json.terraform.backend["local"]?.["path"];
+  return typeof path === "string" ? resolve(folder, path) : undefined;
+}
+
+function parseState({ name }: Stack, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SetupError(
+      `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
+    );
+  }
+}
+
+function asText(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+async function synthesizeAside(
+  environment: string | undefined,
+  read: (folder: string) => Deployment,
+): Promise<Deployment> {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-synth-"));
+  try {
+    await synthesize(environment, folder);
+    return read(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** State and plan files that plain cdktf and Terraform left readable for everybody hold what only their owner should know. */
+export function makePrivate(): void {
+  const states = readdirSync(ROOT).filter((name) => /\.tfstate(\.[\w.]+)?$/.test(name));
+  for (const file of [...states.map((name) => join(ROOT, name)), ...planFiles()])
+    if (existsSync(file) && (statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
+}
+
+/** Where plain cdktf leaves its plans; nothing reads them again. */
+function planFiles(): string[] {
+  const stacks = join(CDKTF_OUT, "stacks");
+  return existsSync(stacks) ? readdirSync(stacks).map((name) => join(stacks, name, "plan")) : [];
+}

@@ -1,0 +1,179 @@
+import { execFile } from "node:child_process";
+import { createServer } from "node:net";
+import { promisify } from "node:util";
+import { SetupError } from "../../clients/setup-error";
+import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import type { Attributes, Deployment, Stack } from "../deployment/deployment";
+import type { TokenHolder } from "../deployment/home";
+import { docker, DOCKER_STOPPED } from "./platform";
+import { asSuperuser } from "../postgres/superuser";
+import { Terraform } from "../terraform/terraform";
+import { sealStatus } from "../vault/unseal";
+
+const run = promisify(execFile);
+
+/**
+ * Looks whether all that a deploy needs is there, and changes nothing.
+ * @throws SetupError with a line for each thing that is missing: what, and the remedy
+ */
+export async function preflight(deployment: Deployment, onProgress: (text: string) => void): Promise<void> {
+  await Terraform.check();
+  const platform = deployment.stack("platform");
+  await all([
+    ...deployment.stacks.map((stack) => initialiseStack(deployment, stack)),
+    ...(platform
+      ? [checkDocker(deployment, platform, onProgress)]
+      : [checkSuperusers(deployment), checkVault(deployment)]),
+  ]);
+  await checkRemoved(deployment);
+}
+
+/** @throws SetupError with the lines of all that fail */
+async function all(checks: readonly Promise<void>[]): Promise<void> {
+  const problems = (await Promise.allSettled(checks)).filter((result) => result.status === "rejected");
+  const reasons = problems.map(({ reason }) => reason as unknown);
+  const unexpected = reasons.find((reason) => !(reason instanceof SetupError));
+  if (unexpected) throw unexpected as Error;
+  const lines = new Set(reasons.flatMap((reason) => (reason as SetupError).message.split("\n")));
+  if (lines.size > 0) throw new SetupError([...lines].join("\n"));
+}
+
+/**
+ * With its block goes what prevents that Terraform drops a database.
+ * @throws SetupError with a line for each that is deployed and no longer in the config
+ */
+export async function checkRemoved(deployment: Deployment): Promise<void> {
+  const removed = [
+    ...(await deployment.undeclared("postgres", "postgresql_database")).map(
+      ({ attributes }) =>
+        `the database ${String(attributes["name"])}, which it would drop with what it holds`,
+    ),
+    ...(await deployment.undeclared("vault", "vault_mount")).map(
+      ({ attributes }) => `the mount ${String(attributes["path"])} with its leases`,
+    ),
+  ];
+  const lines = removed.map(
+    (what) =>
+      `Terraform has ${what}, and config/${deployment.manifest.environment}.ts no longer: put it back; to give it up, run npx leasehold destroy before you take it out`,
+  );
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** Ready for Terraform, with the state that an earlier run could not save. */
+export async function initialiseStack(deployment: Deployment, stack: Stack): Promise<void> {
+  deployment.restore(stack);
+  const terraform = deployment.terraform(stack, undefined);
+  await terraform.init(stack.json.terraform);
+  await terraform.saveErrored();
+}
+
+/** @throws SetupError when a server does not answer or refuses the login */
+export async function checkSuperusers(
+  deployment: Deployment,
+  options?: { forPlan?: boolean },
+): Promise<void> {
+  for (const login of deployment.superusers(options)) await asSuperuser(login, () => Promise.resolve());
+}
+
+/** @throws SetupError when Vault serves nobody */
+export async function checkVaultServes(vault: VaultClient): Promise<void> {
+  const at = `Vault at ${vault.address}`;
+  const { initialized, sealed } = await sealStatus(vault);
+  if (!initialized) throw new SetupError(`${at} is not initialised: run npx leasehold init`);
+  if (sealed) throw new SetupError(`${at} is sealed: run npx leasehold init, or vault operator unseal`);
+}
+
+/** A container's Vault has the token on file alone. */
+export function orToken(deployment: Deployment): string {
+  return deployment.stack("platform") ? "" : ", or set VAULT_TOKEN";
+}
+
+/** Of a token that may not even look at itself. */
+export function refusalText(deployment: Deployment, who: TokenHolder, answer: VaultAnswer): string {
+  return `Vault at ${deployment.vault().address} refuses the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
+}
+
+/** @throws SetupError when Vault serves nobody, or its answer to the operator's token is no */
+export async function checkVault(deployment: Deployment): Promise<void> {
+  const vault = deployment.vault();
+  const at = `Vault at ${vault.address}`;
+  await checkVaultServes(vault);
+  const token = deployment.token("operator");
+  const { operator, ...others } = deployment.manifest.policies!;
+  if (!token)
+    throw new SetupError(
+      `there is no operator's token for ${at}: run npx leasehold init${orToken(deployment)}`,
+    );
+  const holder = vault.withToken(token);
+  const self = await holder.request("GET", "auth/token/lookup-self");
+  if (self.status !== 200) throw new SetupError(refusalText(deployment, "operator", self));
+  const { policies } = self.body.data as { policies: string[] };
+  const { mount } = deployment.manifest.databases[0]!.vault;
+  // A mount that is not there yet is another status.
+  const mayManage = (await holder.request("GET", `sys/mounts/${mount}`)).status !== 403;
+  const isOther =
+    Object.values(others).some((name) => policies.includes(name)) && !policies.includes(operator);
+  if (!mayManage || isOther) {
+    throw new SetupError(
+      `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init${orToken(deployment)}`,
+    );
+  }
+}
+
+async function checkDocker(
+  deployment: Deployment,
+  platform: Stack,
+  onProgress: (text: string) => void,
+): Promise<void> {
+  await docker(DOCKER_STOPPED, "version", "--format", "{{.Server.Version}}");
+  const resolve = (text: unknown) => deployment.resolve(platform, text);
+  const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
+  const checkPorts = async (container: Attributes) => {
+    const name = resolve(container["name"]);
+    const filter = ["--filter", `name=^/${name}$`];
+    const ports = await docker("containers can't be listed", "ps", "--format", "{{.Ports}}", ...filter);
+    for (const { external } of container["ports"] as { external: unknown }[]) {
+      const port = resolve(external);
+      // Its own port is taken by itself, and a new one may be somebody else's.
+      if (!ports.includes(`:${port}->`)) await checkPort(Number(port), name);
+    }
+  };
+  await all([
+    ...of("docker_image").map((image) => checkImage(resolve(image["name"]), onProgress)),
+    ...of("docker_container").map(checkPorts),
+  ]);
+}
+
+/** Pulls it if it is not there: what else would tell that it is to be had. */
+async function checkImage(image: string, onProgress: (text: string) => void): Promise<void> {
+  const isLocal = await run("docker", ["image", "inspect", image]).then(
+    () => true,
+    () => false,
+  );
+  if (isLocal) return;
+  onProgress(`pulling ${image}`);
+  await run("docker", ["pull", "--quiet", image]).catch((error: unknown) => {
+    const reason = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1) ?? "";
+    throw new SetupError(
+      `the image ${image} is not here and can't be pulled (${reason}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
+    );
+  });
+}
+
+function checkPort(port: number, container: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error) => {
+      reject(
+        new SetupError(
+          `port ${String(port)} of 127.0.0.1 can't be had for ${container} (${error.message}): free it, or set another hostPort in the config`,
+        ),
+      );
+    });
+    server.listen(port, "127.0.0.1", () =>
+      server.close(() => {
+        resolve();
+      }),
+    );
+  });
+}

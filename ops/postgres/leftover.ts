@@ -1,0 +1,192 @@
+import { escapeIdentifier, escapeLiteral } from "pg";
+import type { ManifestDatabase } from "../../manifest/schema";
+import type { Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
+import { asSuperuser } from "./superuser";
+
+/** What destroy leaves where it is, so that the users' data stay. */
+export interface Leftover {
+  /** Of the resources, in Terraform's state. */
+  readonly addresses: readonly string[];
+  /** Roles among them. */
+  readonly owners: readonly string[];
+  /** For people, a line each. */
+  readonly lines: readonly string[];
+}
+
+/** How deploy tells what destroy left from what is somebody else's. */
+function mark({ manifest }: Deployment): string {
+  return `left by leasehold destroy, environment ${manifest.environment}`;
+}
+
+const KINDS = [
+  { type: "postgresql_role", object: "ROLE", catalog: "pg_authid", table: "pg_roles", column: "rolname" },
+  {
+    type: "postgresql_database",
+    object: "DATABASE",
+    catalog: "pg_database",
+    table: "pg_database",
+    column: "datname",
+  },
+] as const;
+
+/**
+ * A schema that holds objects, with its owner, an owner of objects elsewhere, and a database that the stack made.
+ * @param databasesGo leaves no database
+ */
+export async function findLeftover(
+  deployment: Deployment,
+  state: readonly StateResource[],
+  databasesGo = false,
+): Promise<Leftover> {
+  const addresses: string[] = [];
+  const owners: string[] = [];
+  const lines: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    const { name, schema, owner } = database;
+    const made = findResource(state, "postgresql_database", { name });
+    if (made && !databasesGo) {
+      addresses.push(made.address);
+      lines.push(`the database ${name}`);
+    }
+    const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
+    const parts = [
+      inside > 0 && findResource(state, "postgresql_schema", { name: schema, database: name }),
+      inside + outside > 0 && findResource(state, "postgresql_role", { name: owner }),
+    ];
+    if (inside + outside > 0) owners.push(owner);
+    addresses.push(...parts.flatMap((resource) => (resource ? resource.address : [])));
+    if (inside > 0)
+      lines.push(
+        `the schema ${schema} of the database ${name} with what it holds (${counted(inside)}), and its owner ${owner}`,
+      );
+    if (outside > 0)
+      lines.push(
+        `${counted(outside)} of ${owner} outside the schema ${schema} of the database ${name}, and ${owner}`,
+      );
+  }
+  return { addresses, owners, lines };
+}
+
+function counted(objects: number): string {
+  return `${String(objects)} ${objects === 1 ? "object" : "objects"}`;
+}
+
+export function findResource(
+  state: readonly StateResource[],
+  type: string,
+  attributes: Readonly<Record<string, string>>,
+): StateResource | undefined {
+  return state.find(
+    (resource) =>
+      resource.type === type &&
+      Object.entries(attributes).every(([key, value]) => resource.attributes[key] === value),
+  );
+}
+
+/** Takes it out of the state, marked so that the next deploy takes it back. */
+export async function leave(
+  deployment: Deployment,
+  { addresses }: Leftover,
+  state: readonly StateResource[],
+) {
+  const stack = deployment.stack("postgres")!;
+  const left = state.filter(({ address }) => addresses.includes(address));
+  for (const { type, object } of KINDS) {
+    for (const { attributes } of left.filter((resource) => resource.type === type)) {
+      const name = String(attributes["name"]);
+      const comment = escapeLiteral(mark(deployment));
+      await asSuperuser(loginOfResource(deployment, name), (client) =>
+        client.query(`COMMENT ON ${object} ${escapeIdentifier(name)} IS ${comment}`),
+      );
+    }
+  }
+  await deployment.terraform(stack, undefined).forget(addresses);
+}
+
+/** What an earlier destroy left, with the mark of this environment. */
+interface Marked {
+  readonly address: string;
+  readonly object: (typeof KINDS)[number]["object"];
+  readonly name: string;
+}
+
+/** Finds what an earlier destroy left and is in no state since. */
+export async function findMarked(deployment: Deployment): Promise<Marked[]> {
+  const stack = deployment.stack("postgres")!;
+  const state = await deployment.state(stack);
+  const found: Marked[] = [];
+  for (const { type, object, catalog, table, column } of KINDS) {
+    for (const [id, attributes] of Object.entries(stack.json.resource[type] ?? {})) {
+      const address = `${type}.${id}`;
+      if (state.some((resource) => resource.address === address)) continue;
+      const name = String(attributes["name"]);
+      const rows = await asSuperuser(loginOfResource(deployment, name), (client) =>
+        client.query(
+          `SELECT FROM ${table} WHERE ${column} = $1 AND shobj_description(oid, '${catalog}') = $2`,
+          [name, mark(deployment)],
+        ),
+      );
+      if (rows?.rowCount) found.push({ address, object, name });
+    }
+  }
+  return found;
+}
+
+/** Takes it back into Terraform's state. */
+export async function adopt(
+  deployment: Deployment,
+  marked: readonly Marked[],
+  onProgress: (text: string) => void,
+): Promise<void> {
+  const stack = deployment.stack("postgres")!;
+  for (const { address, object, name } of marked) {
+    onProgress(`taking back the ${object.toLowerCase()} ${name}, which an earlier destroy left`);
+    deployment.restore(stack);
+    await deployment.terraform(stack, undefined).import(address, name);
+    await asSuperuser(loginOfResource(deployment, name), (client) =>
+      client.query(`COMMENT ON ${object} ${escapeIdentifier(name)} IS NULL`),
+    );
+  }
+}
+
+/** Of an owner or a database of the manifest. */
+function loginOfResource(deployment: Deployment, name: string): SuperuserLogin {
+  const { databases } = deployment.manifest;
+  const database = databases.find((candidate) => candidate.name === name || candidate.owner === name);
+  return deployment.superuserOf(database ?? databases[0]!);
+}
+
+/**
+ * Inside the schema: tables, functions, types …, what would stand in the way of DROP SCHEMA. Outside it: what else the owner
+ * owns in the database, and would stand in the way of DROP ROLE. The stack's own default privileges go with it.
+ */
+async function objectsOf(
+  login: SuperuserLogin,
+  { name, schema, owner }: ManifestDatabase,
+): Promise<{ inside: number; outside: number }> {
+  const found = await asSuperuser(
+    login,
+    async (client) => {
+      const { rows } = await client.query<{ inside: number; outside: number }>(
+        `WITH held AS (
+           SELECT classid, objid FROM pg_depend
+           WHERE refclassid = 'pg_namespace'::regclass AND deptype = 'n' AND refobjid = to_regnamespace($1)
+         )
+         SELECT (SELECT count(*)::int FROM held) AS inside, (
+           SELECT count(*)::int FROM pg_shdepend
+           WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid = to_regrole($2)
+             AND classid <> 'pg_default_acl'::regclass
+             AND (
+               dbid <> (SELECT oid FROM pg_database WHERE datname = current_database())
+               OR (classid, objid) IS DISTINCT FROM ('pg_namespace'::regclass::oid, to_regnamespace($1)::oid)
+                 AND (classid, objid) NOT IN (SELECT classid, objid FROM held)
+             )
+         ) AS outside`,
+        [escapeIdentifier(schema), escapeIdentifier(owner)],
+      );
+      return rows[0]!;
+    },
+    name,
+  );
+  return found ?? { inside: 0, outside: 0 };
+}

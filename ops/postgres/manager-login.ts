@@ -1,0 +1,49 @@
+import { escapeIdentifier, type Client } from "pg";
+import type { Deployment } from "../deployment/deployment";
+import { asSuperuser } from "./superuser";
+
+/**
+ * Gives Vault's own logins what the stack postgres can't: the search path, where it is another, as up to 0.1.0 it was the
+ * application's schema (an update of the role takes its memberships away), and the slots that the server keeps for such logins.
+ * @returns what was done, a line each
+ */
+export async function equipManagers(deployment: Deployment): Promise<string[]> {
+  const did: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    const { manager } = database;
+    if (manager === undefined) continue;
+    await asSuperuser(deployment.superuserOf(database), async (client) => {
+      if (await pinSearchPath(client, manager))
+        did.push(`set the search path of ${manager} to pg_catalog, where nobody else can create`);
+      if (await grantReservedConnections(client, manager))
+        did.push(`let ${manager} use the server's reserved connections`);
+    });
+  }
+  return did;
+}
+
+async function pinSearchPath(client: Client, manager: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "SELECT FROM pg_roles WHERE rolname = $1 AND NOT 'search_path=pg_catalog' = ANY (coalesce(rolconfig, '{}'))",
+    [manager],
+  );
+  if (rowCount === 0) return false;
+  await client.query(`ALTER ROLE ${escapeIdentifier(manager)} SET search_path = pg_catalog`);
+  return true;
+}
+
+/**
+ * So that leased logins which take every connection can still be revoked (PostgreSQL 16 and later,
+ * https://www.postgresql.org/docs/18/runtime-config-connection.html#GUC-RESERVED-CONNECTIONS).
+ */
+export async function grantReservedConnections(client: Client, manager: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    // Where there is no such setting there is no such role.
+    `SELECT FROM pg_roles WHERE rolname = $1 AND CASE coalesce(current_setting('reserved_connections', true), '0')
+       WHEN '0' THEN false ELSE NOT pg_has_role(oid, 'pg_use_reserved_connections', 'USAGE') END`,
+    [manager],
+  );
+  if (rowCount === 0) return false;
+  await client.query(`GRANT pg_use_reserved_connections TO ${escapeIdentifier(manager)}`);
+  return true;
+}

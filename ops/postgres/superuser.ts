@@ -1,0 +1,105 @@
+import { readFileSync } from "node:fs";
+import { Client, DatabaseError } from "pg";
+import { SetupError } from "../../clients/setup-error";
+import { UNTRUSTED } from "../../clients/http";
+import type { SuperuserLogin } from "../deployment/deployment";
+
+const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
+/** https://www.postgresql.org/docs/18/errcodes-appendix.html */
+const REFUSED = ["28P01", "28000"];
+const NO_SUCH_DATABASE = "3D000";
+
+/**
+ * Works as the superuser, in the server's first database or another one.
+ * @returns undefined where the database is not there
+ * @throws SetupError when the server does not answer or refuses the login
+ */
+export async function asSuperuser<T>(
+  login: SuperuserLogin,
+  work: (client: Client) => Promise<T>,
+  database = login.database,
+): Promise<T | undefined> {
+  const client = clientOf(login, database);
+  try {
+    try {
+      await client.connect();
+      await pin(client);
+    } catch (error) {
+      if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
+        return undefined;
+      throw connectError(login, error);
+    }
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/**
+ * Works as the superuser in each database of a server that roles own something in, or have rights in, and first in one that
+ * is named. A role can't be dropped before.
+ */
+export async function whereverNamed(
+  login: SuperuserLogin,
+  roles: readonly string[],
+  database: string,
+  work: (client: Client, existing: readonly string[]) => Promise<unknown>,
+): Promise<void> {
+  const found = await asSuperuser(login, async (client) => {
+    const names = await client.query<{ name: string }>(
+      `SELECT DISTINCT datname AS name FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid JOIN pg_roles r ON r.oid = d.refobjid
+       WHERE d.refclassid = 'pg_authid'::regclass AND rolname = ANY ($1) AND datallowconn AND datname <> $2`,
+      [roles, database],
+    );
+    const existing = await client.query<{ name: string }>(
+      "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
+      [roles],
+    );
+    return { databases: names.rows.map(({ name }) => name), existing: existing.rows.map(({ name }) => name) };
+  });
+  const { databases, existing } = found!;
+  if (existing.length === 0) return;
+  for (const name of [database, ...databases])
+    await asSuperuser(login, (client) => work(client, existing), name);
+}
+
+/**
+ * So that no name is looked up in a schema that somebody else may create in, such as the one with the superuser's name, and
+ * nobody's lock is waited for longer than that.
+ */
+async function pin(client: Client): Promise<void> {
+  await client.query(
+    "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+  );
+}
+
+/** Not connected yet. */
+export function clientOf({ host, port, user, password, ca }: SuperuserLogin, database: string): Client {
+  const client = new Client({
+    ...{ host, port, user, password, database },
+    ssl: ca !== undefined && { ca: readFileSync(ca, "utf8") },
+    application_name: "leasehold",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+  });
+  client.on("error", () => undefined);
+  return client;
+}
+
+function connectError({ server, host, port, user }: SuperuserLogin, error: unknown): SetupError {
+  const where = `${host}:${String(port)}`;
+  if (error instanceof DatabaseError && REFUSED.includes(error.code ?? "")) {
+    return new SetupError(
+      `PostgreSQL at ${where} refuses the login of ${user} (${error.code!}): set TF_VAR_${server}_superuser_password to its password`,
+    );
+  }
+  // Of several addresses that were tried, each has a reason and their sum has none.
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (UNTRUSTED.test(code ?? "")) {
+    return new SetupError(
+      `the certificate of PostgreSQL at ${where} is not trusted (${message}): set TF_VAR_${server}_sslrootcert to the file with the certificate of its CA`,
+    );
+  }
+  return new SetupError(
+    `PostgreSQL does not answer at ${where} (${message || (code ?? "no reason")}): start it, or set TF_VAR_${server}_host and TF_VAR_${server}_port`,
+  );
+}

@@ -1,0 +1,62 @@
+import { SetupError } from "../../clients/setup-error";
+import { interpolate, type Json, type Scope } from "../../sandbox/terraform-json";
+import { errorText, VaultError } from "../../clients/vault-client";
+import type { Deployment, StateResource } from "../deployment/deployment";
+
+const ROLE = "vault_database_secret_backend_role";
+/** Statements refer to nothing. */
+const LITERALS: Scope = { variable: () => null, attribute: () => null };
+
+/** All leases one after the other, each of which may wait for a lock. By its own default Vault gives up after 90 s. */
+const REVOCATION_TIMEOUT_MILLISECONDS = 10 * 60_000;
+
+/** For those who lease meanwhile. */
+const NO_MORE = "DO $$ BEGIN RAISE 'no login is leased here any more'; END $$";
+
+/**
+ * Has database roles lease nothing more before their leases are revoked: an application whose session ends leases anew at once.
+ * The leases of a declared one are revoked by its declared statements, whoever made them; one that is declared no more is taken
+ * away, for Terraform to find it gone, and each of its leases keeps what revokes it.
+ */
+export async function endLeasing(deployment: Deployment, resources: readonly StateResource[]): Promise<void> {
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  const declared = deployment.stack("vault")!.json.resource[ROLE] ?? {};
+  for (const { address, attributes } of resources.filter(({ type }) => type === ROLE)) {
+    const path = `${String(attributes["backend"])}/roles/${String(attributes["name"])}`;
+    const statements = declared[address.slice(ROLE.length + 1)]?.["revocation_statements"] as
+      Json | undefined;
+    const answer = await (statements === undefined
+      ? vault.request("DELETE", path)
+      : vault.request("POST", path, {
+          db_name: attributes["db_name"],
+          creation_statements: [NO_MORE],
+          revocation_statements: interpolate(statements, LITERALS, address),
+        }));
+    // 404: a Vault that has lost its storage.
+    if (answer.status >= 400 && answer.status !== 404) throw new VaultError(answer);
+  }
+}
+
+/**
+ * Revokes all leases below a prefix, and waits until their logins are gone.
+ * @param force forgets a lease whose login PostgreSQL does not drop
+ * @throws SetupError when one is not revoked
+ */
+export async function revokeLeases(deployment: Deployment, prefix: string, force = false): Promise<void> {
+  // The operator may not force: who does brings a token that may.
+  const forcing = force ? process.env["VAULT_TOKEN"] : undefined;
+  const vault = deployment.vault().withToken(forcing || deployment.token("operator"));
+  const path = `sys/leases/revoke-${force ? "force" : "prefix"}/${prefix}`;
+  const body = force ? undefined : { sync: true };
+  const answer = await vault.request("PUT", path, body, undefined, REVOCATION_TIMEOUT_MILLISECONDS);
+  if (answer.status < 400) return;
+  const reason = `HTTP ${String(answer.status)}: ${errorText(answer)}`;
+  if (answer.status === 403 && force) {
+    throw new SetupError(
+      `the operator may not force the leases of ${prefix} (${reason}): set VAULT_TOKEN to a token that may (sys/leases/revoke-force), such as a root token`,
+    );
+  }
+  throw new SetupError(
+    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with a token that may: vault lease revoke -force -prefix ${prefix}, or leasehold destroy --force-leases where all is to go`,
+  );
+}

@@ -1,0 +1,99 @@
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { leftOf, revoke, takeLease, together, type Life } from "./logged-in";
+import { Outage } from "../../clients/outage";
+import type { Scene } from "../persona";
+import { oneLine, type Evidence } from "../report/report";
+import { describe, LOGIN_REFUSED, Session } from "../session/session";
+
+/** Each holds a session while it opens the next, as far as the login's connection limit allows. */
+const CLIENTS = 6;
+const TOO_MANY_CONNECTIONS = "53300";
+/** Until then they have fallen out of step, so that at any moment some are on their way in. */
+const LOGINS_BEFORE = 4 * CLIENTS;
+const BOUND_MILLISECONDS = 10_000;
+
+/**
+ * Revokes a lease while clients reconnect in a loop, some with a role SET from the start, which a session keeps when its own
+ * is gone. All have to be refused in the end, and no session may be left with which anything can be done.
+ */
+export async function revokeWhileReconnecting(
+  scene: Scene,
+  life: Life,
+  evidence: Evidence[],
+): Promise<string | undefined> {
+  const { address, database } = scene;
+  const lease = await takeLease(scene, life);
+  const end = performance.now() + BOUND_MILLISECONDS;
+  const open = new Set<Session>();
+  const closing: Promise<void>[] = [];
+  let logins = 0;
+  let onEnough!: () => void;
+  const enough = new Promise<void>((resolve) => (onEnough = resolve));
+
+  /** Returns the SQLSTATE with which it was refused for good, or what kept it from being. */
+  const reconnect = async (options: string): Promise<string> => {
+    let last: Session | undefined;
+    while (performance.now() < end) {
+      try {
+        const session = await Session.open(address, database.name, lease, { options });
+        logins += 1;
+        if (logins === LOGINS_BEFORE) onEnough();
+        open.add(session);
+        if (last) {
+          open.delete(last);
+          closing.push(last.close());
+        }
+        last = session;
+      } catch (error) {
+        const { code } = (error instanceof Outage ? error.cause : error) as { code?: string };
+        // Ended on its way in, or its role was gone before it was SET: what counts is what the next one meets.
+        const isLast = code !== undefined && LOGIN_REFUSED.includes(code);
+        if (isLast || code === undefined) return code ?? oneLine(error);
+        if (code === TOO_MANY_CONNECTIONS && last) {
+          open.delete(last);
+          await last.close();
+          last = undefined;
+        }
+      }
+    }
+    return `still not refused after ${String(BOUND_MILLISECONDS / 1000)} s`;
+  };
+  const loops = Array.from({ length: CLIENTS }, (_, i) =>
+    reconnect(i % 2 === 0 ? "" : `-c role=${life.persona.groupRole.replace(/[\\\s]/g, "\\$&")}`),
+  );
+  await Promise.race([enough, Promise.all(loops)]);
+  await revoke(lease, evidence);
+  const refusals = await Promise.all(loops);
+  await Promise.all(closing);
+  evidence.push({
+    sent: `logins of ${String(CLIENTS)} clients in a loop: ${String(logins)} went through, then`,
+    got: [...new Set(refusals)].join(", "),
+  });
+
+  const able: string[] = [];
+  const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
+  for (const session of open) {
+    // One that was ended answers with that.
+    const outcome = await session.attempt(sql, []).catch((error: unknown) => {
+      if (error instanceof Outage) return undefined;
+      throw error;
+    });
+    if (outcome && ("sqlstate" in outcome || outcome.rows[0]?.["held"] !== false))
+      able.push("sqlstate" in outcome ? describe(outcome) : "has USAGE on the schema");
+    await session.close();
+  }
+  evidence.push({
+    sent: `${sql} (${String(open.size)} sessions)`,
+    got: able.length === 0 ? "none held" : able.join(", "),
+  });
+  const loose = refusals.filter((refusal) => !LOGIN_REFUSED.includes(refusal));
+  return together(
+    loose.length > 0
+      ? `each client must be refused with ${LOGIN_REFUSED.join(" or ")} in the end, received ${loose.join(", ")}`
+      : undefined,
+    able.length > 0
+      ? `${String(able.length)} of ${String(logins)} sessions outlive it: ${able[0]!}`
+      : undefined,
+    await leftOf(scene, lease, evidence),
+  );
+}

@@ -1,0 +1,242 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Client, DatabaseError, type QueryResult } from "pg";
+import { Outage } from "../../clients/outage";
+import type { Evidence } from "../report/report";
+import { within } from "../../clients/within";
+
+/** Where PostgreSQL is; the database and the login come from elsewhere. */
+export interface PostgresAddress {
+  readonly host: string;
+  readonly port: number;
+  /**
+   * Certificates of the authority that vouches for the server's, as PEM text: the session is encrypted, and the server must
+   * be the one that its certificate names (libpq's verify-full).
+   * @default - no TLS
+   */
+  readonly ssl?: { readonly ca: string };
+}
+
+export interface Login {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** A statement's fate: rows, or the SQLSTATE that refused it. */
+export type Outcome =
+  | { readonly rows: readonly Record<string, unknown>[]; readonly count: number }
+  | { readonly sqlstate: string; readonly message: string };
+
+export const INSUFFICIENT_PRIVILEGE = "42501";
+/** With which PostgreSQL refuses a login that is not (any more) valid. */
+export const LOGIN_REFUSED: readonly string[] = ["28P01", "28000"];
+export const SESSION_ENDED = "57P01";
+/** Connection, resources, a server that starts or stops: it is not the statement or the login that is refused. */
+const OUTAGE = /^(08|53|57P0)/;
+
+const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
+const END_TIMEOUT_MILLISECONDS = 10_000;
+const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
+/** So that a check waits for nobody's lock, and no statement hangs a run. */
+const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
+/** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
+const PINNED = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
+/** Where the network is gone, the server can't say that the statement took too long. */
+const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
+/** How long a server that went down is waited for, to take away what was made there. */
+const REOPEN_MILLISECONDS = 15_000;
+const REOPEN_PAUSE_MILLISECONDS = 100;
+
+export function describe(outcome: Outcome): string {
+  return "sqlstate" in outcome
+    ? `SQLSTATE ${outcome.sqlstate}`
+    : `${String(outcome.count)} ${outcome.count === 1 ? "row" : "rows"}`;
+}
+
+/** The named text of the first row, where there is one. */
+export function firstText(outcome: Outcome, column: string): string | undefined {
+  const value = "rows" in outcome ? outcome.rows[0]?.[column] : undefined;
+  return typeof value === "string" ? value : undefined;
+}
+
+export interface SessionOptions {
+  /** More of libpq's `options`, such as `-c role=…`. */
+  readonly options?: string;
+  /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
+  readonly catalogs?: boolean;
+}
+
+/** A login's session. Every statement that goes through it is evidence. */
+export class Session {
+  private client!: Client;
+  private ended!: Promise<string>;
+  /** Why there is no session any more, though nobody closed it. */
+  private lost?: string;
+  private closed = false;
+
+  /**
+   * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
+   */
+  static async open(
+    address: PostgresAddress,
+    database: string,
+    login: Login,
+    options: SessionOptions = {},
+  ): Promise<Session> {
+    const session = new Session(address, database, login, options);
+    await session.connect();
+    return session;
+  }
+
+  private constructor(
+    private readonly address: PostgresAddress,
+    private readonly database: string,
+    private readonly login: Login,
+    private readonly options: SessionOptions,
+  ) {}
+
+  private async connect(): Promise<void> {
+    const { address, database, login } = this;
+    const client = new Client({
+      host: address.host,
+      port: address.port,
+      ssl: address.ssl ?? false,
+      database,
+      user: login.username,
+      password: login.password,
+      options: `${LIMITS} ${this.options.options ?? ""}`,
+      application_name: "leasehold verify",
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+      query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
+    });
+    this.client = client;
+    this.lost = undefined;
+    this.ended = new Promise((resolve) => {
+      client.on("error", (error) => {
+        this.lose(client, error.message);
+        resolve(error instanceof DatabaseError ? (error.code ?? "") : "connection closed");
+      });
+      client.on("end", () => {
+        this.lose(client, "connection closed");
+        resolve("connection closed");
+      });
+    });
+    try {
+      await client.connect();
+      if (this.options.catalogs) await client.query(PINNED);
+    } catch (error) {
+      const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
+      if (!isOutage) throw error;
+      const { message } = error as Error;
+      throw new Outage(`PostgreSQL at ${addressText(address)} lets nobody in: ${message}`, { cause: error });
+    }
+  }
+
+  /** Of a connection that another has taken the place of, nothing is to be learned. */
+  private lose(client: Client, reason: string): void {
+    if (client === this.client && !this.closed) this.lost ??= reason;
+  }
+
+  /** Connects anew where the session was lost. The server may be on its way up, so that it is tried for a while. */
+  async reopen(milliseconds = REOPEN_MILLISECONDS): Promise<void> {
+    const end = performance.now() + milliseconds;
+    while (this.lost !== undefined) {
+      this.client.connection.stream.destroy();
+      try {
+        await this.connect();
+      } catch (error) {
+        const isOutage = error instanceof Outage;
+        this.lost = ((isOutage ? error.cause : error) as Error).message;
+        if (!isOutage || performance.now() > end) throw error;
+        await delay(REOPEN_PAUSE_MILLISECONDS);
+      }
+    }
+  }
+
+  /** Sends one statement, or several, and keeps what came back. */
+  async attempt(sql: string, evidence: Evidence[]): Promise<Outcome> {
+    const outcome = await this.send(sql);
+    evidence.push({ sent: sql, got: describe(outcome) });
+    return outcome;
+  }
+
+  /** As {@link attempt}, in a transaction that is rolled back. */
+  async attemptAndRollBack(sql: string, evidence: Evidence[]): Promise<Outcome> {
+    await this.query("BEGIN");
+    const outcome = await this.attempt(sql, evidence);
+    await this.query("ROLLBACK");
+    return outcome;
+  }
+
+  /** @throws DatabaseError where the statement is refused, or Outage */
+  async query<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    try {
+      return (await this.ask(sql, values)).rows as Row[];
+    } catch (error) {
+      throw this.outage(error) ?? error;
+    }
+  }
+
+  private ask(sql: string, values?: unknown[]): Promise<QueryResult<Record<string, unknown>>> {
+    // A client whose connection is gone would not answer.
+    return this.lost === undefined ? this.client.query(sql, values) : Promise.reject(new Error(this.lost));
+  }
+
+  private async send(sql: string): Promise<Outcome> {
+    try {
+      const result = await this.ask(sql);
+      // Several statements give a list, though the types know of one result.
+      const { rows, rowCount } = [result].flat().at(-1)!;
+      return { rows, count: rowCount ?? 0 };
+    } catch (error) {
+      const outage = this.outage(error);
+      if (outage) throw outage;
+      const { code, message } = error as DatabaseError;
+      return { sqlstate: code!, message };
+    }
+  }
+
+  /** What an error says of the session, unless it says something of the statement. */
+  private outage(error: unknown): Outage | undefined {
+    if (error instanceof DatabaseError && error.code && !OUTAGE.test(error.code)) return undefined;
+    this.lost ??= (error as Error).message;
+    const where = `PostgreSQL at ${addressText(this.address)}`;
+    return new Outage(`${where} ended the session of ${this.login.username}: ${this.lost}`, { cause: error });
+  }
+
+  /** Waits, within a bound, for the server to end the session. Returns the SQLSTATE with which it did. */
+  waitForEnd(milliseconds = END_TIMEOUT_MILLISECONDS): Promise<string> {
+    return within(milliseconds, this.ended, "still open");
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    const end = this.client.end().catch(() => undefined);
+    // Whom nobody answers is not waited for, and must not keep the program alive.
+    await within(CLOSE_TIMEOUT_MILLISECONDS, end, undefined);
+    this.client.connection.stream.destroy();
+  }
+}
+
+function addressText({ host, port }: PostgresAddress): string {
+  return `${host}:${String(port)}`;
+}
+
+/**
+ * Tries to log in. Returns undefined on success, else the SQLSTATE that refuses it.
+ * @throws Outage
+ */
+export async function loginRefusal(
+  address: PostgresAddress,
+  database: string,
+  login: Login,
+): Promise<string | undefined> {
+  try {
+    const session = await Session.open(address, database, login);
+    await session.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code) return error.code;
+    throw error;
+  }
+}
