@@ -6,12 +6,17 @@ import { readAccessManifest, type AccessManifest } from "../../manifest/schema";
 import type { Report } from "../../verify/report/report";
 import { renderTable } from "../../verify/report/table";
 import { verify } from "../../verify/verify";
-import { startApplication } from "./application";
-import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
+import { startApplication } from "../verification/application";
+import {
+  clearStaleConnectionFiles,
+  removeConnectionFile,
+  writeConnectionFile,
+} from "../../sandbox/connection-file";
 import { runSteps } from "../terminal/progress";
-import { rotateRoot } from "./rotate";
+import { rotateRoot } from "../vault/rotate";
 import { publish, ROOT, synthesize } from "../deployment/synthesize";
-import { checkReportFile, color, exitCode, writeReport } from "./verify";
+import { color } from "../terminal/color";
+import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
 
 /** Read at once: who started the program may be gone before there is anything to keep. */
 const STARTED_BY = process.ppid;
