@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SetupError } from "../../clients/setup-error";
+import { until } from "../../clients/within";
 import type { Deployment } from "../deployment/deployment";
 
 const run = promisify(execFile);
@@ -108,23 +108,18 @@ interface ContainerState {
 }
 
 async function healthy(name: string): Promise<void> {
-  const deadline = Date.now() + HEALTHY_TIMEOUT_MILLISECONDS;
-  for (;;) {
-    const state = await stateOf(name);
-    if (state?.Health?.Status === "healthy") return;
-    if (!state)
-      throw new SetupError(
-        `container ${name} is gone: npx leasehold deploy makes it anew, with the same data`,
-      );
-    const hopeless = !state.Running || state.Health?.Status === "unhealthy";
-    if (hopeless || Date.now() > deadline) {
-      const what = state.Running ? "not healthy" : state.Status;
-      throw new SetupError(
-        `container ${name} is ${what}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
-      );
-    }
-    await setTimeout(POLL_MILLISECONDS);
-  }
+  let state: ContainerState | undefined;
+  const isDecided = async () => {
+    state = await stateOf(name);
+    return !state?.Running || ["healthy", "unhealthy"].includes(state.Health?.Status ?? "") || undefined;
+  };
+  await until(HEALTHY_TIMEOUT_MILLISECONDS, isDecided, { intervalMilliseconds: POLL_MILLISECONDS });
+  if (state?.Health?.Status === "healthy") return;
+  if (!state)
+    throw new SetupError(`container ${name} is gone: npx leasehold deploy makes it anew, with the same data`);
+  throw new SetupError(
+    `container ${name} is ${state.Running ? "not healthy" : state.Status}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
+  );
 }
 
 /** @returns nothing where there is no such container */

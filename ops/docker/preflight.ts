@@ -2,13 +2,13 @@ import { execFile } from "node:child_process";
 import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { SetupError } from "../../clients/setup-error";
+import { sealStatus } from "../../clients/vault-seal";
 import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import type { TokenHolder } from "../deployment/home";
 import { docker, DOCKER_STOPPED } from "./platform";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
-import { sealStatus } from "../vault/unseal";
 
 const run = promisify(execFile);
 

@@ -1,11 +1,11 @@
-import { createToken } from "../../sandbox/initialise";
 import { SetupError } from "../../clients/setup-error";
 import type { AccessManifest } from "../../manifest/schema";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
+import { initialiseVault, sealStatus, unsealVault } from "../../clients/vault-seal";
+import { createTrustToken } from "../../clients/vault-token";
 import type { Deployment } from "../deployment/deployment";
 import type { Home, TokenHolder } from "../deployment/home";
 import { generateRootToken } from "./root-token";
-import { initialise, sealStatus, unseal } from "./unseal";
 
 /** A Vault, and what it is to become. */
 export interface VaultTarget {
@@ -73,8 +73,13 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   }
   const keys = unsealKeys(target, explicit, made, status.t);
   if (status.sealed) {
-    const areOnFile = (home.unsealKeys() ?? []).length >= status.t;
-    await unseal(vault, await keys("is sealed"), areOnFile ? `in ${home.unsealKeysFile}` : "that were given");
+    if (!(await unsealVault(vault, await keys("is sealed")))) {
+      const source =
+        (home.unsealKeys() ?? []).length >= status.t ? `in ${home.unsealKeysFile}` : "that were given";
+      throw new SetupError(
+        `the unseal keys ${source} are not those of the Vault at ${vault.address}, which stays sealed: put its own there, a line each (those of a Vault before it are in unseal-keys.previous)`,
+      );
+    }
     did.push(`unsealed with ${String(status.t)} of ${String(status.n)} keys`);
   }
 
@@ -110,7 +115,7 @@ async function initialiseAndKeep(
 ): Promise<readonly string[] | undefined> {
   const { shares, threshold } = manifest.vault!;
   home.checkWritable();
-  const made = await initialise(vault, { shares, threshold });
+  const made = await initialiseVault(vault, { shares, threshold });
   if (!made) return undefined;
   const { keys, rootToken } = made;
   try {
@@ -259,7 +264,7 @@ async function grant(
   const made: string[] = [];
   for (const who of HOLDERS) {
     if (await renew(root, home.token(who), names[who])) continue;
-    home.setToken(who, await createToken(root, who, names[who]));
+    home.setToken(who, await createTrustToken(root, who, names[who]));
     made.push(who);
   }
   if (made.length > 0) did.push(`made ${made.join(", ")}: a token each, in ${home.folder}`);
