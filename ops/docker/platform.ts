@@ -1,12 +1,9 @@
-import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { SetupError } from "../../clients/setup-error";
 import { until } from "../../clients/within";
 import type { Deployment } from "../deployment/deployment";
-
-const run = promisify(execFile);
+import { docker } from "./docker";
 
 const HEALTHY_TIMEOUT_MILLISECONDS = 120_000;
 const POLL_MILLISECONDS = 500;
@@ -132,19 +129,4 @@ async function stateOf(name: string): Promise<ContainerState | undefined> {
     ...["inspect", "--format", "{{json .State}}", id],
   );
   return JSON.parse(state) as ContainerState;
-}
-
-export const DOCKER_STOPPED = "Docker is not running: start it, such as with systemctl start docker";
-
-/** @throws SetupError with the problem, and the daemon's reason */
-export async function docker(problem: string, ...args: string[]): Promise<string> {
-  try {
-    return (await run("docker", args)).stdout.trim();
-  } catch (error) {
-    const { code, stderr = "" } = error as { code?: unknown; stderr?: string };
-    if (code === "ENOENT") throw new SetupError("there is no docker on PATH: install Docker");
-    if (/cannot connect to the docker daemon/i.test(stderr)) problem = DOCKER_STOPPED;
-    // Of `docker start` the first line is the daemon's reason, the second sums up.
-    throw new SetupError(`${problem}: ${stderr.trim().split("\n")[0] ?? ""}`);
-  }
 }
