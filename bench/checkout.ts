@@ -5,7 +5,19 @@ import { ROOT } from "../ops/deployment/synthesize";
 
 const PARTS = [
   ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],
-  ...["bench", "clients", "config", "constructs", "examples", "manifest", "ops", "sandbox", "sql", "stacks"],
+  ...[
+    "bench",
+    "bin",
+    "clients",
+    "config",
+    "constructs",
+    "examples",
+    "manifest",
+    "ops",
+    "sandbox",
+    "sql",
+    "stacks",
+  ],
   "verify",
 ];
 
