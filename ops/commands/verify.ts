@@ -1,11 +1,14 @@
 import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
+import { columns } from "../../clients/text";
 import { accessManifestSchema, type AccessManifest } from "../../manifest/schema";
 import type { Report } from "../../verify/report/report";
 import type { PostgresAddress } from "../../verify/session/session";
-import { renderTable } from "../../verify/report/table";
+import { renderDetails } from "../../verify/report/details";
+import { renderOverview } from "../../verify/report/overview";
 import { VaultClient } from "../../clients/vault-client";
+import { describeChecks } from "../../verify/checks";
 import { verify } from "../../verify/verify";
 import { startApplication } from "./application";
 import { Deployment } from "../deployment/deployment";
@@ -14,16 +17,27 @@ import { checkVaultAddress } from "../vault/address";
 export interface VerifyCommandOptions {
   /** Commander's for `--no-expiry`: true unless that is given. */
   readonly expiry: boolean;
+  readonly details?: boolean;
   readonly json?: string;
+  readonly list?: boolean;
   readonly manifest: string;
+  /** Ids of checks. */
+  readonly only?: readonly string[];
+  readonly skip?: readonly string[];
   readonly readOnly?: boolean;
 }
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { expiry, json, manifest: file, readOnly }: VerifyCommandOptions,
+  { details, expiry, json, list, manifest: file, only, readOnly, skip }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
+  if (list) {
+    console.log(checkList());
+    return 0;
+  }
+  checkIds("--only", only);
+  checkIds("--skip", skip);
   const env = environmentFor(file);
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace } = env;
   const vaultCa = env["VAULT_CACERT"];
@@ -49,6 +63,7 @@ export async function verifyCommand(
       vaultCa ? certificates("VAULT_CACERT", vaultCa) : undefined,
     ),
     postgres: (server) => addresses.get(server)!,
+    selection: { only, skip },
     readOnly,
     expiry,
     startApplication,
@@ -57,9 +72,23 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
-  console.log(renderTable(report, color()));
+  console.log((details ? renderDetails : renderOverview)(report, color()));
   if (json) writeReport(json, report);
   return exitCode(report);
+}
+
+/** Every check there is, a line each. */
+function checkList(): string {
+  return columns(describeChecks().map(({ id, group, proves }) => [id, group, proves])).join("\n");
+}
+
+function checkIds(option: string, ids: readonly string[] = []): void {
+  const known = describeChecks().map(({ id }) => id);
+  const unknown = ids.find((id) => !known.includes(id));
+  if (unknown !== undefined)
+    throw new SetupError(
+      `${option}: received ${JSON.stringify(unknown)}, allowed: ids that npx leasehold verify --list prints`,
+    );
 }
 
 /** What is set; for the rest, what the deployment beside the manifest has, such as the verifier's token on file. */

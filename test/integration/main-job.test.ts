@@ -53,7 +53,7 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
   expect(await program.ended).toBe(0);
   expect(program.output).toMatch(/nanvc, schema example\s+schema-admin\s+readwrite\s+readonly/);
   expect(program.output).toMatch(/DELETE\s+● used.*● used.*○ refused/);
-  expect(program.output).toMatch(/\d+ checks held, 0 did not, in .* s; left behind: nothing/);
+  expect(program.output).toMatch(/\d+ checks passed, 0 failed, in .* s; left behind: nothing/);
   const report = JSON.parse(readFileSync(json, "utf8")) as Report;
   expect(report).toMatchObject({
     version: 1,
