@@ -8,7 +8,12 @@ import {
 import { serverOf, type DatabaseConfig, type Environment } from "./environment";
 import type { Breach, Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
-import { managerPasswordVariable, probeDatabaseRoles, probeRoleNames, trustPolicyNames } from "./names";
+import {
+  managerPasswordVariable,
+  probeDatabaseRoles,
+  probeRoleNames,
+  trustPolicyNames,
+} from "../../manifest/names";
 
 const forEachDatabase = (
   rule: (database: DatabaseConfig, environment: Environment) => Iterable<Breach>,

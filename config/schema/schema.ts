@@ -6,7 +6,6 @@ import { RULES } from "./rules";
 
 export { serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
 export { ConfigError } from "./messages";
-export { managerPasswordVariable, probeDatabaseRoles, probeRoleNames, trustPolicyNames } from "./names";
 
 /** An environment as a file in config/ writes it, with every bound. */
 export const environmentSchema = withRules(environmentFields, RULES).meta({ id: "environment" });

@@ -5,6 +5,7 @@ import { dump, readGolden } from "../golden/golden";
 import { record } from "./seen";
 import { Deployment, findings } from "./deployment";
 import { query } from "./hand-made";
+import { cellsOf, checksOf } from "../../verify/report/report";
 
 export const ENVIRONMENTS = [...environmentNames(), ...testEnvironmentNames()];
 
@@ -18,12 +19,12 @@ export async function holds(env: string, options: Partial<SandboxOptions> = {}):
   record(report, sandbox.vault.label, "sandbox");
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
-  expect(new Set(report.cells.map(({ database }) => database))).toEqual(
+  expect(new Set(cellsOf(report).map(({ database }) => database))).toEqual(
     new Set(manifest.databases.map(({ name }) => name)),
   );
   for (const { name, workload } of manifest.databases) {
-    const examples = report.checks.filter(
-      (check) => check.database === name && check.name.startsWith(`${workload!.kind} example: `),
+    const examples = checksOf(report).filter(
+      ({ database, result }) => database === name && result.title.startsWith(`${workload!.kind} example: `),
     );
     expect(examples.length).toBeGreaterThanOrEqual(3);
   }
