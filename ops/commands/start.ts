@@ -7,12 +7,17 @@ import type { Report } from "../../verify/report/report";
 import { renderDetails } from "../../verify/report/details";
 import { renderOverview } from "../../verify/report/overview";
 import { verify } from "../../verify/verify";
-import { startApplication } from "./application";
-import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
+import { startApplication } from "../verification/application";
+import {
+  clearStaleConnectionFiles,
+  removeConnectionFile,
+  writeConnectionFile,
+} from "../../sandbox/connection-file";
 import { runSteps } from "../terminal/progress";
-import { rotateRoot } from "./rotate";
+import { rotateRoot } from "../vault/rotate";
 import { publish, ROOT, synthesize } from "../deployment/synthesize";
-import { checkReportFile, color, exitCode, writeReport } from "./verify";
+import { color } from "../terminal/color";
+import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
 
 /** Read at once: who started the program may be gone before there is anything to keep. */
 const STARTED_BY = process.ppid;

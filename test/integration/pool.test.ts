@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startApplication } from "../../ops/commands/application";
+import { startApplication } from "../../ops/verification/application";
 import { ROOT } from "../counts";
 import { Deployment, findings, temporaryFolder } from "../support/deployment";
 import { eventually, processesWith } from "../support/program";

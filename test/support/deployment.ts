@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { loadEnvironment } from "../../config/load";
 import { parseEnvironment, type EnvironmentInput } from "../../config/schema/schema";
-import { startApplication } from "../../ops/commands/application";
+import { startApplication } from "../../ops/verification/application";
 import { synthesizeApp } from "../../stacks/app";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
