@@ -4,7 +4,8 @@ import { Sandbox } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { readAccessManifest, type AccessManifest } from "../../manifest/schema";
 import type { Report } from "../../verify/report/report";
-import { renderTable } from "../../verify/report/table";
+import { renderDetails } from "../../verify/report/details";
+import { renderOverview } from "../../verify/report/overview";
 import { verify } from "../../verify/verify";
 import { startApplication } from "../verification/application";
 import {
@@ -25,6 +26,7 @@ export interface StartOptions {
   readonly env?: string;
   /** Commander's for `--no-expiry`: true unless that is given. */
   readonly expiry: boolean;
+  readonly details?: boolean;
   readonly json?: string;
   readonly keep?: boolean;
   /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
@@ -84,7 +86,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       ],
       signal,
     );
-    console.log(`\n${renderTable(report, manifest, color())}`);
+    console.log(`\n${(options.details ? renderDetails : renderOverview)(report, color())}`);
     if (options.json) writeReport(options.json, report);
     if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);

@@ -1,4 +1,8 @@
-import { renderTable } from "../../verify/report/table";
+import { SetupError } from "../../clients/setup-error";
+import { columns } from "../../clients/text";
+import { describeChecks } from "../../verify/checks";
+import { renderDetails } from "../../verify/report/details";
+import { renderOverview } from "../../verify/report/overview";
 import { verify } from "../../verify/verify";
 import { color } from "../terminal/color";
 import { startApplication } from "../verification/application";
@@ -8,20 +12,32 @@ import { verificationTarget } from "../verification/target";
 export interface VerifyCommandOptions {
   /** Commander's for `--no-expiry`: true unless that is given. */
   readonly expiry: boolean;
+  readonly details?: boolean;
   readonly json?: string;
+  readonly list?: boolean;
   readonly manifest: string;
+  /** Ids of checks. */
+  readonly only?: readonly string[];
+  readonly skip?: readonly string[];
   readonly readOnly?: boolean;
 }
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { expiry, json, manifest: file, readOnly }: VerifyCommandOptions,
+  { details, expiry, json, list, manifest: file, only, readOnly, skip }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
+  if (list) {
+    console.log(checkList());
+    return 0;
+  }
+  checkIds("--only", only);
+  checkIds("--skip", skip);
   const target = verificationTarget(file);
   if (json) checkReportFile(json);
   const report = await verify({
     ...target,
+    selection: { only, skip },
     readOnly,
     expiry,
     startApplication,
@@ -30,7 +46,21 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
-  console.log(renderTable(report, target.manifest, color()));
+  console.log((details ? renderDetails : renderOverview)(report, color()));
   if (json) writeReport(json, report);
   return exitCode(report);
+}
+
+/** Every check there is, a line each. */
+function checkList(): string {
+  return columns(describeChecks().map(({ id, group, proves }) => [id, group, proves])).join("\n");
+}
+
+function checkIds(option: string, ids: readonly string[] = []): void {
+  const known = describeChecks().map(({ id }) => id);
+  const unknown = ids.find((id) => !known.includes(id));
+  if (unknown !== undefined)
+    throw new SetupError(
+      `${option}: received ${JSON.stringify(unknown)}, allowed: ids that npx leasehold verify --list prints`,
+    );
 }
