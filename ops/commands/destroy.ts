@@ -11,7 +11,7 @@ import {
   awaitHealthy,
   deployedPlatform,
   keptVolumes,
-  readPlatform,
+  declaredPlatform,
   removeVolumes,
   startStopped,
 } from "../docker/platform";
@@ -65,8 +65,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     const counts = [...states].filter(([, resources]) => resources.length > 0);
     // What an earlier destroy left is in no state.
     const hasPlatform = deployment.stack("platform") !== undefined;
-    const volumes =
-      options.deleteData && hasPlatform ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const volumes = options.deleteData && hasPlatform ? await keptVolumes(declaredPlatform(deployment)) : [];
     const marked = options.deleteData && !hasPlatform ? await findMarked(deployment) : [];
     const what = [
       ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
@@ -174,7 +173,7 @@ function destroySteps(run: Run): Step[] {
     steps.push({
       title: "Volumes",
       run: async (show) => {
-        const declared = readPlatform(deployment.folder);
+        const declared = declaredPlatform(deployment);
         if (!run.options.deleteData) {
           const volumes = await keptVolumes(declared);
           run.left.push(...volumes.map((name) => `the volume ${name} with its data`));

@@ -107,7 +107,7 @@ function missingToRead(deployment: Deployment, stack: Stack): string[] {
     throw new SetupError(`there is no planner's token: run npx leasehold init${orToken(deployment)}`);
   if (stack.name !== "postgres") return [];
   const known = deployment.variables(stack, { forPlan: true });
-  return Object.keys(stack.json.variable ?? {})
-    .filter((name) => name.endsWith("_superuser_password") && known[name] === PLACEHOLDER)
-    .map((name) => `TF_VAR_${name}`);
+  return deployment.manifest.inputs
+    .filter((input) => input.for === "superuser-password" && known[input.variable] === PLACEHOLDER)
+    .map(({ variable }) => `TF_VAR_${variable}`);
 }

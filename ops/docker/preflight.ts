@@ -123,7 +123,6 @@ async function checkDocker(
 ): Promise<void> {
   await docker(DOCKER_STOPPED, "version", "--format", "{{.Server.Version}}");
   const resolve = (text: unknown) => deployment.resolve(platform, text);
-  const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
   const checkPorts = async (container: Attributes) => {
     const name = resolve(container["name"]);
     const filter = ["--filter", `name=^/${name}$`];
@@ -135,19 +134,25 @@ async function checkDocker(
     }
   };
   await all([
-    ...of("docker_image").map((image) => checkImage(resolve(image["name"]), onProgress)),
-    ...of("docker_container").map(checkPorts),
+    ...deployment.manifest.inputs
+      .filter((input) => input.for === "image" || input.for === "vault-image")
+      .map(({ variable }) => checkImage(resolve(`\${var.${variable}}`), variable, onProgress)),
+    ...Object.values(platform.json.resource["docker_container"] ?? {}).map(checkPorts),
   ]);
 }
 
 /** Pulls it if it is not there: what else would tell that it is to be had. */
-async function checkImage(image: string, onProgress: (text: string) => void): Promise<void> {
+async function checkImage(
+  image: string,
+  variable: string,
+  onProgress: (text: string) => void,
+): Promise<void> {
   if (!(await tryDocker("image", "inspect", image)).failed) return;
   onProgress(`pulling ${image}`);
   const { failed, stderr } = await tryDocker("pull", "--quiet", image);
   if (failed)
     throw new SetupError(
-      `the image ${image} is not here and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
+      `the image ${image} is not here and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or set TF_VAR_${variable}, or image in the config, to one from a registry in reach (docs/air-gapped.md)`,
     );
 }
 

@@ -8,7 +8,7 @@ import { App, TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
 import { Client } from "pg";
 import { VaultContainer } from "../../constructs/docker/vault-container";
-import { readPlatform, removeVolumes, startStopped } from "../../ops/docker/platform";
+import { removeVolumes, startStopped } from "../../ops/docker/platform";
 import { freePort } from "../../sandbox/free-port";
 import { PlatformStack } from "../../stacks/platform";
 import { LeaseholdStack } from "../../stacks/stack";
@@ -248,6 +248,7 @@ afterAll(async () => {
 withDocker(`the platform${because}`, () => {
   const postgres = `${NAME}-postgres`;
   const vault = `${NAME}-vault`;
+  const platform = { containers: [postgres, vault], volumes: [`${postgres}-data`] };
 
   test("deploys", async () => {
     expect(await apply("platform")).toContain("Apply complete! Resources: 5 added, 0 changed, 0 destroyed.");
@@ -306,8 +307,6 @@ withDocker(`the platform${because}`, () => {
   });
 
   test("no diff deletes a stopped container, and startStopped starts it, so that the plan is empty again", async () => {
-    const platform = readPlatform(synthesized, variables);
-    expect(platform).toEqual({ containers: [postgres, vault], volumes: [`${postgres}-data`] });
     const before = await Promise.all([postgres, vault].map(idOf));
     await docker("stop", postgres, vault);
     // The provider sees no ports of a stopped container, and would replace it.
@@ -335,12 +334,12 @@ withDocker(`the platform${because}`, () => {
     const file = variables["TF_VAR_postgres_password_file"]!;
     await docker("stop", postgres);
     rmSync(file);
-    await expect(startStopped(readPlatform(synthesized, variables))).rejects.toThrow(
+    await expect(startStopped(platform)).rejects.toThrow(
       new RegExp(`^container ${postgres} can't be started: .*${file}`),
     );
     writeFileSync(file, PASSWORD);
     chmodSync(file, 0o444);
-    expect(await startStopped(readPlatform(synthesized, variables))).toEqual([postgres]);
+    expect(await startStopped(platform)).toEqual([postgres]);
   });
 
   test("the password stands nowhere", async () => {
@@ -362,7 +361,6 @@ withDocker(`the platform${because}`, () => {
   });
 
   test("removeVolumes refuses while a container is there, and afterwards removes the data", async () => {
-    const platform = readPlatform(synthesized, variables);
     await expect(removeVolumes(platform)).rejects.toThrow(`volume ${postgres}-data can't be removed: `);
     await destroy("platform");
     expect(await removeVolumes(platform)).toEqual([`${postgres}-data`]);
@@ -382,7 +380,7 @@ withDocker(`the platform${because}`, () => {
       await terraform("platform", "apply", "-auto-approve", `-replace=docker_container.Postgres_9DC8BB04`);
       expect(await query("SELECT answer FROM kept")).toEqual([{ answer: 42 }]);
       await destroy("platform");
-      await removeVolumes(readPlatform(synthesized, variables));
+      await removeVolumes(platform);
       expect(await volumes()).toEqual(volumesBefore);
     },
   );
