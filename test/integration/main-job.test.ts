@@ -17,9 +17,8 @@ import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { accessManifestSchema } from "../../manifest/schema";
 import type { Report } from "../../verify/report/report";
-import { ROOT } from "../counts";
-import { temporaryFolder } from "../support/deployment";
-import { eventually, messages, processesWith, Program } from "../support/program";
+import { temporaryFolder } from "../support/folder";
+import { eventually, messages, processesWith, Program, ROOT } from "../support/program";
 
 interface Connection {
   vault: { address: string; token: string; verifierToken: string };
