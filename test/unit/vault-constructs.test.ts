@@ -1,5 +1,4 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
-import { Testing } from "cdktf";
 import { Duration } from "../../constructs/duration";
 import type { IAccessRole } from "../../constructs/postgres/access-role";
 import { Secret } from "../../constructs/secret";
@@ -10,7 +9,7 @@ import { DatabaseMount } from "../../constructs/vault/database-mount";
 import { Policy } from "../../constructs/vault/policy";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth } from "../support/synth";
+import { find, synth, testApp } from "../support/synth";
 
 const member = (roleName: string, actsAsOwner = false): IAccessRole => ({
   roleName,
@@ -27,7 +26,7 @@ const identity = {
 };
 
 function example() {
-  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
+  const stack = new LeaseholdStack(testApp(), "test", { name: "test" });
   new VaultProvider(stack, "vault", {});
   const mount = new DatabaseMount(stack, "Mount", { path: "db" });
   const connection = new DatabaseConnection(mount, "Connection", {
