@@ -15,8 +15,9 @@ import {
   VAULT_POLICY_NAME,
   type NameRule,
 } from "../../constructs/names";
-import { PRIVILEGES, Privileges, type ObjectKind } from "../../constructs/postgres/privileges";
+import { Privileges } from "../../constructs/postgres/privileges";
 import { printable } from "../../clients/text";
+import { OBJECT_KINDS, type ObjectKind, type Privilege } from "../../manifest/object-kinds";
 import {
   managerPasswordVariable,
   probeDatabaseRoles,
@@ -76,14 +77,13 @@ const boundCidrs = z
 
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 function privileges<Kind extends ObjectKind>(kind: Kind) {
-  type Privilege = (typeof PRIVILEGES)[Kind][number];
-  const all = PRIVILEGES[kind] as readonly Privilege[];
+  const all = OBJECT_KINDS[kind].privileges as readonly Privilege<Kind>[];
   const allowed = `each one of ${all.join(", ")}`;
   return z
     .array(z.enum(all, { error: `one of ${all.join(", ")}` }), { error: `a list, ${allowed}` })
     .readonly()
     .refine((list) => new Set(list).size === list.length, "each privilege once")
-    .transform((list) => all.filter((privilege) => (list as Privilege[]).includes(privilege)));
+    .transform((list) => all.filter((privilege) => (list as Privilege<Kind>[]).includes(privilege)));
 }
 
 const persona = z.strictObject({
@@ -472,7 +472,7 @@ export const environmentSchema = z
           "a list with USAGE, without which no object of the schema can be reached",
         );
         if (persona.actsAsOwner) {
-          for (const kind of Object.keys(PRIVILEGES) as ObjectKind[]) {
+          for (const kind of Object.keys(OBJECT_KINDS) as ObjectKind[]) {
             const missing = Privileges.OWNER[kind].filter(
               (privilege) => !(held[kind] as readonly string[]).includes(privilege),
             );

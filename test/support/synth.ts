@@ -1,9 +1,7 @@
 import { App, Testing, type TerraformStack } from "cdktf";
 import local from "../../config/local";
 import { parseEnvironment, type Environment, type EnvironmentInput } from "../../config/schema/schema";
-import { PlatformStack } from "../../stacks/platform";
-import { PostgresStack } from "../../stacks/postgres";
-import { VaultStack } from "../../stacks/vault";
+import { declareStacks, type Stacks } from "../../stacks/app";
 
 export type Attributes = Readonly<Record<string, unknown>>;
 
@@ -48,10 +46,8 @@ export function stackNames({ vault }: Environment): ("platform" | "postgres" | "
   return [...(vault.container ? ["platform" as const] : []), "postgres", "vault"];
 }
 
-export function stacks(of: Environment = environment()) {
+export function stacks(of: Environment = environment()): Required<Stacks> {
   const app: App = Testing.app({ stackTraces: false });
-  const platform = new PlatformStack(app, of);
-  const postgres = new PostgresStack(app, of);
-  const vault = new VaultStack(app, of, postgres);
-  return { platform, postgres, vault };
+  const declared = declareStacks(app, of);
+  return { ...declared, platform: declared.platform! };
 }
