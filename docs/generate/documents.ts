@@ -1,0 +1,6 @@
+import { configDocument } from "./config";
+
+/** The documents that are generated, each from what it describes, by the name of its file. */
+export const DOCUMENTS: Readonly<Record<string, () => string>> = {
+  "config.md": configDocument,
+};
