@@ -11,6 +11,11 @@ export function printable(text: string): string {
   );
 }
 
+/** What an error says, on one line. */
+export function oneLine(error: unknown): string {
+  return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());
+}
+
 /** Rows as lines whose columns are aligned: to the left, unless told otherwise. */
 export function columns(
   rows: readonly (readonly string[])[],

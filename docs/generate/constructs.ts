@@ -1,9 +1,15 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
-import { heading, table } from "./documents";
+import { table } from "./table";
 
 const FOLDER = join(__dirname, "../../constructs");
+
+const INTRODUCTION = `# Constructs
+
+What [stacks/](../stacks/) is built of, for a stack of your own. Each takes \`(scope, id, props)\`; both sides may stand in one
+stack or in two of which Vault's depends on PostgreSQL's. test/unit/one-stack.test.ts is a whole app in thirty lines.
+`;
 
 const ROOMS = [
   { folder: "", title: "Both sides" },
@@ -13,13 +19,13 @@ const ROOMS = [
 ];
 
 /** The classes of constructs/, each with what it is, its properties and what can be done with it. */
-export function constructs(): string {
+export function constructsDocument(): string {
   const rooms = ROOMS.map(({ folder, title }) => {
     const files = readdirSync(join(FOLDER, folder)).filter((file) => file.endsWith(".ts"));
     const sections = files.sort().flatMap((file) => classesOf(join(folder, file)));
     return [`## ${title}\n`, ...sections].join("\n");
   });
-  return [heading("Constructs", "the docstrings of constructs/"), ...rooms].join("\n");
+  return [INTRODUCTION, ...rooms].join("\n");
 }
 
 type Class = ts.ClassDeclaration & { readonly name: ts.Identifier };

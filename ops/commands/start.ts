@@ -79,7 +79,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       ],
       signal,
     );
-    console.log(`\n${renderTable(report, manifest, color())}`);
+    console.log(`\n${renderTable(report, color())}`);
     if (options.json) writeReport(options.json, report);
     if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);

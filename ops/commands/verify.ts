@@ -57,7 +57,7 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
-  console.log(renderTable(report, manifest, color()));
+  console.log(renderTable(report, color()));
   if (json) writeReport(json, report);
   return exitCode(report);
 }

@@ -16,7 +16,7 @@ import NodeVault from "node-vault";
 import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { accessManifestSchema } from "../../manifest/schema";
-import type { Report } from "../../verify/report/report";
+import { cellsOf, type Report } from "../../verify/report/report";
 import { ROOT } from "../counts";
 import { temporaryFolder } from "../support/deployment";
 import { eventually, messages, processesWith, Program } from "../support/program";
@@ -65,7 +65,7 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
       vault: expect.stringMatching(/^(OpenBao|Vault) /) as string,
     },
   });
-  expect(report.cells.every(({ evidence }) => evidence.length > 0)).toBe(true);
+  expect(cellsOf(report).every(({ result }) => result.evidence.length > 0)).toBe(true);
   const port = /127\.0\.0\.1:(\d+) and/.exec(program.output)![1]!;
   await expect(new Client({ host: "127.0.0.1", port: Number(port) }).connect()).rejects.toThrow(
     "ECONNREFUSED",

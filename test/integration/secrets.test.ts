@@ -60,7 +60,7 @@ test("no leased password, token, secret id or wrapping stands in a report, a log
   expect(files).toContain(deployment.sandbox.vault.logFile);
   const places = [
     ["report", JSON.stringify(report)],
-    ["table", renderTable(report, deployment.manifest, false)],
+    ["table", renderTable(report, false)],
     ...files.map((file) => [file, readFileSync(file, "latin1")] as const),
   ] as const;
   const hits = places.filter(([, text]) => secrets.some((secret) => text.includes(secret)));
