@@ -3,9 +3,8 @@ import { readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Checkout } from "../../bench/checkout";
 import { bin } from "../../package.json";
-import { ROOT } from "../counts";
-import { temporaryFolder } from "../support/deployment";
-import { messages, Program } from "../support/program";
+import { temporaryFolder } from "../support/folder";
+import { messages, Program, ROOT } from "../support/program";
 
 const { folder, remove } = temporaryFolder();
 afterAll(remove);
