@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -20,6 +21,7 @@ import { vaultBinary } from "../../sandbox/vault-binary";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
 import { temporaryFolder } from "../support/folder";
+import { unless } from "../support/skip";
 
 // Its own functions, which a test can make to answer a port that is taken.
 jest.mock("../../sandbox/free-port", () => ({
@@ -27,6 +29,7 @@ jest.mock("../../sandbox/free-port", () => ({
   ...jest.requireActual<object>("../../sandbox/free-port"),
 }));
 
+const onLinux = unless(process.platform !== "linux" && "Linux alone shows who listens where");
 const ROOT = resolve(__dirname, "../..");
 const DATABASE = { superuser: "admin", password: "it's a \\ password", database: 'the "database"' };
 const VAULT_TOKEN_FILE = join(homedir(), ".vault-token");
@@ -111,7 +114,35 @@ function processesIn(path: string): string[] {
   return result.stdout.toString().split("\n").filter(Boolean);
 }
 
+/** The TCP sockets on which a workspace's servers listen, as Linux shows them: addresses from the last byte on, ports in hexadecimal. */
+function listening(workspace: Workspace): string[] {
+  const sockets = readdirSync(workspace.folder)
+    .filter((file) => file.endsWith(".pid.json"))
+    .map((file) => (JSON.parse(readFileSync(workspace.path(file), "utf8")) as { pid: number }).pid)
+    .map((pid) => `/proc/${String(pid)}/fd`)
+    .filter((fds) => existsSync(fds))
+    .flatMap((fds) => readdirSync(fds).map((fd) => readlinkSync(join(fds, fd))));
+  return ["tcp", "tcp6"]
+    .flatMap((protocol) => readFileSync(`/proc/net/${protocol}`, "utf8").trim().split("\n"))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.includes(`socket:[${inode!}]`))
+    .map(([, local]) => local!);
+}
+
 describe("the servers", () => {
+  onLinux.test(`listen on 127.0.0.1 alone${onLinux.because}`, async () => {
+    const workspace = await newWorkspace();
+    const [postgres, vault] = await Promise.all([
+      PostgresServer.start(workspace, DATABASE),
+      startVault(workspace),
+    ]);
+    const loopback = (port: number) => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    expect(listening(workspace).sort()).toEqual(
+      [postgres.port, Number(new URL(vault.address).port)].map(loopback).sort(),
+    );
+    await Promise.all([postgres.stop(), vault.stop()]);
+  });
+
   test("start, answer and stop", async () => {
     const hadTokenFile = existsSync(VAULT_TOKEN_FILE);
     const workspace = await newWorkspace();
