@@ -5,7 +5,7 @@ import type { EnvironmentInput } from "../../config/schema/schema";
 import { createToken, untilActive } from "../../sandbox/initialise";
 import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import type { VaultClient } from "../../clients/vault-client";
-import { named, plant, SPRUNG } from "../integration/attacks/traps";
+import { named, plant, SPRUNG } from "../support/traps";
 import { answering } from "../support/kept-vault";
 import { messages } from "../support/program";
 import { release } from "../upgrade/release";
