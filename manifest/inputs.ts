@@ -4,13 +4,14 @@ import { z } from "zod";
 export const INPUT_PURPOSES = [
   "platform-name",
   "image",
-  /** On 127.0.0.1, of a container. */
-  "container-port",
   "superuser-password-file",
   "vault-image",
+  /** Of the container, on 127.0.0.1. */
   "vault-container-port",
+  "vault-dev-token-file",
   /** As Terraform reaches the server. */
   "host",
+  /** As Terraform reaches the server, which for a container is its port on 127.0.0.1. */
   "port",
   "ca-file",
   "superuser-password",

@@ -1,43 +1,52 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { inputSchema } from "./inputs";
+import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
-const privileges = <const Names extends [string, ...string[]]>(...names: Names) =>
-  z.array(z.enum(names)).readonly();
+const privileges = <Kind extends ObjectKind>(kind: Kind) =>
+  z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
 
-const persona = z.object({
+const appRole = z.object({
+  authMount: name,
   name,
-  groupRole: name,
-  /** Its sessions act as the schema's owner. */
-  actsAsOwner: z.boolean().default(false),
-  appRole: z.object({
-    authMount: name,
-    name,
-    policies: z.array(name),
-    tokenTtl: seconds,
-    tokenMaxTtl: seconds,
-    tokenBoundCidrs: z.array(z.string()).optional(),
-    secretIdTtl: seconds.optional(),
-    secretIdUses: z.int().positive().optional(),
-    secretIdBoundCidrs: z.array(z.string()).optional(),
-  }),
-  databaseRole: z.object({
-    name,
-    defaultTtl: seconds,
-    maxTtl: seconds,
-    /** Sessions that a leased login may have at a time. */
-    connectionLimit: z.int().positive().default(20),
-  }),
-  privileges: z.object({
-    database: privileges("CONNECT", "TEMPORARY", "CREATE"),
-    schema: privileges("USAGE", "CREATE"),
-    tables: privileges("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"),
-    sequences: privileges("USAGE", "SELECT", "UPDATE"),
-    functions: privileges("EXECUTE"),
-  }),
+  policies: z.array(name),
+  tokenTtl: seconds,
+  tokenMaxTtl: seconds,
+  tokenBoundCidrs: z.array(z.string()).optional(),
+  secretIdTtl: seconds.optional(),
+  secretIdUses: z.int().positive().optional(),
+  secretIdBoundCidrs: z.array(z.string()).optional(),
 });
+
+const persona = z
+  .object({
+    name,
+    groupRole: name,
+    /** Its sessions act as the schema's owner. */
+    actsAsOwner: z.boolean().default(false),
+    appRole,
+    /** Those that it logs in with, in HCL; Terraform variables stand in them as `${var.name}`. */
+    policies: z.array(z.object({ name, text: z.string() })).default([]),
+    databaseRole: z.object({
+      name,
+      defaultTtl: seconds,
+      maxTtl: seconds,
+      /** Sessions that a leased login may have at a time. */
+      connectionLimit: z.int().positive().default(20),
+    }),
+    privileges: z.object({
+      database: privileges("database"),
+      schema: privileges("schema"),
+      tables: privileges("tables"),
+      sequences: privileges("sequences"),
+      functions: privileges("functions"),
+    }),
+  })
+  // How it logs in is a value with a kind, of which another auth method is another.
+  .transform((declared) => ({ ...declared, login: { kind: "approle" as const, ...declared.appRole } }));
 
 const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
@@ -46,10 +55,15 @@ const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("approle"), reader: name }),
 ]);
 
-const database = z.object({
+const databaseFields = z.object({
   name,
   schema: name,
   owner: name,
+  /** @default - the one of `schema` and `owner` */
+  schemas: z
+    .array(z.object({ name, owner: name }))
+    .min(1)
+    .optional(),
   /** @default - the only server */
   server: name.default("postgres"),
   /** Vault's own login. */
@@ -71,6 +85,11 @@ const database = z.object({
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });
 
+const database = databaseFields.transform(({ schemas, ...declared }) => ({
+  ...declared,
+  schemas: schemas ?? [{ name: declared.schema, owner: declared.owner }],
+}));
+
 /** `cdktf.out/access.json`: what was declared, free of secrets. More fields may come, so unknown ones are let through. */
 export const accessManifestSchema = z.object({
   version: z.literal(1),
@@ -81,6 +100,8 @@ export const accessManifestSchema = z.object({
   /** The names of the trust model's policies. */
   policies: z.object({ operator: name, planner: name, deliverer: name, verifier: name }).optional(),
   databases: z.array(database).min(1),
+  /** Every Terraform variable of the stacks. */
+  inputs: z.array(inputSchema).default([]),
   /** Findings that are meant, by their ids. */
   accepted: z.array(z.object({ id: z.string().min(1), reason: z.string().min(1) })).default([]),
 });
@@ -90,15 +111,14 @@ export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
+/** How a persona logs in. */
+export type ManifestLogin = ManifestPersona["login"];
 export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = Extract<
   z.output<typeof workload>,
   { kind: Kind }
 >;
 
-/** To whom a revocation hands over what the persona's login owns. */
-export function heirOf({ owner }: ManifestDatabase, { actsAsOwner, groupRole }: ManifestPersona): string {
-  return actsAsOwner ? owner : groupRole;
-}
+export { heirOf } from "./names";
 
 /** Of a folder that synth has just written. */
 export function readAccessManifest(synthesized: string): AccessManifest {

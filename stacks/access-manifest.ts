@@ -1,11 +1,10 @@
+import { serverOf, type Environment } from "../config/schema/schema";
 import {
   managerPasswordVariable,
   probeDatabaseRoles,
   probeRoleNames,
-  serverOf,
   trustPolicyNames,
-  type Environment,
-} from "../config/schema/schema";
+} from "../manifest/names";
 import type { AccessManifestInput } from "../manifest/schema";
 
 /** What the stacks declare, for programs that look whether it holds. TTLs are in seconds. */

@@ -1,20 +1,14 @@
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import { TerraformVariable, type TerraformProvider } from "cdktf";
 import type { Construct } from "constructs";
-import {
-  managerPasswordVariable,
-  probeRoleNames,
-  serverOf,
-  type DatabaseConfig,
-  type Environment,
-  type ServerConfig,
-} from "../config/schema/schema";
+import { serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "../config/schema/schema";
 import { AccessRole } from "../constructs/postgres/access-role";
 import { Database } from "../constructs/postgres/database";
 import { ManagerLogin } from "../constructs/postgres/manager-login";
 import { Privileges } from "../constructs/postgres/privileges";
 import { StaticLogin } from "../constructs/postgres/static-login";
 import { Secret } from "../constructs/secret";
+import { managerPasswordVariable, probeRoleNames } from "../manifest/names";
 import { LeaseholdStack } from "./stack";
 
 /** A database's group roles, by what they are for. */

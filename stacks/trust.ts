@@ -1,9 +1,7 @@
-import { trustPolicyNames, type Environment } from "../config/schema/schema";
+import type { Environment } from "../config/schema/schema";
 import type { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import type { IGrantee } from "../constructs/vault/policy-document";
-
-/** Who has a token of the trust model's. */
-export type TrustToken = keyof ReturnType<typeof trustPolicyNames>;
+import { trustPolicyNames } from "../manifest/names";
 
 interface Managed {
   grantManage(grantee: IGrantee): void;

@@ -1,24 +1,17 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
 import { DefaultTokenResolver, StringConcat, TerraformOutput, TerraformVariable, Tokenization } from "cdktf";
 import type { Construct } from "constructs";
-import { probeDatabaseRoles, serverOf, type Environment } from "../config/schema/schema";
+import { serverOf, type Environment } from "../config/schema/schema";
 import { Duration } from "../constructs/duration";
 import { AppRole } from "../constructs/vault/app-role";
 import { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../constructs/vault/database-connection";
 import { DatabaseMount } from "../constructs/vault/database-mount";
 import { PolicyDocument } from "../constructs/vault/policy-document";
-import { leaseMark } from "../manifest/mark";
+import { leaseMark, probeDatabaseRoles, type TrustToken } from "../manifest/names";
 import { managerPassword, type PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
-import {
-  grantDeliverer,
-  grantOperator,
-  grantPlanner,
-  grantVerifier,
-  OWN_TOKEN,
-  type TrustToken,
-} from "./trust";
+import { grantDeliverer, grantOperator, grantPlanner, grantVerifier, OWN_TOKEN } from "./trust";
 
 /** Policies that this stack had until init wrote them. */
 const REMOVED = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];

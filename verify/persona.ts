@@ -1,14 +1,12 @@
+import type { PersonaContext } from "./context";
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { Acceptance } from "./report/accepted";
-import type { Custody } from "./session/custody";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./session/leases";
-import { heirOf, type ManifestDatabase, type ManifestPersona } from "../manifest/schema";
+import { heirOf, type ManifestPersona } from "../manifest/schema";
 import { readAccess, type Access } from "./privileges/catalogs";
 import { connect } from "./privileges/connect";
-import { columnsOf, OF_ANOTHER_ROLE, type OtherRole, type Place } from "./privileges/rows";
+import { columnsOf, OF_ANOTHER_ROLE, type Place } from "./privileges/rows";
 import { otherDatabases } from "./privileges/other-databases";
 import { exercise } from "./privileges/matrix";
-import { note } from "./report/evidence";
 import {
   join,
   makeProbes,
@@ -17,56 +15,21 @@ import {
   PROBE_COLUMNS,
   probePrefix,
   probeTable,
-  type Target,
-  type Targets,
   withStray,
 } from "./session/probes";
-import type { Evidence, Recorder } from "./report/report";
-import {
-  firstText,
-  LOGIN_REFUSED,
-  loginRefusal,
-  Session,
-  SESSION_ENDED,
-  type PostgresAddress,
-} from "./session/session";
+import type { Check } from "./report/check";
+import type { Recorder } from "./report/recorder";
+import { firstText, LOGIN_REFUSED, loginRefusal, Session, SESSION_ENDED } from "./session/session";
 import { changesOfRole } from "./privileges/role-changes";
 import { memberships, undeclaredAccess } from "./privileges/undeclared";
 import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault/paths";
-
-/** What the checks of a database's personas share. */
-export interface Scene {
-  readonly database: ManifestDatabase;
-  readonly address: PostgresAddress;
-  readonly leases: Leases;
-  readonly custody: Custody;
-  /** Acts as the schema's owner. */
-  readonly owner: Session;
-  readonly run: string;
-  /** Made before the persona's lease. Empty when nothing may be made. */
-  readonly before: Targets;
-  /** Tables that personas which act as the owner made and left; a later persona finds them. */
-  readonly left: Target[];
-  /** PostgreSQL's server_version_num. */
-  readonly version: number;
-  /** Every role of the server that is not a leased login. */
-  readonly roles: readonly OtherRole[];
-  /** Names of all databases in the manifest. */
-  readonly databases: readonly string[];
-  /** What the config says is meant. */
-  readonly acceptance: Acceptance;
-  readonly readOnly: boolean;
-}
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
 const SECONDS_OF_TOLERANCE = 10;
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
-export async function verifyPersona(
-  scene: Scene,
-  persona: ManifestPersona,
-  recorder: Recorder,
-): Promise<void> {
+export async function verifyPersona(scene: PersonaContext): Promise<void> {
+  const { persona, recorder } = scene;
   const token = await logIn(scene, persona, recorder);
   if (!token) return;
   const { database, leases } = scene;
@@ -83,7 +46,7 @@ export async function verifyPersona(
  * once revocation has made it the owner's.
  */
 function holdTable(
-  { database, owner, custody, run, readOnly }: Scene,
+  { database, owner, custody, run, readOnly }: PersonaContext,
   persona: ManifestPersona,
 ): string | undefined {
   if (readOnly || !persona.privileges.schema.includes("CREATE")) return undefined;
@@ -95,27 +58,27 @@ function holdTable(
 }
 
 async function logIn(
-  { leases }: Scene,
+  { leases }: PersonaContext,
   persona: ManifestPersona,
   recorder: Recorder,
 ): Promise<PersonaToken | undefined> {
   const { authMount, name } = persona.appRole;
   let secretId = "";
-  const opened = await recorder.check("secret id wrapped, opened once", async (evidence) => {
+  const opened = await recorder.check("secret id wrapped, opened once", async (check) => {
     const unwrapped = await leases.vault.request("POST", `auth/${authMount}/role/${name}/secret-id`, {
       num_uses: 1,
     });
-    note(evidence, unwrapped, "without wrapping");
+    check.noteAnswer(unwrapped, "without wrapping");
     if (unwrapped.status !== 403)
       return `a secret id without wrapping must be refused with HTTP 403, received ${String(unwrapped.status)}`;
     const wrapping = await leases.wrappedSecretId(persona);
     const first = await leases.unwrap(wrapping);
-    note(evidence, first, "first");
+    check.noteAnswer(first, "first");
     secretId = secretIdOf(first);
     if (first.status !== 200 || !secretId)
       return `opening the wrapping must give a secret id, received HTTP ${String(first.status)}`;
     const second = await leases.unwrap(wrapping);
-    note(evidence, second, "second");
+    check.noteAnswer(second, "second");
     return second.status === 400
       ? undefined
       : `the second opening must be refused with HTTP 400, received ${String(second.status)}`;
@@ -127,10 +90,10 @@ async function logIn(
   }
 
   let token: PersonaToken | undefined;
-  await recorder.check("login: policies and TTLs", async (evidence) => {
+  await recorder.check("login: policies and TTLs", async (check) => {
     const roleId = await leases.roleId(persona);
     const answer = await leases.login(persona, roleId, secretId);
-    note(evidence, answer);
+    check.noteAnswer(answer);
     token = leases.keepToken(persona, answer, roleId, secretId);
     const { auth } = token;
     const { tokenTtl, tokenMaxTtl } = persona.appRole;
@@ -147,7 +110,7 @@ async function logIn(
     const renewed = await token.vault.request("POST", "auth/token/renew-self", {
       increment: tokenMaxTtl * 2,
     });
-    note(evidence, renewed);
+    check.noteAnswer(renewed);
     const longest = renewed.body.auth?.lease_duration ?? 0;
     if (longest > tokenMaxTtl || longest < tokenMaxTtl - SECONDS_OF_TOLERANCE) {
       findings.push(`token max TTL declared: ${String(tokenMaxTtl)} s; renewing gives ${String(longest)} s`);
@@ -171,12 +134,12 @@ async function loginsRefused(
   recorder: Recorder,
   secretIds: readonly (readonly [string, string | undefined])[],
 ): Promise<void> {
-  await recorder.check("login refused without secret id", async (evidence) => {
+  await recorder.check("login refused without secret id", async (check) => {
     const roleId = await leases.roleId(persona);
     const findings: string[] = [];
     for (const [what, secretId] of secretIds) {
       const answer = await leases.login(persona, roleId, secretId);
-      note(evidence, answer, `${what} secret id`);
+      check.noteAnswer(answer, `${what} secret id`);
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, "").revoke();
       if (answer.status !== 400)
         findings.push(`a ${what} secret id must be refused with HTTP 400, received ${String(answer.status)}`);
@@ -185,13 +148,13 @@ async function loginsRefused(
   });
 }
 
-async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefined> {
+async function takeLease(scene: PersonaContext, holder: Holder): Promise<Lease | undefined> {
   const { persona, recorder } = holder;
   const { defaultTtl, maxTtl } = persona.databaseRole;
   const answer = await exerciseOwnCredentials(holder);
   let lease: Lease | undefined;
-  await recorder.check("lease: login, id, duration", (evidence) => {
-    note(evidence, answer);
+  await recorder.check("lease: login, id, duration", (check) => {
+    check.noteAnswer(answer);
     lease = scene.leases.keep(answer);
     return Promise.resolve(
       lease.duration === defaultTtl
@@ -201,24 +164,21 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
   });
   if (!lease) return undefined;
   const { username, duration, issuedAt } = lease;
-  await recorder.check("VALID UNTIL the lease's end", async (evidence) => {
+  await recorder.check("VALID UNTIL the lease's end", async (check) => {
     const sql = `SELECT extract(epoch FROM rolvaliduntil - now())::float AS seconds FROM pg_roles WHERE rolname = ${literal(username)}`;
-    const outcome = await scene.owner.attempt(sql, evidence);
+    const outcome = await scene.owner.attempt(sql, check);
     const seconds = "rows" in outcome ? outcome.rows[0]?.["seconds"] : undefined;
     if (typeof seconds !== "number") return "the leased role has no VALID UNTIL";
     const left = duration - (performance.now() - issuedAt) / 1000;
-    evidence.push({
-      sent: "VALID UNTIL, from now",
-      got: `${seconds.toFixed(1)} s, of a lease that has ${left.toFixed(1)} s`,
-    });
+    check.note("VALID UNTIL, from now", `${seconds.toFixed(1)} s, of a lease that has ${left.toFixed(1)} s`);
     return Math.abs(seconds - left) <= SECONDS_OF_TOLERANCE
       ? undefined
       : `VALID UNTIL is ${seconds.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`;
   });
-  await recorder.check("connection limit as declared", async (evidence) => {
+  await recorder.check("connection limit as declared", async (check) => {
     const { connectionLimit } = persona.databaseRole;
     const sql = `SELECT rolconnlimit AS limit FROM pg_roles WHERE rolname = ${literal(username)}`;
-    const outcome = await scene.owner.attempt(sql, evidence);
+    const outcome = await scene.owner.attempt(sql, check);
     const limit = "rows" in outcome ? outcome.rows[0]?.["limit"] : undefined;
     return limit === connectionLimit
       ? undefined
@@ -226,8 +186,8 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
   });
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(holder, lease.id, maxTtl * 2);
-  await recorder.check("lease max TTL", (evidence) => {
-    note(evidence, renewed);
+  await recorder.check("lease max TTL", (check) => {
+    check.noteAnswer(renewed);
     const longest = renewed.body.lease_duration ?? 0;
     return Promise.resolve(
       longest <= maxTtl && longest >= maxTtl - SECONDS_OF_TOLERANCE
@@ -239,7 +199,7 @@ async function takeLease(scene: Scene, holder: Holder): Promise<Lease | undefine
 }
 
 async function useAndRevoke(
-  scene: Scene,
+  scene: PersonaContext,
   persona: ManifestPersona,
   lease: Lease,
   leftBehind: string | undefined,
@@ -248,49 +208,49 @@ async function useAndRevoke(
   const { database, address, owner } = scene;
   const place = await placeOf(scene, persona, lease);
   const access = await readAccess(owner, lease.username);
-  await recorder.check("memberships as declared", (evidence) =>
-    Promise.resolve(memberships(place, access, evidence)),
+  await recorder.check("memberships as declared", (check) =>
+    Promise.resolve(memberships(place, access, check)),
   );
   const session = await connect(owner, address, lease, place, access, recorder);
   if (session) {
     await useSession(scene, place, access, session, recorder);
-    await recorder.check("other declared databases refused", (evidence) =>
-      otherDatabases(owner, address, lease, access, scene.databases, evidence),
+    await recorder.check("other declared databases refused", (check) =>
+      otherDatabases(owner, address, lease, access, scene.databases, check),
     );
-    if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} ${PROBE_COLUMNS}`, []);
+    if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} ${PROBE_COLUMNS}`);
   }
 
-  await recorder.check("revoked: open session ended", async (evidence) => {
+  await recorder.check("revoked: open session ended", async (check) => {
     const status = await lease.revoke();
-    evidence.push({ sent: `POST sys/leases/revoke ${lease.id}`, got: `HTTP ${String(status)}` });
+    check.note(`POST sys/leases/revoke ${lease.id}`, `HTTP ${String(status)}`);
     if (!session) return "there was no session to end";
     const end = await session.waitForEnd();
-    evidence.push({ sent: "the open session", got: end });
+    check.note("the open session", end);
     // A server that goes away ends every session.
     if (end !== SESSION_ENDED) await owner.query("SELECT");
     return end === SESSION_ENDED ? undefined : `the session must end with ${SESSION_ENDED}, it is ${end}`;
   });
   await session?.close();
-  await recorder.check("revoked: login, role, lease gone", async (evidence) => {
+  await recorder.check("revoked: login, role, lease gone", async (check) => {
     const refusal = await loginRefusal(address, database.name, lease);
-    evidence.push({ sent: `login as ${lease.username}`, got: refusal ?? "logged in" });
+    check.note(`login as ${lease.username}`, refusal ?? "logged in");
     if (!refusal || !LOGIN_REFUSED.includes(refusal))
       return `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`;
     const gone = await owner.attempt(
       `SELECT FROM pg_roles WHERE rolname = ${literal(lease.username)}`,
-      evidence,
+      check,
     );
     if (!("count" in gone) || gone.count !== 0) return `the role ${lease.username} is still there`;
     const renewal = await scene.leases.vault.request("POST", "sys/leases/renew", { lease_id: lease.id });
-    note(evidence, renewal);
+    check.noteAnswer(renewal);
     return renewal.status === 400
       ? undefined
       : `a revoked lease must be unknown to Vault (HTTP 400), received ${String(renewal.status)}`;
   });
   if (leftBehind) {
-    const kept = await recorder.check("its objects are handed over", async (evidence) => {
+    const kept = await recorder.check("its objects are handed over", async (check) => {
       const sql = `SELECT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE oid = to_regclass(${literal(leftBehind)})`;
-      const outcome = await owner.attempt(sql, evidence);
+      const outcome = await owner.attempt(sql, check);
       const found = firstText(outcome, "owner");
       const heir = heirOf(database, persona);
       return found === heir
@@ -302,7 +262,7 @@ async function useAndRevoke(
 }
 
 /** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */
-async function placeOf(scene: Scene, persona: ManifestPersona, lease: Lease): Promise<Place> {
+async function placeOf(scene: PersonaContext, persona: ManifestPersona, lease: Lease): Promise<Place> {
   const { database, owner, custody, version, roles, readOnly } = scene;
   const prefix = probePrefix(scene.run);
   const targets = [scene.before, { ...NO_TARGETS, tables: scene.left }, await ownObjects(owner, database)];
@@ -315,25 +275,25 @@ async function placeOf(scene: Scene, persona: ManifestPersona, lease: Lease): Pr
 
 /** What the session can do, as it is and as what it can make of itself. */
 async function useSession(
-  { owner, custody, acceptance }: Scene,
+  { owner, custody, acceptance }: PersonaContext,
   place: Place,
   access: Access,
   session: Session,
   recorder: Recorder,
 ): Promise<void> {
   const { database, prefix, version, readOnly } = place;
-  await recorder.check("session: user, search path", (evidence) => startsAs(session, place, evidence));
+  await recorder.check("session: user, search path", (check) => startsAs(session, place, check));
   const parties = { session, asker: owner, access };
   const shown = await exercise(parties, place, columnsOf(version), recorder);
   if (!readOnly)
     await withStray(owner, custody, database, prefix, (stray) =>
       exercise(parties, { ...place, targets: stray }, [OF_ANOTHER_ROLE], recorder),
     );
-  await recorder.check("nothing else granted or owned", (evidence) =>
-    undeclaredAccess(owner, place, access, shown.causes, acceptance, evidence),
+  await recorder.check("nothing else granted or owned", (check) =>
+    undeclaredAccess(owner, place, access, shown.causes, acceptance, check),
   );
-  await recorder.check("no more after a change of role", (evidence) =>
-    changesOfRole(session, place, shown.privileges, evidence),
+  await recorder.check("no more after a change of role", (check) =>
+    changesOfRole(session, place, shown.privileges, check),
   );
 }
 
@@ -341,11 +301,11 @@ async function useSession(
 async function startsAs(
   session: Session,
   { persona, database, login }: Place,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const outcome = await session.attempt(
     `SELECT current_user::pg_catalog.text AS "user", session_user::pg_catalog.text AS login, pg_catalog.current_setting('search_path') AS path, pg_catalog.quote_ident(${literal(database.schema)}) AS schema`,
-    evidence,
+    check,
   );
   const user = persona.actsAsOwner ? database.owner : login;
   const findings: string[] = [];

@@ -2,7 +2,8 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import type { EnvironmentInput } from "../../config/schema/schema";
-import { createToken, untilActive } from "../../sandbox/initialise";
+import { untilActive } from "../../clients/vault-seal";
+import { createTrustToken } from "../../clients/vault-token";
 import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import type { VaultClient } from "../../clients/vault-client";
 import { named, plant, SPRUNG } from "../support/traps";
@@ -135,7 +136,7 @@ async function local(): Promise<Site> {
   const policy = readFileSync(join(release("local"), "operator.hcl"), "utf8");
   await root.call("PUT", "sys/policies/acl/leasehold-local-operator", { policy });
   const tokens = new Map<string, string>();
-  for (const who of HOLDERS) tokens.set(who, await createToken(root, who, `leasehold-local-${who}`));
+  for (const who of HOLDERS) tokens.set(who, await createTrustToken(root, who, `leasehold-local-${who}`));
   for (const [who, token] of tokens) keep(checkout, `${who}-token`, token);
   for (const stack of ["postgres", "vault"])
     await apply({ shell }, stack, { ...variables, VAULT_TOKEN: tokens.get("operator")! });

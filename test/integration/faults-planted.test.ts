@@ -1,5 +1,6 @@
 import type { AccessManifest } from "../../manifest/schema";
 import { Deployment, findings } from "../support/deployment";
+import { checksOf } from "../../verify/report/report";
 
 /** What somebody could do by hand, behind the stack's back; each is found by the next verification, and named. */
 let deployment: Deployment;
@@ -580,12 +581,11 @@ test("CONNECT to another declared database", async () => {
       "readonly other declared databases refused: CONNECT on shop is not declared and is allowed: granted to PUBLIC by nanvc: CONNECT on database shop",
     );
     await sql("REVOKE CONNECT ON DATABASE shop FROM PUBLIC");
-    const { checks } = await deployment.verify();
-    const noted = checks.find(
-      ({ persona, name }) => persona === "readonly" && name.startsWith("other declared"),
-    );
+    const noted = checksOf(await deployment.verify()).find(
+      ({ persona, result }) => persona === "readonly" && result.title.startsWith("other declared"),
+    )!.result;
     expect(noted).toMatchObject({ held: true });
-    expect(noted!.evidence).toContainEqual({
+    expect(noted.evidence).toContainEqual({
       sent: "has_database_privilege: CONNECT on postgres, which is not in the manifest",
       got: "true",
     });

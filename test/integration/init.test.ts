@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node
 import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
 import { Home, type TokenHolder } from "../../ops/deployment/home";
-import { prepareVault, type Explicit, type VaultTarget } from "../../ops/commands/init";
+import { prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
 import { SetupError } from "../../clients/setup-error";

@@ -1,5 +1,6 @@
 import { Deployment, findings } from "../support/deployment";
 import { between } from "../support/faults";
+import { checksOf } from "../../verify/report/report";
 
 /** The life of a lease on real servers, and what the verifier says where it is not as it should be. */
 let deployment: Deployment;
@@ -36,7 +37,7 @@ test("everything about a lease's life holds, its end by itself too, and Vault's 
   const report = await deployment.verify({ expiry: true });
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
-  const checks = new Map(report.checks.map(({ name, evidence }) => [name, evidence]));
+  const checks = new Map(checksOf(report).map(({ result }) => [result.title, result.evidence]));
   const got = (name: string) => (checks.get(name) ?? []).map(({ got }) => got);
   expect(got("ended by itself: a lease, its session, its login")).toEqual([
     expect.stringMatching(/^57P01, after [45]\.\d s of a lease of 5 s$/),

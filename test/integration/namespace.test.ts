@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { apply } from "../../sandbox/engine";
-import { createToken } from "../../sandbox/initialise";
+import { createTrustToken } from "../../clients/vault-token";
 import { postgresqlProvider } from "../../sandbox/postgresql-provider";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultProvider } from "../../sandbox/vault-provider";
@@ -28,7 +28,7 @@ namespaceTest(
 
     const factories = {
       postgresql: postgresqlProvider,
-      vault: vaultProvider(await createToken(team, "operator", operator)),
+      vault: vaultProvider(await createTrustToken(team, "operator", operator)),
     };
     for (const stack of ["postgres", "vault"] as const) {
       const configuration = readConfiguration(join(synthesized, "stacks", stack, "cdk.tf.json"));
@@ -37,7 +37,9 @@ namespaceTest(
 
     expect((await team.call("GET", "sys/mounts")).data).toHaveProperty("database/");
     expect((await root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
-    const report = await deployment.verify({ vault: within(await createToken(team, "verifier", verifier)) });
+    const report = await deployment.verify({
+      vault: within(await createTrustToken(team, "verifier", verifier)),
+    });
     expect(findings(report)).toEqual([]);
     expect(report.left).toEqual([]);
     await deployment.stop();

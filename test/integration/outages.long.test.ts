@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { exitCode } from "../../ops/commands/verify";
+import { exitCode } from "../../ops/verification/report-file";
 import { Deployment, findings } from "../support/deployment";
 import { before, Proxy } from "../support/faults";
 import { query } from "../support/hand-made";
 import { Program } from "../support/program";
+import { cellsOf } from "../../verify/report/report";
 
 /** Servers that go away in the middle of a verification: what the report says, and what stays. */
 let deployment: Deployment;
@@ -309,7 +310,7 @@ describe("PostgreSQL's connections are exhausted", () => {
     expect(findings(report)).toEqual([
       expect.stringMatching(/^ the run: PostgreSQL at \S+ lets nobody in: sorry, too many clients already$/),
     ]);
-    expect(report.cells.filter(({ held: holds }) => !holds)).toEqual([]);
+    expect(cellsOf(report).filter(({ result }) => !result.held)).toEqual([]);
     expect(report.left).toEqual([]);
     await free();
     expect(await remains()).toEqual([]);

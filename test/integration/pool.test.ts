@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startApplication } from "../../ops/commands/application";
+import { startApplication } from "../../ops/verification/application";
 import { Deployment, findings } from "../support/deployment";
 import { temporaryFolder } from "../support/folder";
 import { eventually, processesWith, ROOT } from "../support/program";

@@ -1,6 +1,7 @@
 import { Deployment, findings } from "../support/deployment";
 import { query } from "../support/hand-made";
 import { eventually } from "../support/program";
+import { checksOf } from "../../verify/report/report";
 
 /** Two databases on one server, where roles are global. */
 let deployment: Deployment;
@@ -74,7 +75,9 @@ test("a leased role that owns something in the neighbour is revoked and not drop
   expect(report.left).toEqual([]);
   for (const line of lines) expect(line).not.toContain("\n");
   // The neighbour held, but for this.
-  expect(report.checks.filter(({ database, held }) => database === "billing" && !held)).toEqual([]);
+  expect(checksOf(report).filter(({ database, result }) => database === "billing" && !result.held)).toEqual(
+    [],
+  );
   expect(await isAlive()).toBe(role);
   const { rows } = await deployment.superuser.query(
     "SELECT rolcanlogin AS login, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1",

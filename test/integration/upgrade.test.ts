@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, DatabaseError } from "pg";
 import { Deployment as Deployed } from "../../ops/deployment/deployment";
-import { prepareVault, vaultTarget } from "../../ops/commands/init";
+import { prepareVault, vaultTarget } from "../../ops/vault/prepare";
 import { markLeases } from "../../ops/postgres/leased-logins";
 import { equipManagers } from "../../ops/postgres/manager-login";
 import { apply, type Handler, type ProviderFactory } from "../../sandbox/engine";

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Deployment, findings } from "../support/deployment";
+import { cellsOf } from "../../verify/report/report";
 
 let deployment: Deployment;
 
@@ -15,16 +16,17 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
   expect(report.left).toEqual([]);
   // MAINTAIN came with PostgreSQL 17.
   const maintain = Number.parseInt(report.servers.postgres[0]!) >= 17 ? 1 : 0;
-  expect(report.cells).toHaveLength(3 * (36 + maintain));
-  for (const { declared, catalogued, proven } of report.cells) {
+  expect(cellsOf(report)).toHaveLength(3 * (36 + maintain));
+  for (const { result } of cellsOf(report)) {
+    const { declared, catalogued, exercised } = result;
     expect(catalogued).toBe(declared);
-    expect([declared, undefined]).toContain(proven);
+    expect([declared, undefined]).toContain(exercised);
   }
   // What can't be tried: who has no CREATE on the schema has no table that could refer to another.
   expect(
-    report.cells
-      .filter(({ proven }) => proven === undefined)
-      .map(({ persona, name }) => `${persona} ${name}`),
+    cellsOf(report)
+      .filter(({ result }) => result.exercised === undefined)
+      .map(({ persona, result }) => `${persona!} ${result.id}`),
   ).toEqual(["readwrite tables.REFERENCES", "readonly tables.REFERENCES"]);
   expect(await deployment.leasedRoles()).toEqual([]);
   expect(await deployment.probeObjects()).toBe(0);
@@ -42,15 +44,15 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
 test("each cell's statements were really sent: they stand in the server's log", async () => {
   const report = await deployment.verify();
   const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8");
-  const statements = report.cells
-    .filter(({ privilege }) => !privilege.startsWith("vault."))
-    .flatMap(({ evidence }) => evidence.map(({ sent }) => sent))
+  const statements = cellsOf(report)
+    .filter(({ result }) => result.kind !== "vault")
+    .flatMap(({ result }) => result.evidence.map(({ sent }) => sent))
     .filter((sent) => !sent.startsWith("login as"));
   expect(statements.length).toBeGreaterThan(100);
   expect(statements.filter((sent) => !log.includes(`statement: ${sent}`))).toEqual([]);
   // Refusals by the server's account, as many as the cells count.
-  const refusals = report.cells
-    .flatMap(({ evidence }) => evidence)
+  const refusals = cellsOf(report)
+    .flatMap(({ result }) => result.evidence)
     .filter(({ got }) => got === "SQLSTATE 42501");
   expect(refusals.length).toBeGreaterThan(20);
   for (const { sent } of refusals) expect(log).toContain(`STATEMENT:  ${sent}`);

@@ -1,12 +1,13 @@
-import { environmentNames, loadEnvironment } from "../../config/load";
+import { loadEnvironment } from "../../config/load";
 import type { Environment } from "../../config/schema/schema";
 import { accessManifest } from "../../stacks/access-manifest";
 import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
+import { PROJECT_ENVIRONMENTS } from "../support/project-environments";
 import { stackNames, stacks, synth } from "../support/synth";
 
 /** The synthesized configuration of each environment: what a reviewer sees change. */
 describe.each<[string, () => Promise<Environment>]>([
-  ...environmentNames().map((name): [string, () => Promise<Environment>] => [
+  ...PROJECT_ENVIRONMENTS.map((name): [string, () => Promise<Environment>] => [
     name,
     () => loadEnvironment(name),
   ]),

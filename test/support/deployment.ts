@@ -1,14 +1,14 @@
 import { Client } from "pg";
 import { loadEnvironment } from "../../config/load";
 import { parseEnvironment, type EnvironmentInput } from "../../config/schema/schema";
-import { startApplication } from "../../ops/commands/application";
+import { startApplication } from "../../ops/verification/application";
 import { synthesizeApp } from "../../stacks/app";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
-import type { Report } from "../../verify/report/report";
+import { resultsOf, type Report } from "../../verify/report/report";
 import type { VaultClient } from "../../clients/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
 import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
@@ -109,8 +109,8 @@ async function connect(server: PostgresServer, database: string): Promise<Client
 }
 
 /** Findings of a report, a line each. */
-export function findings({ cells, checks }: Report): string[] {
-  return [...cells, ...checks]
-    .filter(({ held }) => !held)
-    .map(({ persona, name, finding }) => `${persona ?? ""} ${name}: ${finding ?? ""}`);
+export function findings(report: Report): string[] {
+  return resultsOf(report)
+    .filter(({ result }) => !result.held)
+    .map(({ persona, result }) => `${persona ?? ""} ${result.title}: ${result.findings.join("; ")}`);
 }

@@ -1,12 +1,13 @@
-import { environmentNames } from "../../config/load";
 import type { SandboxOptions } from "../../sandbox/sandbox";
 import { testEnvironmentNames } from "../environments/load";
 import { dump, readGolden } from "../golden/golden";
 import { record } from "./seen";
 import { Deployment, findings } from "./deployment";
 import { query } from "./hand-made";
+import { PROJECT_ENVIRONMENTS } from "./project-environments";
+import { cellsOf, checksOf } from "../../verify/report/report";
 
-export const ENVIRONMENTS = [...environmentNames(), ...testEnvironmentNames()];
+export const ENVIRONMENTS = [...PROJECT_ENVIRONMENTS, ...testEnvironmentNames()];
 
 /** What is to hold of each environment on each server: its state is a real deploy's, the whole verifier holds, nothing is left. */
 export async function holds(env: string, options: Partial<SandboxOptions> = {}): Promise<void> {
@@ -18,12 +19,12 @@ export async function holds(env: string, options: Partial<SandboxOptions> = {}):
   record(report, sandbox.vault.label, "sandbox");
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
-  expect(new Set(report.cells.map(({ database }) => database))).toEqual(
+  expect(new Set(cellsOf(report).map(({ database }) => database))).toEqual(
     new Set(manifest.databases.map(({ name }) => name)),
   );
   for (const { name, workload } of manifest.databases) {
-    const examples = report.checks.filter(
-      (check) => check.database === name && check.name.startsWith(`${workload!.kind} example: `),
+    const examples = checksOf(report).filter(
+      ({ database, result }) => database === name && result.title.startsWith(`${workload!.kind} example: `),
     );
     expect(examples.length).toBeGreaterThanOrEqual(3);
   }

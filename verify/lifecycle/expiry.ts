@@ -3,9 +3,8 @@ import { Custody } from "../session/custody";
 import { whatIsLeft } from "./gone";
 import { Leases, secretIdOf, type Lease } from "../session/leases";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { note } from "../report/evidence";
 import { Ended } from "../../clients/outage";
-import { Recorder } from "../report/report";
+import type { Recorder } from "../report/recorder";
 import { Session, SESSION_ENDED, type PostgresAddress } from "../session/session";
 import type { VaultClient } from "../../clients/vault-client";
 
@@ -36,9 +35,9 @@ export async function expire(
   vault: VaultClient,
   address: PostgresAddress,
   database: ManifestDatabase,
+  recorder: Recorder,
   signal: AbortSignal,
 ): Promise<Expiry> {
-  const recorder = new Recorder(database.name);
   const custody = new Custody();
   const leases = new Leases(vault, custody);
   const sessions: Session[] = [];
@@ -60,7 +59,7 @@ export async function expire(
   let secretIdTtl: unknown;
   let secretIdEnds = 0;
   const lives = async () => {
-    await recorder.check("ended by itself: a lease, its session, its login", async (evidence) => {
+    await recorder.check("ended by itself: a lease, its session, its login", async (check) => {
       const { session: asker } = await open(probes.owner, true);
       const { lease, session } = await open(probes.short);
       const opened = await leases.unwrap(
@@ -77,24 +76,24 @@ export async function expire(
         : await Promise.race([session.waitForEnd(milliseconds + LATE_MILLISECONDS), interrupt]);
       const after = performance.now() - lease.issuedAt;
       const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
-      evidence.push({ sent: "the open session", got: `${end}, ${text}` });
+      check.note("the open session", `${end}, ${text}`);
       // A server that goes away ends every session, one after the other.
       if (after < milliseconds - EARLY_MILLISECONDS) await asker.waitForEnd(OTHERS_MILLISECONDS);
       await asker.query("SELECT");
       if (end !== SESSION_ENDED) return `the session must end with ${SESSION_ENDED}, it is ${end} ${text}`;
       if (after < milliseconds - EARLY_MILLISECONDS) return `the session ended ${text}`;
-      return whatIsLeft({ address, database: database.name, asker, vault }, lease, evidence);
+      return whatIsLeft({ address, database: database.name, asker, vault }, lease, check);
     });
-    await recorder.check("ended by itself: a secret id", async (evidence) => {
+    await recorder.check("ended by itself: a secret id", async (check) => {
       // Where the session ended too early.
       await delay(Math.max(0, secretIdEnds - performance.now()));
       const roleId = await leases.roleId(persona);
       const answer = await leases.login(persona, roleId, secretId);
-      note(evidence, answer, "with a secret id of 1 s, later than that");
+      check.noteAnswer(answer, "with a secret id of 1 s, later than that");
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
       if (answer.status === 400) return undefined;
       // HashiCorp's Vault takes one that has ended until it removes it, which it does once a minute.
-      evidence.push({ sent: "secret_id_ttl when it was made", got: String(secretIdTtl) });
+      check.note("secret_id_ttl when it was made", String(secretIdTtl));
       return answer.status === 200 && secretIdTtl === SECRET_ID_SECONDS
         ? undefined
         : `a secret id past its TTL must be refused with HTTP 400, received ${String(answer.status)}; Vault says a TTL of ${String(secretIdTtl)} s`;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { escapeLiteral as literal } from "pg";
 import type { Lease } from "../session/leases";
-import { note } from "../report/evidence";
-import type { Evidence } from "../report/report";
+import type { Check } from "../report/check";
+import { Notes } from "../report/evidence";
 import { LOGIN_REFUSED, loginRefusal, type PostgresAddress, type Session } from "../session/session";
 import type { VaultClient } from "../../clients/vault-client";
 
@@ -25,19 +25,19 @@ export interface Witnesses {
 export async function whatIsLeft(
   { address, database, asker, vault }: Witnesses,
   lease: Lease,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const roles = `SELECT FROM pg_roles WHERE rolname = ${literal(lease.username)}`;
   const end = performance.now() + BACKGROUND_MILLISECONDS;
   for (;;) {
-    // Of the looks that are repeated the last is the evidence.
-    const looks: Evidence[] = [];
+    // Of the looks that are repeated the last is the check.
+    const looks = new Notes();
     const found = await asker.attempt(roles, looks);
     const renewal = await vault.request("POST", "sys/leases/renew", { lease_id: lease.id });
-    note(looks, renewal);
+    looks.noteAnswer(renewal);
     const isGone = "count" in found && found.count === 0 && renewal.status === 400;
     if (isGone || performance.now() > end) {
-      evidence.push(...looks);
+      check.noteAll(looks);
       if (!("count" in found) || found.count > 0) return `the role ${lease.username} is still there`;
       if (renewal.status !== 400)
         return `Vault still knows the lease ${lease.id}: renewing it gives HTTP ${String(renewal.status)}`;
@@ -46,10 +46,7 @@ export async function whatIsLeft(
     await delay(PAUSE_MILLISECONDS);
   }
   const refusal = await loginRefusal(address, database, lease);
-  evidence.push({
-    sent: `login as ${lease.username}`,
-    got: refusal === undefined ? "a session" : `SQLSTATE ${refusal}`,
-  });
+  check.note(`login as ${lease.username}`, refusal === undefined ? "a session" : `SQLSTATE ${refusal}`);
   if (refusal !== undefined && LOGIN_REFUSED.includes(refusal)) return undefined;
   return `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`;
 }

@@ -2,8 +2,9 @@ import { whatIsLeft } from "./gone";
 import type { Lease, PersonaToken } from "../session/leases";
 import type { ManifestPersona } from "../../manifest/schema";
 import { Outage } from "../../clients/outage";
-import type { Scene } from "../persona";
-import { oneLine, type Evidence } from "../report/report";
+import type { DatabaseContext } from "../context";
+import { oneLine } from "../../clients/text";
+import type { Check } from "../report/check";
 import { SESSION_ENDED, type Session } from "../session/session";
 
 /** A persona that is logged in, for the checks that take its leases. */
@@ -28,25 +29,25 @@ export async function each<Of extends { readonly persona: ManifestPersona }>(
   return findings.join("; ") || undefined;
 }
 
-export function takeLease({ leases, database }: Scene, { persona, token }: Life): Promise<Lease> {
+export function takeLease({ leases, database }: DatabaseContext, { persona, token }: Life): Promise<Lease> {
   return leases.take(token.vault, database.vault.mount, persona.databaseRole.name);
 }
 
 /** As {@link whatIsLeft}, with the owner as the witness. */
-export function leftOf(scene: Scene, lease: Lease, evidence: Evidence[]): Promise<string | undefined> {
+export function leftOf(scene: DatabaseContext, lease: Lease, check: Check): Promise<string | undefined> {
   const { address, database, owner: asker, leases } = scene;
-  return whatIsLeft({ address, database: database.name, asker, vault: leases.vault }, lease, evidence);
+  return whatIsLeft({ address, database: database.name, asker, vault: leases.vault }, lease, check);
 }
 
-export async function revoke(lease: Lease, evidence: Evidence[]): Promise<void> {
+export async function revoke(lease: Lease, check: Check): Promise<void> {
   const status = await lease.revoke();
-  evidence.push({ sent: `POST sys/leases/revoke ${lease.id}`, got: `HTTP ${String(status)}` });
+  check.note(`POST sys/leases/revoke ${lease.id}`, `HTTP ${String(status)}`);
 }
 
 /** Waits for the server to end a session. Returns what is wrong with its end. */
-export async function endOf(session: Session, evidence: Evidence[]): Promise<string | undefined> {
+export async function endOf(session: Session, check: Check): Promise<string | undefined> {
   const end = await session.waitForEnd();
-  evidence.push({ sent: "the open session", got: end });
+  check.note("the open session", end);
   await session.close();
   return end === SESSION_ENDED ? undefined : `the session must end with ${SESSION_ENDED}, it is ${end}`;
 }

@@ -1,8 +1,9 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { leftOf, revoke, takeLease, together, type Life } from "./logged-in";
 import { Outage } from "../../clients/outage";
-import type { Scene } from "../persona";
-import { oneLine, type Evidence } from "../report/report";
+import type { DatabaseContext } from "../context";
+import { oneLine } from "../../clients/text";
+import type { Check } from "../report/check";
 import { describe, LOGIN_REFUSED, Session } from "../session/session";
 
 /** Each holds a session while it opens the next, as far as the login's connection limit allows. */
@@ -17,9 +18,9 @@ const BOUND_MILLISECONDS = 10_000;
  * is gone. All have to be refused in the end, and no session may be left with which anything can be done.
  */
 export async function revokeWhileReconnecting(
-  scene: Scene,
+  scene: DatabaseContext,
   life: Life,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { address, database } = scene;
   const lease = await takeLease(scene, life);
@@ -62,19 +63,19 @@ export async function revokeWhileReconnecting(
     reconnect(i % 2 === 0 ? "" : `-c role=${life.persona.groupRole.replace(/[\\\s]/g, "\\$&")}`),
   );
   await Promise.race([enough, Promise.all(loops)]);
-  await revoke(lease, evidence);
+  await revoke(lease, check);
   const refusals = await Promise.all(loops);
   await Promise.all(closing);
-  evidence.push({
-    sent: `logins of ${String(CLIENTS)} clients in a loop: ${String(logins)} went through, then`,
-    got: [...new Set(refusals)].join(", "),
-  });
+  check.note(
+    `logins of ${String(CLIENTS)} clients in a loop: ${String(logins)} went through, then`,
+    [...new Set(refusals)].join(", "),
+  );
 
   const able: string[] = [];
   const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
   for (const session of open) {
     // One that was ended answers with that.
-    const outcome = await session.attempt(sql, []).catch((error: unknown) => {
+    const outcome = await session.attempt(sql).catch((error: unknown) => {
       if (error instanceof Outage) return undefined;
       throw error;
     });
@@ -82,10 +83,7 @@ export async function revokeWhileReconnecting(
       able.push("sqlstate" in outcome ? describe(outcome) : "has USAGE on the schema");
     await session.close();
   }
-  evidence.push({
-    sent: `${sql} (${String(open.size)} sessions)`,
-    got: able.length === 0 ? "none held" : able.join(", "),
-  });
+  check.note(`${sql} (${String(open.size)} sessions)`, able.length === 0 ? "none held" : able.join(", "));
   const loose = refusals.filter((refusal) => !LOGIN_REFUSED.includes(refusal));
   return together(
     loose.length > 0
@@ -94,6 +92,6 @@ export async function revokeWhileReconnecting(
     able.length > 0
       ? `${String(able.length)} of ${String(logins)} sessions outlive it: ${able[0]!}`
       : undefined,
-    await leftOf(scene, lease, evidence),
+    await leftOf(scene, lease, check),
   );
 }

@@ -1,8 +1,8 @@
 import { escapeLiteral as literal } from "pg";
 import type { Lease } from "../session/leases";
 import { takeLease, together, type Life } from "./logged-in";
-import type { Scene } from "../persona";
-import type { Evidence } from "../report/report";
+import type { DatabaseContext } from "../context";
+import type { Check } from "../report/check";
 import { errorText, type VaultAnswer } from "../../clients/vault-client";
 
 /** Seconds. */
@@ -21,61 +21,58 @@ const SECONDS_OF_ROUNDING = 1.5;
 
 /** Renews a token with itself, and its lease with it. */
 export async function renewTokenAndLease(
-  scene: Scene,
+  scene: DatabaseContext,
   life: Life,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { vault } = life.token;
   const { tokenTtl, tokenMaxTtl } = life.persona.appRole;
   const renewToken = async (increment: number) => {
     const answer = await vault.request("POST", "auth/token/renew-self", { increment });
-    return noteRenewal(evidence, answer, increment, answer.body.auth?.lease_duration);
+    return noteRenewal(check, answer, increment, answer.body.auth?.lease_duration);
   };
   const lease = await takeLease(scene, life);
   const { defaultTtl, maxTtl } = life.persona.databaseRole;
   const finding = together(
     await renewal("the token", { ttl: tokenTtl, maxTtl: tokenMaxTtl }, renewToken),
-    await leaseRenewal(scene, { ttl: defaultTtl, maxTtl }, lease, vault, evidence),
+    await leaseRenewal(scene, { ttl: defaultTtl, maxTtl }, lease, vault, check),
   );
   await lease.revoke();
   return finding;
 }
 
 /** The same with a lease of the probe role. */
-export async function renewLeaseOfSeconds(scene: Scene, evidence: Evidence[]): Promise<string | undefined> {
+export async function renewLeaseOfSeconds(scene: DatabaseContext, check: Check): Promise<string | undefined> {
   const { leases, database } = scene;
   const role = database.probes!.short;
   const lease = await leases.take(leases.vault, database.vault.mount, role);
-  const finding = await leaseRenewal(scene, { ttl: lease.duration }, lease, leases.vault, evidence);
+  const finding = await leaseRenewal(scene, { ttl: lease.duration }, lease, leases.vault, check);
   await lease.revoke();
   return finding && `${role}: ${finding}`;
 }
 
 /** A renewal moves VALID UNTIL by as much as it moves the lease's end. */
 async function leaseRenewal(
-  { owner }: Scene,
+  { owner }: DatabaseContext,
   limits: Limits,
   lease: Lease,
-  vault: Scene["leases"]["vault"],
-  evidence: Evidence[],
+  vault: DatabaseContext["leases"]["vault"],
+  check: Check,
 ): Promise<string | undefined> {
   const findings: string[] = [];
   const sql = `SELECT extract(epoch FROM rolvaliduntil)::float AS until FROM pg_roles WHERE rolname = ${literal(lease.username)}`;
   const validUntil = async () => {
-    const outcome = await owner.attempt(sql, evidence);
+    const outcome = await owner.attempt(sql, check);
     return Number("rows" in outcome ? outcome.rows[0]?.["until"] : undefined);
   };
   let [until, end] = [await validUntil(), lease.issuedAt / 1000 + lease.duration];
   const renew = async (increment: number) => {
     const answer = await vault.request("POST", "sys/leases/renew", { lease_id: lease.id, increment });
-    const renewed = noteRenewal(evidence, answer, increment, answer.body.lease_duration);
+    const renewed = noteRenewal(check, answer, increment, answer.body.lease_duration);
     const [untilThen, endThen] = [until, end];
     [until, end] = [await validUntil(), performance.now() / 1000 + (renewed.duration ?? 0)];
     const [moved, ought] = [until - untilThen, end - endThen];
-    evidence.push({
-      sent: "VALID UNTIL and the lease's end",
-      got: `moved by ${moved.toFixed(1)} s and ${ought.toFixed(1)} s`,
-    });
+    check.note("VALID UNTIL and the lease's end", `moved by ${moved.toFixed(1)} s and ${ought.toFixed(1)} s`);
     // Not a number where there is no VALID UNTIL.
     if (renewed.duration !== undefined && !(Math.abs(moved - ought) < SECONDS_OF_ROUNDING))
       findings.push(
@@ -93,19 +90,14 @@ interface Renewed {
   readonly said: string;
 }
 
-function noteRenewal(
-  evidence: Evidence[],
-  answer: VaultAnswer,
-  increment: number,
-  duration?: number,
-): Renewed {
+function noteRenewal(check: Check, answer: VaultAnswer, increment: number, duration?: number): Renewed {
   const { method, path, status, body } = answer;
   const said = status >= 400 ? errorText(answer) : (body.warnings ?? []).join("; ");
   const lasts = duration === undefined ? "" : `, ${String(duration)} s`;
-  evidence.push({
-    sent: `${method} ${path} (${String(increment)} s)`,
-    got: `HTTP ${String(status)}${lasts}${said ? `: ${said}` : ""}`,
-  });
+  check.note(
+    `${method} ${path} (${String(increment)} s)`,
+    `HTTP ${String(status)}${lasts}${said ? `: ${said}` : ""}`,
+  );
   return { duration, said };
 }
 

@@ -1,8 +1,7 @@
 import { secretIdOf, type Leases, type PersonaToken } from "../session/leases";
 import { together } from "../lifecycle/logged-in";
 import type { ManifestPersona } from "../../manifest/schema";
-import { note } from "../report/evidence";
-import type { Evidence } from "../report/report";
+import type { Check } from "../report/check";
 import { errorText, type VaultAnswer } from "../../clients/vault-client";
 
 /** A secret id that nobody will use is gone a second later. */
@@ -17,7 +16,7 @@ const ANYWHERE = "0.0.0.0/0";
 export async function limitsOfSecretIds(
   leases: Leases,
   persona: ManifestPersona,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { secretIdUses: uses, secretIdTtl: ttl, secretIdBoundCidrs, tokenBoundCidrs } = persona.appRole;
   const findings: string[] = [];
@@ -26,7 +25,7 @@ export async function limitsOfSecretIds(
     limits: { readonly ttl: string; readonly [other: string]: unknown },
   ): Promise<string> => {
     const answer = await leases.mint(persona, limits);
-    note(evidence, answer, what);
+    check.noteAnswer(answer, what);
     if (answer.status >= 400) return errorText(answer);
     findings.push(`a secret id with ${what} must be refused, received HTTP 200`);
     if (limits.ttl !== AT_ONCE) await useUp(await leases.unwrap(answer.body.wrap_info?.token ?? ""));
@@ -37,7 +36,7 @@ export async function limitsOfSecretIds(
   const given = async (what: string, limits: object, field: string, declared: number) => {
     const opened = await leases.unwrap(await leases.wrappedSecretId(persona, limits));
     const found = opened.body.data?.[field];
-    evidence.push({ sent: `${opened.method} ${opened.path} (${what})`, got: `${field} ${String(found)}` });
+    check.note(`${opened.method} ${opened.path} (${what})`, `${field} ${String(found)}`);
     if (found !== declared)
       findings.push(
         `a secret id with ${what} must have ${field} ${String(declared)}, it has ${String(found)}`,
@@ -76,26 +75,26 @@ export async function limitsOfSecretIds(
 export async function wrappingOpenedByAnother(
   leases: Leases,
   persona: ManifestPersona,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<{ token: PersonaToken; finding?: string }> {
   const { authMount, name } = persona.appRole;
   const findings: string[] = [];
   const wrapping = await leases.wrappedSecretId(persona);
   const lookUp = async (when: string) => {
     const answer = await leases.lookUpWrapping(wrapping);
-    note(evidence, answer, when);
+    check.noteAnswer(answer, when);
     return answer;
   };
   const before = (await lookUp("before")).body.data?.["creation_path"];
   const path = `auth/${authMount}/role/${name}/secret-id`;
-  evidence.push({ sent: "its creation_path", got: String(before) });
+  check.note("its creation_path", String(before));
   if (before !== path) findings.push(`the wrapping must come from ${path}, it comes from ${String(before)}`);
 
   const another = await leases.unwrap(wrapping);
-  note(evidence, another, "by another");
+  check.noteAnswer(another, "by another");
   const after = await lookUp("after");
   const own = await leases.unwrap(wrapping);
-  note(evidence, own, "by whom it was for");
+  check.noteAnswer(own, "by whom it was for");
   for (const { path: asked, status } of [after, own]) {
     if (status !== 400)
       findings.push(`${asked} must be refused with HTTP 400 once it was opened, received ${String(status)}`);

@@ -4,7 +4,9 @@ import { causesOfHeld, causesOfMissing } from "./causes";
 import { CONNECT, type Place } from "./rows";
 import type { Lease } from "../session/leases";
 import { Outage } from "../../clients/outage";
-import type { Evidence, Recorder } from "../report/report";
+import { catalogsSay, compare } from "../report/compare";
+import { Notes } from "../report/evidence";
+import type { Recorder } from "../report/recorder";
 import { INSUFFICIENT_PRIVILEGE, Session, type PostgresAddress } from "../session/session";
 
 /** Opens the persona's session: the cell of CONNECT. */
@@ -28,30 +30,33 @@ export async function connect(
     refusal = (error as { code?: string }).code ?? String(error);
   }
   const milliseconds = performance.now() - start;
-  const proven = session ? true : refusal === INSUFFICIENT_PRIVILEGE ? false : undefined;
-  const evidence: Evidence[] = [
-    { sent: `login as ${lease.username}`, got: session ? "a session" : `SQLSTATE ${refusal}` },
-  ];
+  const exercised = session ? true : refusal === INSUFFICIENT_PRIVILEGE ? false : undefined;
+  const notes = new Notes();
+  notes.note(`login as ${lease.username}`, session ? "a session" : `SQLSTATE ${refusal}`);
   // A login has to hold it itself: to change to another role takes a session.
   const asked = await asker.attempt(
     `SELECT has_database_privilege(${literal(lease.username)}, ${literal(database.name)}, 'CONNECT') AS held`,
-    evidence,
+    notes,
   );
   const catalogued = "rows" in asked ? asked.rows[0]?.["held"] === true : undefined;
-  const held = proven === declared && catalogued === declared;
-  let finding: string | undefined;
-  if (!held) {
-    const [target] = CONNECT.on(place);
-    const about = { column: CONNECT, target: target!, place, access, asker };
-    const causes = await (declared ? causesOfMissing(about) : causesOfHeld(about));
-    const found = session ? "is allowed" : `is refused with ${refusal}`;
-    const differs =
-      catalogued === proven ? "" : `, but is ${catalogued ? "held" : "not held"} by the catalogs`;
-    finding = `CONNECT on ${database.name} ${declared ? "is declared" : "is not declared"} and ${found}${differs}: ${causes.join("; ")}`;
-  }
-  const { privilege } = CONNECT;
-  recorder.cell({
-    ...{ name: privilege, privilege, declared, catalogued, proven, held, finding, evidence, milliseconds },
-  });
+  const [target] = CONNECT.on(place);
+  const about = { column: CONNECT, target: target!, place, access, asker };
+  const isAsDeclared = exercised === declared && catalogued === declared;
+  const causes = isAsDeclared ? [] : await (declared ? causesOfMissing(about) : causesOfHeld(about));
+  const comparison = compare(declared, [
+    {
+      what: `CONNECT on ${database.name}`,
+      catalogued,
+      exercised: [exercised],
+      said: catalogsSay(catalogued),
+      causes,
+      example: session ? undefined : `SQLSTATE ${refusal}`,
+    },
+  ]);
+  const { evidence } = notes;
+  recorder.cell(
+    { kind: "database", name: "CONNECT" },
+    { ...comparison, remarks: [], evidence, milliseconds },
+  );
   return session;
 }

@@ -1,8 +1,8 @@
 import { escapeLiteral as literal } from "pg";
 import type { OtherRole } from "./rows";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { note } from "../report/evidence";
-import { listed, type Evidence } from "../report/report";
+import { listed } from "../report/check";
+import type { Check } from "../report/check";
 import { firstText, type Session } from "../session/session";
 import type { VaultClient } from "../../clients/vault-client";
 
@@ -35,7 +35,7 @@ export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] 
 export async function groupRoles(
   asker: Session,
   database: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { owner, personas, probeGroups } = database;
   const names = [owner, ...groupsOf(database)];
@@ -44,7 +44,7 @@ export async function groupRoles(
        ARRAY(SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setrole = r.oid AND setting <> 'search_path=' || quote_ident(${literal(database.schema)})) AS settings,
        ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid GROUP BY 1 ORDER BY 1) AS memberships
      FROM pg_roles r WHERE rolname IN (${list(names)})`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return outcome.message;
   const found = outcome.rows as unknown as readonly GroupRole[];
@@ -65,7 +65,7 @@ export async function groupRoles(
       if (name !== probeGroups?.owner || role !== owner)
         findings.push(`not declared: membership of ${name} in ${role}`);
   }
-  return listed(findings, evidence);
+  return listed(findings, check);
 }
 
 interface GroupRole {
@@ -85,7 +85,7 @@ interface GroupRole {
 export async function groupMembers(
   asker: Session,
   database: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { owner, manager, personas, probeGroups, staticRoles } = database;
   if (manager === undefined) return undefined;
@@ -112,7 +112,7 @@ export async function groupMembers(
        AND NOT (${kept.length ? `(role, member) IN (${kept.join(", ")})` : "false"})
        AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
      ORDER BY 1, 2`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return outcome.message;
   const findings = outcome.rows.map(({ role, member, grantor, leased, login, until, forever, past }) => {
@@ -124,7 +124,7 @@ export async function groupMembers(
     if (past) return `${who}, is a leased login that was left over: VALID UNTIL ${String(until)} is past`;
     return `${who}, is a leased login beyond any lease: VALID UNTIL ${String(until)}`;
   });
-  return listed(findings, evidence);
+  return listed(findings, check);
 }
 
 /** Listings and catalogs are read one after the other, with leases made and revoked in between by others. */
@@ -135,7 +135,7 @@ export async function probeLeases(
   asker: Session,
   vault: VaultClient,
   { probes, probeGroups, vault: at }: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const findings: string[] = [];
   for (const which of ["owner", "short"] as const) {
@@ -144,7 +144,7 @@ export async function probeLeases(
     const prefix = `${at.mount}/creds/${probes[which]}`;
     const leases = async () => {
       const answer = await vault.request("LIST", `sys/leases/lookup/${prefix}/`);
-      note(evidence, answer);
+      check.noteAnswer(answer);
       return (answer.body.data?.["keys"] ?? []) as string[];
     };
     let finding: string | undefined;
@@ -152,7 +152,7 @@ export async function probeLeases(
       const before = await leases();
       const outcome = await asker.attempt(
         `SELECT m.rolname AS name FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member WHERE g.rolname = ${literal(group)} AND m.rolname ~ '${LEASED}' ORDER BY 1`,
-        evidence,
+        check,
       );
       if ("sqlstate" in outcome) return outcome.message;
       const logins = outcome.rows.map(({ name }) => String(name));
@@ -176,11 +176,11 @@ export async function probeLeases(
 export async function schemaOwner(
   asker: Session,
   { schema, owner }: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const outcome = await asker.attempt(
     `SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ${literal(schema)}`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return outcome.message;
   const found = firstText(outcome, "owner");

@@ -2,7 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import { leaseMark } from "../../manifest/mark";
 import { groupsOf, LEASED } from "./groups";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { listed, remark, type Evidence } from "../report/report";
+import { listed } from "../report/check";
+import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 
 interface LeasedLogin {
@@ -26,7 +27,7 @@ export async function leasedLogins(
   asker: Session,
   environment: string,
   database: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const mark = leaseMark(environment, database.name);
   const attributes = ["super", "createrole", "createdb", "replication", "bypassrls"]
@@ -39,7 +40,7 @@ export async function leasedLogins(
        ARRAY(SELECT name::text FROM held WHERE member = oid GROUP BY name ORDER BY 1) AS groups,
        ARRAY(SELECT name::text FROM held WHERE member = oid AND predefined GROUP BY name ORDER BY 1) AS predefined, comment
      FROM roles WHERE rolname ~ '${LEASED}' OR starts_with(comment, ${literal(`${mark}: `)}) ORDER BY 1`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return outcome.message;
   const ours = groupsOf(database);
@@ -68,18 +69,17 @@ export async function leasedLogins(
         `${name} is called like a leased login and has ${powers.join(", ")}: no lease gives that`,
       );
   }
-  await noteOfPreparedTransactions(asker, evidence);
-  return listed(findings, evidence);
+  await noteOfPreparedTransactions(asker, check);
+  return listed(findings, check);
 }
 
 /** A prepared transaction has no session that could be ended, and keeps its locks. */
-async function noteOfPreparedTransactions(asker: Session, evidence: Evidence[]): Promise<void> {
+async function noteOfPreparedTransactions(asker: Session, check: Check): Promise<void> {
   const [server] = await asker.query<{ most: string; open: number }>(
     `SELECT current_setting('max_prepared_transactions') AS most, (SELECT count(*)::int FROM pg_prepared_xacts WHERE owner ~ '${LEASED}') AS open`,
   );
   if (!server || server.most === "0") return;
-  remark(
-    evidence,
+  check.remark(
     `max_prepared_transactions is ${server.most}: a leased login can prepare a transaction on its own role, which then can't be dropped, only closed, until ROLLBACK PREPARED and the next npx leasehold deploy; leased logins have prepared ${String(server.open)} now`,
   );
 }

@@ -2,7 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import { grantsTo, grantText, membershipText, type Membership } from "./catalogs";
 import { groupsOf, LEASED } from "./groups";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { listed, type Evidence } from "../report/report";
+import { listed } from "../report/check";
+import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { isHere } from "./undeclared";
 
@@ -36,7 +37,7 @@ interface Found {
 export async function managerLogin(
   asker: Session,
   database: ManifestDatabase,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { manager } = database;
   if (manager === undefined) return undefined;
@@ -48,12 +49,12 @@ export async function managerLogin(
     `SELECT jsonb_build_object(${attributes}) AS attributes, rolconnlimit AS limit, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::text END AS until,
        ARRAY(SELECT setting || coalesce(' in database ' || datname, '') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) setting WHERE setrole = r.oid ORDER BY 1) AS settings
      FROM pg_roles r WHERE rolname = ${role}`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return outcome.message;
   const found = outcome.rows[0] as unknown as Found | undefined;
   if (!found) return `${manager} is not there: npx leasehold deploy makes it`;
-  evidence.push({ sent: manager, got: JSON.stringify(found) });
+  check.note(manager, JSON.stringify(found));
   const findings: string[] = [];
   for (const [attribute, declared] of Object.entries(ATTRIBUTES)) {
     if (found.attributes[attribute as keyof typeof ATTRIBUTES] === declared) continue;
@@ -71,7 +72,7 @@ export async function managerLogin(
     findings.push(`${manager} has not the setting ${SEARCH_PATHS[0]!}: npx leasehold deploy sets it`);
   findings.push(...others.map((setting) => `${manager} has the setting ${setting}, which is not declared`));
 
-  findings.push(...(await membershipsOf(asker, database, manager, evidence)));
+  findings.push(...(await membershipsOf(asker, database, manager, check)));
   const granted = (await grantsTo(asker, [manager])).filter(
     (grant) =>
       grant.kind !== "database" ||
@@ -86,11 +87,11 @@ export async function managerLogin(
      FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) d
      WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = ${role}) AND classid <> 'pg_auth_members'::regclass
        AND (deptype = 'o' OR deptype = 'a' AND dbid NOT IN (0, d.oid)) ORDER BY 1`,
-    evidence,
+    check,
   );
   if ("sqlstate" in elsewhere) findings.push(elsewhere.message);
   else findings.push(...new Set(elsewhere.rows.map(({ what }) => `${manager} ${String(what)}`)));
-  return listed(findings, evidence);
+  return listed(findings, check);
 }
 
 /** The owner without ADMIN, what it hands out with it; from 16 on also what it made itself, and a reserved slot. */
@@ -98,7 +99,7 @@ async function membershipsOf(
   asker: Session,
   database: ManifestDatabase,
   manager: string,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string[]> {
   const { owner, staticRoles } = database;
   const groups = [...groupsOf(database), ...staticRoles.map(({ login }) => login)];
@@ -106,7 +107,7 @@ async function membershipsOf(
     `SELECT g.rolname AS role, m.rolname AS member, pg_get_userbyid(grantor) AS grantor, admin_option AS admin, g.rolname ~ '${LEASED}' AS leased,
        coalesce((to_jsonb(e)->>'inherit_option')::boolean, m.rolinherit) AS inherits, coalesce((to_jsonb(e)->>'set_option')::boolean, true) AS sets
      FROM pg_auth_members e JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member WHERE m.rolname = ${literal(manager)} ORDER BY 1`,
-    evidence,
+    check,
   );
   if ("sqlstate" in outcome) return [outcome.message];
   const found = outcome.rows as unknown as readonly (Membership & { leased: boolean })[];

@@ -5,7 +5,10 @@ import type { Column, Place } from "./rows";
 import type { ManifestPersona } from "../../manifest/schema";
 import { Outage } from "../../clients/outage";
 import type { Target } from "../session/probes";
-import { oneLine, type Evidence, type Recorder } from "../report/report";
+import { oneLine } from "../../clients/text";
+import { catalogsSay, compare, type Observation } from "../report/compare";
+import { Notes } from "../report/evidence";
+import type { Recorder } from "../report/recorder";
 import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "../session/session";
 
 /** What is known of one object or place in one column. */
@@ -54,56 +57,37 @@ export async function exercise(
     if (targets.length === 0) continue;
     const { privilege } = column;
     const declared = column.declared(place.persona);
-    const asked: Evidence[] = [];
-    const sent: Evidence[] = [];
+    const asked = new Notes();
+    const sent = new Notes();
     const start = performance.now();
     const [held, answers] = await Promise.all([
       ask(parties, column, targets, place.persona, asked),
       send(parties.session, column, targets, place, sent),
     ]);
     const milliseconds = performance.now() - start;
-    const sides = targets.map((target, i) => ({ target, held: held.get(target.name), answers: answers[i]! }));
-    // What is too much on several objects for the same reason is one finding.
-    const findings = new Map<string, { what: string[]; example: string }>();
-    for (const side of sides) {
-      if (side.held === declared && side.answers.every(({ allowed }) => allowed === declared)) continue;
-      const causes = await causesOf(parties, column, side, place, declared);
+    const observations: Observation[] = [];
+    for (const [i, target] of targets.entries()) {
+      const sides = { target, held: held.get(target.name), answers: answers[i]! };
+      const causes = await causesOf(parties, column, sides, place, declared);
       shown.causes.push(...causes);
-      const { found, example } = describeSide(side, declared, causes);
-      const known = findings.get(found);
-      if (known) known.what.push(side.target.name);
-      else findings.set(found, { what: [subject(column, side.target)], example });
+      const odd = sides.answers.find(({ allowed }) => allowed !== declared) ?? sides.answers[0];
+      observations.push({
+        what: subject(column, target),
+        short: target.name,
+        catalogued: sides.held,
+        exercised: sides.answers.map(({ allowed }) => allowed),
+        said: catalogsSay(sides.held),
+        causes,
+        example: odd && `${odd.sql} → ${odd.got}`,
+      });
     }
-    if (findings.size > 0) shown.privileges.push(privilege);
-    recorder.cell({
-      name: privilege,
-      privilege,
-      declared,
-      catalogued: deviating(
-        sides.map((side) => side.held),
-        declared,
-      ),
-      proven: deviating(
-        answers.flat().map(({ allowed }) => allowed),
-        declared,
-      ),
-      held: findings.size === 0,
-      finding:
-        [...findings]
-          .map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`)
-          .join("; ") || undefined,
-      evidence: [...asked, ...sent],
-      milliseconds,
-    });
+    const comparison = compare(declared, observations);
+    if (comparison.findings.length > 0) shown.privileges.push(privilege);
+    const [kind, name] = privilege.split(".") as [string, string];
+    const evidence = [...asked.evidence, ...sent.evidence];
+    recorder.cell({ kind, name }, { ...comparison, remarks: [], evidence, milliseconds });
   }
   return shown;
-}
-
-/** What the sides that are not as declared came to, or what was declared; undefined where there is none. */
-function deviating(values: readonly (boolean | undefined)[], declared: boolean): boolean | undefined {
-  if (values.length === 0) return undefined;
-  const at = values.findIndex((value) => value !== declared);
-  return at < 0 ? declared : values[at];
 }
 
 /** Whether any role that the login can act as holds it, for each target. */
@@ -112,17 +96,20 @@ async function ask(
   column: Column,
   targets: readonly Target[],
   persona: ManifestPersona,
-  evidence: Evidence[],
+  notes: Notes,
 ): Promise<Map<string, boolean>> {
   const declared = column.declared(persona);
   const list = (names: readonly string[]) => names.map((name) => literal(name)).join(", ");
   const sql = `SELECT target, bool_or(${column.held(declared, persona)}) AS held FROM unnest(ARRAY[${list(access.roles)}]::name[]) role, unnest(ARRAY[${list(targets.map(({ name }) => name))}]) target GROUP BY target`;
-  const outcome = await asker.attempt(sql, evidence);
-  if ("sqlstate" in outcome) return new Map();
+  const outcome = await asker.attempt(sql);
+  if ("sqlstate" in outcome) {
+    notes.note(sql, describe(outcome));
+    return new Map();
+  }
   const held = new Map(outcome.rows.map((row) => [String(row["target"]), row["held"] === true]));
   const odd = targets.filter(({ name }) => held.get(name) !== declared).map(({ name }) => name);
   const got = odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`;
-  evidence[evidence.length - 1] = { sent: sql, got };
+  notes.note(sql, got);
   return held;
 }
 
@@ -131,13 +118,12 @@ async function send(
   column: Column,
   targets: readonly Target[],
   place: Place,
-  evidence: Evidence[],
+  notes: Notes,
 ): Promise<Answer[][]> {
   const answers: Answer[][] = [];
   for (const target of targets) {
     const of: Answer[] = [];
-    for (const sql of statementsOf(column, target, place))
-      of.push(await answer(session, column, sql, evidence));
+    for (const sql of statementsOf(column, target, place)) of.push(await answer(session, column, sql, notes));
     answers.push(of);
   }
   return answers;
@@ -153,11 +139,11 @@ export async function answer(
   session: Session,
   { alone = false, passed = [] }: Pick<Column, "alone" | "passed">,
   sql: string,
-  evidence: Evidence[],
+  notes: Notes,
 ): Promise<Answer> {
   let outcome: Outcome;
   try {
-    outcome = await (alone ? session.attempt(sql, evidence) : session.attemptAndRollBack(sql, evidence));
+    outcome = await (alone ? session.attempt(sql, notes) : session.attemptAndRollBack(sql, notes));
   } catch (error) {
     if (error instanceof Outage) throw error;
     return { sql, got: oneLine(error) };
@@ -186,23 +172,4 @@ function causesOf(
 
 function subject({ says, privilege }: Column, target: Target): string {
   return says?.(target) ?? `${privilege.split(".")[1]!} on ${target.name}`;
-}
-
-/** Where an object is not as declared: how, why, and a statement that shows it. */
-function describeSide(
-  { held, answers }: Sides,
-  declared: boolean,
-  causes: readonly string[],
-): { found: string; example: string } {
-  const odd = answers.find(({ allowed }) => allowed !== declared) ?? answers[0];
-  const parts: string[] = [];
-  if (odd)
-    parts.push(odd.allowed === undefined ? "could not be tried" : odd.allowed ? "is allowed" : "is refused");
-  if (held === undefined) parts.push("could not be asked of the catalogs");
-  else if (held !== odd?.allowed) parts.push(`is ${held ? "held" : "not held"} by the catalogs`);
-  const why = causes.length > 0 ? `: ${causes.join("; ")}` : "";
-  return {
-    found: `${declared ? "is declared" : "is not declared"} and ${parts.join(", but ")}${why}`,
-    example: odd ? ` (${odd.sql} → ${odd.got})` : "",
-  };
 }

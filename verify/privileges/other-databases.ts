@@ -1,6 +1,6 @@
 import { grantText, PUBLIC, type Access } from "./catalogs";
 import type { Lease } from "../session/leases";
-import type { Evidence } from "../report/report";
+import type { Check } from "../report/check";
 import { INSUFFICIENT_PRIVILEGE, loginRefusal, type PostgresAddress, type Session } from "../session/session";
 
 /**
@@ -13,7 +13,7 @@ export async function otherDatabases(
   lease: Lease,
   access: Access,
   declared: readonly string[],
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const databases = await asker.query<{ name: string; quoted: string; held: boolean }>(
     "SELECT datname AS name, quote_ident(datname) AS quoted, has_database_privilege($1, oid, 'CONNECT') AS held FROM pg_database WHERE datallowconn AND datname <> current_database() ORDER BY 1",
@@ -22,16 +22,13 @@ export async function otherDatabases(
   const findings: string[] = [];
   for (const { name, quoted, held } of databases) {
     const known = declared.includes(name);
-    evidence.push({
-      sent: `has_database_privilege: CONNECT on ${name}${known ? "" : ", which is not in the manifest"}`,
-      got: String(held),
-    });
+    check.note(
+      `has_database_privilege: CONNECT on ${name}${known ? "" : ", which is not in the manifest"}`,
+      String(held),
+    );
     if (!known) continue;
     const refusal = await loginRefusal(address, name, lease);
-    evidence.push({
-      sent: `login as ${lease.username} to ${name}`,
-      got: refusal ? `SQLSTATE ${refusal}` : "a session",
-    });
+    check.note(`login as ${lease.username} to ${name}`, refusal ? `SQLSTATE ${refusal}` : "a session");
     if (!held && refusal === INSUFFICIENT_PRIVILEGE) continue;
     const causes = access.grants
       .filter(

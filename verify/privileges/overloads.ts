@@ -2,7 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import type { Acceptance, Finding } from "../report/accepted";
 import { extensionOf } from "./catalogs";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { listed, type Evidence } from "../report/report";
+import { listed } from "../report/check";
+import type { Check } from "../report/check";
 import type { Outcome, Session } from "../session/session";
 
 /** PostgreSQL's own objects have lower numbers (FirstNormalObjectId). */
@@ -17,7 +18,7 @@ export async function overloads(
   asker: Session,
   database: ManifestDatabase,
   acceptance: Acceptance,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { schema, manager } = database;
   const path = manager === undefined ? [] : await searchPathOf(asker, manager);
@@ -34,7 +35,7 @@ export async function overloads(
      WHERE nspname IN ('pg_catalog', ${places}) AND o.oid >= ${FIRST_OBJECT} AND oprname IN (SELECT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace AND oid < ${FIRST_OBJECT})
        AND NOT EXISTS (${extensionOf("pg_operator", "o.oid", "o.oprowner")})
      ORDER BY 1`,
-    evidence,
+    check,
   );
   const casts = await asker.attempt(
     `SELECT format('(%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL)) AS object, CASE castcontext WHEN 'i' THEN 'implicit' ELSE 'assignment' END AS context
@@ -42,14 +43,14 @@ export async function overloads(
      WHERE castcontext <> 'e' AND NOT (EXISTS (${extensionOf("pg_cast", "c.oid", "s.typowner")}) AND EXISTS (${extensionOf("pg_cast", "c.oid", "t.typowner")}))
        AND EXISTS (SELECT FROM pg_namespace n WHERE n.oid IN (s.typnamespace, t.typnamespace, f.pronamespace) AND nspname IN (${places}) AND nspname <> 'pg_catalog')
      ORDER BY 1`,
-    evidence,
+    check,
   );
   const schemas = await asker.attempt(
     `SELECT quote_ident(nspname) AS object, pg_get_userbyid(nspowner) AS owner, CASE WHEN r.rolsuper THEN 'superuser' ELSE 'login' END AS kind
      FROM pg_namespace n JOIN pg_roles r ON r.rolname = nspname
      WHERE (r.rolsuper OR r.rolname = ${literal(manager ?? "")}) AND NOT EXISTS (${extensionOf("pg_namespace", "n.oid", "n.nspowner")})
        AND EXISTS (SELECT FROM pg_roles who WHERE NOT who.rolsuper AND has_schema_privilege(who.oid, n.oid, 'CREATE')) ORDER BY 1`,
-    evidence,
+    check,
   );
   for (const outcome of [functions, casts, schemas]) if ("sqlstate" in outcome) return outcome.message;
   const findings: Finding[] = [
@@ -66,7 +67,7 @@ export async function overloads(
       text: `schema ${object} of ${owner} has the name of the ${kind} ${object}, whose search path may begin with it`,
     })),
   ];
-  return listed(acceptance.open(findings, evidence), evidence);
+  return listed(acceptance.open(findings, check), check);
 }
 
 interface Row {

@@ -1,7 +1,7 @@
 import { escapeIdentifier as ident } from "pg";
 import { columnsOf, type Place } from "./rows";
 import { answer, statementsOf } from "./matrix";
-import type { Evidence } from "../report/report";
+import type { Check } from "../report/check";
 import { describe, firstText, type Session } from "../session/session";
 
 /**
@@ -13,12 +13,12 @@ export async function changesOfRole(
   session: Session,
   place: Place,
   shown: readonly string[],
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { persona, database, login } = place;
   const allowed = [login, persona.groupRole, ...(persona.actsAsOwner ? [database.owner] : [])];
   const findings: string[] = [];
-  const start = firstText(await session.attempt(WHO, evidence), "user");
+  const start = firstText(await session.attempt(WHO, check), "user");
   const tried = new Set([start]);
   for (const change of [
     "RESET ROLE",
@@ -27,7 +27,7 @@ export async function changesOfRole(
     "RESET ALL",
     `SET ROLE ${ident(persona.groupRole)}`,
   ]) {
-    const outcome = await session.attemptAndRollBack(`${change}; ${WHO}`, evidence);
+    const outcome = await session.attemptAndRollBack(`${change}; ${WHO}`, check);
     const user = firstText(outcome, "user");
     if (user === undefined || !allowed.includes(user)) {
       findings.push(`${change} makes it ${user ?? describe(outcome)}, declared: ${allowed.join(" or ")}`);
@@ -35,10 +35,10 @@ export async function changesOfRole(
     }
     if (tried.has(user)) continue;
     tried.add(user);
-    findings.push(...(await undeclaredAfter(session, place, change, shown, evidence)));
+    findings.push(...(await undeclaredAfter(session, place, change, shown, check)));
   }
   for (const sql of refused(place)) {
-    const { allowed: went, got } = await answer(session, {}, sql, evidence);
+    const { allowed: went, got } = await answer(session, {}, sql, check);
     if (went !== false) findings.push(`${sql} must be refused with 42501, received ${got}`);
   }
   return findings.length ? findings.join("; ") : undefined;
@@ -51,14 +51,14 @@ async function undeclaredAfter(
   place: Place,
   change: string,
   shown: readonly string[],
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string[]> {
   const findings: string[] = [];
   for (const column of columnsOf(place.version)) {
     if (column.declared(place.persona) || column.alone || shown.includes(column.privilege)) continue;
     const statements = column.on(place).map((target) => statementsOf(column, target, place));
     for (const sql of statements.find(({ length }) => length > 0) ?? []) {
-      const { allowed, got } = await answer(session, column, `${change}; ${sql}`, evidence);
+      const { allowed, got } = await answer(session, column, `${change}; ${sql}`, check);
       if (allowed !== false) findings.push(`${change}; ${sql} must be refused with 42501, received ${got}`);
     }
   }

@@ -15,17 +15,18 @@ import type { Place } from "./rows";
 import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { groupsOf } from "./groups";
-import { listed, type Evidence } from "../report/report";
+import { listed } from "../report/check";
+import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 
 /** Memberships from the leased login upwards: its group, and for a persona that acts as the owner the owner. */
-export function memberships(place: Place, access: Access, evidence: Evidence[]): string | undefined {
+export function memberships(place: Place, access: Access, check: Check): string | undefined {
   const { persona, database } = place;
   const declared = (role: string, member: string) => isDeclaredMembership(place, access, role, member);
   const findings: string[] = [];
   for (const membership of access.memberships) {
     const { role, member, admin, inherits, sets } = membership;
-    evidence.push({ sent: "pg_auth_members", got: membershipText(membership) });
+    check.note("pg_auth_members", membershipText(membership));
     if (!declared(role, member) || admin) findings.push(`not declared: ${membershipText(membership)}`);
     else if (!inherits || !sets)
       findings.push(`${membershipText(membership)}, is without ${inherits ? "SET" : "INHERIT"}`);
@@ -60,20 +61,20 @@ export async function undeclaredAccess(
   access: Access,
   named: readonly string[],
   acceptance: Acceptance,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const own = [access.login, place.persona.groupRole];
   const grants = access.grants
     .filter(({ grantee }) => own.includes(grantee))
     .filter((grant) => !isDeclared(grant, place) && !isShown(grant, place))
     .map(grantText);
-  evidence.push({ sent: "aclexplode of every ACL", got: grants.join("; ") || "as declared" });
+  check.note("aclexplode of every ACL", grants.join("; ") || "as declared");
 
   const owned = await asker.attempt(
     `SELECT pg_get_userbyid(refobjid) AS owner, coalesce(pg_describe_object(classid, objid, objsubid), 'an object') || CASE WHEN dbid NOT IN (0, d.oid) THEN ' in database ' || (SELECT datname FROM pg_database o WHERE o.oid = dbid) ELSE '' END AS what FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) d WHERE refclassid = 'pg_authid'::regclass AND classid <> 'pg_auth_members'::regclass AND deptype = 'o' AND refobjid IN (SELECT oid FROM pg_roles WHERE rolname IN (${own.map((name) => literal(name)).join(", ")}))`,
-    evidence,
+    check,
   );
-  const definers = await asker.attempt(definersSql(place, access), evidence);
+  const definers = await asker.attempt(definersSql(place, access), check);
   if ("sqlstate" in owned) return owned.message;
   if ("sqlstate" in definers) return definers.message;
   const findings = [
@@ -84,10 +85,10 @@ export async function undeclaredAccess(
         id: `definer:${String(name)}:${place.persona.groupRole} as ${String(owner)}`,
         text: `SECURITY DEFINER function ${String(name)} can be executed and runs as ${String(owner)}`,
       })),
-      evidence,
+      check,
     ),
   ];
-  return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
+  return findings.length ? `not declared: ${listed(findings, check)!}` : undefined;
 }
 
 function isDeclared(grant: Grant, { persona, database }: Place): boolean {
@@ -143,7 +144,7 @@ export async function publicAccess(
   asker: Session,
   database: ManifestDatabase,
   acceptance: Acceptance,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const all = await grantsTo(asker, [PUBLIC]);
   const found = all.filter((grant) => {
@@ -159,15 +160,15 @@ export async function publicAccess(
     return true;
   });
   const texts = found.map(grantText);
-  evidence.push({ sent: "aclexplode of every ACL, for PUBLIC", got: texts.join("; ") || "nothing" });
+  check.note("aclexplode of every ACL, for PUBLIC", texts.join("; ") || "nothing");
   const extensions = new Set(all.flatMap(({ extension }) => extension ?? []));
   if (extensions.size > 0)
-    evidence.push({ sent: "objects of extensions, which PUBLIC may use", got: [...extensions].join(", ") });
+    check.note("objects of extensions, which PUBLIC may use", [...extensions].join(", "));
   const findings = acceptance.open(
     found.map((grant, i) => ({ id: `public:${grantId(grant)}`, text: texts[i]! })),
-    evidence,
+    check,
   );
-  return findings.length ? `not declared: ${listed(findings, evidence)!}` : undefined;
+  return findings.length ? `not declared: ${listed(findings, check)!}` : undefined;
 }
 
 /** Whoever holds something on the database, in the schema or on what is the owner's, now or later, without being declared. */
@@ -175,7 +176,7 @@ export async function grantsToUndeclared(
   asker: Session,
   database: ManifestDatabase,
   acceptance: Acceptance,
-  evidence: Evidence[],
+  check: Check,
 ): Promise<string | undefined> {
   const { owner, manager, schema } = database;
   const declared = [owner, ...(manager === undefined ? [] : [manager]), ...groupsOf(database)];
@@ -188,10 +189,10 @@ export async function grantsToUndeclared(
         grant.owner === owner ||
         (grant.kind === "default privileges" && grant.schema === null)),
   );
-  evidence.push({
-    sent: "aclexplode of every ACL, for roles that are not declared",
-    got: found.map(grantText).join("; ") || "nothing",
-  });
+  check.note(
+    "aclexplode of every ACL, for roles that are not declared",
+    found.map(grantText).join("; ") || "nothing",
+  );
   // One finding for what a role holds on all objects of a kind: its id stays when tables come and go.
   const byId = new Map<string, Grant[]>();
   for (const grant of found) {
@@ -210,8 +211,8 @@ export async function grantsToUndeclared(
     const more = grants.length > 1 ? ` and ${String(grants.length - 1)} more` : "";
     return { id, text: `${grantText(first)}${more}` };
   });
-  const open = acceptance.open(findings, evidence);
-  return open.length ? `not declared: ${listed(open, evidence)!}` : undefined;
+  const open = acceptance.open(findings, check);
+  return open.length ? `not declared: ${listed(open, check)!}` : undefined;
 }
 
 function grantId({ kind, object, privilege }: Grant): string {

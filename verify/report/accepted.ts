@@ -1,4 +1,4 @@
-import { remark, type Evidence } from "./report";
+import type { Check } from "./check";
 
 /** What the config says is meant, by the id of its finding. */
 export interface Accepted {
@@ -18,13 +18,13 @@ export class Acceptance {
 
   constructor(private readonly accepted: readonly Accepted[]) {}
 
-  /** The findings that nobody accepted, with their ids. Of the others the evidence has the reason. */
-  open(findings: readonly Finding[], evidence: Evidence[]): string[] {
+  /** The findings that nobody accepted, with their ids. Of the others the check has the reason. */
+  open(findings: readonly Finding[], check: Check): string[] {
     return findings.flatMap(({ id, text }) => {
       const reason = this.accepted.find((candidate) => candidate.id === id)?.reason;
       if (reason === undefined) return [`${text} (id ${id})`];
       this.met.add(id);
-      remark(evidence, `accepted: ${text} (id ${id}): ${reason}`);
+      check.remark(`accepted: ${text} (id ${id}): ${reason}`);
       return [];
     });
   }

@@ -1,4 +1,4 @@
-import { oneLine } from "../report/report";
+import { oneLine } from "../../clients/text";
 import type { Session } from "./session";
 import { within } from "../../clients/within";
 

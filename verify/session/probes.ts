@@ -156,7 +156,7 @@ export async function dropStaleProbes(owner: Session, { schema }: ManifestDataba
   });
   const kept: string[] = [];
   for (const { drop } of stale) {
-    const outcome = await owner.attempt(drop, []);
+    const outcome = await owner.attempt(drop);
     if ("sqlstate" in outcome) kept.push(`${drop}: ${outcome.message}`);
   }
   return kept;

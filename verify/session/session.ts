@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, DatabaseError, type QueryResult } from "pg";
 import { Outage } from "../../clients/outage";
-import type { Evidence } from "../report/report";
+import type { Notes } from "../report/evidence";
 import { within } from "../../clients/within";
 
 /** Where PostgreSQL is; the database and the login come from elsewhere. */
@@ -65,7 +65,7 @@ export interface SessionOptions {
   readonly catalogs?: boolean;
 }
 
-/** A login's session. Every statement that goes through it is evidence. */
+/** A login's session. Every statement that goes through it is check. */
 export class Session {
   private client!: Client;
   private ended!: Promise<string>;
@@ -153,16 +153,16 @@ export class Session {
   }
 
   /** Sends one statement, or several, and keeps what came back. */
-  async attempt(sql: string, evidence: Evidence[]): Promise<Outcome> {
+  async attempt(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
     const outcome = await this.send(sql);
-    evidence.push({ sent: sql, got: describe(outcome) });
+    notes?.note(sql, describe(outcome));
     return outcome;
   }
 
   /** As {@link attempt}, in a transaction that is rolled back. */
-  async attemptAndRollBack(sql: string, evidence: Evidence[]): Promise<Outcome> {
+  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
     await this.query("BEGIN");
-    const outcome = await this.attempt(sql, evidence);
+    const outcome = await this.attempt(sql, notes);
     await this.query("ROLLBACK");
     return outcome;
   }

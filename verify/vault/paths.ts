@@ -1,9 +1,10 @@
 import type { Leases, PersonaToken } from "../session/leases";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
-import { note } from "../report/evidence";
 import { declaredRules, readPolicies, rulesFor, ruleText, undeclaredRules, type Policies } from "./policies";
 import { Outage } from "../../clients/outage";
-import type { Evidence, Recorder } from "../report/report";
+import { compare, type Observation } from "../report/compare";
+import { Notes } from "../report/evidence";
+import type { Recorder } from "../report/recorder";
 import { failureOf, type VaultAnswer } from "../../clients/vault-client";
 
 /** A persona's token, what Vault is asked about it, and where the answers go. */
@@ -69,8 +70,8 @@ export async function exercisePaths(holder: Holder): Promise<void> {
       list("identity/entity/id"),
     ])),
   ];
-  await recorder.check("policies as declared", (evidence) => {
-    evidence.push(...policies.evidence);
+  await recorder.check("policies as declared", (check) => {
+    check.noteAll(policies);
     const findings = undeclaredRules(policies, declaredRules(database, persona))
       .map(ruleText)
       .filter((text) => !named.includes(text))
@@ -127,11 +128,8 @@ async function exerciseUses(
 ): Promise<string[]> {
   if (uses.length === 0) return [];
   const named: string[] = [];
-  // What goes for several paths for the same reason is one finding.
-  const findings = new Map<string, string[]>();
-  const evidence: Evidence[] = [];
-  let catalogued: boolean | undefined = declared;
-  let proven: boolean | undefined = declared;
+  const observations: Observation[] = [];
+  const notes = new Notes();
   const start = performance.now();
   const paths = uses.map(({ path }) => path);
   const capabilities = await leases.capabilities(token, paths);
@@ -141,8 +139,8 @@ async function exerciseUses(
   for (const [i, answer] of answers.entries()) {
     const { method, path } = uses[i]!;
     const has = capabilities.get(path);
-    evidence.push({ sent: `POST sys/capabilities ${path}`, got: has?.join(", ") ?? "no answer" });
-    note(evidence, answer);
+    notes.note(`POST sys/capabilities ${path}`, has?.join(", ") ?? "no answer");
+    notes.noteAnswer(answer);
     await onAnswer(answer);
     // A listing of nothing is 404 as well; only 403 speaks of rights.
     const works = answer.status < 300 || answer.status === 404;
@@ -152,34 +150,29 @@ async function exerciseUses(
       (declared
         ? [CAPABILITIES[method], "root"].some((wanted) => has.includes(wanted))
         : !has.includes("deny"));
-    if (allowed === declared && held === declared) continue;
-    if (allowed !== declared) proven = allowed;
-    if (held !== declared) catalogued = held;
-    const rules = rulesFor(policies, path).map(ruleText);
+    const isAsDeclared = allowed === declared && held === declared;
+    const rules = isAsDeclared ? [] : rulesFor(policies, path).map(ruleText);
     named.push(...rules);
     const unread = policies.unread.map((policy) => `policy ${policy}, which the verifier may not read`);
-    const by = [...rules, ...unread].map((text) => `by ${text}`).join("; ") || "no policy speaks of it";
-    const found = allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused";
-    const differs = held === allowed ? "" : `, but sys/capabilities says ${has?.join(", ") ?? "nothing"}`;
-    const said = declared ? "is declared" : "is not declared";
-    const how = `${said} and ${found}${differs}: ${by} (HTTP ${String(answer.status)})`;
-    findings.set(how, [...(findings.get(how) ?? []), `${method} ${path}`]);
+    const causes = [...rules, ...unread].map((text) => `by ${text}`);
+    observations.push({
+      what: `${method} ${path}`,
+      catalogued: held,
+      exercised: [allowed],
+      said: `sys/capabilities says ${has?.join(", ") ?? "nothing"}`,
+      causes: causes.length > 0 ? causes : ["no policy speaks of it"],
+      example: `HTTP ${String(answer.status)}`,
+    });
   }
   // That Vault reaches no PostgreSQL says nothing of rights.
   const outage = answers.map(failureOf).find((failure) => failure instanceof Outage);
   if (outage) throw outage;
-  const privilege = `vault.${name}`;
-  recorder.cell({
-    name: privilege,
-    privilege,
-    declared,
-    catalogued,
-    proven,
-    held: findings.size === 0,
-    finding: [...findings].map(([how, what]) => `${what.join(", ")} ${how}`).join("; ") || undefined,
-    evidence,
-    milliseconds: performance.now() - start,
-  });
+  const { evidence } = notes;
+  const milliseconds = performance.now() - start;
+  recorder.cell(
+    { kind: "vault", name },
+    { ...compare(declared, observations), remarks: [], evidence, milliseconds },
+  );
   return named;
 }
 

@@ -1,6 +1,5 @@
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
-import { note } from "../report/evidence";
-import type { Evidence } from "../report/report";
+import { Notes, type Evidence } from "../report/evidence";
 import type { VaultClient } from "../../clients/vault-client";
 
 /** A `path` block of a policy. */
@@ -34,17 +33,17 @@ export interface Policies {
 
 /** Reads the policies of a token with the verifier's. */
 export async function readPolicies(vault: VaultClient, names: readonly string[]): Promise<Policies> {
-  const evidence: Evidence[] = [];
+  const notes = new Notes();
   const rules: PolicyRule[] = [];
   const unread: string[] = [];
   for (const policy of names) {
     const answer = await vault.request("GET", `sys/policies/acl/${policy}`);
-    note(evidence, answer);
+    notes.noteAnswer(answer);
     const text = answer.body.data?.["policy"];
     if (typeof text === "string") rules.push(...parse(policy, text));
     else unread.push(policy);
   }
-  return { rules, unread, evidence };
+  return { rules, unread, evidence: notes.evidence };
 }
 
 /** The rules of a policy in HCL or JSON (https://developer.hashicorp.com/vault/docs/concepts/policies#policy-syntax). */

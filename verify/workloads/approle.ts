@@ -1,7 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import { secretIdOf } from "../session/leases";
 import type { ManifestPersona, ManifestWorkload } from "../../manifest/schema";
-import { note } from "../report/evidence";
 import { describe, loginRefusal, Session, type Login } from "../session/session";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
 import { personaOf, type WorkloadScene } from "./context";
@@ -25,16 +24,16 @@ async function secretIdUses({ leases, recorder }: WorkloadScene, persona: Manife
   let secretId = "";
   await recorder.check(
     `approle example: a secret id of ${persona.name} lives ${String(ttl)} s`,
-    async (evidence) => {
+    async (check) => {
       // As a deliverer mints it: without a number of uses of its own.
       const path = `auth/${authMount}/role/${name}/secret-id`;
       const { wrap_info: wrapping } = await leases.vault.call("POST", path, {}, "60s");
       const opened = await leases.unwrap(wrapping!.token);
-      note(evidence, opened);
+      check.noteAnswer(opened);
       if (opened.status >= 400) throw new VaultError(opened);
       secretId = secretIdOf(opened);
       const { secret_id_ttl: foundTtl, secret_id_num_uses: foundUses } = opened.body.data ?? {};
-      evidence.push({ sent: "its TTL and uses", got: `${String(foundTtl)} s, ${String(foundUses)}` });
+      check.note("its TTL and uses", `${String(foundTtl)} s, ${String(foundUses)}`);
       if (foundTtl !== ttl) return `secret id TTL declared: ${String(ttl)} s; it has ${String(foundTtl)} s`;
       return foundUses === uses ? undefined : `uses declared: ${String(uses)}; it has ${String(foundUses)}`;
     },
@@ -42,17 +41,17 @@ async function secretIdUses({ leases, recorder }: WorkloadScene, persona: Manife
   if (!secretId) return;
   await recorder.check(
     `approle example: it logs in ${String(uses)} times, and not once more`,
-    async (evidence) => {
+    async (check) => {
       const roleId = await leases.roleId(persona);
       for (let use = 1; use <= uses; use += 1) {
         const answer = await leases.login(persona, roleId, secretId);
-        note(evidence, answer, `use ${String(use)}`);
+        check.noteAnswer(answer, `use ${String(use)}`);
         if (answer.status !== 200)
           return `use ${String(use)} must log in, received HTTP ${String(answer.status)}`;
         await leases.keepToken(persona, answer, roleId, secretId).revoke();
       }
       const answer = await leases.login(persona, roleId, secretId);
-      note(evidence, answer, `use ${String(uses + 1)}`);
+      check.noteAnswer(answer, `use ${String(uses + 1)}`);
       if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
       return answer.status === 400
         ? undefined
@@ -75,15 +74,15 @@ async function staticRole(
   let before: Login | undefined;
   await recorder.check(
     `approle example: ${persona.name} reads the static role ${role} and uses it`,
-    async (evidence) => {
+    async (check) => {
       const token = await leases.logIn(persona);
       try {
         const found = await read(token.vault);
-        evidence.push({ sent: `GET ${mount}/static-creds/${role}`, got: `a password of ${found.username}` });
+        check.note(`GET ${mount}/static-creds/${role}`, `a password of ${found.username}`);
         if (found.username !== login) return `login declared: ${login}; Vault has ${found.username}`;
         const session = await Session.open(address, database.name, found);
         const sql = `SELECT pg_catalog.pg_has_role(session_user, ${literal(persona.groupRole)}, 'member') AS member`;
-        const outcome = await session.attempt(sql, evidence);
+        const outcome = await session.attempt(sql, check);
         await session.close();
         if (!("rows" in outcome) || outcome.rows[0]?.["member"] !== true)
           return `${login} must be a member of ${persona.groupRole}, received ${describe(outcome)}`;
@@ -98,19 +97,19 @@ async function staticRole(
   const old = before;
   await recorder.check(
     `approle example: rotated, ${role}'s old password is refused and the new one logs in`,
-    async (evidence) => {
+    async (check) => {
       const rotated = await leases.vault.request("POST", `${mount}/rotate-role/${role}`);
-      note(evidence, rotated);
+      check.noteAnswer(rotated);
       if (rotated.status >= 400) throw new VaultError(rotated);
       const refusal = await loginRefusal(address, database.name, old);
-      evidence.push({ sent: `login as ${login} with the old password`, got: refusal ?? "logged in" });
+      check.note(`login as ${login} with the old password`, refusal ?? "logged in");
       if (refusal !== WRONG_PASSWORD)
         return `the old password must be refused with ${WRONG_PASSWORD}, received ${refusal ?? "a session"}`;
       const token = await leases.logIn(persona);
       const found = await read(token.vault);
       await token.revoke();
       const now = await loginRefusal(address, database.name, found);
-      evidence.push({ sent: `login as ${login} with the new password`, got: now ?? "logged in" });
+      check.note(`login as ${login} with the new password`, now ?? "logged in");
       return now === undefined ? undefined : `the new password must log in, it is refused with ${now}`;
     },
   );

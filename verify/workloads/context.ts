@@ -2,7 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import type { Custody } from "../session/custody";
 import type { Leases } from "../session/leases";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
-import type { Evidence, Recorder } from "../report/report";
+import type { Notes } from "../report/evidence";
+import type { Recorder } from "../report/recorder";
 import type { PostgresAddress, Session } from "../session/session";
 
 /** What the workloads share. */
@@ -62,27 +63,19 @@ export function personaOf({ database }: WorkloadScene, name: string): ManifestPe
 }
 
 /** Seconds from now to a role's VALID UNTIL; undefined where there is no such role. */
-export async function secondsValid(
-  owner: Session,
-  role: string,
-  evidence: Evidence[],
-): Promise<number | undefined> {
+export async function secondsValid(owner: Session, role: string, notes?: Notes): Promise<number | undefined> {
   const sql = `SELECT extract(epoch FROM rolvaliduntil - now())::float AS seconds FROM pg_roles WHERE rolname = ${literal(role)}`;
-  const outcome = await owner.attempt(sql, evidence);
+  const outcome = await owner.attempt(sql, notes);
   const seconds = "rows" in outcome ? outcome.rows[0]?.["seconds"] : undefined;
   return typeof seconds === "number" ? seconds : undefined;
 }
 
 /** Which of the roles are there. */
-export async function existing(
-  owner: Session,
-  roles: readonly string[],
-  evidence: Evidence[],
-): Promise<string[]> {
+export async function existing(owner: Session, roles: readonly string[], notes?: Notes): Promise<string[]> {
   const list = roles.map((role) => literal(role)).join(", ");
   const outcome = await owner.attempt(
     `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${list})`,
-    evidence,
+    notes,
   );
   return "rows" in outcome ? outcome.rows.map(({ name }) => String(name)) : [...roles];
 }

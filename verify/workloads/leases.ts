@@ -1,6 +1,5 @@
 import type { Lease } from "../session/leases";
 import type { ManifestWorkload } from "../../manifest/schema";
-import { note } from "../report/evidence";
 import { loginRefusal } from "../session/session";
 import { existing, personaOf, secondsValid, type WorkloadScene } from "./context";
 
@@ -20,7 +19,7 @@ export async function leasesWorkload(
   const { name: role, defaultTtl, maxTtl } = persona.databaseRole;
   const vault = leases.vault;
 
-  await recorder.check(`leases example: ${persona.name} renews, is cut at the max TTL`, async (evidence) => {
+  await recorder.check(`leases example: ${persona.name} renews, is cut at the max TTL`, async (check) => {
     const token = await leases.logIn(persona);
     const lease = await leases.take(token.vault, mount, role);
     const findings: string[] = [];
@@ -32,9 +31,9 @@ export async function leasesWorkload(
         lease_id: lease.id,
         increment: asked,
       });
-      note(evidence, renewed, `increment ${String(asked)} s`);
+      check.noteAnswer(renewed, `increment ${String(asked)} s`);
       const given = renewed.body.lease_duration ?? 0;
-      const valid = (await secondsValid(owner, lease.username, evidence)) ?? 0;
+      const valid = (await secondsValid(owner, lease.username, check)) ?? 0;
       const isCut = wanted < asked;
       if (given > wanted || given < wanted - SECONDS_OF_TOLERANCE)
         findings.push(
@@ -45,7 +44,7 @@ export async function leasesWorkload(
           `VALID UNTIL must follow to ${String(given)} s from now, it is ${valid.toFixed(0)} s away`,
         );
       const warnings = (renewed.body.warnings ?? []).join("; ");
-      if (isCut) evidence.push({ sent: "the answer's warnings", got: warnings || "none" });
+      if (isCut) check.note("the answer's warnings", warnings || "none");
       if (isCut && !warnings)
         findings.push(`Vault must warn that ${String(asked)} s are more than the max TTL`);
     }
@@ -54,20 +53,20 @@ export async function leasesWorkload(
     return findings.length ? findings.join("; ") : undefined;
   });
 
-  await recorder.check(`leases example: ${persona.name}'s is revoked by its id`, async (evidence) => {
+  await recorder.check(`leases example: ${persona.name}'s is revoked by its id`, async (check) => {
     const token = await leases.logIn(persona);
     const [revoked, other] = [
       await leases.take(token.vault, mount, role),
       await leases.take(token.vault, mount, role),
     ];
     const status = await revoked.revoke();
-    evidence.push({ sent: `POST sys/leases/revoke ${revoked.id}`, got: `HTTP ${String(status)}` });
+    check.note(`POST sys/leases/revoke ${revoked.id}`, `HTTP ${String(status)}`);
     const refusals = await Promise.all(
       [revoked, other].map((lease) => loginRefusal(address, database.name, lease)),
     );
-    [revoked, other].forEach(({ username }, i) =>
-      evidence.push({ sent: `login as ${username}`, got: refusals[i] ?? "logged in" }),
-    );
+    [revoked, other].forEach(({ username }, i) => {
+      check.note(`login as ${username}`, refusals[i] ?? "logged in");
+    });
     await other.revoke();
     await token.revoke();
     if (refusals[0] !== "28P01" && refusals[0] !== "28000")
@@ -83,39 +82,39 @@ export async function leasesWorkload(
     return { answer, ids: ((answer.body.data?.["keys"] ?? []) as string[]).map((id) => `${prefix}/${id}`) };
   };
   let taken: Lease[] = [];
-  await recorder.check("leases example: listed by prefix", async (evidence) => {
+  await recorder.check("leases example: listed by prefix", async (check) => {
     taken = [
       await leases.take(vault, mount, database.probes!.short),
       await leases.take(vault, mount, database.probes!.short),
     ];
     const { answer, ids } = await list();
-    note(evidence, answer);
+    check.noteAnswer(answer);
     const missing = taken.filter(({ id }) => !ids.includes(id));
     return missing.length === 0 ? undefined : `Vault must list ${missing.map(({ id }) => id).join(", ")}`;
   });
-  await recorder.check("leases example: revoked by prefix", async (evidence) => {
+  await recorder.check("leases example: revoked by prefix", async (check) => {
     const revoked = await vault.request("PUT", `sys/leases/revoke-prefix/${prefix}`, { sync: true });
-    note(evidence, revoked);
+    check.noteAnswer(revoked);
     if (revoked.status >= 400)
       return `revoking by prefix must be allowed, received HTTP ${String(revoked.status)}`;
     const { answer, ids } = await list();
-    note(evidence, answer);
+    check.noteAnswer(answer);
     const left = await existing(
       owner,
       taken.map(({ username }) => username),
-      evidence,
+      check,
     );
     if (left.length > 0) return `the logins must be gone, still there: ${left.join(", ")}`;
     const known = taken.filter(({ id }) => ids.includes(id));
     return known.length === 0 ? undefined : `Vault still lists ${known.map(({ id }) => id).join(", ")}`;
   });
-  await recorder.check("leases example: others' prefix refused", async (evidence) => {
+  await recorder.check("leases example: others' prefix refused", async (check) => {
     for (const [method, path] of [
       ["LIST", `sys/leases/lookup/${mount}/creds/${role}/`],
       ["PUT", `sys/leases/revoke-prefix/${mount}/creds/${role}`],
     ] as const) {
       const answer = await vault.request(method, path);
-      note(evidence, answer);
+      check.noteAnswer(answer);
       if (answer.status !== 403)
         return `${method} ${path} must be refused with HTTP 403, received ${String(answer.status)}`;
     }

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ManifestWorkload } from "../../manifest/schema";
-import { note } from "../report/evidence";
-import { oneLine } from "../report/report";
+import { oneLine } from "../../clients/text";
 import { existing, personaOf, secondsValid, type Application, type WorkloadScene } from "./context";
 
 /** Small, so that renewals and a change of lease are seen within seconds of leases that may live for hours. */
@@ -43,7 +42,7 @@ export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkl
   };
   let stop: (() => Promise<number | string>) | undefined;
 
-  const served = await recorder.check(`pool example: ${persona.name} drops no request`, async (evidence) => {
+  const served = await recorder.check(`pool example: ${persona.name} drops no request`, async (check) => {
     if (!startApplication) return "there is no application to run";
     const application = await startApplication({
       vault: leases.vault,
@@ -60,10 +59,10 @@ export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkl
     });
     stop = custody.hold("the pool example's application", () => application.stop());
     await useUntilChanged(scene, application, seen);
-    evidence.push({
-      sent: `${String(seen.answered + seen.dropped.length)} requests of ${String(CLIENTS)} clients`,
-      got: `${String(seen.answered)} answered, ${String(seen.dropped.length)} dropped`,
-    });
+    check.note(
+      `${String(seen.answered + seen.dropped.length)} requests of ${String(CLIENTS)} clients`,
+      `${String(seen.answered)} answered, ${String(seen.dropped.length)} dropped`,
+    );
     if (seen.answered === 0) return `no request was answered: ${seen.dropped[0] ?? "none was sent"}`;
     return seen.dropped.length === 0
       ? undefined
@@ -71,39 +70,37 @@ export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkl
   });
 
   if (served) {
-    await recorder.check("pool example: token and lease renewed", (evidence) => {
-      evidence.push(
-        { sent: "VALID UNTIL of the leased logins", got: `moved on ${String(seen.renewals)} times` },
-        { sent: "GET /status", got: `token renewed ${String(seen.tokenRenewals)} times` },
-      );
+    await recorder.check("pool example: token and lease renewed", (check) => {
+      check.note("VALID UNTIL of the leased logins", `moved on ${String(seen.renewals)} times`);
+      check.note("GET /status", `token renewed ${String(seen.tokenRenewals)} times`);
       return Promise.resolve(
         seen.renewals > 0 && seen.tokenRenewals > 0 ? undefined : "token and lease must have been renewed",
       );
     });
-    await recorder.check("pool example: leased anew, the login before is gone", async (evidence) => {
+    await recorder.check("pool example: leased anew, the login before is gone", async (check) => {
       const [first, ...later] = seen.logins;
-      evidence.push({ sent: "the logins that served", got: [...seen.logins].join(", ") });
+      check.note("the logins that served", [...seen.logins].join(", "));
       if (later.length === 0) return `${first!} served alone for ${String(BOUND_MILLISECONDS)} ms`;
-      const left = await existing(owner, [first!], evidence);
+      const left = await existing(owner, [first!], check);
       return left.length === 0 ? undefined : `${first!} must be gone, it is still there`;
     });
   }
 
-  await recorder.check("pool example: ended, its logins and leases are gone", async (evidence) => {
+  await recorder.check("pool example: ended, its logins and leases are gone", async (check) => {
     if (!stop) return "it did not start";
     const code = await stop();
-    evidence.push({ sent: "SIGTERM", got: `exit code ${String(code)}` });
+    check.note("SIGTERM", `exit code ${String(code)}`);
     if (code !== 0) return `the application must end with exit code 0, received ${String(code)}`;
     // It may revoke nothing: it has its token end within a second, and its leases with it.
     const end = performance.now() + BOUND_MILLISECONDS;
     let left: string[] = [];
     do {
-      left = await existing(owner, [...seen.logins], []);
+      left = await existing(owner, [...seen.logins]);
     } while (left.length > 0 && performance.now() < end && (await delay(LOOK_MILLISECONDS, true)));
-    await existing(owner, [...seen.logins], evidence);
+    await existing(owner, [...seen.logins], check);
     for (const { id } of seen.leases) {
       const renewal = await leases.vault.request("POST", "sys/leases/renew", { lease_id: id });
-      note(evidence, renewal, id);
+      check.noteAnswer(renewal, id);
       if (renewal.status !== 400) left.push(id);
     }
     return left.length === 0 ? undefined : `still there: ${left.join(", ")}`;
@@ -152,7 +149,7 @@ async function useUntilChanged(
         );
       }
       for (const login of seen.logins) {
-        const seconds = await secondsValid(owner, login, []);
+        const seconds = await secondsValid(owner, login);
         if (seconds === undefined) continue;
         const now = performance.now() / 1000 + seconds;
         // The first renewal cuts the lease to the increment; only what moves on later counts.
@@ -160,7 +157,7 @@ async function useUntilChanged(
         until.set(login, now);
       }
       const [first, second] = seen.logins;
-      if (second !== undefined) isDone = (await existing(owner, [first!], [])).length === 0;
+      if (second !== undefined) isDone = (await existing(owner, [first!])).length === 0;
       await delay(LOOK_MILLISECONDS);
     }
   };

@@ -1,6 +1,6 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { ManifestWorkload } from "../../manifest/schema";
-import type { Evidence } from "../report/report";
+import type { Check } from "../report/check";
 import { describe, firstText, Session } from "../session/session";
 import { personaOf, type WorkloadScene } from "./context";
 
@@ -19,15 +19,15 @@ export async function usersWorkload(
   const phase = (
     name: string,
     personaName: string,
-    run: (session: Session, evidence: Evidence[]) => Promise<string | undefined>,
+    run: (session: Session, check: Check) => Promise<string | undefined>,
   ) =>
-    recorder.check(`users example: ${personaName} ${name}`, async (evidence) => {
+    recorder.check(`users example: ${personaName} ${name}`, async (check) => {
       const persona = personaOf(scene, personaName);
       const token = await leases.logIn(persona);
       const lease = await leases.take(token.vault, database.vault.mount, persona.databaseRole.name);
       const session = await Session.open(address, database.name, lease);
       try {
-        return await run(session, evidence);
+        return await run(session, check);
       } finally {
         await session.close();
         await lease.revoke();
@@ -35,7 +35,7 @@ export async function usersWorkload(
       }
     });
 
-  const created = await phase("creates or empties the table", workload.admin, async (session, evidence) => {
+  const created = await phase("creates or empties the table", workload.admin, async (session, check) => {
     const [found] = await session.query<{ comment: string | null }>(
       "SELECT pg_catalog.obj_description(oid, 'pg_class') AS comment FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)",
       [table],
@@ -49,12 +49,12 @@ export async function usersWorkload(
           `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`,
         ];
     for (const sql of statements) {
-      const outcome = await session.attempt(sql, evidence);
+      const outcome = await session.attempt(sql, check);
       if ("sqlstate" in outcome) return `${sql} → ${describe(outcome)}, ${outcome.message}`;
     }
     const outcome = await session.attempt(
       `SELECT pg_catalog.pg_get_userbyid(relowner) AS owner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) ${literal(table)}::pg_catalog.regclass`,
-      evidence,
+      check,
     );
     const owner = firstText(outcome, "owner");
     return owner === database.owner
@@ -63,17 +63,17 @@ export async function usersWorkload(
   });
   if (!created) return;
 
-  await phase(`inserts ${PEOPLE.join(", ")}`, workload.writer, async (session, evidence) => {
+  await phase(`inserts ${PEOPLE.join(", ")}`, workload.writer, async (session, check) => {
     const outcome = await session.attempt(
       `INSERT INTO ${table} (name) VALUES ${PEOPLE.map((name) => `(${literal(name)})`).join(", ")}`,
-      evidence,
+      check,
     );
     return "count" in outcome && outcome.count === PEOPLE.length
       ? undefined
       : `inserting must give ${String(PEOPLE.length)} rows, received ${describe(outcome)}`;
   });
-  await phase("lists them", workload.reader, async (session, evidence) => {
-    const outcome = await session.attempt(`SELECT name FROM ${table} ORDER BY id`, evidence);
+  await phase("lists them", workload.reader, async (session, check) => {
+    const outcome = await session.attempt(`SELECT name FROM ${table} ORDER BY id`, check);
     const names =
       "rows" in outcome ? outcome.rows.map(({ name }) => String(name)).join(", ") : describe(outcome);
     return names === PEOPLE.join(", ")

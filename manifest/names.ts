@@ -1,0 +1,69 @@
+import type { ManifestDatabase, ManifestPersona } from "./schema";
+
+/** The policies of the trust model, written by whoever initialises Vault. */
+export function trustPolicyNames({ name, vault }: { name: string; vault: { operatorPolicy?: string } }) {
+  return {
+    operator: vault.operatorPolicy ?? `leasehold-${name}-operator`,
+    planner: `leasehold-${name}-planner`,
+    deliverer: `leasehold-${name}-deliverer`,
+    verifier: `leasehold-${name}-verifier`,
+  } as const;
+}
+
+/** Who has a token of the trust model. */
+export type TrustToken = keyof ReturnType<typeof trustPolicyNames>;
+
+/** The Terraform variable with the password of Vault's own login. */
+export function managerPasswordVariable(
+  { servers }: { readonly servers: readonly { readonly name: string }[] },
+  { server, manager }: { readonly server?: string; readonly manager: { readonly name: string } },
+): string {
+  // Role names are unique on a server alone.
+  const prefix = server === undefined || server === servers[0]!.name ? "" : `${server}_`;
+  return `${prefix}${manager.name.replaceAll("-", "_")}_manager_password`;
+}
+
+interface MountedDatabase {
+  readonly name: string;
+  readonly vault: { readonly mount: string };
+}
+
+/** The probes' database roles in Vault. Each database of a mount has its own; the first one's have the plain names. */
+export function probeDatabaseRoles(
+  { databases }: { databases: readonly MountedDatabase[] },
+  database: MountedDatabase,
+): { owner: string; short: string } {
+  const first = databases.find(({ vault }) => vault.mount === database.vault.mount)!;
+  const suffix = first.name === database.name ? "" : `-${database.name}`;
+  return { owner: `verify-owner${suffix}`, short: `verify-short${suffix}` };
+}
+
+/** The group roles of the verifier's probes; roles are global to a server, so the database's name is part of theirs. */
+export function probeRoleNames(database: { readonly name: string }): { owner: string; short: string } {
+  return { owner: `${database.name}_verify_owner`, short: `${database.name}_verify_short` };
+}
+
+/** To whom a revocation hands over what a persona's login owns. */
+export function heirOf(
+  { owner }: Pick<ManifestDatabase, "owner">,
+  { actsAsOwner, groupRole }: Pick<ManifestPersona, "actsAsOwner" | "groupRole">,
+): string {
+  return actsAsOwner ? owner : groupRole;
+}
+
+/** What the name of a leased login starts with, and no declared role's does. */
+export const LEASED_PREFIX = "v-";
+
+/** The whole of such a name, as a regular expression of PostgreSQL's: v-, who asked, the role, twenty letters, the time. */
+export const LEASED = `^${LEASED_PREFIX}.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$`;
+
+/**
+ * The comment on each role that Vault leases for a database, written as it is made. Its holder can't write one, so it tells
+ * a leased login from a forged one. A revocation that could not drop the role adds {@link REVOKED} and the SQLSTATE.
+ */
+export function leaseMark(environment: string, database: string): string {
+  return `leasehold ${environment} ${database}`;
+}
+
+/** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/revocation.sql). */
+export const REVOKED = ": revoked, not dropped";

@@ -1,0 +1,47 @@
+import type { VaultClient } from "../clients/vault-client";
+import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
+import type { OtherRole } from "./privileges/rows";
+import type { Acceptance } from "./report/accepted";
+import type { Recorder } from "./report/recorder";
+import type { Custody } from "./session/custody";
+import type { Leases } from "./session/leases";
+import type { Target, Targets } from "./session/probes";
+import type { PostgresAddress, Session } from "./session/session";
+import type { StartApplication } from "./workloads/context";
+
+/** What the checks of a database share. */
+export interface DatabaseContext {
+  readonly environment: string;
+  readonly database: ManifestDatabase;
+  readonly address: PostgresAddress;
+  /** With the verifier's token. */
+  readonly vault: VaultClient;
+  readonly leases: Leases;
+  readonly custody: Custody;
+  /** The session that acts as the schema's owner, and reads the catalogs. */
+  readonly owner: Session;
+  readonly run: string;
+  /** Probe objects from before any persona's lease. Empty where nothing may be made. */
+  readonly before: Targets;
+  /** Tables that personas which act as the owner made and left; a later persona finds them. */
+  readonly left: Target[];
+  /** PostgreSQL's server_version_num. */
+  readonly version: number;
+  /** Every role of the server that is not a leased login. */
+  readonly roles: readonly OtherRole[];
+  /** Names of the manifest's databases on this server. */
+  readonly databases: readonly string[];
+  /** What the config says is meant. */
+  readonly acceptance: Acceptance;
+  readonly readOnly: boolean;
+  /** @default - there is no application to run, and a pool's checks say so */
+  readonly startApplication?: StartApplication;
+  readonly signal?: AbortSignal;
+}
+
+/** What the checks of one of its personas share. */
+export interface PersonaContext extends DatabaseContext {
+  readonly persona: ManifestPersona;
+  /** For the cells of the matrix. */
+  readonly recorder: Recorder;
+}

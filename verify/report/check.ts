@@ -1,0 +1,73 @@
+import { printable } from "../../clients/text";
+import { Notes } from "./evidence";
+
+/** Headings under which the report shows checks. */
+export type CheckGroup =
+  | "Vault's own login"
+  | "roles and PUBLIC"
+  | "login"
+  | "Vault's paths"
+  | "lease"
+  | "session"
+  | "revocation"
+  | "the life of a lease"
+  | "workload"
+  | "nothing left";
+
+/** What a check is, as `leasehold verify --list` and docs/checks.md show it. */
+export interface CheckDescription {
+  /** Stable: `--only` and `--skip` take it, and reports have it. */
+  readonly id: string;
+  readonly title: string;
+  /** What is known once it holds, as a sentence. */
+  readonly proves: string;
+  readonly group: CheckGroup;
+}
+
+/** A check: what it is, and how it is made. */
+export interface CheckDefinition<Context> extends CheckDescription {
+  /**
+   * Later checks need what it makes, such as a token or a lease.
+   * @default - it is made where it is asked for alone; otherwise always, and reported where it is asked for or fails
+   */
+  readonly isStep?: true;
+  /** Where it can't be made: without a workload, or where nothing may be made. @default - everywhere */
+  readonly applies?: (context: Context) => boolean;
+  /** Holds when it has found nothing at its end; an exception is a finding too. */
+  run(context: Context, check: Check): Promise<void> | void;
+}
+
+/** A check as it is made: what was sent and what came back, and what is not as it has to be. */
+export class Check extends Notes {
+  readonly findings: string[] = [];
+  /** To be known, though nothing is wrong. */
+  readonly remarks: string[] = [];
+
+  /** Says what is not as it has to be; nothing where a part of it holds. */
+  find(...findings: readonly (string | undefined)[]): void {
+    this.findings.push(...findings.filter((finding) => finding !== undefined).map(printable));
+  }
+
+  /** Finds a value that is not the declared one. Returns whether it is. */
+  expect<Value extends string | number | boolean>(
+    what: string,
+    declared: Value,
+    found: Value | undefined,
+    unit = "",
+  ): boolean {
+    if (found === declared) return true;
+    const text = (value: Value) => `${String(value)}${unit && ` ${unit}`}`;
+    this.find(`${what} declared: ${text(declared)}; found: ${found === undefined ? "nothing" : text(found)}`);
+    return false;
+  }
+
+  remark(text: string): void {
+    this.remarks.push(printable(text));
+  }
+}
+
+/** Findings that fit a line; of more than that the first ones and their number. */
+export function listed(findings: readonly string[], check: Check): string | undefined {
+  check.find(...findings.slice(0, -1));
+  return findings.at(-1);
+}

@@ -1,0 +1,80 @@
+/** What two sides say of one object, database or path: the catalogs (PostgreSQL's, or Vault's capabilities) and the server. */
+export interface Observation {
+  /** As the finding's subject, such as `DELETE on example.users`. */
+  readonly what: string;
+  /** In a finding on several, where it is not the first. @default - the same as `what` */
+  readonly short?: string;
+  /** Undefined where the catalogs could not be asked. */
+  readonly catalogued?: boolean;
+  /** What the server did, a statement or request each; undefined where that was neither use nor refusal. */
+  readonly exercised: readonly (boolean | undefined)[];
+  /** The catalogs' words, where they differ from what the server did. */
+  readonly said: string;
+  /** Why it is so. */
+  readonly causes: readonly string[];
+  /** A statement or a request with its answer. */
+  readonly example?: string;
+}
+
+/** Undefined where there is nothing to say; otherwise what is not as declared, or what was declared. */
+export interface Comparison {
+  readonly declared: boolean;
+  readonly catalogued?: boolean;
+  readonly exercised?: boolean;
+  readonly findings: readonly string[];
+}
+
+export function differs(
+  declared: boolean,
+  { catalogued, exercised }: Pick<Observation, "catalogued" | "exercised">,
+): boolean {
+  return catalogued !== declared || exercised.some((answer) => answer !== declared);
+}
+
+/** Compares what is declared with what the catalogs say and what the server did. What differs for the same reason is one finding. */
+export function compare(declared: boolean, observations: readonly Observation[]): Comparison {
+  const findings = new Map<string, { what: string[]; example: string }>();
+  for (const observation of observations.filter((each) => differs(declared, each))) {
+    const { what, short = what, example } = observation;
+    const found = difference(declared, observation);
+    const known = findings.get(found);
+    if (known) known.what.push(short);
+    else findings.set(found, { what: [what], example: example === undefined ? "" : ` (${example})` });
+  }
+  return {
+    declared,
+    catalogued: deviating(
+      observations.map(({ catalogued }) => catalogued),
+      declared,
+    ),
+    exercised: deviating(
+      observations.flatMap(({ exercised }) => exercised),
+      declared,
+    ),
+    findings: [...findings].map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`),
+  };
+}
+
+function deviating(values: readonly (boolean | undefined)[], declared: boolean): boolean | undefined {
+  if (values.length === 0) return undefined;
+  const at = values.findIndex((value) => value !== declared);
+  return at < 0 ? declared : values[at];
+}
+
+function difference(declared: boolean, { catalogued, exercised, said, causes }: Observation): string {
+  const parts: string[] = [];
+  const odd = exercised.length > 0 ? { allowed: exercised.find((answer) => answer !== declared) } : undefined;
+  // Where every answer is as declared, the catalogs differ from the first.
+  const allowed = odd && exercised.every((answer) => answer === declared) ? declared : odd?.allowed;
+  if (odd) parts.push(allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused");
+  if (catalogued === undefined || catalogued !== allowed) parts.push(said);
+  const why = causes.length > 0 ? `: ${causes.join("; ")}` : "";
+  return `${declared ? "is declared" : "is not declared"} and ${parts.join(", but ")}${why}`;
+}
+
+/** The words for what the catalogs of PostgreSQL say. */
+export function catalogsSay(held: boolean | undefined): string {
+  return held === undefined
+    ? "could not be asked of the catalogs"
+    : `is ${held ? "held" : "not held"} by the catalogs`;
+}
