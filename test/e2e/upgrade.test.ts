@@ -6,7 +6,7 @@ import { untilActive } from "../../clients/vault-seal";
 import { createTrustToken } from "../../clients/vault-token";
 import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import type { VaultClient } from "../../clients/vault-client";
-import { named, plant, SPRUNG } from "../integration/attacks/traps";
+import { named, plant, SPRUNG } from "../support/traps";
 import { answering } from "../support/kept-vault";
 import { messages } from "../support/program";
 import { release } from "../upgrade/release";

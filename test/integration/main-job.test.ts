@@ -50,6 +50,8 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
   const json = join(folder, "report.json");
   const program = new Program(["start", "--json", json]);
   expect(await program.ended).toBe(0);
+  // No warning of Node's.
+  expect(program.errors).toBe("");
   expect(program.output).toMatch(/nanvc, schema example\s+schema-admin\s+readwrite\s+readonly/);
   expect(program.output).toMatch(/INSERT, UPDATE, DELETE\s+●\s+●\s+○/);
   expect(program.output).toMatch(/\d+ checks passed, 0 failed, in .* s; left behind: nothing/);

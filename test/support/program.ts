@@ -46,12 +46,12 @@ export function messages(output: string): string[] {
 
 /** Waits, within a bound, until a condition holds. */
 export async function eventually(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   milliseconds: number,
   otherwise: () => string,
 ): Promise<void> {
   const end = performance.now() + milliseconds;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > end) throw new Error(otherwise());
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
