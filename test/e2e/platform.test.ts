@@ -16,11 +16,11 @@ import { environment } from "../support/synth";
 import { docker } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage, type PostgresVersion } from "./images";
 import { inDocker, withAll } from "./needs";
+import { NAME } from "./one-run";
 import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
 /** The stack `platform` with real Terraform and Docker, under names and ports of this run. The tests are its steps, in order. */
-const NAME = `leasehold-e2e-${String(process.pid)}`;
 const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const PASSWORD = "Geheim-der-Superuser-3141";
 const DEV_TOKEN = "Geheim-des-Dev-Servers-2718";
@@ -133,7 +133,7 @@ interface Inspected {
 
 const list = async (...args: string[]) => (await docker(...args)).split("\n").filter(Boolean);
 /** Of another run on the same Docker. */
-const OTHERS = new RegExp(`^leasehold-e2e-(?!${String(process.pid)}-)`);
+const OTHERS = new RegExp(`^leasehold-e2e-(?!${NAME.slice("leasehold-e2e-".length)}-)`);
 const volumes = async () => (await list("volume", "ls", "--quiet")).filter((name) => !OTHERS.test(name));
 
 /** Every place where somebody could read what Terraform and Docker were given. */
