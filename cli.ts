@@ -137,7 +137,7 @@ program
 
 program
   .command("rotate")
-  .description("have Vault replace the passwords of its own logins by ones that it alone knows")
+  .description("have Vault replace the passwords of its own logins with ones that only Vault knows")
   .option(...ENVIRONMENT)
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) =>

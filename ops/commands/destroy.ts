@@ -113,7 +113,7 @@ async function confirm(
 ): Promise<void> {
   if (autoApprove) return;
   if (!process.stdin.isTTY || !process.stdout.isTTY)
-    throw new SetupError(`${question} Nobody can be asked here: add --auto-approve`);
+    throw new SetupError(`${question} There is no terminal to ask on: add --auto-approve`);
   const readline = createInterface({ input: process.stdin, output: process.stdout });
   // Readline takes Ctrl-C for itself.
   readline.once("SIGINT", () => {
@@ -134,7 +134,7 @@ function destroySteps(run: Run): Step[] {
   const platform = deployment.stack("platform");
   if (platform && (has("vault") || has("postgres"))) {
     steps.push({
-      title: "Start what is stopped, and unseal Vault",
+      title: "Start stopped containers, and unseal Vault",
       run: async () => {
         const declared = await deployedPlatform(deployment);
         await startStopped(declared);
@@ -156,7 +156,7 @@ function destroySteps(run: Run): Step[] {
   if (has("postgres")) {
     steps.push(
       {
-        title: "Give PUBLIC back what was its",
+        title: "Give PUBLIC its privileges back",
         run: async () => {
           await checkSuperusers(deployment);
           run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
@@ -220,7 +220,7 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) {
-    show.detail(`revoking the leases of ${mount}: minutes, where they are many or PostgreSQL has them wait`);
+    show.detail(`revoking the leases of ${mount}, which takes minutes where there are many or PostgreSQL makes them wait`);
     await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
   }
   if (options.forceLeases) show.title("Revoked all leases, by force");
@@ -239,7 +239,7 @@ async function freeGroups({ deployment, states }: Run, show: Show): Promise<void
       ...Object.values(database.probeGroups ?? {}),
     ];
     for (const login of await dropLogins(deployment, database, groups))
-      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+      show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const login = deployment.superuserOf(database);
     const logins = database.staticRoles.map((role) => role.login);
     if (database.manager !== undefined) logins.push(database.manager);

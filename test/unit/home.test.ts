@@ -112,7 +112,7 @@ describe("refuses, in one line,", () => {
     const { folder } = made();
     chmodSync(folder, 0o750);
     expect(() => Home.open("local")).toThrow(
-      `${folder} holds secrets and is open to others (mode 0750): chmod go= ${folder}`,
+      `${folder} holds secrets and is accessible to others (mode 0750): chmod go= ${folder}`,
     );
   });
 
@@ -121,7 +121,7 @@ describe("refuses, in one line,", () => {
     const parent = join(base.folder, "leasehold");
     chmodSync(parent, 0o775);
     expect(() => Home.open("local")).toThrow(
-      `${parent} holds secrets and is open to others (mode 0775): chmod go-w ${parent}`,
+      `${parent} holds secrets and is accessible to others (mode 0775): chmod go-w ${parent}`,
     );
   });
 
@@ -131,7 +131,7 @@ describe("refuses, in one line,", () => {
     const file = join(home.folder, "unseal-keys");
     chmodSync(file, 0o640);
     expect(() => home.unsealKeys()).toThrow(
-      `${file} holds secrets and is open to others (mode 0640): chmod go= ${file}`,
+      `${file} holds secrets and is accessible to others (mode 0640): chmod go= ${file}`,
     );
   });
 
