@@ -35,22 +35,23 @@ async function all(checks: readonly Promise<void>[]): Promise<void> {
 }
 
 /**
- * With its block goes what prevents that Terraform drops a database.
+ * The block that is gone is also what kept Terraform from dropping a database.
  * @throws SetupError with a line for each that is deployed and no longer in the config
  */
 export async function checkRemoved(deployment: Deployment): Promise<void> {
   const removed = [
     ...(await deployment.undeclared("postgres", "postgresql_database")).map(
       ({ attributes }) =>
-        `the database ${String(attributes["name"])}, which it would drop with what it holds`,
+        `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
     ...(await deployment.undeclared("vault", "vault_mount")).map(
-      ({ attributes }) => `the mount ${String(attributes["path"])} with its leases`,
+      ({ attributes }) =>
+        `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
     ),
   ];
   const lines = removed.map(
     (what) =>
-      `Terraform has ${what}, and config/${deployment.manifest.environment}.ts no longer: put it back; to give it up, run npx leasehold destroy before you take it out`,
+      `config/${deployment.manifest.environment}.ts no longer declares ${what}: put it back, or run npx leasehold destroy before you remove it`,
   );
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }

@@ -70,7 +70,9 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     estate.configure();
     const output = await ends(2, "diff");
     for (const stack of ["platform", "postgres", "vault"])
-      expect(output).toContain(`# ${stack}\nnot deployed yet: everything will be added; no server was asked\n`);
+      expect(output).toContain(
+        `# ${stack}\nnot deployed yet: everything will be added; no server was asked\n`,
+      );
     const { docker: wire, postgres, vault } = estate.wires;
     expect(postgres.heard + vault.heard).toBe("");
     expect(wire.heard).not.toMatch(/^(POST|PUT|DELETE) /m);
@@ -128,7 +130,9 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     await docker("stop", ...containers);
     const planned = await estate.leasehold("diff");
     for (const name of containers)
-      expect(planned.output).toContain(`container ${name} is stopped, which the plan takes for gone: deploy`);
+      expect(planned.output).toContain(
+        `container ${name} is stopped, which the plan reports as missing: deploy`,
+      );
     expect(planned.code).toBe(1);
     expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
     expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
@@ -555,7 +559,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     estate.variables["TF_VAR_postgres_image"] = await postgresImage("17.10", () => undefined);
     expect(await reason(1, "deploy")).toEqual([
       expect.stringMatching(
-        /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; mended, or with/,
+        /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; once that is fixed, or with/,
       ),
     ]);
     estate.variables["TF_VAR_postgres_image"] = before;

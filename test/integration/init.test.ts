@@ -195,7 +195,7 @@ test("keys on file that others can read: no Vault is initialised whose keys woul
   await prepareVault(target);
   chmodSync(target.home.unsealKeysFile, 0o644);
   await vault!.restart();
-  await expect(prepareVault(target)).rejects.toThrow(/unseal-keys holds secrets and is open to others/);
+  await expect(prepareVault(target)).rejects.toThrow(/unseal-keys holds secrets and is accessible to others/);
   expect(await target.vault.call("GET", "sys/seal-status")).toMatchObject({ initialized: false });
 });
 
@@ -331,7 +331,7 @@ describe("the operator's token has expired:", () => {
     await prepareVault(target, { onKeys: () => undefined });
     target.home.setToken("operator", "s.expired");
     await expect(prepareVault(target, explicit)).rejects.toThrow(
-      /has to make a root token for this, unless VAULT_TOKEN is one, and .*unseal-keys holds 0 of the 1 unseal key that it takes/,
+      /has to make a root token for this, unless VAULT_TOKEN is one, and .*unseal-keys holds 0 of the 1 unseal key that it needs/,
     );
   });
 
@@ -591,7 +591,7 @@ describe("leasehold init", () => {
     const { code, output } = await run();
     expect(code).toBe(2);
     expect(output).toMatch(
-      /^the Vault at \S+ is sealed, and \S+ holds 0 of the 1 unseal key that it takes: .*\n$/,
+      /^the Vault at \S+ is sealed, and \S+ holds 0 of the 1 unseal key that it needs: .*\n$/,
     );
   });
 

@@ -66,6 +66,8 @@ test("Vault's address may come from VAULT_ADDR, and is checked under the name th
   const stack = deployment.stack("vault")!;
   for (const name of ["VAULT_ADDR", "TF_VAR_vault_address"]) {
     process.env[name] = "https://user:geheim@vault.example.com";
-    expect(() => deployment.variables(stack, { forPlan: true })).toThrow(`${name} must be an address and nothing else`);
+    expect(() => deployment.variables(stack, { forPlan: true })).toThrow(
+      `${name} must be an address and nothing else`,
+    );
   }
 });
