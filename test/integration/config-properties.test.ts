@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Checkout } from "../../bench/checkout";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 import { synthesizeApp } from "../../stacks/app";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import {
   conflictOf,
   drawn,

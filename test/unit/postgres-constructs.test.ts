@@ -1,16 +1,15 @@
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
-import { Testing } from "cdktf";
 import { Database } from "../../constructs/postgres/database";
 import { ManagerLogin } from "../../constructs/postgres/manager-login";
 import { Privileges } from "../../constructs/postgres/privileges";
 import { Secret } from "../../constructs/secret";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth, type Synthesized } from "../support/synth";
+import { find, synth, testApp, type Synthesized } from "../support/synth";
 
 const password = Secret.fromVariable("manager_password", { for: "manager-password", description: "secret" });
 
 function newStack(): LeaseholdStack {
-  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
+  const stack = new LeaseholdStack(testApp(), "test", { name: "test" });
   new PostgresqlProvider(stack, "postgresql", {});
   return stack;
 }

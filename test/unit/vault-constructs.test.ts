@@ -1,5 +1,4 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
-import { Testing } from "cdktf";
 import { Duration } from "../../constructs/duration";
 import { AccessRole } from "../../constructs/postgres/access-role";
 import { Database } from "../../constructs/postgres/database";
@@ -14,7 +13,7 @@ import { LeaseStatements } from "../../constructs/vault/lease-statements";
 import { Policy } from "../../constructs/vault/policy";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth } from "../support/synth";
+import { find, synth, testApp } from "../support/synth";
 
 const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1) };
 const identity = {
@@ -25,7 +24,7 @@ const identity = {
 };
 
 function example() {
-  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
+  const stack = new LeaseholdStack(testApp(), "test", { name: "test" });
   new VaultProvider(stack, "vault", {});
   const database = Database.fromNames(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" });
   const password = Secret.fromVariable("manager_password", {
