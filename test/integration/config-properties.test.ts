@@ -198,3 +198,24 @@ test.each<[string, string, string[]]>([
   expect({ code: await program.ended, errors: messages(program.errors) }).toEqual({ code: 2, errors: lines });
   checkout.remove();
 });
+
+test.each([
+  [
+    "what a construct refuses is one line",
+    'throw new DeclarationError("server name (\\"x y\\") must be another");',
+    /^server name \("x y"\) must be another$/,
+  ],
+  [
+    "a bug of ours keeps its stack",
+    "(undefined as unknown as App).synth();",
+    /^TypeError: Cannot read properties of undefined .*\n +at synthesizeApp \(.*stacks\/app\.ts:\d+:\d+\)\n/s,
+  ],
+])("%s", async (_, statement, expected) => {
+  const checkout = new Checkout("local");
+  const app = checkout.path("stacks/app.ts");
+  writeFileSync(app, readFileSync(app, "utf8").replace("    app.synth();", statement));
+  const program = new Program([], {}, checkout.folder, "main.ts");
+  expect(await program.ended).toBe(2);
+  expect(program.errors.trimEnd()).toMatch(expected);
+  checkout.remove();
+});
