@@ -2,15 +2,14 @@ import type { PersonaContext } from "./context";
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./session/leases";
 import { heirOf, type ManifestPersona } from "../manifest/schema";
-import { memberships, readAccess } from "./privileges/access";
+import { memberships } from "./privileges/access";
 import { beyondMatrix } from "./privileges/beyond-matrix";
 import { connect } from "./privileges/connect";
-import type { LeaseContext, SessionContext } from "./privileges/context";
+import { leaseContext, type LeaseContext, type SessionContext } from "./privileges/context";
 import { exerciseMatrix } from "./privileges/matrix";
 import { otherDatabases } from "./privileges/other-databases";
 import { roleChanges } from "./privileges/role-changes";
-import { makeProbes, PROBE_COLUMNS, probePrefix, probeTable } from "./session/probes";
-import { join, NO_TARGETS, ownObjects, type Targets } from "./session/targets";
+import { PROBE_COLUMNS, probePrefix, probeTable } from "./session/probes";
 import type { Check } from "./report/check";
 import type { Recorder } from "./report/recorder";
 import { firstText, LOGIN_REFUSED, loginRefusal, Session, SESSION_ENDED } from "./session/session";
@@ -198,8 +197,7 @@ async function useAndRevoke(
   recorder: Recorder,
 ): Promise<void> {
   const { database, address, owner } = scene;
-  const access = await readAccess(owner, lease.username);
-  const context: LeaseContext = { ...scene, lease, access, targets: await targetsOf(scene, persona) };
+  const context = await leaseContext(scene, lease);
   await recorder.check("memberships as declared", (check) => {
     memberships(context, check);
     return Promise.resolve(undefined);
@@ -253,15 +251,6 @@ async function useAndRevoke(
     });
     if (kept && persona.actsAsOwner) scene.left.push(probeTable(database.schemas[0]!, leftBehind));
   }
-}
-
-/** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */
-async function targetsOf(scene: PersonaContext, persona: ManifestPersona): Promise<Targets> {
-  const targets = [scene.before, { ...NO_TARGETS, tables: scene.left }, await ownObjects(scene)];
-  // Objects that come after the lease: what default privileges give.
-  const when = `after_${String(scene.database.personas.indexOf(persona))}`;
-  if (!scene.readOnly) targets.push(await makeProbes(scene, when));
-  return join(...targets);
 }
 
 /** What the session can do, as it is and as what it can make of itself. */
