@@ -1,21 +1,15 @@
 import type { DatabaseContext } from "./context";
-import { groupMembers, groupRoles, probeLeases, schemaOwner } from "./privileges/groups";
+import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
-import { grantsToUndeclared, publicAccess } from "./privileges/undeclared";
-import type { Check, CheckDefinition, CheckDescription } from "./report/check";
-import { listed } from "./report/check";
+import { probeLeases } from "./privileges/probe-leases";
+import { publicAccess } from "./privileges/public";
+import { undeclaredRoles } from "./privileges/undeclared-roles";
+import type { CheckDefinition, CheckDescription } from "./report/check";
 import { dropStaleProbes } from "./session/probes";
 
 // Every check there is, in the order in which they are made. A function of a room makes each.
-
-/** Turns a function that returns its finding into one that tells the check. */
-function finding<Context>(make: (context: Context, check: Check) => Promise<string | undefined>) {
-  return async (context: Context, check: Check): Promise<void> => {
-    check.find(await make(context, check));
-  };
-}
 
 /** Before anything is made. */
 export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
@@ -25,14 +19,14 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else.",
     group: "Vault's own login",
-    run: finding(({ owner, database }, check) => managerLogin(owner, database, check)),
+    run: managerLogin,
   },
   {
     id: "schema-owner",
     title: "the schema is the owner's",
-    proves: "The schema belongs to the declared owner, whose default privileges reach what is made in it.",
+    proves: "Each schema belongs to the declared owner, whose default privileges reach what is made in it.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => schemaOwner(owner, database, check)),
+    run: schemaOwner,
   },
   {
     id: "stale-probes",
@@ -40,7 +34,7 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     proves: "Probe objects of earlier runs that were killed are dropped.",
     group: "nothing left",
     applies: ({ readOnly }) => !readOnly,
-    run: finding(async ({ owner, database }, check) => listed(await dropStaleProbes(owner, database), check)),
+    run: dropStaleProbes,
   },
 ];
 
@@ -52,9 +46,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, and nothing elsewhere but what PostgreSQL gives it from the start.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) =>
-      publicAccess(owner, database, acceptance, check),
-    ),
+    run: publicAccess,
   },
   {
     id: "undeclared-roles",
@@ -62,9 +54,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "No role outside the config holds anything on the schema, or on what the owner owns, now or later.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) =>
-      grantsToUndeclared(owner, database, acceptance, check),
-    ),
+    run: undeclaredRoles,
   },
   {
     id: "overloads",
@@ -72,7 +62,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "No function, operator, cast or schema on the search path of a persona or of Vault's login could be taken for PostgreSQL's own.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) => overloads(owner, database, acceptance, check)),
+    run: overloads,
   },
   {
     id: "group-roles",
@@ -80,7 +70,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "The owner and the group roles can't log in, and have no attribute, setting or membership beyond what is declared.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => groupRoles(owner, database, check)),
+    run: groupRoles,
   },
   {
     id: "group-members",
@@ -88,7 +78,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Members of the group roles are leased logins that are still valid, declared static logins and Vault's own login, and nobody else.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => groupMembers(owner, database, check)),
+    run: groupMembers,
   },
   {
     id: "leased-logins",
@@ -96,9 +86,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Every leased login of the database's has the mark, attributes, memberships and settings that a lease gives it.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, environment, database }, check) =>
-      leasedLogins(owner, environment, database, check),
-    ),
+    run: leasedLogins,
   },
   {
     id: "probe-leases",
@@ -106,7 +94,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Vault has a lease for each login of the probe roles, and PostgreSQL a login for each of their leases.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, vault, database }, check) => probeLeases(owner, vault, database, check)),
+    run: probeLeases,
   },
 ];
 

@@ -1,12 +1,12 @@
 import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
-import type { OtherRole } from "./privileges/rows";
+import type { OtherRole } from "./privileges/context";
 import type { Acceptance } from "./report/accepted";
 import type { Recorder } from "./report/recorder";
 import type { Custody } from "./session/custody";
 import type { Leases } from "./session/leases";
-import type { Target, Targets } from "./session/probes";
 import type { PostgresAddress, Session } from "./session/session";
+import type { Target, Targets } from "./session/targets";
 import type { StartApplication } from "./workloads/context";
 
 /** What the checks of a database share. */

@@ -2,26 +2,17 @@ import type { PersonaContext } from "./context";
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { secretIdOf, type Lease, type Leases, type PersonaToken } from "./session/leases";
 import { heirOf, type ManifestPersona } from "../manifest/schema";
-import { readAccess, type Access } from "./privileges/catalogs";
+import { memberships } from "./privileges/access";
+import { beyondMatrix } from "./privileges/beyond-matrix";
 import { connect } from "./privileges/connect";
-import { columnsOf, OF_ANOTHER_ROLE, type Place } from "./privileges/rows";
+import { leaseContext, type LeaseContext, type SessionContext } from "./privileges/context";
+import { exerciseMatrix } from "./privileges/matrix";
 import { otherDatabases } from "./privileges/other-databases";
-import { exercise } from "./privileges/matrix";
-import {
-  join,
-  makeProbes,
-  NO_TARGETS,
-  ownObjects,
-  PROBE_COLUMNS,
-  probePrefix,
-  probeTable,
-  withStray,
-} from "./session/probes";
+import { roleChanges } from "./privileges/role-changes";
+import { PROBE_COLUMNS, probePrefix, probeTable } from "./session/probes";
 import type { Check } from "./report/check";
 import type { Recorder } from "./report/recorder";
 import { firstText, LOGIN_REFUSED, loginRefusal, Session, SESSION_ENDED } from "./session/session";
-import { changesOfRole } from "./privileges/role-changes";
-import { memberships, undeclaredAccess } from "./privileges/undeclared";
 import { exerciseOwnCredentials, exercisePaths, exerciseRenewal, holderOf, type Holder } from "./vault/paths";
 
 /** Vault counts in whole seconds, keeps a few seconds of grace in VALID UNTIL, and an answer takes its time. */
@@ -206,17 +197,18 @@ async function useAndRevoke(
   recorder: Recorder,
 ): Promise<void> {
   const { database, address, owner } = scene;
-  const place = await placeOf(scene, persona, lease);
-  const access = await readAccess(owner, lease.username);
-  await recorder.check("memberships as declared", (check) =>
-    Promise.resolve(memberships(place, access, check)),
-  );
-  const session = await connect(owner, address, lease, place, access, recorder);
+  const context = await leaseContext(scene, lease);
+  await recorder.check("memberships as declared", (check) => {
+    memberships(context, check);
+    return Promise.resolve(undefined);
+  });
+  const session = await connect(context);
   if (session) {
-    await useSession(scene, place, access, session, recorder);
-    await recorder.check("other declared databases refused", (check) =>
-      otherDatabases(owner, address, lease, access, scene.databases, check),
-    );
+    await useSession(context, session);
+    await recorder.check("other declared databases refused", async (check) => {
+      await otherDatabases(context, check);
+      return undefined;
+    });
     if (leftBehind) await session.attempt(`CREATE TABLE ${leftBehind} ${PROBE_COLUMNS}`);
   }
 
@@ -257,63 +249,42 @@ async function useAndRevoke(
         ? undefined
         : `${leftBehind} must belong to ${heir}, it belongs to ${found ?? "nobody: it is gone"}`;
     });
-    if (kept && persona.actsAsOwner) scene.left.push(probeTable(leftBehind));
+    if (kept && persona.actsAsOwner) scene.left.push(probeTable(database.schemas[0]!, leftBehind));
   }
 }
 
-/** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */
-async function placeOf(scene: PersonaContext, persona: ManifestPersona, lease: Lease): Promise<Place> {
-  const { database, owner, custody, version, roles, readOnly } = scene;
-  const prefix = probePrefix(scene.run);
-  const targets = [scene.before, { ...NO_TARGETS, tables: scene.left }, await ownObjects(owner, database)];
-  // Objects that come after the lease: what default privileges give.
-  const when = `after_${String(database.personas.indexOf(persona))}`;
-  if (!readOnly) targets.push(await makeProbes(owner, custody, database, prefix, when));
-  const login = lease.username;
-  return { database, persona, targets: join(...targets), prefix, login, version, roles, readOnly };
-}
-
 /** What the session can do, as it is and as what it can make of itself. */
-async function useSession(
-  { owner, custody, acceptance }: PersonaContext,
-  place: Place,
-  access: Access,
-  session: Session,
-  recorder: Recorder,
-): Promise<void> {
-  const { database, prefix, version, readOnly } = place;
-  await recorder.check("session: user, search path", (check) => startsAs(session, place, check));
-  const parties = { session, asker: owner, access };
-  const shown = await exercise(parties, place, columnsOf(version), recorder);
-  if (!readOnly)
-    await withStray(owner, custody, database, prefix, (stray) =>
-      exercise(parties, { ...place, targets: stray }, [OF_ANOTHER_ROLE], recorder),
-    );
-  await recorder.check("nothing else granted or owned", (check) =>
-    undeclaredAccess(owner, place, access, shown.causes, acceptance, check),
-  );
-  await recorder.check("no more after a change of role", (check) =>
-    changesOfRole(session, place, shown.privileges, check),
-  );
+async function useSession(leased: LeaseContext, session: Session): Promise<void> {
+  const { recorder } = leased;
+  await recorder.check("session: user, search path", (check) => startsAs(session, leased, check));
+  const context: SessionContext = { ...leased, session, found: await exerciseMatrix(leased, session) };
+  await recorder.check("nothing else granted or owned", async (check) => {
+    await beyondMatrix(context, check);
+    return undefined;
+  });
+  await recorder.check("no more after a change of role", async (check) => {
+    await roleChanges(context, check);
+    return undefined;
+  });
 }
 
 /** The roles and the search path with which a session begins. */
 async function startsAs(
   session: Session,
-  { persona, database, login }: Place,
+  { persona, database, lease }: LeaseContext,
   check: Check,
 ): Promise<string | undefined> {
   const outcome = await session.attempt(
     `SELECT current_user::pg_catalog.text AS "user", session_user::pg_catalog.text AS login, pg_catalog.current_setting('search_path') AS path, pg_catalog.quote_ident(${literal(database.schema)}) AS schema`,
     check,
   );
-  const user = persona.actsAsOwner ? database.owner : login;
+  const user = persona.actsAsOwner ? database.owner : lease.username;
   const findings: string[] = [];
   const expect = (what: string, declared: string, found = "nothing") => {
     if (found !== declared) findings.push(`${what} declared: ${declared}; found: ${found}`);
   };
   expect("user", user, firstText(outcome, "user"));
-  expect("login", login, firstText(outcome, "login"));
+  expect("login", lease.username, firstText(outcome, "login"));
   expect("search path", firstText(outcome, "schema") ?? database.schema, firstText(outcome, "path"));
   return findings.length ? findings.join("; ") : undefined;
 }
