@@ -4,7 +4,7 @@ import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
 import { grantsToUndeclared, publicAccess } from "./privileges/undeclared";
-import type { Check, CheckDefinition } from "./report/check";
+import type { Check, CheckDefinition, CheckDescription } from "./report/check";
 import { listed } from "./report/check";
 import { dropStaleProbes } from "./session/probes";
 
@@ -109,3 +109,8 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     run: finding(({ owner, vault, database }, check) => probeLeases(owner, vault, database, check)),
   },
 ];
+
+/** What each check is, and each row of the matrix. */
+export function describeChecks(): CheckDescription[] {
+  return [...BEFORE, ...ROLES];
+}

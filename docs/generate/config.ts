@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { z } from "zod";
 import { environmentSchema } from "../../config/schema/schema";
+import { table } from "./table";
 
 type Schema = z.core.JSONSchema.BaseSchema;
 
@@ -79,9 +80,4 @@ function anchor(path: string): string {
 function withoutIt(field: Schema): string {
   const { default: value, otherwise } = field as { default?: unknown; otherwise?: string };
   return otherwise ?? `\`${inspect(value).replaceAll("'", '"')}\``;
-}
-
-function table(head: string[], rows: string[][]): string {
-  const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
-  return [head, head.map(() => "---"), ...rows].map(line).join("");
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { escapeIdentifier } from "pg";
-import { rotateRoot } from "../../ops/commands/rotate";
+import { rotateRoot } from "../../ops/vault/rotate";
 import { INSTALLED_MAJOR, POSTGRES_MAJORS, postgresMajor } from "../../sandbox/postgres-binaries";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { testEnvironmentNames } from "../environments/load";

@@ -5,7 +5,7 @@ import { Checkout } from "../../bench/checkout";
 import { pathText } from "../../config/schema/messages";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 import { synthesizeApp } from "../../stacks/app";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import {
   conflictOf,
   drawn,
