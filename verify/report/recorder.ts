@@ -43,14 +43,14 @@ export class Recorder {
 
   /**
    * Makes a check where it is asked for, or where others need what it makes. An exception is a finding, so that one failed
-   * check does not hide the others. Returns whether it held.
+   * check does not hide the others.
    * @throws Ended after an outage, in which the others could only fail for the same reason
    */
-  async run<Context>(definition: CheckDefinition<Context>, context: Context): Promise<boolean> {
+  async run<Context>(definition: CheckDefinition<Context>, context: Context): Promise<void> {
     const { id, isStep, applies } = definition;
     const isWanted = this.wants(id);
-    if (!(isWanted || isStep) || applies?.(context) === false) return true;
-    return this.record(definition, (check) => definition.run(context, check), isWanted);
+    if (!(isWanted || isStep) || applies?.(context) === false) return;
+    await this.record(definition, (check) => definition.run(context, check), isWanted);
   }
 
   /** One after the other. What needs something that another did not make does not apply. */
@@ -90,7 +90,7 @@ export class Recorder {
     description: CheckDescription,
     make: (check: Check) => Promise<void> | void,
     isWanted: boolean,
-  ): Promise<boolean> {
+  ): Promise<void> {
     const check = new Check();
     const start = performance.now();
     let failure: unknown;
@@ -100,10 +100,8 @@ export class Recorder {
       failure = error;
       check.find(oneLine(error));
     }
-    const held = check.findings.length === 0;
-    if (isWanted || !held) this.add(description, check, performance.now() - start);
+    if (isWanted || check.findings.length > 0) this.add(description, check, performance.now() - start);
     if (failure instanceof Outage) throw new Ended(check.findings.at(-1));
-    return held;
   }
 
   private add({ id, title, group }: CheckDescription, check: Check, milliseconds: number): void {
