@@ -2,20 +2,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "cdktf";
 import { ConfigError, type Environment } from "../config/schema/schema";
+import { DeclarationError } from "../constructs/declaration-error";
 import { Manifest } from "../constructs/manifest";
 import { trustPolicyNames } from "../manifest/names";
 import type { AccessManifestInput } from "../manifest/schema";
 import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";
 import { VaultStack } from "./vault";
-
-/** Whether a config is why a synth failed: a construct refuses a value with a plain Error. Other errors are bugs, or the machine's. */
-export function isRefusal(error: unknown): error is Error {
-  return (
-    error instanceof ConfigError ||
-    (error instanceof Error && error.constructor === Error && !("code" in error))
-  );
-}
 
 /** The stacks of an environment. */
 export interface Stacks {
@@ -70,4 +63,9 @@ export function synthesizeApp(environment: Environment, outdir?: string): void {
   } finally {
     Error.prepareStackTrace = prepareStackTrace;
   }
+}
+
+/** Whether it is the config, or what a construct was given, that is wrong: its lines say all. Any other error is a bug of ours. */
+export function isRefusal(error: unknown): error is ConfigError | DeclarationError {
+  return error instanceof ConfigError || error instanceof DeclarationError;
 }

@@ -1,6 +1,7 @@
+import type { Selection } from "../../verify/report/recorder";
 import { readFileSync } from "node:fs";
 import { Deployment, findings } from "../support/deployment";
-import { cellsOf } from "../../verify/report/report";
+import { cellsOf, resultsOf } from "../../verify/report/report";
 
 let deployment: Deployment;
 
@@ -39,6 +40,39 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
   }
   const tokens = await deployment.root.request("LIST", "sys/leases/lookup/auth/approle/login/");
   expect(tokens.status).toBe(404);
+});
+
+test("--only makes the named checks alone, and what they need; --skip leaves checks out", async () => {
+  const ids = async (selection: Selection, manifest = deployment.manifest) =>
+    resultsOf(await deployment.verify({ manifest, selection })).map(
+      ({ persona, result }) => `${persona ?? "-"} ${result.id}`,
+    );
+  const personas = deployment.manifest.databases[0]!.personas.map(({ name }) => name);
+  expect(await ids({ only: ["public"] })).toEqual(["- public"]);
+  expect(await ids({ only: ["tables.SELECT", "revoked-login"] })).toEqual([
+    ...personas.map((name) => `${name} tables.SELECT`),
+    ...personas.map((name) => `${name} revoked-login`),
+  ]);
+  const isSkipped = (id: string) => / (tables\.SELECT|token-end)$/.test(id);
+  const all = await ids({});
+  expect(all.filter(isSkipped)).toHaveLength(personas.length + 1);
+  expect(await ids({ skip: ["tables.SELECT", "token-end"] })).toEqual(all.filter((id) => !isSkipped(id)));
+});
+
+test("a check that others need is reported where it fails, though nobody asked for it", async () => {
+  const manifest = structuredClone(deployment.manifest);
+  const [admin, readwrite, readonly] = manifest.databases[0]!.personas;
+  manifest.databases[0]!.personas = [
+    admin!,
+    readwrite!,
+    { ...readonly!, databaseRole: { ...readonly!.databaseRole, name: "nobody" } },
+  ];
+  const report = await deployment.verify({ manifest, selection: { only: ["tables.SELECT"] } });
+  expect(resultsOf(report).map(({ persona, result }) => [persona, result.id, result.held])).toEqual([
+    ["schema-admin", "tables.SELECT", true],
+    ["readwrite", "tables.SELECT", true],
+    ["readonly", "lease", false],
+  ]);
 });
 
 test("each cell's statements were really sent: they stand in the server's log", async () => {
@@ -179,6 +213,7 @@ describe("what was changed by hand is found and named", () => {
     try {
       expect(findings(await deployment.verify())).toEqual([
         'readonly vault.other credentials: GET database/creds/readwrite_role is not declared and is allowed: by policy db-readonly-role: path "database/creds/readwrite_role" [read] (HTTP 200)',
+        'readonly policies as declared: not declared: policy db-readonly-role: path "database/creds/readwrite_role" [read]',
       ]);
       expect(await deployment.leasedRoles()).toEqual([]);
     } finally {
@@ -197,7 +232,8 @@ describe("what was changed by hand is found and named", () => {
         expect.stringMatching(
           /^readonly vault\.other credentials: .*: by policy db-readwrite-role: path "database\/creds\/readwrite_role" \[read\]/,
         ),
-        "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; the token has 600 s",
+        "readonly login: policies and TTLs: policies declared: db-readonly-role; found: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; found: 600 s",
+        "readonly policies as declared: policy db-readwrite-role is not declared",
       ]);
     } finally {
       await deployment.root.call("POST", path, { token_policies: ["db-readonly-role"], token_ttl: 1200 });

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { TerraformStack, TerraformVariable, Testing } from "cdktf";
+import { TerraformStack, TerraformVariable } from "cdktf";
 import { Duration } from "../../constructs/duration";
 import { Manifest } from "../../constructs/manifest";
 import { Persona } from "../../constructs/persona";
@@ -22,7 +22,7 @@ import { VaultServer } from "../../constructs/vault/server";
 import { ServerAddress } from "../../constructs/vault/server-address";
 import { accessManifestSchema } from "../../manifest/schema";
 import { unless } from "../support/skip";
-import { find, synth, type Synthesized } from "../support/synth";
+import { find, synth, testApp, type Synthesized } from "../support/synth";
 
 const password = Secret.fromVariable("manager_password", {
   for: "manager-password",
@@ -31,7 +31,7 @@ const password = Secret.fromVariable("manager_password", {
 
 /** A whole app: PostgreSQL's side and Vault's in one stack, and no config. */
 function shop(): TerraformStack {
-  const stack = new TerraformStack(Testing.app(), "shop");
+  const stack = new TerraformStack(testApp(), "shop");
   const server = new PostgresServer(stack, "Postgres", {
     name: "postgres",
     superuser: "postgres",
@@ -72,7 +72,7 @@ function shop(): TerraformStack {
 
 /** The same, where all but the persona exists already, and Terraform alone knows some values. */
 function existing(): TerraformStack {
-  const stack = new TerraformStack(Testing.app(), "existing");
+  const stack = new TerraformStack(testApp(), "existing");
   new PostgresServer(stack, "Postgres", { name: "postgres", superuser: "postgres", database: "shop" });
   new VaultServer(stack, "Vault");
   const text = (name: string) => new TerraformVariable(stack, name, { type: "string" }).stringValue;

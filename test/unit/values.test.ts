@@ -1,4 +1,4 @@
-import { TerraformStack, TerraformVariable, Testing, Token } from "cdktf";
+import { TerraformStack, TerraformVariable, Token } from "cdktf";
 import { Construct } from "constructs";
 import { Duration } from "../../constructs/duration";
 import { spell } from "../../constructs/manifest";
@@ -16,7 +16,7 @@ import {
 import { Secret } from "../../constructs/secret";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { statements } from "../../constructs/vault/statements";
-import { synth } from "../support/synth";
+import { synth, testApp } from "../support/synth";
 
 describe("Duration", () => {
   test.each([
@@ -43,7 +43,7 @@ describe("Duration", () => {
   });
 
   test("a Token passes, and Terraform does the sum", () => {
-    const stack = new TerraformStack(Testing.app(), "test");
+    const stack = new TerraformStack(testApp(), "test");
     const known = new TerraformVariable(stack, "known", { type: "number" }).numberValue;
     const spelled = (value: unknown) => spell(stack, value);
     expect(spelled(Duration.seconds(known).toSeconds())).toBe("${var.known}");
@@ -214,7 +214,7 @@ describe("PolicyDocument", () => {
 });
 
 test("a secret's variable is called as it says, wherever it is used, and a stack has it once", () => {
-  const stack = new TerraformStack(Testing.app(), "test");
+  const stack = new TerraformStack(testApp(), "test");
   const secret = Secret.fromVariable("a_password", { for: "manager-password", description: "secret" });
   const below = new Construct(stack, "Below");
   expect(spell(stack, [secret.referenceIn(below), secret.referenceIn(stack)])).toEqual([
