@@ -51,6 +51,14 @@ export function heirOf(
   return actsAsOwner ? owner : groupRole;
 }
 
+/** Roles that cannot log in and hold what leased logins inherit. */
+export function groupRolesOf({
+  personas,
+  probeGroups,
+}: Pick<ManifestDatabase, "personas" | "probeGroups">): string[] {
+  return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
+}
+
 /** What the name of a leased login starts with, and no declared role's does. */
 export const LEASED_PREFIX = "v-";
 

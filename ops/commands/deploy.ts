@@ -1,5 +1,6 @@
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
+import { groupRolesOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -235,9 +236,9 @@ function goingFrom(
 function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase): string[] {
   return manifest.databases
     .filter((other) => other.server === server)
-    .flatMap(({ owner, manager, personas, probeGroups, staticRoles }) => [
-      ...[owner, manager ?? [], Object.values(probeGroups ?? {})].flat(),
-      ...personas.map(({ groupRole }) => groupRole),
-      ...staticRoles.map(({ login }) => login),
+    .flatMap((database) => [
+      ...[database.owner, database.manager ?? []].flat(),
+      ...groupRolesOf(database),
+      ...database.staticRoles.map(({ login }) => login),
     ]);
 }

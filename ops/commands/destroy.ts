@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { escapeIdentifier } from "pg";
 import { SetupError } from "../../clients/setup-error";
+import { groupRolesOf } from "../../manifest/names";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
@@ -236,10 +237,7 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
 async function freeGroups({ deployment, states }: Run, show: Show): Promise<void> {
   const state = states.get("postgres")!;
   for (const database of deployment.manifest.databases) {
-    const groups = [
-      ...database.personas.map(({ groupRole }) => groupRole),
-      ...Object.values(database.probeGroups ?? {}),
-    ];
+    const groups = groupRolesOf(database);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const login = deployment.superuserOf(database);

@@ -82,6 +82,9 @@ const SECRETS: readonly InputPurpose[] = [
   "vault-dev-token-file",
 ];
 
+/** Of Terraform 0.12 and later. */
+const STATE_VERSION = 4;
+
 /** For a password that nobody looks at. */
 export const PLACEHOLDER = "not-needed";
 
@@ -200,15 +203,7 @@ export class Deployment {
     if (file === undefined) text = await this.pullState(stack);
     else if (existsSync(file)) text = readFileSync(file, "utf8");
     if (!text) return [];
-    const { resources } = parseState(stack, text) as {
-      resources?: {
-        mode: string;
-        type: string;
-        name: string;
-        instances: { attributes: Record<string, unknown> }[];
-      }[];
-    };
-    return (resources ?? [])
+    return parseState(stack, text)
       .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
       .map(({ type, name, instances }) => ({
         address: `${type}.${name}`,
@@ -360,14 +355,28 @@ function stateFile({ folder, json }: Stack): string | undefined {
   return typeof path === "string" ? resolve(folder, path) : undefined;
 }
 
-function parseState({ name }: Stack, text: string): unknown {
+interface RecordedResource {
+  readonly mode: string;
+  readonly type: string;
+  readonly name: string;
+  readonly instances: readonly { readonly attributes: Attributes }[];
+}
+
+/** Read as it is, since `terraform show -json` starts the provider each time, and a deploy asks a dozen times. */
+function parseState({ name }: Stack, text: string): readonly RecordedResource[] {
+  let state: { version?: number; resources?: RecordedResource[] };
   try {
-    return JSON.parse(text);
+    state = JSON.parse(text) as typeof state;
   } catch {
     throw new SetupError(
       `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
     );
   }
+  if (state.version !== STATE_VERSION)
+    throw new SetupError(
+      `the state of the stack ${name} has the format ${String(state.version)}, known is ${String(STATE_VERSION)}: use a Terraform that writes it`,
+    );
+  return state.resources ?? [];
 }
 
 function asText(value: Json | undefined): string {

@@ -6,7 +6,8 @@ import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
 import type { OtherRole } from "../context";
-import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
+import { groupRolesOf } from "../../manifest/names";
+import { ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
@@ -39,7 +40,7 @@ export async function groupRoles(
 ): Promise<void> {
   const { personas, probeGroups } = database;
   const owners = ownersOf(database);
-  const names = [...owners, ...groupsOf(database)];
+  const names = [...owners, ...groupRolesOf(database)];
   const found = await catalogs.read<GroupRole>(
     `SELECT rolname AS name, rolcanlogin AS "canLogIn",
        rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS "isPowerful",
@@ -96,7 +97,7 @@ export async function groupMembers(
 ): Promise<void> {
   const { manager, personas } = database;
   if (manager === undefined) return;
-  const groups = groupsOf(database);
+  const groups = groupRolesOf(database);
   const longest = Math.max(...personas.map(({ databaseRole }) => databaseRole.maxTtl)) + SECONDS_TO_DROP;
   const found = await catalogs.read<Member>(
     `WITH RECURSIVE edges AS (

@@ -3,7 +3,8 @@ import { LEASED } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
-import { groupsOf, ownersOf } from "./declared";
+import { groupRolesOf } from "../../manifest/names";
+import { ownersOf } from "./declared";
 import { grantsTo, grantText, isHere } from "./grants";
 
 /** As the stack makes it, each with its column of pg_roles. */
@@ -91,7 +92,7 @@ async function membershipsOf(
   check: Check,
 ): Promise<void> {
   const owners = ownersOf(database);
-  const groups = [...groupsOf(database), ...database.staticRoles.map(({ login }) => login)];
+  const groups = [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)];
   const found = await catalogs.read<Membership & { leased: boolean }>(
     `SELECT ${membershipColumns("edge")}, pg_get_userbyid(roleid) ~ '${LEASED}' AS leased
      FROM pg_auth_members edge
