@@ -10,6 +10,14 @@ import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";
 import { VaultStack } from "./vault";
 
+/** Whether a config is why a synth failed: a construct refuses a value with a plain Error. Other errors are bugs, or the machine's. */
+export function isRefusal(error: unknown): error is Error {
+  return (
+    error instanceof ConfigError ||
+    (error instanceof Error && error.constructor === Error && !("code" in error))
+  );
+}
+
 /** The stacks of an environment. */
 export interface Stacks {
   /** @default - the servers exist already */
@@ -50,7 +58,8 @@ export function synthesizeApp(environment: Environment, outdir?: string): void {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back, not called
   const { prepareStackTrace } = Error;
   // cdktf notes of each token where in the program it was made, which nobody reads and takes as long as all the rest.
-  Error.prepareStackTrace = () => "";
+  Error.prepareStackTrace = (error, frames) =>
+    error instanceof Error ? [String(error), ...frames.map(String)].join("\n    at ") : "";
   try {
     const app = new App({ outdir, stackTraces: false });
     const { vault, accessManifest } = declareStacks(app, environment);

