@@ -31,4 +31,4 @@ export const backend = object("a backend", {
       description:
         "Its arguments, as Terraform documents them. `{environment}` and `{stack}` are replaced; at least one has `{stack}`. None is a secret: Terraform takes these from the environment.",
     }),
-}).meta({ id: "backend", description: "A Terraform backend." });
+}).describe("A Terraform backend.");

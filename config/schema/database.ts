@@ -13,8 +13,8 @@ import { persona } from "./persona";
 const PERSONA = "the name of a persona of this database";
 const reference = text(PERSONA);
 const admin = reference.describe("A persona that acts as the owner.");
-const writer = reference.describe("A persona that does not.");
-const reader = reference.describe("A persona that does not.");
+const writer = reference.describe("A persona that does not act as the owner.");
+const reader = writer;
 
 const staticRole = object("a static role", {
   name: name(VAULT_NAME).describe("Vault's name for it."),
@@ -26,10 +26,7 @@ const staticRole = object("a static role", {
       "at least 5s, the shortest that Vault allows",
     )
     .describe("After how long Vault sets a new password, at least `5s`."),
-}).meta({
-  id: "staticRole",
-  description: "A login that is not leased but kept, and given a new password by Vault again and again.",
-});
+}).describe("A login that is not leased but kept, and given a new password by Vault again and again.");
 
 const KINDS = 'one of the kinds "users", "pool", "leases", "approle", with its personas';
 const workload = z.discriminatedUnion(
@@ -71,7 +68,7 @@ const fields = object("a database", {
   owner: name(POSTGRES_ROLE).describe("The role that owns the schema and whatever is in it."),
   manager: object("Vault's own login", {
     name: name(POSTGRES_ROLE).describe(
-      "The login. Its password comes from `TF_VAR_<name>_manager_password`.",
+      "The login. Its password comes from `TF_VAR_<name>_manager_password`, with `_` for `-`; on a server other than the first from `TF_VAR_<server>_<name>_manager_password`.",
     ),
     passwordVersion: integer(1, 1_000_000).describe(
       "Raised by one, it makes `deploy` set the password anew, in PostgreSQL and in Vault.",
@@ -79,23 +76,18 @@ const fields = object("a database", {
     rotateRoot: boolean
       .default(false)
       .describe("Has Vault replace the password by one that it alone knows, after the first deploy."),
-  })
-    .meta({ id: "manager" })
-    .describe("Vault's own login, which creates and drops the leased ones."),
+  }).describe("Vault's own login, which creates and drops the leased ones."),
   vault: object("where the database is in Vault", {
     mount: name(VAULT_MOUNT_PATH).describe("Where the database secrets engine is mounted."),
     connection: name(VAULT_NAME).describe("The name of the connection."),
-  })
-    .meta({ id: "databaseInVault" })
-    .describe("Where it is in Vault."),
+  }).describe("Where it is in Vault."),
   personas: list("personas", persona)
     .min(1, "at least one persona")
     .describe("Who leases logins here, with which privileges."),
   staticRoles: list("static roles", staticRole)
     .default([])
-    .describe("Logins that are kept, with a password that Vault rotates."),
+    .meta({ description: "Logins that are kept, with a password that Vault rotates.", otherwise: "none" }),
   workload: workload.optional().meta({
-    id: "workload",
     description: "What the verifier does with the personas' logins beside the matrix.",
     otherwise: "nothing",
   }),
@@ -137,4 +129,4 @@ export const database = withRules(fields, [
   ownersShareTemporary,
   staticRolesHaveAPersona,
   workloadHasItsPersonas,
-]).meta({ id: "database", description: "A schema in a database, and who leases logins for it." });
+]).describe("A schema in a database, and who leases logins for it.");

@@ -13,7 +13,7 @@ const accepted = object("an accepted finding", {
   reason: text("a reason, in words")
     .refine((words) => words.trim() !== "", "a reason, in words")
     .describe("Why it is meant."),
-}).meta({ id: "accepted", description: "What the verifier finds and somebody means." });
+}).describe("What the verifier finds and somebody means.");
 
 /** An environment, each field for itself. */
 export const environmentFields = object("an environment as the default export", {
@@ -29,10 +29,10 @@ export const environmentFields = object("an environment as the default export", 
   databases: list("databases", database)
     .min(1, "at least one database")
     .describe("The databases, each with its personas."),
-  verification: boolean.describe("Whether the probe roles are declared with which the verifier tests."),
+  verification: boolean.describe("Whether to declare the probe roles with which the verifier tests."),
   accepted: list("accepted findings, each with its id and a reason", accepted)
     .default([])
-    .describe("Findings that are meant."),
+    .meta({ description: "Findings that are meant.", otherwise: "none" }),
 });
 
 export type Environment = z.output<typeof environmentFields>;

@@ -88,19 +88,16 @@ export const image = text(IMAGE)
 
 const RANGE = 'an address range such as "10.0.0.0/8"';
 /** IPv6 as Vault writes it back: what is read has to be what was declared. */
-const cidr = z
-  .union([z.cidrv4(), z.cidrv6()], { error: RANGE })
-  .refine((range) => {
-    const [address = ""] = range.split("/");
-    return !address.includes(":") || new URL(`http://[${address}]`).hostname === `[${address}]`;
-  }, 'an IPv6 range in its shortest form, in lowercase letters, such as "fd00::/8"')
-  .meta({ allowed: RANGE });
+const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: RANGE }).refine((range) => {
+  const [address = ""] = range.split("/");
+  return !address.includes(":") || new URL(`http://[${address}]`).hostname === `[${address}]`;
+}, 'an IPv6 range in its shortest form, in lowercase letters, such as "fd00::/8"');
 
 /** From where a secret id, or a token, may be used. */
 export const boundCidrs = list("address ranges", cidr)
   .min(1, "at least one range")
   .optional()
-  .meta({ otherwise: "from anywhere" });
+  .meta({ allowed: 'a list of address ranges, such as "10.0.0.0/8"', otherwise: "from anywhere" });
 
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 export function privileges<Kind extends ObjectKind>(kind: Kind) {

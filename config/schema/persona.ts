@@ -50,17 +50,13 @@ const fields = object("a persona", {
     tables: privileges("tables").describe("On all tables and views of the schema, present and future."),
     sequences: privileges("sequences").describe("On all sequences of the schema, present and future."),
     functions: privileges("functions").describe("On all functions of the schema, present and future."),
-  })
-    .meta({ id: "privileges" })
-    .describe(
-      "What it may do; `Privileges.READ`, `READ_WRITE`, `OWNER` and `CONNECT` are ready-made. A persona that acts as the owner declares all that the owner has.",
-    ),
+  }).describe(
+    "What it may do; `Privileges.READ`, `READ_WRITE`, `OWNER` and `CONNECT` are ready-made. A persona that acts as the owner declares all that the owner has.",
+  ),
   lease: object("a lease's TTLs", {
     defaultTtl: ttl.describe("How long a leased login lives unless the lease is renewed."),
     maxTtl: ttl.describe("How long renewals can make it live, at least `defaultTtl`."),
-  })
-    .meta({ id: "lease" })
-    .describe("Its database credentials."),
+  }).describe("Its database credentials."),
   connectionLimit: integer(1, 10_000)
     .default(20)
     .describe("How many sessions each of its leased logins may have at a time."),
@@ -70,9 +66,7 @@ const fields = object("a persona", {
       "How long renewals can make it live: at least `ttl`, and at least `lease.defaultTtl` unless `leaseEndsWithToken`.",
     ),
     boundCidrs: boundCidrs.describe("From where its tokens may be used."),
-  })
-    .meta({ id: "token" })
-    .describe("The Vault token that a login gives."),
+  }).describe("The Vault token that it gets when it logs in."),
   leaseEndsWithToken: boolean
     .default(false)
     .describe("Says that a lease is meant to end early, together with the token that took it."),
@@ -80,9 +74,7 @@ const fields = object("a persona", {
     ttl: ttl.describe("How long it can be used, at least `1m`."),
     uses: integer(1, 1_000_000).describe("How many logins it is good for."),
     boundCidrs: boundCidrs.describe("From where it may be used."),
-  })
-    .meta({ id: "secretId" })
-    .describe("What it logs in to Vault with, beside the role id."),
+  }).describe("What it logs in to Vault with, beside the role id."),
 });
 
 type Persona = z.output<typeof fields>;
@@ -152,8 +144,6 @@ export const persona = withRules(fields, [
   mayConnect,
   objectsAreReached,
   ownerDeclaresWhatItHas,
-]).meta({
-  id: "persona",
-  description:
-    "Somebody, or something, that leases logins: a group role with its privileges, and an AppRole that may lease them.",
-});
+]).describe(
+  "Somebody, or something, that leases logins: a group role with its privileges, and an AppRole that may lease them.",
+);

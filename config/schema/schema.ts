@@ -8,7 +8,7 @@ export { serverOf, type DatabaseConfig, type Environment, type ServerConfig } fr
 export { ConfigError } from "./messages";
 
 /** An environment as a file in config/ writes it, with every bound. */
-export const environmentSchema = withRules(environmentFields, RULES).meta({ id: "environment" });
+export const environmentSchema = withRules(environmentFields, RULES);
 
 /** What a file in config/ exports. */
 export type EnvironmentInput = z.input<typeof environmentSchema>;

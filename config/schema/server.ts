@@ -10,7 +10,7 @@ const fields = object("a PostgreSQL server", {
     "What the names of its Terraform variables start with, and its host name on the containers' network.",
   ),
   superuser: name(POSTGRES_ROLE).describe(
-    "The login that sets the server up. Its password comes from `TF_VAR_<name>_superuser_password`.",
+    "The login that sets the server up. Its password comes from `TF_VAR_<server>_superuser_password`.",
   ),
   database: name(POSTGRES_DATABASE).describe("The database that is there from the start."),
   container: object("a PostgreSQL container", {
@@ -19,7 +19,6 @@ const fields = object("a PostgreSQL server", {
   })
     .optional()
     .meta({
-      id: "postgresContainer",
       description: "A container that `deploy` makes. Each server and Vault have one, or none of them.",
       otherwise: "the server exists already; variables say where",
     }),
@@ -32,7 +31,4 @@ function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterab
   if (container && tls) yield { path: ["tls"], allowed: NO_TLS };
 }
 
-export const server = withRules(fields, [containerHasNoTls]).meta({
-  id: "server",
-  description: "A PostgreSQL server.",
-});
+export const server = withRules(fields, [containerHasNoTls]).describe("A PostgreSQL server.");

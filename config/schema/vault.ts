@@ -21,7 +21,6 @@ const fields = object("the Vault server", {
   })
     .optional()
     .meta({
-      id: "vaultContainer",
       description: "A container that `deploy` makes.",
       otherwise: "the server exists already; variables say where",
     }),
@@ -33,7 +32,7 @@ const fields = object("the Vault server", {
     ),
   })
     .default({ shares: 1, threshold: 1 })
-    .meta({ id: "unsealKeys", description: "How many unseal keys there are, and how many are needed." }),
+    .describe("How many unseal keys there are, and how many are needed."),
   authMount: name(VAULT_AUTH_PATH).describe("Where the AppRole auth method is mounted, below `auth/`."),
   namePrefix: name(VAULT_NAME_PREFIX).describe(
     "What the names of this environment's AppRoles and policies start with: the operator may manage these and no others.",
@@ -72,4 +71,4 @@ export const vault = withRules(fields, [
   devModeLocksNoMemory,
   containerHasNoTls,
   thresholdSuitsShares,
-]).meta({ id: "vault", description: "The Vault server, which may also be OpenBao." });
+]).describe("The Vault server, which may also be OpenBao.");

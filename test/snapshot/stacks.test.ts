@@ -1,6 +1,5 @@
 import { loadEnvironment } from "../../config/load";
 import type { Environment } from "../../config/schema/schema";
-import { accessManifest } from "../../stacks/access-manifest";
 import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
 import { PROJECT_ENVIRONMENTS } from "../support/project-environments";
 import { stackNames, stacks, synth } from "../support/synth";
@@ -29,11 +28,7 @@ describe.each<[string, () => Promise<Environment>]>([
   });
 
   test("the trust model's policies", () => {
-    for (const [who, policy] of Object.entries(built.vault.trustPolicies()))
+    for (const [who, policy] of Object.entries(built.vault.trust.texts()))
       expect(policy).toMatchSnapshot(who);
-  });
-
-  test("the access manifest", () => {
-    expect(accessManifest(environment)).toMatchSnapshot();
   });
 });

@@ -1,9 +1,7 @@
 import { Testing, type App, type TerraformStack } from "cdktf";
 import local from "../../config/local";
 import { parseEnvironment, type Environment, type EnvironmentInput } from "../../config/schema/schema";
-import { PlatformStack } from "../../stacks/platform";
-import { PostgresStack } from "../../stacks/postgres";
-import { VaultStack } from "../../stacks/vault";
+import { declareStacks, type Stacks } from "../../stacks/app";
 import { temporaryFolder } from "./folder";
 
 export type Attributes = Readonly<Record<string, unknown>>;
@@ -57,10 +55,7 @@ export function stackNames({ vault }: Environment): ("platform" | "postgres" | "
   return [...(vault.container ? ["platform" as const] : []), "postgres", "vault"];
 }
 
-export function stacks(of: Environment = environment()) {
-  const app = testApp();
-  const platform = new PlatformStack(app, of);
-  const postgres = new PostgresStack(app, of);
-  const vault = new VaultStack(app, of, postgres);
-  return { platform, postgres, vault };
+export function stacks(of: Environment = environment()): Required<Stacks> {
+  const declared = declareStacks(testApp(), of);
+  return { ...declared, platform: declared.platform! };
 }

@@ -72,7 +72,7 @@ test.each(["superuser", "database"])("a %s that a shell would obey is refused", 
   const stack = new TerraformStack(testApp(), "test");
   const network = new Network(stack, "Network", { name: "net" });
   const names = { superuser: "postgres", database: "app", [field]: "x; reboot" };
-  const props = { name: "p", alias: "p", image: "postgres:1", network, hostPort: 5432, ...names };
+  const props = { name: "p", server: "p", image: "postgres:1", network, hostPort: 5432, ...names };
   expect(() => new PostgresContainer(stack, "Postgres", props)).toThrow(
     /^(superuser|database name) \("x; reboot"\) must be a PostgreSQL identifier/,
   );

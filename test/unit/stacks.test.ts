@@ -1,4 +1,4 @@
-import { accessManifest } from "../../stacks/access-manifest";
+import type { Environment } from "../../config/schema/schema";
 import { accessManifestSchema } from "../../manifest/schema";
 import { environment, find, stacks, synth, type Synthesized } from "../support/synth";
 
@@ -26,7 +26,7 @@ function allowed(policy: string, path: string): string[] {
 
 const built = stacks();
 const vault = synth(built.vault);
-const trust = built.vault.trustPolicies();
+const trust = built.vault.trust.texts();
 const policyOf = (name: string, of: Synthesized = vault) =>
   find(of, "vault_policy", { name })[0]!["policy"] as string;
 
@@ -145,7 +145,7 @@ describe("several databases and servers", () => {
   });
 
   test("the manifest says which database is on which server", () => {
-    const { servers, databases } = accessManifestSchema.parse(accessManifest(several));
+    const { servers, databases } = accessManifestSchema.parse(stacks(several).accessManifest());
     expect(servers.map(({ name }) => name)).toEqual(["postgres", "reporting"]);
     expect(databases.map(({ server }) => server)).toEqual(["postgres", "postgres", "reporting"]);
     expect(databases.map(({ probes }) => probes?.owner)).toEqual([
@@ -345,7 +345,7 @@ test("the verifier may rotate a static role where its workload tries that, and n
         ];
         database!.workload = { kind, reader: "readonly" };
       }),
-    ).vault.trustPolicies().verifier;
+    ).vault.trust.texts().verifier;
   const rotated = (policy: string) =>
     [...rules(policy).keys()].filter((path) => path.includes("/rotate-role/"));
   expect(rotated(statics("approle"))).toEqual(["database/rotate-role/report"]);
@@ -356,7 +356,7 @@ test("without verification there is no probe role and no verifier", () => {
   const { postgres, vault: without } = stacks(environment((draft) => (draft.verification = false)));
   expect(synth(postgres).text).not.toContain("verify");
   expect(synth(without).text).not.toContain("verif");
-  expect([...rules(without.trustPolicies().verifier).keys()]).toEqual([
+  expect([...rules(without.trust.texts().verifier).keys()]).toEqual([
     "auth/token/lookup-self",
     "auth/token/renew-self",
   ]);
@@ -377,7 +377,7 @@ test("a persona more is in all the places, and changes no address of the others"
     expect(added.every((address) => address.includes("report"))).toBe(true);
     expect(added).toHaveLength(stack === "postgres" ? 10 : 3);
   }
-  expect(after.vault.trustPolicies().deliverer).toBe(before.vault.trustPolicies().deliverer);
+  expect(after.vault.trust.texts().deliverer).toBe(before.vault.trust.texts().deliverer);
 });
 
 test("two databases on one server do not collide", () => {
@@ -403,6 +403,21 @@ test("two databases on one server do not collide", () => {
   expect(find(synth(two.vault), "vault_database_secret_backend_connection")).toHaveLength(2);
 });
 
+test("no lease is warned of that is meant to end with its token", () => {
+  const warnings = (of: Environment) =>
+    stacks(of)
+      .vault.node.findAll()
+      .flatMap(({ node }) => node.metadata.filter(({ type }) => type === "@cdktf/warn"))
+      .map(({ data }) => data as string);
+  const declared = environment();
+  expect(warnings(declared)).toEqual([]);
+  const [persona] = declared.databases[0]!.personas;
+  persona!.leaseEndsWithToken = false;
+  expect(warnings(declared)).toEqual([
+    "a lease of schema_admin_role (1h) ends with the token that took it, after 30m at most",
+  ]);
+});
+
 test("synth is the same each time, and holds no absolute path and no time", () => {
   for (const stack of ["platform", "postgres", "vault"] as const) {
     const { text } = synth(stacks()[stack]);
@@ -413,10 +428,12 @@ test("synth is the same each time, and holds no absolute path and no time", () =
 });
 
 describe("the access manifest", () => {
-  const manifest = accessManifest(environment());
+  const manifest = stacks().accessManifest();
 
   test("is what the verifier reads", () => {
-    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toEqual(manifest);
+    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toMatchObject(
+      JSON.parse(JSON.stringify(manifest)),
+    );
   });
 
   test("has what is accepted", () => {
@@ -424,7 +441,7 @@ describe("the access manifest", () => {
     const changed = environment((draft) => {
       draft.accepted = accepted;
     });
-    expect(accessManifest(changed)).toMatchObject({ accepted });
+    expect(stacks(changed).accessManifest()).toMatchObject({ accepted });
   });
 
   test("has the names that other programs rely on", () => {

@@ -65,7 +65,7 @@ export interface SessionOptions {
   readonly catalogs?: boolean;
 }
 
-/** A login's session. Every statement that goes through it is check. */
+/** A login's session. A statement that is sent with notes becomes evidence. */
 export class Session {
   private client!: Client;
   private ended!: Promise<string>;
@@ -157,6 +157,16 @@ export class Session {
     const outcome = await this.send(sql);
     notes?.note(sql, describe(outcome));
     return outcome;
+  }
+
+  /**
+   * As {@link attempt}, for what can only be refused where something is wrong.
+   * @throws Error with PostgreSQL's message
+   */
+  async read<Row>(sql: string, notes: Pick<Notes, "note">): Promise<Row[]> {
+    const outcome = await this.attempt(sql, notes);
+    if ("sqlstate" in outcome) throw new Error(outcome.message);
+    return outcome.rows as Row[];
   }
 
   /** As {@link attempt}, in a transaction that is rolled back. */
