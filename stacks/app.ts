@@ -10,14 +10,6 @@ import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";
 import { VaultStack } from "./vault";
 
-/** Whether a config is why a synth failed: a construct refuses a value with a plain Error. Other errors are bugs, or the machine's. */
-export function isRefusal(error: unknown): error is Error {
-  return (
-    error instanceof ConfigError ||
-    (error instanceof Error && error.constructor === Error && !("code" in error))
-  );
-}
-
 /** The stacks of an environment. */
 export interface Stacks {
   /** @default - the servers exist already */
