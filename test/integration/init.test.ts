@@ -578,7 +578,7 @@ describe("leasehold init", () => {
     const { code, output } = await run("--print-keys");
     expect(code).toBe(0);
     expect(output).toMatch(
-      /^Unseal Key 1: \S{44}\nVault takes 1 of them after each start\. Keep them apart\.\n/,
+      /^Unseal Key 1: \S{44}\nVault needs 1 of them after each start\. Store them separately\.\n/,
     );
     expect(target.home.unsealKeys()).toBeUndefined();
     await holds(target);
