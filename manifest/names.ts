@@ -11,7 +11,8 @@ export function trustPolicyNames({ name, vault }: { name: string; vault: { opera
 }
 
 /** Who has a token of the trust model. */
-export type TrustToken = keyof ReturnType<typeof trustPolicyNames>;
+export const TRUST_TOKENS = ["operator", "planner", "deliverer", "verifier"] as const;
+export type TrustToken = (typeof TRUST_TOKENS)[number];
 
 /** The Terraform variable with the password of Vault's own login. */
 export function managerPasswordVariable(

@@ -14,9 +14,10 @@ import { SetupError } from "../../clients/setup-error";
 import { policyText } from "../../sandbox/policy-text";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../../sandbox/terraform-json";
 import { variableFor, type Input, type InputPurpose } from "../../manifest/inputs";
+import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
-import { Home, type TokenHolder } from "./home";
+import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { backendText, Terraform, TerraformError, type TerraformBlock } from "../terraform/terraform";
 import { checkVaultAddress } from "../vault/address";
@@ -245,7 +246,7 @@ export class Deployment {
   }
 
   /** The token on file; for a Vault that is no container of this environment, else the one in VAULT_TOKEN. */
-  token(who: TokenHolder): string | undefined {
+  token(who: TrustToken): string | undefined {
     const given = this.stack("platform") ? undefined : process.env["VAULT_TOKEN"];
     return this.home.token(who) ?? (given || undefined);
   }
@@ -304,7 +305,7 @@ export class Deployment {
   }
 
   /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
-  policies(): Record<TokenHolder, string> {
+  policies(): Record<TrustToken, string> {
     const stack = this.stack("vault")!;
     const value = this.valueOf(stack, { forPlan: true });
     const variable = (name: string) => {
@@ -312,14 +313,11 @@ export class Deployment {
       // As Terraform writes a number into a text.
       return text && stack.json.variable?.[name]?.type === "number" ? String(Number(text)) : text;
     };
-    const policy = (who: TokenHolder) =>
-      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable);
-    return {
-      operator: policy("operator"),
-      planner: policy("planner"),
-      deliverer: policy("deliverer"),
-      verifier: policy("verifier"),
-    };
+    const texts = TRUST_TOKENS.map((who) => [
+      who,
+      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable),
+    ]);
+    return Object.fromEntries(texts) as Record<TrustToken, string>;
   }
 
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {

@@ -2,8 +2,8 @@ import { createServer } from "node:net";
 import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
-import type { TokenHolder } from "../deployment/home";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
@@ -86,7 +86,7 @@ export function orToken(deployment: Deployment): string {
 }
 
 /** Of a token that may not even look at itself. */
-export function refusalText(deployment: Deployment, who: TokenHolder, answer: VaultAnswer): string {
+export function refusalText(deployment: Deployment, who: TrustToken, answer: VaultAnswer): string {
   return `Vault at ${deployment.vault().address} rejects the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
 }
 

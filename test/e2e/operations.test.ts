@@ -9,7 +9,7 @@ import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS, postgresImage } from "./images";
 import { importCommands, killTree } from "./killed";
 import { inDocker, inDockerWithAll, isAll } from "./needs";
-import { filesBelow, handedOut, search, type Place, type Secrets } from "./search";
+import { filesBelow, handedOut, search, type Readable, type Secrets } from "./search";
 
 /** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
 const VERSIONS = isAll ? POSTGRES_VERSIONS : (["18.4"] as const);
@@ -235,7 +235,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     return new Map(found);
   }
 
-  async function places(): Promise<Place[]> {
+  async function places(): Promise<Readable[]> {
     const { checkout, name, watch } = estate;
     const given = ["superuser", "manager"];
     const terraform = /terraform/;
