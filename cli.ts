@@ -34,6 +34,11 @@ const POSTGRES = [
   "PostgreSQL 15, 16, 17 or 18 (default: LEASEHOLD_POSTGRES, else 18)",
 ] as const;
 
+const DETAILS = [
+  "--details",
+  "show every check, with its time; by default what a terminal has room for",
+] as const;
+
 const NO_EXPIRY =
   "don't wait for a lease to end by itself, which takes five seconds, the other checks meanwhile";
 
@@ -55,6 +60,7 @@ program
   .option(...ENVIRONMENT)
   .option(...POSTGRES)
   .option("--no-expiry", NO_EXPIRY)
+  .option(...DETAILS)
   .option("--keep", "stay in the foreground until Ctrl-C, with .sandbox/connection.json for other clients")
   .option("--json <file>", "write the report, with each check's evidence")
   .action(async (options: StartOptions) =>
@@ -67,6 +73,10 @@ program
     "verify a deployment: this machine's, or the one that VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT name",
   )
   .option("--manifest <file>", "what was declared", "cdktf.out/access.json")
+  .option("--list", "print every check there is: its id, its group, what it proves")
+  .option("--only <ids>", "make these checks alone, separated by commas", ids)
+  .option("--skip <ids>", "leave these checks out, separated by commas", ids)
+  .option(...DETAILS)
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--no-expiry", NO_EXPIRY)
   .option("--json <file>", "write the report, with each check's evidence")
@@ -145,6 +155,13 @@ program
   .action(async (options: BenchOptions) =>
     run(async (signal) => (await import("./bench/bench.js")).bench(options, signal)),
   );
+
+function ids(text: string): string[] {
+  return text
+    .split(",")
+    .map((id) => id.trim())
+    .filter((id) => id !== "");
+}
 
 function rounds(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("allowed: a whole number from 1 to 9999");

@@ -37,6 +37,16 @@ export default tseslint.config(
   // Somebody else's program: it knows Vault and PostgreSQL alone.
   only(["examples/**"], "constructs", "stacks", "config", "verify", "sandbox", "ops"),
   {
+    files: ["test/**"],
+    ignores: ["test/support/synth.ts"],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        { object: "Testing", property: "app", message: "It leaves a folder; take testApp of test/support." },
+      ],
+    },
+  },
+  {
     files: ["constructs/**", "stacks/**"],
     rules: { "no-restricted-properties": ["error", { object: "process", property: "env" }] },
   },

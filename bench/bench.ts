@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { runSteps, type Step } from "../ops/terminal/progress";
 import { synthesize } from "../ops/deployment/synthesize";
-import { checkReportFile } from "../ops/commands/verify";
+import { checkReportFile } from "../ops/verification/report-file";
 import { chosenMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { SetupError } from "../clients/setup-error";

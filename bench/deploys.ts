@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { synthesize } from "../ops/deployment/synthesize";
 import { freePort } from "../sandbox/free-port";
 import { Sandbox } from "../sandbox/sandbox";
@@ -184,21 +184,20 @@ async function run(
   { cwd, env, signal }: { cwd: string; env: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<string> {
   signal.throwIfAborted();
-  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
-  const interrupt = () => child.kill("SIGINT");
-  signal.addEventListener("abort", interrupt);
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject).on("close", resolve);
+  const child = execa(program, args, {
+    ...{ cwd, env, extendEnv: false },
+    ...{ stdin: "ignore", detached: true, reject: false },
   });
+  const interrupt = () => {
+    child.kill("SIGINT", { forceKillAfterTimeout: false });
+  };
+  signal.addEventListener("abort", interrupt);
+  const { exitCode: code, failed, stdout, stderr } = await child;
   signal.removeEventListener("abort", interrupt);
   signal.throwIfAborted();
-  if (code === 0) return stdout;
+  if (!failed) return stdout;
   // Not its progress.
-  const said = (stderr.trim() || stdout.trim()).split("\n").filter((line) => !/^[❯✔✖›]/.test(line));
+  const said = (stderr.trim() || stdout).split("\n").filter((line) => !/^[❯✔✖›]/.test(line));
   const message = said.join("\n");
   // Its exit code where the machine misses something.
   if (program === process.execPath && code === 2) throw new SetupError(message);

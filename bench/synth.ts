@@ -1,10 +1,7 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+import { execa } from "execa";
 import { ROOT } from "../ops/deployment/synthesize";
 import type { Workspace } from "../sandbox/workspace";
 import { compare, type Comparison } from "./measure";
-
-const run = promisify(execFile);
 
 /** A whole synth beside a program that loads cdktf and does nothing. */
 export function benchSynth(
@@ -13,13 +10,9 @@ export function benchSynth(
   rounds: number,
 ): Promise<Comparison> {
   const program = (...args: string[]) =>
-    run(process.execPath, ["--import", "tsx", ...args], {
+    execa(process.execPath, ["--import", "tsx", ...args], {
       cwd: ROOT,
-      env: {
-        ...process.env,
-        ...(env && { LEASEHOLD_ENV: env }),
-        CDKTF_OUTDIR: workspace.path("bench.out"),
-      },
+      env: { ...(env && { LEASEHOLD_ENV: env }), CDKTF_OUTDIR: workspace.path("bench.out") },
     });
   return compare(
     ["synth", "loading cdktf alone"],

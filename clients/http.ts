@@ -21,7 +21,14 @@ export interface HttpResponse {
 }
 
 /** What TLS says of a server that is not the one it should be (https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes). */
-export const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
+const UNTRUSTED = /^(UNABLE_TO_|CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_)/;
+
+/** Why a server's certificate is not trusted; undefined for an error that is about something else. */
+export function distrust({ code, message }: NodeJS.ErrnoException): string | undefined {
+  if (!UNTRUSTED.test(code ?? "")) return undefined;
+  // Later versions of Node add advice on starting Node.
+  return message.replace(/; if the root CA is installed locally.*$/s, "");
+}
 
 /**
  * One exchange; any status is an answer. `fetch` takes no certificate authority of one's own.
@@ -58,7 +65,8 @@ export function send(url: string, options: HttpRequest): Promise<HttpResponse> {
 }
 
 function reason(error: NodeJS.ErrnoException): string {
-  if (UNTRUSTED.test(error.code ?? "")) return `its certificate is not trusted (${error.message})`;
+  const untrusted = distrust(error);
+  if (untrusted !== undefined) return `its certificate is not trusted (${untrusted})`;
   // Where a name has several addresses, the error holds one for each and no message of its own.
   return error.message || (error.code ?? error.name);
 }

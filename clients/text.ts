@@ -1,3 +1,5 @@
+import stringWidth from "string-width";
+
 // Control characters, line and paragraph separators, and what turns the direction of writing.
 const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu;
 
@@ -16,15 +18,26 @@ export function oneLine(error: unknown): string {
   return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());
 }
 
+/** How many columns of a terminal a text takes. */
+export function width(text: string): number {
+  return stringWidth(text);
+}
+
+/** Fills a text with spaces to a width, on its right unless it stands to the right. */
+export function pad(text: string, columns: number, toTheRight = false): string {
+  const spaces = " ".repeat(Math.max(0, columns - width(text)));
+  return toTheRight ? spaces + text : text + spaces;
+}
+
 /** Rows as lines whose columns are aligned: to the left, unless told otherwise. */
 export function columns(
   rows: readonly (readonly string[])[],
   isRight: (column: number) => boolean = () => false,
 ): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => width(row[column]!))));
   return rows.map((row) =>
     row
-      .map((cell, i) => (isRight(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .map((cell, i) => pad(cell, widths[i]!, isRight(i)))
       .join("  ")
       .trimEnd(),
   );

@@ -1,7 +1,10 @@
+import { Op, Token } from "cdktf";
+import { DeclarationError } from "./declaration-error";
+
 const UNITS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
 /**
- * A length of time in whole seconds, Vault's resolution.
+ * A length of time in whole seconds, Vault's resolution. A Token, such as a number variable, is taken as it is.
  * The notation is Vault's duration format with one unit: `30s`, `20m`, `24h`, `7d`
  * (https://developer.hashicorp.com/vault/docs/concepts/duration-format).
  */
@@ -9,19 +12,19 @@ export class Duration {
   /** What {@link Duration.parse} takes, in words for a message. */
   static readonly FORMAT = 'a duration such as "30s", "20m", "24h" or "7d"';
 
+  /** @throws DeclarationError where it is no positive whole number */
   static seconds(amount: number): Duration {
-    if (!Number.isSafeInteger(amount) || amount <= 0) {
-      throw new Error(`a duration must be a positive whole number of seconds, received ${String(amount)}`);
-    }
-    return new Duration(amount);
+    return Duration.of(amount, UNITS.s);
   }
 
+  /** @throws DeclarationError where it is no positive whole number of seconds */
   static minutes(amount: number): Duration {
-    return Duration.seconds(amount * UNITS.m);
+    return Duration.of(amount, UNITS.m);
   }
 
+  /** @throws DeclarationError where it is no positive whole number of seconds */
   static hours(amount: number): Duration {
-    return Duration.seconds(amount * UNITS.h);
+    return Duration.of(amount, UNITS.h);
   }
 
   /** Returns undefined when the text is not a duration, so that a caller can name the field in its message. */
@@ -30,18 +33,34 @@ export class Duration {
     return match ? new Duration(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]) : undefined;
   }
 
+  private static of(amount: number, size: number): Duration {
+    // Terraform computes what is known to it alone.
+    if (Token.isUnresolved(amount))
+      return new Duration(size === 1 ? amount : Token.asNumber(Op.mul(amount, size)));
+    const seconds = amount * size;
+    if (!Number.isSafeInteger(seconds) || seconds <= 0) {
+      throw new DeclarationError(
+        `a duration must be a positive whole number of seconds, received ${String(seconds)}`,
+      );
+    }
+    return new Duration(seconds);
+  }
+
   private constructor(private readonly amount: number) {}
 
   toSeconds(): number {
     return this.amount;
   }
 
+  /** False where either is a Token, whose value is not known yet. */
   isShorterThan(other: Duration): boolean {
-    return this.amount < other.amount;
+    const known = !Token.isUnresolved(this.amount) && !Token.isUnresolved(other.amount);
+    return known && this.amount < other.amount;
   }
 
-  /** In the largest unit that holds it whole. */
+  /** In the largest unit that holds it whole; a Token in seconds. */
   toString(): string {
+    if (Token.isUnresolved(this.amount)) return `${Token.asString(this.amount)}s`;
     const [unit, size] = (Object.entries(UNITS) as [string, number][]).findLast(
       ([, seconds]) => this.amount % seconds === 0,
     )!;

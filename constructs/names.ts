@@ -1,4 +1,5 @@
 import { Token } from "cdktf";
+import { DeclarationError } from "./declaration-error";
 
 /** A kind of name: what it may look like, and how that is said in a message. */
 export interface NameRule {
@@ -105,10 +106,10 @@ export function isName(rule: NameRule, value: string): boolean {
   return rule.pattern.test(value) && Buffer.byteLength(value) <= rule.maxBytes;
 }
 
-/** @throws Error that names the field and the value; a Token passes, since its value is not known yet. */
+/** @throws DeclarationError that names the field and the value; a Token passes, since its value is not known yet. */
 export function checkName(rule: NameRule, field: string, value: string): string {
   if (!Token.isUnresolved(value) && !isName(rule, value)) {
-    throw new Error(`${field} (${JSON.stringify(value)}) must be ${rule.allowed}`);
+    throw new DeclarationError(`${field} (${JSON.stringify(value)}) must be ${rule.allowed}`);
   }
   return value;
 }

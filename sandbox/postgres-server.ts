@@ -7,7 +7,8 @@ import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { SetupError } from "../clients/setup-error";
-import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
+import { until } from "../clients/within";
+import { hasEnded, stopChild, type Workspace } from "./workspace";
 
 export interface PostgresServerOptions {
   /** @default - the sandbox's only one, or its first */
@@ -151,7 +152,10 @@ async function launch(
   const args = ["-D", data, `--config-file=${config}`];
   const child = await workspace.spawn(file, join(binaries, "bin/postgres"), args, { user });
   try {
-    return { child, version: await poll(child, START_TIMEOUT_MILLISECONDS, () => ready(installation, port)) };
+    const version = await until(START_TIMEOUT_MILLISECONDS, () => ready(installation, port), {
+      goesOn: () => !hasEnded(child),
+    });
+    return { child, version };
   } catch (error) {
     await stopChild(child, "SIGINT", STOP_TIMEOUT_MILLISECONDS);
     throw error;

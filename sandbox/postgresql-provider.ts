@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { Client, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { z } from "zod";
 import { handler, type Planned, type Provider, type ProviderFactory } from "./engine";
-import { scramVerifier } from "./scram";
+import { scramVerifier } from "../clients/scram";
 
 const settingsSchema = z.strictObject({
   host: z.string(),

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { unsealVault } from "../clients/vault-seal";
 import { VaultClient } from "../clients/vault-client";
 import { apply } from "./engine";
 import { CertificateAuthority, type ServerTls } from "./certificates";
-import { initialise, unseal, type Initialised, type PolicyTexts } from "./initialise";
 import { INSTALLED_MAJOR, postgresBinaries, type PostgresMajor } from "./postgres-binaries";
 import { policyText } from "./policy-text";
 import { PostgresServer } from "./postgres-server";
@@ -11,6 +11,7 @@ import { postgresqlProvider } from "./postgresql-provider";
 import { SetupError } from "../clients/setup-error";
 import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
 import { vaultBinary, type VaultBinary } from "./vault-binary";
+import { setUpVault, type PolicyTexts, type VaultSecrets } from "./vault-setup";
 import { vaultProvider } from "./vault-provider";
 import { VaultServer } from "./vault-server";
 import type { Workspace } from "./workspace";
@@ -68,7 +69,7 @@ export class Sandbox {
   /** The first of the PostgreSQL servers. */
   readonly postgres: PostgresServer;
   /** Set by the time that it has started. */
-  initialised!: Initialised;
+  initialised!: VaultSecrets;
   /** Passwords for the variables that synth left open. */
   private readonly passwords = new Map<string, string>();
 
@@ -88,7 +89,7 @@ export class Sandbox {
 
   private async initialise({ keepRootToken }: SandboxOptions): Promise<void> {
     const { policies, vault } = this.synthesized;
-    this.initialised = await initialise(this.vaultClient(), policies, this.policyTexts(), vault);
+    this.initialised = await setUpVault(this.vaultClient(), policies, this.policyTexts(), vault);
     if (!keepRootToken)
       await this.vaultClient(this.initialised.rootToken).call("POST", "auth/token/revoke-self");
   }
@@ -164,7 +165,7 @@ export class Sandbox {
   }
 
   async unsealVault(): Promise<void> {
-    await unseal(this.vaultClient(), this.initialised.unsealKeys);
+    await unsealVault(this.vaultClient(), this.initialised.unsealKeys);
   }
 
   /** A client of the sandbox's Vault, which trusts its certificate. */

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { PolicyNames, PolicyTexts } from "./initialise";
+import type { PolicyNames, PolicyTexts } from "./vault-setup";
 import { SetupError } from "../clients/setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
 

@@ -5,8 +5,9 @@ import { send } from "../clients/http";
 import type { ServerTls } from "./certificates";
 import { freePort, PORT_TRIES } from "./free-port";
 import { SetupError } from "../clients/setup-error";
+import { until } from "../clients/within";
 import type { VaultBinary } from "./vault-binary";
-import { hasEnded, poll, stopChild, type Workspace } from "./workspace";
+import { hasEnded, stopChild, type Workspace } from "./workspace";
 
 const NAME = "vault";
 const START_TIMEOUT_MILLISECONDS = 30_000;
@@ -26,7 +27,9 @@ export class VaultServer {
         "server",
         `-config=${configure(workspace, address, id, tls)}`,
       ]);
-      const isUp = await poll(child, START_TIMEOUT_MILLISECONDS, () => answers(address, id, tls?.ca));
+      const isUp = await until(START_TIMEOUT_MILLISECONDS, () => answers(address, id, tls?.ca), {
+        goesOn: () => !hasEnded(child),
+      });
       if (isUp) return new VaultServer(workspace, child, address, binary.product, binary.version, tls?.ca);
       const ended = hasEnded(child);
       await stopChild(child, "SIGKILL", 0);

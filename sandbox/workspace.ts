@@ -20,7 +20,6 @@ import {
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { isOwn } from "./ownership";
 import { SetupError } from "../clients/setup-error";
 
@@ -156,21 +155,6 @@ export async function stopChild(
 /** Whether a child has ended by itself. */
 export function hasEnded(child: ChildProcess): boolean {
   return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
-}
-
-/** Asks again and again until there is an answer, the child has ended, or the bound is reached. */
-export async function poll<T>(
-  child: ChildProcess,
-  milliseconds: number,
-  attempt: () => Promise<T | undefined>,
-): Promise<T | undefined> {
-  const end = performance.now() + milliseconds;
-  while (performance.now() < end && !hasEnded(child)) {
-    const answer = await attempt();
-    if (answer !== undefined) return answer;
-    await delay(20);
-  }
-  return undefined;
 }
 
 /** One folder for all sandboxes of a user, where an unprivileged server process can reach it. */

@@ -2,10 +2,44 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "cdktf";
 import type { Environment } from "../config/schema/schema";
-import { accessManifest } from "./access-manifest";
+import { Manifest } from "../constructs/manifest";
+import { trustPolicyNames } from "../manifest/names";
+import type { AccessManifestInput } from "../manifest/schema";
 import { PlatformStack } from "./platform";
 import { PostgresStack } from "./postgres";
 import { VaultStack } from "./vault";
+
+/** The stacks of an environment. */
+export interface Stacks {
+  /** @default - the servers exist already */
+  readonly platform?: PlatformStack;
+  readonly postgres: PostgresStack;
+  readonly vault: VaultStack;
+  /** What they declare, with what the config alone knows. */
+  readonly accessManifest: () => AccessManifestInput;
+}
+
+export function declareStacks(app: App, environment: Environment): Stacks {
+  const platform = environment.vault.container && new PlatformStack(app, environment);
+  const postgres = new PostgresStack(app, environment);
+  const vault = new VaultStack(app, environment, postgres);
+  if (platform) postgres.addDependency(platform);
+  const manifest = Manifest.of(app);
+  for (const { name, workload } of environment.databases)
+    manifest.addToDatabase(vault, name, () => ({ workload }));
+  return {
+    platform,
+    postgres,
+    vault,
+    accessManifest: () =>
+      manifest.synthesize({
+        environment: environment.name,
+        vault: { ...environment.vault.unsealKeys, tls: environment.vault.tls },
+        policies: trustPolicyNames(environment),
+        accepted: environment.accepted,
+      }),
+  };
+}
 
 /**
  * Synthesizes an environment's stacks, and beside them what programs other than Terraform read.
@@ -17,24 +51,14 @@ export function synthesizeApp(environment: Environment, outdir?: string): void {
   // cdktf notes of each token where in the program it was made, which nobody reads and takes as long as all the rest.
   Error.prepareStackTrace = () => "";
   try {
-    synthesizeStacks(environment, outdir);
+    const app = new App({ outdir, stackTraces: false });
+    const { vault, accessManifest } = declareStacks(app, environment);
+    app.synth();
+    // What was declared, for the verifier, and the trust model's policies, for who initialises Vault.
+    writeFileSync(join(app.outdir, "access.json"), `${JSON.stringify(accessManifest(), undefined, 2)}\n`);
+    for (const [who, policy] of Object.entries(vault.trust.texts()))
+      writeFileSync(join(app.outdir, `${who}.hcl`), policy);
   } finally {
     Error.prepareStackTrace = prepareStackTrace;
   }
-}
-
-function synthesizeStacks(environment: Environment, outdir: string | undefined): void {
-  const app = new App({ outdir, stackTraces: false });
-  const platform = environment.vault.container && new PlatformStack(app, environment);
-  const postgres = new PostgresStack(app, environment);
-  const vault = new VaultStack(app, environment, postgres);
-  if (platform) postgres.addDependency(platform);
-  app.synth();
-  // What was declared, for the verifier, and the trust model's policies, for who initialises Vault.
-  writeFileSync(
-    join(app.outdir, "access.json"),
-    `${JSON.stringify(accessManifest(environment), undefined, 2)}\n`,
-  );
-  for (const [who, policy] of Object.entries(vault.trustPolicies()))
-    writeFileSync(join(app.outdir, `${who}.hcl`), policy);
 }

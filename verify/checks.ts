@@ -5,8 +5,10 @@ import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
+import { MATRIX_ROWS } from "./privileges/rows";
 import { undeclaredRoles } from "./privileges/undeclared-roles";
-import type { CheckDefinition } from "./report/check";
+import type { CheckDefinition, CheckDescription, CheckGroup, RowDescription } from "./report/check";
+import { rowId } from "./report/recorder";
 import { dropStaleProbes } from "./session/probes";
 
 // Every check there is, in the order in which they are made. A function of a room makes each.
@@ -97,3 +99,12 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     run: probeLeases,
   },
 ];
+
+/** What each check is, and each row of the matrix. */
+export function describeChecks(): CheckDescription[] {
+  return [...BEFORE, ...ROLES, ...MATRIX_ROWS.map((row) => describeRow(row, "session"))];
+}
+
+function describeRow({ kind, name, proves }: RowDescription, group: CheckGroup): CheckDescription {
+  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group };
+}

@@ -1,20 +1,23 @@
 import { Container } from "@cdktf/provider-docker/lib/container";
 import { Image } from "@cdktf/provider-docker/lib/image";
 import type { Network } from "@cdktf/provider-docker/lib/network";
-import { TerraformVariable } from "cdktf";
 import { Construct } from "constructs";
-import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE } from "../names";
+import { Input } from "../input";
+import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../names";
 import { hardened, loopbackPort } from "./hardening";
 
 export interface PostgresContainerProps {
+  /** The container's name, and its volume's with `-data` behind it. */
   readonly name: string;
-  /** Other containers reach it by this name. */
-  readonly alias: string;
-  /** With an exact tag. */
+  /** The server's name: what the names of its variables start with, and by which other containers reach it. */
+  readonly server: string;
+  /** With an exact tag; `TF_VAR_<server>_image` may name another. */
   readonly image: string;
   readonly network: Network;
+  /** On 127.0.0.1; `TF_VAR_<server>_port` may name another. */
   readonly hostPort: number;
   readonly superuser: string;
+  /** The database that is there from the start. */
   readonly database: string;
 }
 
@@ -26,11 +29,26 @@ const PASSWORD_FILE = "/run/secrets/postgres-password";
 export class PostgresContainer extends Construct {
   constructor(scope: Construct, id: string, props: PostgresContainerProps) {
     super(scope, id);
-    const passwordFile = new TerraformVariable(scope, `${props.alias}_password_file`, {
-      type: "string",
+    const server = checkName(SERVER_NAME, "server name", props.server);
+    const of = `the PostgreSQL server ${server}`;
+    const passwordFile = new Input(this, `${server}_password_file`, {
+      for: "superuser-password-file",
+      server,
       description: "absolute path of the file with the superuser's password; must be there at every start",
     });
-    const image = new Image(this, "Image", { name: props.image, keepLocally: true });
+    const imageName = new Input(this, `${server}_image`, {
+      for: "image",
+      server,
+      default: props.image,
+      description: `the image of ${of}`,
+    });
+    const port = new Input(this, `${server}_port`, {
+      for: "port",
+      server,
+      default: props.hostPort,
+      description: `the port of ${of} on 127.0.0.1`,
+    });
+    const image = new Image(this, "Image", { name: imageName.stringValue, keepLocally: true });
     // The health check is a line for a shell.
     const superuser = checkName(POSTGRES_ROLE, "superuser", props.superuser);
     const database = checkName(POSTGRES_DATABASE, "database name", props.database);
@@ -48,8 +66,8 @@ export class PostgresContainer extends Construct {
         `POSTGRES_PASSWORD_FILE=${PASSWORD_FILE}`,
         `POSTGRES_USER=${superuser}`,
       ],
-      networksAdvanced: [{ name: props.network.name, aliases: [props.alias] }],
-      ports: loopbackPort(5432, props.hostPort),
+      networksAdvanced: [{ name: props.network.name, aliases: [server] }],
+      ports: loopbackPort(5432, port.numberValue),
       // A volume that Docker makes, not Terraform: it outlives destroy.
       volumes: [{ volumeName: `${props.name}-data`, containerPath: VOLUME }],
       // As a mount: a missing source is an error, where a volume would become a directory of root's.

@@ -1,22 +1,35 @@
 import { Container, type ContainerConfig } from "@cdktf/provider-docker/lib/container";
 import { Image } from "@cdktf/provider-docker/lib/image";
 import type { Network } from "@cdktf/provider-docker/lib/network";
-import { TerraformVariable } from "cdktf";
 import { Construct } from "constructs";
+import { DeclarationError } from "../declaration-error";
+import { Input } from "../input";
 import { hardened, loopbackPort } from "./hardening";
 
 export interface VaultContainerProps {
+  /** The container's name, and its volume's with `-data` behind it. */
   readonly name: string;
-  /** With an exact tag. */
+  /** With an exact tag; `TF_VAR_vault_image` may name another. */
   readonly image: string;
   readonly network: Network;
+  /** On 127.0.0.1; `TF_VAR_vault_port` may name another. */
   readonly hostPort: number;
-  /** `server` is to be initialised, and unsealed after each start; `dev` is neither, and forgets all at each start. */
-  readonly mode: "server" | "dev";
-  /** `file` is a volume that outlives destroy. In dev mode there is `memory` alone. */
-  readonly storage: "memory" | "file";
-  /** Locks Vault's memory (mlock), for which the container's entrypoint is root's, with a root that can be written. Server mode alone. */
-  readonly lockMemory: boolean;
+  /**
+   * `server` is to be initialised, and unsealed after each start; `dev` is neither, and forgets all at each start.
+   * @default - server
+   */
+  readonly mode?: "server" | "dev";
+  /**
+   * `file` is a volume that outlives destroy. In dev mode there is `memory` alone.
+   * @default - memory
+   */
+  readonly storage?: "memory" | "file";
+  /**
+   * Locks Vault's memory (mlock), for which the container's entrypoint is root's, with a root that can be written. Server mode
+   * alone.
+   * @default - swap is off in its place
+   */
+  readonly lockMemory?: boolean;
 }
 
 const UID = 100;
@@ -29,17 +42,29 @@ const TOKEN_FILE = "/run/secrets/vault-dev-token";
 export class VaultContainer extends Construct {
   constructor(scope: Construct, id: string, props: VaultContainerProps) {
     super(scope, id);
-    if (props.mode === "dev") {
-      if (props.storage !== "memory")
-        throw new Error(`storage (${JSON.stringify(props.storage)}) must be "memory" in dev mode`);
-      if (props.lockMemory) throw new Error("lockMemory (true) must be false in dev mode, which never locks");
+    const { mode = "server", storage = "memory", lockMemory = false } = props;
+    if (mode === "dev") {
+      if (storage !== "memory")
+        throw new DeclarationError(`storage (${JSON.stringify(storage)}) must be "memory" in dev mode`);
+      if (lockMemory)
+        throw new DeclarationError("lockMemory (true) must be false in dev mode, which never locks");
     }
-    const image = new Image(this, "Image", { name: props.image, keepLocally: true });
+    const imageName = new Input(this, "vault_image", {
+      for: "vault-image",
+      default: props.image,
+      description: "Vault's image",
+    });
+    const port = new Input(this, "vault_port", {
+      for: "vault-container-port",
+      default: props.hostPort,
+      description: "Vault's port on 127.0.0.1",
+    });
+    const image = new Image(this, "Image", { name: imageName.stringValue, keepLocally: true });
     new Container(this, "Resource", {
       name: props.name,
       image: image.imageId,
       networksAdvanced: [{ name: props.network.name, aliases: ["vault"] }],
-      ports: loopbackPort(PORT, props.hostPort),
+      ports: loopbackPort(PORT, port.numberValue),
       // 2 means sealed or not initialised, which is how server mode starts.
       healthcheck: {
         test: ["CMD-SHELL", "vault status >/dev/null 2>&1; [ $? -ne 1 ]"],
@@ -47,8 +72,8 @@ export class VaultContainer extends Construct {
         timeout: "3s",
         retries: 30,
       },
-      ...(props.lockMemory ? locking() : unprivileged()),
-      ...(props.mode === "dev" ? devMode(scope) : serverMode(props)),
+      ...(lockMemory ? locking() : unprivileged()),
+      ...(mode === "dev" ? devMode(this) : serverMode(props.name, storage, lockMemory)),
     });
   }
 }
@@ -86,7 +111,7 @@ function environment(lockMemory: boolean): string[] {
   ];
 }
 
-function serverMode({ name, storage, lockMemory }: VaultContainerProps) {
+function serverMode(name: string, storage: "memory" | "file", lockMemory: boolean) {
   const config = {
     // Not `false`, which OpenBao refuses: it can't lock.
     ...(lockMemory ? {} : { disable_mlock: true }),
@@ -116,8 +141,8 @@ function serverMode({ name, storage, lockMemory }: VaultContainerProps) {
  * among it, would be in the container's log.
  */
 function devMode(scope: Construct) {
-  const tokenFile = new TerraformVariable(scope, "vault_dev_token_file", {
-    type: "string",
+  const tokenFile = new Input(scope, "vault_dev_token_file", {
+    for: "vault-dev-token-file",
     description: "absolute path of the file with the dev server's root token; must be there at every start",
   });
   const script = [

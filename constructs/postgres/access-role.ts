@@ -2,11 +2,23 @@ import { DefaultPrivileges } from "@cdktf/provider-postgresql/lib/default-privil
 import { Grant } from "@cdktf/provider-postgresql/lib/grant";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
+import { OBJECT_KINDS, type SchemaObjectKind } from "../../manifest/object-kinds";
 import { checkName, POSTGRES_ROLE } from "../names";
-import type { Database } from "./database";
+import type { IDatabase } from "./database";
 import type { Privileges } from "./privileges";
 
+/** A group role that logins join. */
+export interface IAccessRole {
+  readonly roleName: string;
+  readonly database: IDatabase;
+  readonly privileges: Privileges;
+  /** Whether its members act as the schema's owner. */
+  readonly actsAsOwner: boolean;
+}
+
 export interface AccessRoleProps {
+  /** Where it has its privileges. */
+  readonly database: IDatabase;
   readonly name: string;
   readonly privileges: Privileges;
   /**
@@ -16,57 +28,56 @@ export interface AccessRoleProps {
   readonly actsAsOwner?: boolean;
 }
 
-/** A group role that leased logins join. Vault's side needs no more of it than this. */
-export interface IAccessRole {
-  readonly roleName: string;
-  readonly database: Pick<Database, "schemaName" | "ownerName">;
-  readonly actsAsOwner: boolean;
-}
-
 /** A group role with its privileges on the database, the schema, and the schema's objects now and later. */
 export class AccessRole extends Construct implements IAccessRole {
+  /** One that exists already, with the privileges that it has. */
+  static fromName({ name, actsAsOwner = false, ...existing }: AccessRoleProps): IAccessRole {
+    return { roleName: name, actsAsOwner, ...existing };
+  }
+
   readonly roleName: string;
+  readonly database: IDatabase;
+  readonly privileges: Privileges;
   readonly actsAsOwner: boolean;
 
-  constructor(
-    readonly database: Database,
-    id: string,
-    props: AccessRoleProps,
-  ) {
-    super(database.roles, id);
+  constructor(scope: Construct, id: string, props: AccessRoleProps) {
+    super(scope, id);
+    const { database, privileges, actsAsOwner = false } = props;
     this.roleName = checkName(POSTGRES_ROLE, "access role name", props.name);
-    this.actsAsOwner = props.actsAsOwner ?? false;
+    this.database = database;
+    this.privileges = privileges;
+    this.actsAsOwner = actsAsOwner;
     const role = database.chain(
       (meta) =>
         new Role(this, "Resource", {
           name: this.roleName,
           login: false,
           // Here and not as a GrantRole: the provider reads every membership back into this attribute.
-          roles: this.actsAsOwner ? [database.ownerName] : undefined,
+          roles: actsAsOwner ? [database.ownerName] : undefined,
           searchPath: [database.schemaName],
           ...meta,
         }),
     ).name;
+    // Its sessions are the owner's, whose privileges count.
+    if (actsAsOwner) database.grantOwner(...privileges.database.filter((name) => name === "TEMPORARY"));
 
     const on = { role, database: database.databaseName };
     const inSchema = { ...on, schema: database.schemaName };
-    const grant = (childId: string, objectType: string, place: typeof on, list: readonly string[]) => {
+    const grant = (childId: string, objectType: string, where: typeof on, list: readonly string[]) => {
       if (list.length === 0) return;
-      const privileges = [...list].sort();
-      database.chain((meta) => new Grant(this, childId, { ...place, objectType, privileges, ...meta }));
+      database.chain(
+        (meta) => new Grant(this, childId, { ...where, objectType, privileges: [...list].sort(), ...meta }),
+      );
     };
-    grant("Database", "database", on, props.privileges.database);
-    grant("Schema", "schema", inSchema, props.privileges.schema);
-    for (const [plural, objectType] of [
-      ["tables", "table"],
-      ["sequences", "sequence"],
-      ["functions", "function"],
-    ] as const) {
-      const list = props.privileges[plural];
-      const childId = plural[0]!.toUpperCase() + plural.slice(1);
+    grant("Database", "database", on, privileges.database);
+    grant("Schema", "schema", inSchema, privileges.schema);
+    for (const kind of ["tables", "sequences", "functions"] satisfies SchemaObjectKind[]) {
+      const list = [...privileges[kind]].sort();
+      const objectType = OBJECT_KINDS[kind].keyword.toLowerCase();
+      const childId = kind[0]!.toUpperCase() + kind.slice(1);
       grant(childId, objectType, inSchema, list);
       if (list.length === 0) continue;
-      const later = { ...inSchema, owner: database.ownerName, objectType, privileges: [...list].sort() };
+      const later = { ...inSchema, owner: database.ownerName, objectType, privileges: list };
       database.chain((meta) => new DefaultPrivileges(this, `Default${childId}`, { ...later, ...meta }));
     }
   }

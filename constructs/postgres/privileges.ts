@@ -1,22 +1,11 @@
-/** What can be granted, by kind of object, in the order in which it is shown and synthesized. */
-export const PRIVILEGES = {
-  database: ["CONNECT", "TEMPORARY", "CREATE"],
-  schema: ["USAGE", "CREATE"],
-  tables: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
-  sequences: ["USAGE", "SELECT", "UPDATE"],
-  functions: ["EXECUTE"],
-} as const;
-
-export type ObjectKind = keyof typeof PRIVILEGES;
+import { OBJECT_KINDS, type PrivilegeSet } from "../../manifest/object-kinds";
 
 /**
  * The privileges of a persona on its database, schema and the schema's objects, those that exist and those that come.
  * `ALL` is left out on purpose: on PostgreSQL 17 and later it includes MAINTAIN, which the provider reads back as a
  * difference (https://www.postgresql.org/docs/18/ddl-priv.html).
  */
-export type Privileges = {
-  readonly [Kind in ObjectKind]: readonly (typeof PRIVILEGES)[Kind][number][];
-};
+export type Privileges = PrivilegeSet;
 
 const NONE: Privileges = { database: ["CONNECT"], schema: [], tables: [], sequences: [], functions: [] };
 
@@ -32,5 +21,11 @@ export const Privileges = {
     functions: ["EXECUTE"],
   },
   /** What the owner of a schema can do in any case, on a database on which it may CREATE. */
-  OWNER: { ...PRIVILEGES, database: ["CONNECT", "CREATE"] },
+  OWNER: {
+    database: ["CONNECT", "CREATE"],
+    schema: OBJECT_KINDS.schema.privileges,
+    tables: OBJECT_KINDS.tables.privileges,
+    sequences: OBJECT_KINDS.sequences.privileges,
+    functions: OBJECT_KINDS.functions.privileges,
+  },
 } satisfies Record<string, Privileges>;

@@ -1,23 +1,32 @@
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { checkName, POSTGRES_ROLE } from "../names";
-import type { AccessRole } from "./access-role";
+import type { IAccessRole } from "./access-role";
+import type { IDatabase } from "./database";
 import type { IManagedRole } from "./manager-login";
+
+/** A login that is kept. */
+export interface IStaticLogin {
+  readonly roleName: string;
+  readonly database: IDatabase;
+}
 
 export interface StaticLoginProps {
   readonly name: string;
   /** Whose privileges it has. */
-  readonly member: AccessRole;
+  readonly member: IAccessRole;
 }
 
 /** A login that stays, without a password until Vault gives it one. */
-export class StaticLogin extends Construct implements IManagedRole {
+export class StaticLogin extends Construct implements IManagedRole, IStaticLogin {
   readonly roleName: string;
+  readonly database: IDatabase;
 
-  constructor(id: string, props: StaticLoginProps) {
+  constructor(scope: Construct, id: string, props: StaticLoginProps) {
+    super(scope, id);
     const { database, roleName: group, actsAsOwner } = props.member;
-    super(database.roles, id);
     this.roleName = checkName(POSTGRES_ROLE, "static login", props.name);
+    this.database = database;
     database.chain(
       (meta) =>
         new Role(this, "Resource", {

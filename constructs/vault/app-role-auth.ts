@@ -2,10 +2,20 @@ import { AuthBackend } from "@cdktf/provider-vault/lib/auth-backend";
 import { Construct } from "constructs";
 import { Duration } from "../duration";
 import { checkName, VAULT_AUTH_PATH } from "../names";
-import type { AppRole } from "./app-role";
+import { AppRole, type AppRoleProps } from "./app-role";
 import type { IGrantee, PolicyRule } from "./policy-document";
 
+/** Where the AppRole auth method is mounted, below `auth/`. */
+export interface IAppRoleAuth {
+  readonly path: string;
+  /** The path, for resources that need the mount to be there. */
+  readonly mountedPath: string;
+  /** Those that were added to it. */
+  readonly appRoles: AppRole[];
+}
+
 export interface AppRoleAuthProps {
+  /** Below `auth/`. */
   readonly path: string;
 }
 
@@ -13,7 +23,12 @@ export interface AppRoleAuthProps {
 const SECRET_ID_WRAPPING = { min: Duration.seconds(5), max: Duration.minutes(5) };
 
 /** The AppRole auth method, mounted. */
-export class AppRoleAuth extends Construct {
+export class AppRoleAuth extends Construct implements IAppRoleAuth {
+  /** One that is mounted already. */
+  static fromPath(path: string): IAppRoleAuth {
+    return { path: checkName(VAULT_AUTH_PATH, "auth mount path", path), mountedPath: path, appRoles: [] };
+  }
+
   readonly path: string;
   /** Where AppRoles live, so that none can take the id of a part of the mount. */
   readonly roles = new Construct(this, "Roles");
@@ -26,9 +41,13 @@ export class AppRoleAuth extends Construct {
     this.resource = new AuthBackend(this, "Resource", { type: "approle", path: this.path });
   }
 
-  /** The mounted path, for resources that need the mount to be there. */
   get mountedPath(): string {
     return this.resource.path;
+  }
+
+  /** Adds an application's identity. */
+  addAppRole(id: string, props: Omit<AppRoleProps, "auth">): AppRole {
+    return new AppRole(this.roles, id, { auth: this, ...props });
   }
 
   /**

@@ -1,20 +1,44 @@
 import { ApproleAuthBackendRole } from "@cdktf/provider-vault/lib/approle-auth-backend-role";
 import { Construct } from "constructs";
+import { DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
 import { checkName, VAULT_POLICY_NAME } from "../names";
-import type { AppRoleAuth } from "./app-role-auth";
-import { Policy } from "./policy";
+import type { IAppRoleAuth } from "./app-role-auth";
+import type { IPersonaLogin } from "./persona-login";
+import { Policy, type IPolicy } from "./policy";
 import type { IGrantee, PolicyRule } from "./policy-document";
 
 export interface AppRoleProps {
+  readonly auth: IAppRoleAuth;
   /** The AppRole's name and its policy's. */
   readonly name: string;
-  readonly tokenTtl: Duration;
-  readonly tokenMaxTtl: Duration;
+  /**
+   * Policies beside its own.
+   * @default - none
+   */
+  readonly policies?: readonly IPolicy[];
+  /**
+   * How long a token lives until it is renewed.
+   * @default - 1 hour
+   */
+  readonly tokenTtl?: Duration;
+  /**
+   * How long it lives however often it is renewed; its leases end with it.
+   * @default - 24 hours
+   */
+  readonly tokenMaxTtl?: Duration;
   /** @default - its tokens may be used from anywhere */
   readonly tokenBoundCidrs?: readonly string[];
-  readonly secretIdTtl: Duration;
-  readonly secretIdUses: number;
+  /**
+   * How long a secret id can be used to log in.
+   * @default - 24 hours
+   */
+  readonly secretIdTtl?: Duration;
+  /**
+   * How often a secret id can be used to log in.
+   * @default - once
+   */
+  readonly secretIdUses?: number;
   /** @default - its secret ids may be used from anywhere */
   readonly secretIdBoundCidrs?: readonly string[];
 }
@@ -23,43 +47,49 @@ export interface AppRoleProps {
  * An application's identity. Its token can renew itself and its leases, and can do what is granted to the AppRole; it has
  * no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
  */
-export class AppRole extends Construct implements IGrantee {
+export class AppRole extends Construct implements IPersonaLogin {
   readonly appRoleName: string;
+  readonly tokenTtl: Duration;
   readonly tokenMaxTtl: Duration;
+  readonly secretIdTtl: Duration;
+  readonly secretIdUses: number;
+  private readonly props: AppRoleProps;
   private readonly policy: Policy;
+  private readonly policyNames: readonly string[];
   private readonly resource: ApproleAuthBackendRole;
 
-  constructor(
-    private readonly auth: AppRoleAuth,
-    id: string,
-    props: AppRoleProps,
-  ) {
-    super(auth.roles, id);
-    auth.appRoles.push(this);
+  constructor(scope: Construct, id: string, props: AppRoleProps) {
+    super(scope, id);
+    this.props = props;
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
-    this.tokenMaxTtl = props.tokenMaxTtl;
-    if (props.tokenMaxTtl.isShorterThan(props.tokenTtl)) {
-      throw new Error(
-        `token max TTL (${props.tokenMaxTtl.toString()}) must be at least the token TTL (${props.tokenTtl.toString()})`,
+    this.tokenTtl = props.tokenTtl ?? Duration.hours(1);
+    this.tokenMaxTtl = props.tokenMaxTtl ?? Duration.hours(24);
+    this.secretIdTtl = props.secretIdTtl ?? Duration.hours(24);
+    this.secretIdUses = props.secretIdUses ?? 1;
+    if (this.tokenMaxTtl.isShorterThan(this.tokenTtl)) {
+      throw new DeclarationError(
+        `token max TTL (${this.tokenMaxTtl.toString()}) must be at least the token TTL (${this.tokenTtl.toString()})`,
       );
     }
+    props.auth.appRoles.push(this);
     this.policy = new Policy(this, "Policy", { name: this.appRoleName });
+    this.policyNames = [this.policy, ...(props.policies ?? [])].map(({ policyName }) => policyName);
     this.allow(
       { path: "auth/token/renew-self", capabilities: ["update"] },
       { path: "sys/leases/renew", capabilities: ["update"] },
     );
     this.resource = new ApproleAuthBackendRole(this, "Resource", {
-      backend: auth.mountedPath,
+      backend: props.auth.mountedPath,
       roleName: this.appRoleName,
       bindSecretId: true,
-      secretIdTtl: props.secretIdTtl.toSeconds(),
-      secretIdNumUses: props.secretIdUses,
+      secretIdTtl: this.secretIdTtl.toSeconds(),
+      secretIdNumUses: this.secretIdUses,
       secretIdBoundCidrs: props.secretIdBoundCidrs && [...props.secretIdBoundCidrs],
       tokenBoundCidrs: props.tokenBoundCidrs && [...props.tokenBoundCidrs],
-      tokenPolicies: [this.policy.policyName],
+      tokenPolicies: [...this.policyNames],
       tokenNoDefaultPolicy: true,
-      tokenTtl: props.tokenTtl.toSeconds(),
-      tokenMaxTtl: props.tokenMaxTtl.toSeconds(),
+      tokenTtl: this.tokenTtl.toSeconds(),
+      tokenMaxTtl: this.tokenMaxTtl.toSeconds(),
     });
   }
 
@@ -72,20 +102,37 @@ export class AppRole extends Construct implements IGrantee {
     return this.resource.roleId;
   }
 
+  get declared() {
+    return {
+      appRole: {
+        authMount: this.props.auth.path,
+        name: this.appRoleName,
+        policies: [...this.policyNames],
+        tokenTtl: this.tokenTtl.toSeconds(),
+        tokenMaxTtl: this.tokenMaxTtl.toSeconds(),
+        tokenBoundCidrs: this.props.tokenBoundCidrs && [...this.props.tokenBoundCidrs],
+        secretIdTtl: this.secretIdTtl.toSeconds(),
+        secretIdUses: this.secretIdUses,
+        secretIdBoundCidrs: this.props.secretIdBoundCidrs && [...this.props.secretIdBoundCidrs],
+      },
+      policies: [{ name: this.policy.policyName, text: this.policy.text }],
+    };
+  }
+
   /**
-   * The AppRole with its own policy and no other, and that policy with its own text: who could write either otherwise would
-   * give the AppRole's tokens what it likes.
+   * The AppRole with its own policies and no other, and its own policy with its own text: who could write either otherwise
+   * would give the AppRole's tokens what it likes.
    */
   grantManage(grantee: IGrantee): void {
     this.policy.grantManage(grantee);
     grantee.allow({
-      path: `auth/${this.auth.path}/role/${this.appRoleName}`,
+      path: `auth/${this.props.auth.path}/role/${this.appRoleName}`,
       capabilities: ["create", "read", "update", "delete"],
       parameters: {
         // An AppRole that logs in without a secret id would give its writer every credential.
         bind_secret_id: [true],
         // A list in a list: the whole list is compared. What has no line is refused, such as the old name, `policies`.
-        token_policies: [[this.policy.policyName]],
+        token_policies: [this.policyNames],
         token_no_default_policy: [true],
         secret_id_ttl: [],
         secret_id_num_uses: [],

@@ -1,34 +1,38 @@
 import { DatabaseSecretBackendConnection } from "@cdktf/provider-vault/lib/database-secret-backend-connection";
-import { Lazy } from "cdktf";
+import { Lazy, TerraformStack } from "cdktf";
 import { Construct } from "constructs";
-import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, VAULT_NAME } from "../names";
-import type { Secret } from "../secret";
-import type { DatabaseMount } from "./database-mount";
+import { leaseMark } from "../../manifest/names";
+import { Manifest } from "../manifest";
+import { checkName, VAULT_NAME } from "../names";
+import type { IManagerLogin } from "../postgres/manager-login";
+import type { IDatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
 import type { IGrantee, Parameters } from "./policy-document";
+import type { ServerAddress } from "./server-address";
 import { StaticRole, type StaticRoleProps } from "./static-role";
 
 export interface DatabaseConnectionProps {
+  readonly mount: IDatabaseMount;
   readonly name: string;
-  /** As Vault reaches it; usually a variable. */
-  readonly host: string;
-  /** As Vault reaches it; usually a variable. */
-  readonly port: string;
+  /** Where the server is, as Vault reaches it. */
+  readonly address: ServerAddress;
+  /** Vault's own login, on its database. */
+  readonly manager: IManagerLogin;
   /**
-   * Makes Vault check the server's certificate, against the authorities of its machine where both are empty.
-   * @default - no TLS
+   * Raised, it sets the password anew. From 1: the provider never sends version 0.
+   * @default - 1
    */
-  readonly tls?: {
-    /** The CA certificate, in PEM. HashiCorp's Vault takes it; OpenBao does not look at it. */
-    readonly ca: string;
-    /** The file with the CA certificate on Vault's machine, which both take. */
-    readonly rootCertFile: string;
-  };
-  readonly database: string;
-  readonly username: string;
-  readonly password: Secret;
-  /** Raised, it sets the password anew. From 1: the provider never sends version 0. */
-  readonly passwordVersion: number;
+  readonly passwordVersion?: number;
+  /**
+   * Whether Vault replaces the password after the first deploy by one that it alone knows, which `leasehold deploy` asks it for.
+   * @default - the password stays
+   */
+  readonly rotateRoot?: boolean;
+  /**
+   * What the comment on each leased login says beside the database's name, by which it is told from a forged one.
+   * @default - the id of the stack
+   */
+  readonly environment?: string;
 }
 
 /** What Go's strings.TrimSpace takes for blank. */
@@ -38,26 +42,30 @@ const BLANKS = Array.from(
 
 /** How Vault reaches a database, as its manager. Only roles that were added to it may use it. */
 export class DatabaseConnection extends Construct {
+  readonly mount: IDatabaseMount;
   readonly connectionName: string;
+  readonly manager: IManagerLogin;
+  /** The comment on each login that is leased. */
+  readonly mark: string;
   /** Where its roles live, so that none can take the id of a part of the connection. */
   readonly roles = new Construct(this, "Roles");
   private readonly resource: DatabaseSecretBackendConnection;
   private readonly allowedRoles: string[] = [];
   private readonly parameters: Parameters;
 
-  constructor(
-    readonly mount: DatabaseMount,
-    id: string,
-    props: DatabaseConnectionProps,
-  ) {
-    super(mount, id);
+  constructor(scope: Construct, id: string, props: DatabaseConnectionProps) {
+    super(scope, id);
+    const { mount, manager, passwordVersion = 1, rotateRoot = false } = props;
+    const { host, port, tls } = props.address;
+    this.mount = mount;
+    this.manager = manager;
     mount.connections.push(this);
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
-    const database = checkName(POSTGRES_DATABASE, "database name", props.database);
-    const { tls } = props;
+    const { database, loginName: username, password } = manager;
+    const { databaseName } = database;
+    this.mark = leaseMark(props.environment ?? TerraformStack.of(this).node.id, databaseName);
     const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
-    const connectionUrl = `postgresql://{{username}}:{{password}}@${props.host}:${props.port}/${database}?sslmode=${mode}`;
-    const username = checkName(POSTGRES_ROLE, "username", props.username);
+    const connectionUrl = `postgresql://{{username}}:{{password}}@${host}:${port}/${databaseName}?sslmode=${mode}`;
     // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.
     const passwordAuthentication = "scram-sha-256";
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
@@ -68,10 +76,12 @@ export class DatabaseConnection extends Construct {
         connectionUrl,
         tlsCa: tls?.ca,
         username,
-        passwordWo: props.password.reference,
-        passwordWoVersion: props.passwordVersion,
+        passwordWo: password.referenceIn(this),
+        passwordWoVersion: passwordVersion,
         passwordAuthentication,
       },
+      // Vault logs in as it writes the connection.
+      dependsOn: database.requiredBy(this),
     });
     this.parameters = {
       plugin_name: ["postgresql-database-plugin"],
@@ -94,6 +104,14 @@ export class DatabaseConnection extends Construct {
       rotation_window: [],
       disable_automated_rotation: [],
     };
+    Manifest.of(this).addToDatabase(this, databaseName, () => ({
+      vault: { mount: mount.path, connection: this.connectionName, rotateRoot },
+    }));
+  }
+
+  /** A reference to the connection, for roles that need it to be there. */
+  get reference(): string {
+    return this.resource.name;
   }
 
   /**
@@ -118,17 +136,18 @@ export class DatabaseConnection extends Construct {
     );
   }
 
+  /** Lets a role use it. */
+  allow(roleName: string): void {
+    this.allowedRoles.push(roleName);
+  }
+
   /** Adds a role that leases logins in a group role. */
-  addRole(id: string, props: DatabaseRoleProps): DatabaseRole {
-    const role = new DatabaseRole(this, id, this.resource.name, props);
-    this.allowedRoles.push(role.databaseRoleName);
-    return role;
+  addRole(id: string, props: Omit<DatabaseRoleProps, "connection">): DatabaseRole {
+    return new DatabaseRole(this.roles, id, { connection: this, ...props });
   }
 
   /** Adds a role whose login is kept, and whose password Vault changes again and again. */
-  addStaticRole(id: string, props: StaticRoleProps): StaticRole {
-    const role = new StaticRole(this, id, this.resource.name, props);
-    this.allowedRoles.push(role.staticRoleName);
-    return role;
+  addStaticRole(id: string, props: Omit<StaticRoleProps, "connection">): StaticRole {
+    return new StaticRole(this.roles, id, { connection: this, ...props });
   }
 }

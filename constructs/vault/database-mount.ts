@@ -4,12 +4,26 @@ import { checkName, VAULT_MOUNT_PATH } from "../names";
 import type { DatabaseConnection } from "./database-connection";
 import type { IGrantee } from "./policy-document";
 
+/** Where the database secrets engine is mounted. */
+export interface IDatabaseMount {
+  readonly path: string;
+  /** The path, for resources that need the mount to be there. */
+  readonly mountedPath: string;
+  /** Those that were added to it. */
+  readonly connections: DatabaseConnection[];
+}
+
 export interface DatabaseMountProps {
   readonly path: string;
 }
 
 /** The database secrets engine, mounted. */
-export class DatabaseMount extends Construct {
+export class DatabaseMount extends Construct implements IDatabaseMount {
+  /** One that is mounted already. */
+  static fromPath(path: string): IDatabaseMount {
+    return { path: checkName(VAULT_MOUNT_PATH, "mount path", path), mountedPath: path, connections: [] };
+  }
+
   readonly path: string;
   readonly connections: DatabaseConnection[] = [];
   private readonly resource: Mount;
@@ -20,7 +34,6 @@ export class DatabaseMount extends Construct {
     this.resource = new Mount(this, "Resource", { type: "database", path: this.path });
   }
 
-  /** The mounted path, for resources that need the mount to be there. */
   get mountedPath(): string {
     return this.resource.path;
   }

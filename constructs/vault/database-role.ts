@@ -1,96 +1,96 @@
 import { DatabaseSecretBackendRole } from "@cdktf/provider-vault/lib/database-secret-backend-role";
 import { Annotations } from "cdktf";
 import { Construct } from "constructs";
-import type { Duration } from "../duration";
+import { DeclarationError } from "../declaration-error";
+import { Duration } from "../duration";
 import { checkName, VAULT_NAME } from "../names";
 import type { IAccessRole } from "../postgres/access-role";
-import { AppRole } from "./app-role";
 import type { DatabaseConnection } from "./database-connection";
+import type { LeaseStatements } from "./lease-statements";
 import type { IGrantee } from "./policy-document";
-import { statements } from "./statements";
 
 export interface DatabaseRoleProps {
+  /** What it leases logins through. */
+  readonly connection: DatabaseConnection;
   /** The group role that leased logins join. */
   readonly member: IAccessRole;
+  /** What makes, renews and removes them. */
+  readonly statements: LeaseStatements;
   /** @default - the group role's name */
   readonly name?: string;
-  readonly defaultTtl: Duration;
-  readonly maxTtl: Duration;
   /**
-   * How many sessions a leased login may have at a time.
-   * @default - 20
+   * How long a lease lives until it is renewed.
+   * @default - 1 hour
    */
-  readonly connectionLimit?: number;
-  /** The comment on each leased login. */
-  readonly mark: string;
+  readonly defaultTtl?: Duration;
+  /**
+   * How long it lives however often it is renewed.
+   * @default - 24 hours
+   */
+  readonly maxTtl?: Duration;
+  /**
+   * Says that a lease is meant to end early, with the token that took it.
+   * @default - a warning where a grantee's tokens live shorter than a lease
+   */
+  readonly leaseEndsWithToken?: boolean;
 }
 
-/** What can be leased: logins in one group role, and the SQL that makes, renews and removes them. */
+/** What can be leased: logins in one group role. */
 export class DatabaseRole extends Construct {
   readonly databaseRoleName: string;
-  private readonly defaultTtl: Duration;
+  readonly defaultTtl: Duration;
+  readonly maxTtl: Duration;
+  private readonly connection: DatabaseConnection;
+  private readonly leaseEndsWithToken: boolean;
 
-  /** Use {@link DatabaseConnection.addRole}, which also allows the role on the connection. */
-  constructor(
-    private readonly connection: DatabaseConnection,
-    id: string,
-    connectionName: string,
-    props: DatabaseRoleProps,
-  ) {
-    super(connection.roles, id);
-    const { member, defaultTtl, maxTtl } = props;
+  constructor(scope: Construct, id: string, props: DatabaseRoleProps) {
+    super(scope, id);
+    const { connection, member, statements } = props;
+    this.connection = connection;
     this.databaseRoleName = checkName(VAULT_NAME, "database role name", props.name ?? member.roleName);
-    this.defaultTtl = defaultTtl;
-    if (maxTtl.isShorterThan(defaultTtl)) {
-      throw new Error(
-        `lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`,
+    this.defaultTtl = props.defaultTtl ?? Duration.hours(1);
+    this.maxTtl = props.maxTtl ?? Duration.hours(24);
+    this.leaseEndsWithToken = props.leaseEndsWithToken ?? false;
+    if (this.maxTtl.isShorterThan(this.defaultTtl)) {
+      throw new DeclarationError(
+        `lease max TTL (${this.maxTtl.toString()}) must be at least the default TTL (${this.defaultTtl.toString()})`,
       );
     }
-    const values = {
-      group: member.roleName,
-      owner: member.database.ownerName,
-      schema: member.database.schemaName,
-      // What it makes is the persona's, unless it acts as the owner: whoever can create would else have the owner's rights,
-      // by a function that runs as its owner.
-      heir: member.actsAsOwner ? member.database.ownerName : member.roleName,
-      limit: props.connectionLimit ?? 20,
-      mark: props.mark,
-    };
+    connection.allow(this.databaseRoleName);
     new DatabaseSecretBackendRole(this, "Resource", {
       backend: connection.mount.mountedPath,
-      dbName: connectionName,
+      dbName: connection.reference,
       name: this.databaseRoleName,
-      creationStatements: statements(
-        member.actsAsOwner ? "owner/creation.sql" : "member/creation.sql",
-        values,
-      ),
-      renewStatements: statements("renewal.sql", values),
-      revocationStatements: statements("revocation.sql", values),
-      defaultTtl: defaultTtl.toSeconds(),
-      maxTtl: maxTtl.toSeconds(),
+      creationStatements: [...statements.creation],
+      renewStatements: [...statements.renewal],
+      revocationStatements: [...statements.revocation],
+      defaultTtl: this.defaultTtl.toSeconds(),
+      maxTtl: this.maxTtl.toSeconds(),
+      dependsOn: member.database.requiredBy(this),
     });
   }
 
   /** Lets the grantee lease a login. */
   grantRead(grantee: IGrantee): void {
-    grantee.allow({
-      path: `${this.connection.mount.path}/creds/${this.databaseRoleName}`,
-      capabilities: ["read"],
-    });
-    if (grantee instanceof AppRole && grantee.tokenMaxTtl.isShorterThan(this.defaultTtl)) {
+    grantee.allow({ path: this.credentials, capabilities: ["read"] });
+    const { tokenMaxTtl } = grantee;
+    if (!this.leaseEndsWithToken && tokenMaxTtl?.isShorterThan(this.defaultTtl)) {
       Annotations.of(this).addWarning(
-        `a lease of ${this.databaseRoleName} (${this.defaultTtl.toString()}) ends with the token that took it, after ${grantee.tokenMaxTtl.toString()} at most`,
+        `a lease of ${this.databaseRoleName} (${this.defaultTtl.toString()}) ends with the token that took it, after ${tokenMaxTtl.toString()} at most`,
       );
     }
   }
 
   /** Lets the grantee list and revoke this role's leases, whoever took them. Sudo paths, both. */
   grantRevokePrefix(grantee: IGrantee): void {
-    const prefix = `${this.connection.mount.path}/creds/${this.databaseRoleName}`;
     grantee.allow(
-      { path: `sys/leases/lookup/${prefix}`, capabilities: ["list", "sudo"] },
-      { path: `sys/leases/lookup/${prefix}/`, capabilities: ["list", "sudo"] },
-      { path: `sys/leases/revoke-prefix/${prefix}`, capabilities: ["update", "sudo"] },
+      { path: `sys/leases/lookup/${this.credentials}`, capabilities: ["list", "sudo"] },
+      { path: `sys/leases/lookup/${this.credentials}/`, capabilities: ["list", "sudo"] },
+      { path: `sys/leases/revoke-prefix/${this.credentials}`, capabilities: ["update", "sudo"] },
     );
+  }
+
+  private get credentials(): string {
+    return `${this.connection.mount.path}/creds/${this.databaseRoleName}`;
   }
 }

@@ -7,7 +7,10 @@ export interface PolicyRule {
   /** A path, with `+` for one segment and `*` for any ending. */
   readonly path: string;
   readonly capabilities: readonly Capability[];
-  /** Holds the answer to be wrapped, for at least and at most these times. */
+  /**
+   * Holds the answer to be wrapped, for at least and at most these times.
+   * @default - it may come as it is
+   */
   readonly wrapping?: { readonly min: Duration; readonly max: Duration };
   /**
    * The parameters that a request may have, each with its values, any where none is named; `*` stands for all others
@@ -28,20 +31,23 @@ export type Parameters = Readonly<Record<string, readonly ParameterValue[]>>;
 
 /** Something that grants can be made to. */
 export interface IGrantee {
+  /**
+   * How long its tokens live at most.
+   * @default - not known
+   */
+  readonly tokenMaxTtl?: Duration;
   allow(...rules: PolicyRule[]): void;
 }
 
-/** Rules in the order in which they were added, a path once: what is added again widens it. */
+/** Rules in the order in which they were added, a path once. */
 export class PolicyDocument implements IGrantee {
   private readonly rules = new Map<string, PolicyRule>();
 
+  /** What is added for a path that is there already is merged as Vault merges the rules of two policies. */
   allow(...rules: PolicyRule[]): void {
     for (const rule of rules) {
-      const capabilities = new Set([
-        ...(this.rules.get(rule.path)?.capabilities ?? []),
-        ...rule.capabilities,
-      ]);
-      this.rules.set(rule.path, { ...rule, capabilities: [...capabilities] });
+      const before = this.rules.get(rule.path);
+      this.rules.set(rule.path, before ? merged(before, rule) : rule);
     }
   }
 
@@ -65,6 +71,47 @@ export class PolicyDocument implements IGrantee {
     });
     return blocks.join("\n");
   }
+}
+
+/**
+ * Capabilities and parameters add up, and the shorter of two bounds on a wrapping holds; what one of the two says nothing about
+ * is as the other has it (NewACL, vault/acl.go).
+ */
+function merged(one: PolicyRule, other: PolicyRule): PolicyRule {
+  return {
+    path: one.path,
+    capabilities: [...new Set([...one.capabilities, ...other.capabilities])],
+    wrapping: both(one.wrapping, other.wrapping, (a, b) => ({
+      min: shorter(a.min, b.min),
+      max: shorter(a.max, b.max),
+    })),
+    parameters: both(one.parameters, other.parameters, union),
+    denied: both(one.denied, other.denied, union),
+  };
+}
+
+function both<Part>(
+  one: Part | undefined,
+  other: Part | undefined,
+  merge: (a: Part, b: Part) => Part,
+): Part | undefined {
+  return one && other ? merge(one, other) : (one ?? other);
+}
+
+function shorter(one: Duration, other: Duration): Duration {
+  return other.isShorterThan(one) ? other : one;
+}
+
+/** No value stands for any. */
+function union(one: Parameters, other: Parameters): Parameters {
+  const names = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+  return Object.fromEntries(
+    names.map((name) => {
+      const [a, b] = [one[name], other[name]];
+      const isAny = a?.length === 0 || b?.length === 0;
+      return [name, isAny ? [] : [...new Set([...(a ?? []), ...(b ?? [])])]];
+    }),
+  );
 }
 
 /** Blanks that JSON leaves as they are, and that nobody could tell from a space. */

@@ -4,12 +4,22 @@ import { Construct } from "constructs";
 import { checkName, VAULT_POLICY_NAME } from "../names";
 import { PolicyDocument, type IGrantee, type PolicyRule } from "./policy-document";
 
+/** An ACL policy, by its name. */
+export interface IPolicy {
+  readonly policyName: string;
+}
+
 export interface PolicyProps {
   readonly name: string;
 }
 
 /** An ACL policy whose rules are the grants that were made to it by synth time. */
-export class Policy extends Construct implements IGrantee {
+export class Policy extends Construct implements IPolicy, IGrantee {
+  /** One that exists already, whatever it allows. */
+  static fromName(policyName: string): IPolicy {
+    return { policyName };
+  }
+
   readonly policyName: string;
   private readonly document = new PolicyDocument();
 
@@ -18,8 +28,13 @@ export class Policy extends Construct implements IGrantee {
     this.policyName = checkName(VAULT_POLICY_NAME, "policy name", props.name);
     new PolicyResource(this, "Resource", {
       name: this.policyName,
-      policy: Lazy.stringValue({ produce: () => this.document.toString() }),
+      policy: Lazy.stringValue({ produce: () => this.text }),
     });
+  }
+
+  /** What it has by now, in HCL. */
+  get text(): string {
+    return this.document.toString();
   }
 
   allow(...rules: PolicyRule[]): void {
@@ -31,7 +46,7 @@ export class Policy extends Construct implements IGrantee {
     grantee.allow({
       path: `sys/policies/acl/${this.policyName}`,
       capabilities: ["create", "read", "update", "delete"],
-      parameters: { policy: [this.document.toString()] },
+      parameters: { policy: [this.text] },
     });
   }
 }

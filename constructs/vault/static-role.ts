@@ -1,17 +1,23 @@
 import { DatabaseSecretBackendStaticRole } from "@cdktf/provider-vault/lib/database-secret-backend-static-role";
 import { Construct } from "constructs";
+import { DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
-import { checkName, POSTGRES_ROLE, VAULT_NAME } from "../names";
+import { checkName, VAULT_NAME } from "../names";
+import type { IStaticLogin } from "../postgres/static-login";
 import type { DatabaseConnection } from "./database-connection";
 import type { IGrantee } from "./policy-document";
 import { statements } from "./statements";
 
 export interface StaticRoleProps {
+  /** What Vault changes the password through. */
+  readonly connection: DatabaseConnection;
   readonly name: string;
-  /** The login in PostgreSQL, which is there already. */
-  readonly username: string;
+  readonly login: IStaticLogin;
+  /** From 5 seconds. */
   readonly rotationPeriod: Duration;
 }
+
+const SHORTEST = Duration.seconds(5);
 
 /**
  * A login that stays and whose password Vault changes, at once and after each period
@@ -19,45 +25,44 @@ export interface StaticRoleProps {
  */
 export class StaticRole extends Construct {
   readonly staticRoleName: string;
+  private readonly connection: DatabaseConnection;
 
-  /** Use {@link DatabaseConnection.addStaticRole}, which also allows the role on the connection. */
-  constructor(
-    private readonly connection: DatabaseConnection,
-    id: string,
-    connectionName: string,
-    props: StaticRoleProps,
-  ) {
-    super(connection.roles, id);
+  constructor(scope: Construct, id: string, props: StaticRoleProps) {
+    super(scope, id);
+    const { connection, login, rotationPeriod } = props;
+    this.connection = connection;
     this.staticRoleName = checkName(VAULT_NAME, "static role name", props.name);
-    const shortest = Duration.seconds(5);
-    if (props.rotationPeriod.isShorterThan(shortest)) {
-      throw new Error(
-        `rotation period (${props.rotationPeriod.toString()}) must be at least ${shortest.toString()}, Vault's shortest`,
+    if (rotationPeriod.isShorterThan(SHORTEST)) {
+      throw new DeclarationError(
+        `rotation period (${rotationPeriod.toString()}) must be at least ${SHORTEST.toString()}, Vault's shortest`,
       );
     }
+    connection.allow(this.staticRoleName);
     new DatabaseSecretBackendStaticRole(this, "Resource", {
       backend: connection.mount.mountedPath,
-      dbName: connectionName,
+      dbName: connection.reference,
       name: this.staticRoleName,
-      username: checkName(POSTGRES_ROLE, "username", props.username),
-      rotationPeriod: props.rotationPeriod.toSeconds(),
+      username: login.roleName,
+      rotationPeriod: rotationPeriod.toSeconds(),
       rotationStatements: statements("rotation.sql", {}),
+      dependsOn: login.database.requiredBy(this),
     });
   }
 
   /** Lets the grantee read the password of the moment. */
   grantRead(grantee: IGrantee): void {
-    grantee.allow({
-      path: `${this.connection.mount.path}/static-creds/${this.staticRoleName}`,
-      capabilities: ["read"],
-    });
+    this.grant(grantee, "static-creds", "read");
   }
 
   /** Lets the grantee have the password changed at once, without learning it. */
   grantRotate(grantee: IGrantee): void {
+    this.grant(grantee, "rotate-role", "update");
+  }
+
+  private grant(grantee: IGrantee, endpoint: string, capability: "read" | "update"): void {
     grantee.allow({
-      path: `${this.connection.mount.path}/rotate-role/${this.staticRoleName}`,
-      capabilities: ["update"],
+      path: `${this.connection.mount.path}/${endpoint}/${this.staticRoleName}`,
+      capabilities: [capability],
     });
   }
 }

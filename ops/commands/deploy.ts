@@ -2,7 +2,7 @@ import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
-import { prepareVault, vaultTarget } from "./init";
+import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findMarked } from "../postgres/leftover";
 import { dropLogins, dropRoles, emptyGroups, markLeases, sweepRevoked } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
@@ -13,8 +13,8 @@ import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { recordPublic } from "../postgres/public";
 import { runSteps, type Show, type Step } from "../terminal/progress";
-import { rotateDue } from "./rotate";
-import { TerraformError, type Changes } from "../terraform/terraform";
+import { rotateDue } from "../vault/rotate";
+import { changesText, TerraformError, type Changes } from "../terraform/terraform";
 
 export interface DeployOptions {
   readonly env?: string;
@@ -240,9 +240,4 @@ function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase):
       ...personas.map(({ groupRole }) => groupRole),
       ...staticRoles.map(({ login }) => login),
     ]);
-}
-
-export function changesText({ add, change, remove }: Changes): string {
-  if (add + change + remove === 0) return "nothing to do";
-  return `${String(add)} added, ${String(change)} changed, ${String(remove)} removed`;
 }

@@ -1,11 +1,10 @@
 import { createInterface } from "node:readline/promises";
 import { escapeIdentifier } from "pg";
 import { SetupError } from "../../clients/setup-error";
-import { changesText } from "./deploy";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
-import { prepareVault, vaultTarget } from "./init";
+import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
 import { lock } from "../deployment/lock";
 import {
@@ -20,7 +19,7 @@ import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../d
 import { givePublicBack } from "../postgres/public";
 import { runSteps, type Show, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
-import { Terraform } from "../terraform/terraform";
+import { changesText, Terraform } from "../terraform/terraform";
 
 export interface DestroyOptions {
   readonly env?: string;

@@ -5,7 +5,7 @@ import { deployedPlatform, stoppedContainers } from "../docker/platform";
 import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
 import { runSteps, type Show } from "../terminal/progress";
 import { Terraform, TerraformError } from "../terraform/terraform";
-import { color } from "./verify";
+import { color } from "../terminal/color";
 
 export interface DiffOptions {
   readonly env?: string;

@@ -4,14 +4,20 @@ import { Sandbox } from "../../sandbox/sandbox";
 import { Workspace } from "../../sandbox/workspace";
 import { readAccessManifest, type AccessManifest } from "../../manifest/schema";
 import type { Report } from "../../verify/report/report";
-import { renderTable } from "../../verify/report/table";
+import { renderDetails } from "../../verify/report/details";
+import { renderOverview } from "../../verify/report/overview";
 import { verify } from "../../verify/verify";
-import { startApplication } from "./application";
-import { clearStaleConnectionFiles, removeConnectionFile, writeConnectionFile } from "./connection-file";
+import { startApplication } from "../verification/application";
+import {
+  clearStaleConnectionFiles,
+  removeConnectionFile,
+  writeConnectionFile,
+} from "../../sandbox/connection-file";
 import { runSteps } from "../terminal/progress";
-import { rotateRoot } from "./rotate";
+import { rotateRoot } from "../vault/rotate";
 import { publish, ROOT, synthesize } from "../deployment/synthesize";
-import { checkReportFile, color, exitCode, writeReport } from "./verify";
+import { color } from "../terminal/color";
+import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
 
 /** Read at once: who started the program may be gone before there is anything to keep. */
 const STARTED_BY = process.ppid;
@@ -20,6 +26,7 @@ export interface StartOptions {
   readonly env?: string;
   /** Commander's for `--no-expiry`: true unless that is given. */
   readonly expiry: boolean;
+  readonly details?: boolean;
   readonly json?: string;
   readonly keep?: boolean;
   /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
@@ -79,7 +86,7 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       ],
       signal,
     );
-    console.log(`\n${renderTable(report, color())}`);
+    console.log(`\n${(options.details ? renderDetails : renderOverview)(report, color())}`);
     if (options.json) writeReport(options.json, report);
     if (options.keep) await keep(sandbox!, workspace, signal);
     return exitCode(report);

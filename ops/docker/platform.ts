@@ -1,12 +1,9 @@
-import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
-import { promisify } from "node:util";
 import { SetupError } from "../../clients/setup-error";
+import { until } from "../../clients/within";
 import type { Deployment } from "../deployment/deployment";
-
-const run = promisify(execFile);
+import { docker } from "./docker";
 
 const HEALTHY_TIMEOUT_MILLISECONDS = 120_000;
 const POLL_MILLISECONDS = 500;
@@ -108,23 +105,18 @@ interface ContainerState {
 }
 
 async function healthy(name: string): Promise<void> {
-  const deadline = Date.now() + HEALTHY_TIMEOUT_MILLISECONDS;
-  for (;;) {
-    const state = await stateOf(name);
-    if (state?.Health?.Status === "healthy") return;
-    if (!state)
-      throw new SetupError(
-        `container ${name} is gone: npx leasehold deploy makes it anew, with the same data`,
-      );
-    const hopeless = !state.Running || state.Health?.Status === "unhealthy";
-    if (hopeless || Date.now() > deadline) {
-      const what = state.Running ? "not healthy" : state.Status;
-      throw new SetupError(
-        `container ${name} is ${what}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
-      );
-    }
-    await setTimeout(POLL_MILLISECONDS);
-  }
+  let state: ContainerState | undefined;
+  const isDecided = async () => {
+    state = await stateOf(name);
+    return !state?.Running || ["healthy", "unhealthy"].includes(state.Health?.Status ?? "") || undefined;
+  };
+  await until(HEALTHY_TIMEOUT_MILLISECONDS, isDecided, { intervalMilliseconds: POLL_MILLISECONDS });
+  if (state?.Health?.Status === "healthy") return;
+  if (!state)
+    throw new SetupError(`container ${name} is gone: npx leasehold deploy makes it anew, with the same data`);
+  throw new SetupError(
+    `container ${name} is ${state.Running ? "not healthy" : state.Status}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
+  );
 }
 
 /** @returns nothing where there is no such container */
@@ -137,19 +129,4 @@ async function stateOf(name: string): Promise<ContainerState | undefined> {
     ...["inspect", "--format", "{{json .State}}", id],
   );
   return JSON.parse(state) as ContainerState;
-}
-
-export const DOCKER_STOPPED = "Docker is not running: start it, such as with systemctl start docker";
-
-/** @throws SetupError with the problem, and the daemon's reason */
-export async function docker(problem: string, ...args: string[]): Promise<string> {
-  try {
-    return (await run("docker", args)).stdout.trim();
-  } catch (error) {
-    const { code, stderr = "" } = error as { code?: unknown; stderr?: string };
-    if (code === "ENOENT") throw new SetupError("there is no docker on PATH: install Docker");
-    if (/cannot connect to the docker daemon/i.test(stderr)) problem = DOCKER_STOPPED;
-    // Of `docker start` the first line is the daemon's reason, the second sums up.
-    throw new SetupError(`${problem}: ${stderr.trim().split("\n")[0] ?? ""}`);
-  }
 }

@@ -1,16 +1,12 @@
-import { execFile } from "node:child_process";
 import { createServer } from "node:net";
-import { promisify } from "node:util";
 import { SetupError } from "../../clients/setup-error";
+import { sealStatus } from "../../clients/vault-seal";
 import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import type { TokenHolder } from "../deployment/home";
-import { docker, DOCKER_STOPPED } from "./platform";
+import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
-import { sealStatus } from "../vault/unseal";
-
-const run = promisify(execFile);
 
 /**
  * Looks whether all that a deploy needs is there, and changes nothing.
@@ -146,18 +142,13 @@ async function checkDocker(
 
 /** Pulls it if it is not there: what else would tell that it is to be had. */
 async function checkImage(image: string, onProgress: (text: string) => void): Promise<void> {
-  const isLocal = await run("docker", ["image", "inspect", image]).then(
-    () => true,
-    () => false,
-  );
-  if (isLocal) return;
+  if (!(await tryDocker("image", "inspect", image)).failed) return;
   onProgress(`pulling ${image}`);
-  await run("docker", ["pull", "--quiet", image]).catch((error: unknown) => {
-    const reason = (error as { stderr?: string }).stderr?.trim().split("\n").at(-1) ?? "";
+  const { failed, stderr } = await tryDocker("pull", "--quiet", image);
+  if (failed)
     throw new SetupError(
-      `the image ${image} is not here and can't be pulled (${reason}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
+      `the image ${image} is not here and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
     );
-  });
 }
 
 function checkPort(port: number, container: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { escapeIdentifier, escapeLiteral, type Client, type DatabaseError } from "pg";
-import { leaseMark, REVOKED } from "../../manifest/mark";
+import { leaseMark, REVOKED } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser, whereverNamed } from "./superuser";

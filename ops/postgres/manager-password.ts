@@ -1,4 +1,4 @@
-import { scramVerifier } from "../../sandbox/scram";
+import { scramVerifier } from "../../clients/scram";
 import type { VaultClient } from "../../clients/vault-client";
 import type { Attributes, Deployment } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";

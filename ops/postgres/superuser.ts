@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
-import { UNTRUSTED } from "../../clients/http";
+import { distrust } from "../../clients/http";
 import type { SuperuserLogin } from "../deployment/deployment";
 
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
@@ -94,9 +94,10 @@ function connectError({ server, host, port, user }: SuperuserLogin, error: unkno
   }
   // Of several addresses that were tried, each has a reason and their sum has none.
   const { message, code } = error as NodeJS.ErrnoException;
-  if (UNTRUSTED.test(code ?? "")) {
+  const untrusted = distrust(error as NodeJS.ErrnoException);
+  if (untrusted !== undefined) {
     return new SetupError(
-      `the certificate of PostgreSQL at ${where} is not trusted (${message}): set TF_VAR_${server}_sslrootcert to the file with the certificate of its CA`,
+      `the certificate of PostgreSQL at ${where} is not trusted (${untrusted}): set TF_VAR_${server}_sslrootcert to the file with the certificate of its CA`,
     );
   }
   return new SetupError(

@@ -11,6 +11,11 @@ export interface Changes {
   readonly remove: number;
 }
 
+export function changesText({ add, change, remove }: Changes): string {
+  if (add + change + remove === 0) return "nothing to do";
+  return `${String(add)} added, ${String(change)} changed, ${String(remove)} removed`;
+}
+
 export interface Diagnostic {
   readonly severity: "error" | "warning";
   readonly summary: string;

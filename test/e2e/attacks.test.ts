@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { ROOT } from "../counts";
+import { ROOT } from "../support/program";
 import { named, operators, plant, SPRUNG } from "../integration/attacks/traps";
 import { OwnServers } from "./own-servers";
 import type { Ended } from "./terraform";
@@ -31,7 +31,7 @@ async function holds(command: Promise<Ended>, expected = 0): Promise<string> {
   return output;
 }
 
-const log = () => readFileSync(servers.servers.sandbox.postgres.logFile, "utf8");
+const log = () => readFileSync(servers.deployment.sandbox.postgres.logFile, "utf8");
 
 /** Those that were run since it was asked before. */
 function sprung(): string[] {
@@ -45,7 +45,7 @@ function sprung(): string[] {
 test("an admin sets traps", async () => {
   const { data } = await servers.root().call("GET", "database/creds/app_admin");
   const { username: user, password } = data as { username: string; password: string };
-  const { host, port, database, ssl } = servers.servers.sandbox.postgres;
+  const { host, port, database, ssl } = servers.deployment.sandbox.postgres;
   const client = new Client({
     host,
     port,

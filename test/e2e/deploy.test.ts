@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { escapeIdentifier } from "pg";
-import { environmentNames } from "../../config/load";
-import { rotateRoot } from "../../ops/commands/rotate";
+import { rotateRoot } from "../../ops/vault/rotate";
 import { INSTALLED_MAJOR, POSTGRES_MAJORS, postgresMajor } from "../../sandbox/postgres-binaries";
 import { readConfiguration } from "../../sandbox/terraform-json";
 import { testEnvironmentNames } from "../environments/load";
 import { dump, readGolden, writeGolden } from "../golden/golden";
 import { Deployment, findings } from "../support/deployment";
 import { query } from "../support/hand-made";
+import { PROJECT_ENVIRONMENTS } from "../support/project-environments";
 import { record } from "../support/seen";
 import { cdktf, plan } from "./terraform";
 
@@ -16,7 +16,7 @@ const STACKS = ["postgres", "vault"] as const;
 
 /** With `--all` every environment, those of the tests too; LEASEHOLD_E2E_ENVIRONMENTS names some. */
 const ENVIRONMENTS = process.env["LEASEHOLD_E2E_ENVIRONMENTS"]?.split(",") ?? [
-  ...(process.env["LEASEHOLD_E2E_ALL"] ? [...environmentNames(), ...testEnvironmentNames()] : ["local"]),
+  ...(process.env["LEASEHOLD_E2E_ALL"] ? [...PROJECT_ENVIRONMENTS, ...testEnvironmentNames()] : ["local"]),
 ];
 
 /** With `--all` every version of PostgreSQL; LEASEHOLD_POSTGRES names one. */

@@ -5,17 +5,17 @@ import { join } from "node:path";
 import external from "../../config/external";
 import { CertificateAuthority } from "../../sandbox/certificates";
 import type { Report } from "../../verify/report/report";
-import { VaultClient } from "../../clients/vault-client";
-import { Deployment } from "../support/deployment";
-import { query } from "../support/hand-made";
 import { eventually, messages, Program } from "../support/program";
 import { record } from "../support/seen";
+import { NO_NAMESPACES, onOpenBao } from "../support/skip";
 import { leaseAgainAndAgain } from "./application";
 import { Checkout } from "./checkout";
 import { inVault } from "./in-vault";
 import { importCommands, killTree } from "./killed";
+import { withAll } from "./needs";
+import { OwnServers } from "./own-servers";
 import { poll } from "./poll";
-import { run, type Ended } from "./terraform";
+import { run } from "./terraform";
 
 /**
  * The environment external by the command line, with the real Terraform and providers: servers that exist already and take
@@ -23,85 +23,46 @@ import { run, type Ended } from "./terraform";
  * tests are its steps, in order.
  */
 const PERSONAS = external.databases[0]!.personas;
-const onAll = process.env["LEASEHOLD_E2E_ALL"] ? test : test.skip;
-let servers: Deployment;
-let checkout: Checkout;
-let env: NodeJS.ProcessEnv;
+const inNamespace = onOpenBao(NO_NAMESPACES);
+const namespace = inNamespace.because ? undefined : "team";
+let servers: OwnServers;
 let otherCaFile: string;
 
 beforeAll(async () => {
-  servers = await Deployment.start({ env: "external", apply: false });
-  const { sandbox, root } = servers;
-  checkout = newCheckout();
-  otherCaFile = checkout.path("other.crt");
+  servers = await OwnServers.start({ namespace });
+  configure();
+  otherCaFile = servers.checkout.path("other.crt");
   writeFileSync(otherCaFile, (await CertificateAuthority.create()).certificate);
+  const { sandbox } = servers.deployment;
   const { host, port, superuser, password, database } = sandbox.postgres;
-  env = checkout.env({
-    NO_COLOR: "1",
-    PG_CONN_STR: `postgres://${superuser}:${password}@${host}:${String(port)}/${database}?sslmode=verify-full&sslrootcert=${sandbox.caFile!}`,
-    ...sandbox.terraformVariables(),
-  });
-  await query(sandbox.postgres, "REVOKE CONNECT ON DATABASE app FROM PUBLIC");
-  // HashiCorp's has them in its Enterprise edition alone.
-  if (sandbox.vault.product !== "OpenBao") return;
-  await root.call("PUT", "sys/namespaces/team");
-  env["VAULT_NAMESPACE"] = "team";
+  servers.env["PG_CONN_STR"] =
+    `postgres://${superuser}:${password}@${host}:${String(port)}/${database}?sslmode=verify-full&sslrootcert=${sandbox.caFile!}`;
+  await servers.query("REVOKE CONNECT ON DATABASE app FROM PUBLIC");
 }, 60_000);
 
-afterAll(async () => {
-  await servers.stop();
-  checkout.remove();
-});
+afterAll(() => servers.stop());
 
-function newCheckout(): Checkout {
-  const made = new Checkout("external");
-  configure(made);
-  return made;
+function configure(personas = PERSONAS, checkout = servers.checkout): void {
+  servers.configure((draft) => {
+    draft.databases[0]!.personas = personas;
+    draft.backend = { type: "pg", arguments: { schema_name: "states_{environment}_{stack}" } };
+  }, checkout);
 }
 
-function configure(of: Checkout, personas = PERSONAS): void {
-  of.configure({
-    ...external,
-    databases: [{ ...external.databases[0]!, personas }],
-    backend: { type: "pg", arguments: { schema_name: "states_{environment}_{stack}" } },
-  });
-}
-
-function leasehold(
-  args: readonly string[],
-  more: NodeJS.ProcessEnv = {},
-  { folder } = checkout,
-): Promise<Ended> {
-  return run(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
-    cwd: folder,
-    env: { ...env, ...more },
-  });
-}
-
-/** Of the namespace. */
-function root(): VaultClient {
-  const { vault, initialised } = servers.sandbox;
-  return new VaultClient(vault.address, initialised.rootToken, env["VAULT_NAMESPACE"], vault.ca);
-}
-
-const roles = () =>
-  query(servers.sandbox.postgres, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1");
+const roles = () => servers.query("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1");
 
 /** Somebody has closed the database to PUBLIC before. */
 const publics = () =>
-  query(
-    servers.sandbox.postgres,
+  servers.query(
     "SELECT privilege_type FROM pg_database, aclexplode(datacl) WHERE datname = 'app' AND grantee = 0",
   );
 
-/** With a token of the Vault's owner. */
+test("init, with a token of the Vault's owner", init);
+
 async function init(): Promise<void> {
-  const { rootToken } = servers.sandbox.initialised;
-  const { code, output } = await leasehold(["init"], { VAULT_TOKEN: rootToken });
+  const { code, output } = await servers.leasehold("init");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
 }
-
-test("init, with a token of the Vault's owner", init);
 
 test.each<[string, RegExp]>([
   ["TF_VAR_vault_ca_cert_file", /^Vault does not answer at https:\S+: its certificate is not trusted/],
@@ -110,29 +71,29 @@ test.each<[string, RegExp]>([
     /^the certificate of PostgreSQL at \S+ is not trusted \(.*\): set TF_VAR_postgres_sslrootcert to the file/,
   ],
 ])("another authority's certificate in %s: one line, exit code 2, nothing changed", async (name, line) => {
-  const { code, output } = await leasehold(["deploy"], { [name]: otherCaFile });
+  const { code, output } = await servers.leaseholdWith({ env: { [name]: otherCaFile } }, "deploy");
   expect({ code, lines: messages(output) }).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
   expect(await roles()).toEqual(["postgres"]);
 });
 
 test("deploy, again, diff and verify", async () => {
-  const { code, output } = await leasehold(["deploy"]);
+  const { code, output } = await servers.leasehold("deploy");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  expect(await leasehold(["deploy"])).toEqual({
+  expect(await servers.leasehold("deploy")).toEqual({
     code: 0,
     output: expect.stringContaining("Nothing to do") as string,
   });
-  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
-  const json = checkout.path("report.json");
-  const verified = await leasehold(["verify", "--no-expiry", "--json", json]);
+  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+  const json = servers.checkout.path("report.json");
+  const verified = await servers.leasehold("verify", "--no-expiry", "--json", json);
   expect({ code: verified.code, output: verified.output }).toEqual({
     code: 0,
     output: expect.stringContaining("left behind: nothing") as string,
   });
   record(
     JSON.parse(readFileSync(json, "utf8")) as Report,
-    servers.sandbox.vault.label,
-    "leasehold deploy, TLS, namespace",
+    servers.deployment.sandbox.vault.label,
+    `leasehold deploy, TLS${namespace ? ", namespace" : ""}`,
   );
 });
 
@@ -140,25 +101,24 @@ test("PUBLIC has nothing", async () => {
   expect(await publics()).toEqual([]);
 });
 
-test("all of it is in the namespace", async () => {
-  if (!env["VAULT_NAMESPACE"]) return;
-  expect((await servers.root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
+inNamespace.test(`all of it is in the namespace${inNamespace.because}`, async () => {
+  expect((await servers.deployment.root.call("GET", "sys/mounts")).data).not.toHaveProperty("database/");
 });
 
 const STATES = ["postgres", "vault"].map((stack) => `states_external_${stack}`);
 
 test("the state is in PostgreSQL, without a secret, and nowhere else", async () => {
-  const files = readdirSync(checkout.folder, { recursive: true, encoding: "utf8" });
+  const files = readdirSync(servers.checkout.folder, { recursive: true, encoding: "utf8" });
   expect(files.filter((file) => file.endsWith(".tfstate") && !file.includes(".terraform/"))).toEqual([]);
   const states = await Promise.all(
-    STATES.map((schema) => query(servers.sandbox.postgres, `SELECT data FROM ${schema}.states`)),
+    STATES.map((schema) => servers.query(`SELECT data FROM ${schema}.states`)),
   );
   expect(states.map(({ length }) => length)).toEqual([1, 1]);
-  const home = join(checkout.home, "leasehold/external");
+  const home = join(servers.checkout.home, "leasehold/external");
   const secrets = readdirSync(home)
     .filter((name) => !name.endsWith(".json"))
     .map((name) => readFileSync(join(home, name), "utf8").trim());
-  const given = Object.entries(env).filter(([name]) => name.endsWith("_password"));
+  const given = Object.entries(servers.env).filter(([name]) => name.endsWith("_password"));
   secrets.push(...given.map(([, password]) => password!));
   // The four tokens, the superuser's password and the manager's.
   expect(secrets).toHaveLength(6);
@@ -166,9 +126,11 @@ test("the state is in PostgreSQL, without a secret, and nowhere else", async () 
 });
 
 test("from another checkout with the same secrets there is nothing to do; while somebody holds the lock, one line", async () => {
-  const other = newCheckout();
-  cpSync(checkout.home, other.home, { recursive: true });
-  const fromOther = (...args: string[]) => leasehold(args, { XDG_CONFIG_HOME: other.home }, other);
+  const other = new Checkout("external");
+  configure(PERSONAS, other);
+  cpSync(servers.checkout.home, other.home, { recursive: true });
+  const fromOther = (...args: string[]) =>
+    servers.leaseholdWith({ checkout: other, env: { XDG_CONFIG_HOME: other.home } }, ...args);
   expect(await fromOther("deploy")).toEqual({
     code: 0,
     output: expect.stringContaining("Nothing to do") as string,
@@ -182,7 +144,7 @@ test("from another checkout with the same secrets there is nothing to do; while 
       "-c",
       'eval "$(node --import tsx cli.ts env)"; cd cdktf.out/stacks/vault; TF_INPUT=1 exec terraform destroy',
     ],
-    { cwd: checkout.folder, env, stdio: ["pipe", "pipe", "inherit"] },
+    { cwd: servers.checkout.folder, env: servers.env, stdio: ["pipe", "pipe", "inherit"] },
   );
   const ended = once(asking, "close");
   let asked = "";
@@ -212,18 +174,15 @@ const shorter = reportWith({ defaultTtl: "30m" });
 
 test("a state that its backend does not take is saved by the next run", async () => {
   const [, states] = STATES;
-  const { postgres } = servers.sandbox;
-  await query(
-    postgres,
+  await servers.query(
     `CREATE FUNCTION ${states!}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$`,
   );
-  await query(
-    postgres,
+  await servers.query(
     `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON ${states!}.states FOR EACH ROW EXECUTE FUNCTION ${states!}.refuse()`,
   );
-  configure(checkout, reportWith({ maxTtl: "20h" }));
-  const { code, output } = await leasehold(["deploy"]);
-  const file = checkout.path("cdktf.out/stacks/vault/errored.tfstate");
+  configure(reportWith({ maxTtl: "20h" }));
+  const { code, output } = await servers.leasehold("deploy");
+  const file = servers.checkout.path("cdktf.out/stacks/vault/errored.tfstate");
   expect({ code, lines: messages(output) }).toEqual({
     code: 1,
     lines: expect.arrayContaining([
@@ -232,85 +191,91 @@ test("a state that its backend does not take is saved by the next run", async ()
     ]) as string[],
   });
   expect(statSync(file).mode & 0o777).toBe(0o600);
-  await query(postgres, `DROP FUNCTION ${states!}.refuse() CASCADE`);
-  const again = await leasehold(["deploy"]);
+  await servers.query(`DROP FUNCTION ${states!}.refuse() CASCADE`);
+  const again = await servers.leasehold("deploy");
   expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
   expect(again.output).toContain("Deployed the stack vault: nothing to do");
   expect(existsSync(file)).toBe(false);
-  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
+  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
 });
 
-onAll("a TTL changed (with --all): the diff says so, and deploy does that alone", async () => {
-  configure(checkout, shorter);
-  expect(await leasehold(["diff"])).toEqual({
+withAll.test(`a TTL changed: the diff says so, and deploy does that alone${withAll.because}`, async () => {
+  configure(shorter);
+  expect(await servers.leasehold("diff")).toEqual({
     code: 2,
     output: expect.stringMatching(/default_ttl\s+= 3600 -> 1800/) as string,
   });
-  const { code, output } = await leasehold(["deploy"]);
+  const { code, output } = await servers.leasehold("deploy");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).toContain("Deployed the stack postgres: nothing to do");
   expect(output).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
 });
 
-onAll("a persona (with --all) added, and removed while applications lease anew at once", async () => {
-  const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
-  configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
-  await init();
-  expect(await leasehold(["deploy"])).toMatchObject({ code: 0 });
-  const stop = new AbortController();
-  const lease = () => root().request("GET", `database/creds/${groupRole}`);
-  const { host, port, database, ssl } = servers.sandbox.postgres;
-  const applications = [1, 2, 3].map(() =>
-    leaseAgainAndAgain(lease, { host, port, database, ssl }, stop.signal),
-  );
-  const auditors = async () => (await roles()).filter((role) => String(role).includes("app_audi"));
-  await poll(async () => {
-    expect((await auditors()).length).toBeGreaterThan(applications.length);
-  });
-  configure(checkout, shorter);
-  await init();
-  const { code, output } = await leasehold(["deploy"]);
-  stop.abort();
-  await Promise.all(applications);
-  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  expect(output).toContain(`revoking the leases of database/creds/${groupRole}`);
-  expect(await auditors()).toEqual([]);
-  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
-});
+withAll.test(
+  `a persona added, and removed while applications lease anew at once${withAll.because}`,
+  async () => {
+    const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
+    configure([...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+    await init();
+    expect(await servers.leasehold("deploy")).toMatchObject({ code: 0 });
+    const stop = new AbortController();
+    const lease = () => servers.root().request("GET", `database/creds/${groupRole}`);
+    const { host, port, database, ssl } = servers.deployment.sandbox.postgres;
+    const applications = [1, 2, 3].map(() =>
+      leaseAgainAndAgain(lease, { host, port, database, ssl }, stop.signal),
+    );
+    const auditors = async () => (await roles()).filter((role) => String(role).includes("app_audi"));
+    await poll(async () => {
+      expect((await auditors()).length).toBeGreaterThan(applications.length);
+    });
+    configure(shorter);
+    await init();
+    const { code, output } = await servers.leasehold("deploy");
+    stop.abort();
+    await Promise.all(applications);
+    expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+    expect(output).toContain(`revoking the leases of database/creds/${groupRole}`);
+    expect(await auditors()).toEqual([]);
+    expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+  },
+);
 
-onAll("a deploy that is killed (with --all) is finished by the next, or by what that names", async () => {
-  const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
-  configure(checkout, [...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
-  await init();
-  const killed = new Program(["deploy"], env, checkout.folder);
-  await poll(async () => {
-    expect(await roles()).toContain(groupRole);
-  });
-  killTree(killed.child.pid!);
-  expect(await killed.ended).toBe("SIGKILL");
-  let { code, output } = await leasehold(["deploy"]);
-  if (code !== 0) {
-    for (const command of importCommands(output)) {
-      const imported = await run("sh", ["-c", command], { cwd: checkout.folder, env });
-      expect(imported).toMatchObject({ code: 0 });
+withAll.test(
+  `a deploy that is killed is finished by the next, or by what that names${withAll.because}`,
+  async () => {
+    const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
+    configure([...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
+    await init();
+    const killed = new Program(["deploy"], servers.env, servers.checkout.folder);
+    await poll(async () => {
+      expect(await roles()).toContain(groupRole);
+    });
+    killTree(killed.child.pid!);
+    expect(await killed.ended).toBe("SIGKILL");
+    let { code, output } = await servers.leasehold("deploy");
+    if (code !== 0) {
+      for (const command of importCommands(output)) {
+        const imported = await run("sh", ["-c", command], { cwd: servers.checkout.folder, env: servers.env });
+        expect(imported).toMatchObject({ code: 0 });
+      }
+      ({ code, output } = await servers.leasehold("deploy"));
     }
-    ({ code, output } = await leasehold(["deploy"]));
-  }
-  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  expect(await leasehold(["diff"])).toMatchObject({ code: 0 });
-  expect((await root().request("GET", `database/creds/${groupRole}`)).status).toBe(200);
-});
+    expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+    expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+    expect((await servers.root().request("GET", `database/creds/${groupRole}`)).status).toBe(200);
+  },
+);
 
 test("destroy with a lease alive leaves no role, nothing in Vault, and PUBLIC what it had before", async () => {
-  await root().call("GET", "database/creds/app_report");
-  expect(await inVault(root())).toEqual(
+  await servers.root().call("GET", "database/creds/app_report");
+  expect(await inVault(servers.root())).toEqual(
     expect.arrayContaining(["leases of database/", "database/", "approle/", "app-report"]),
   );
-  const { code, output } = await leasehold(["destroy", "--auto-approve", "--delete-data"]);
+  const { code, output } = await servers.leasehold("destroy", "--auto-approve", "--delete-data");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(await roles()).toEqual(["postgres"]);
   const policies = ["deliverer", "operator", "planner", "verifier"].map((who) => `leasehold-external-${who}`);
-  expect(await inVault(root())).toEqual(policies);
+  expect(await inVault(servers.root())).toEqual(policies);
   expect(output).toMatch(/^left: the policies leasehold-external-operator, leasehold-external-planner, /m);
   expect(await publics()).toEqual(["TEMPORARY"]);
 });

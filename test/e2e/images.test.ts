@@ -1,14 +1,12 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { docker, dockerMissing } from "./docker";
+import { docker } from "./docker";
 import { postgresImage, vaultImage } from "./images";
+import { inDocker } from "./needs";
 import { poll } from "./poll";
 
 /** The part of the official images' interface that the platform relies on, of whichever images this machine has. */
-const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
-const withDocker = missing ? describe.skip : describe;
-const because = missing ? ` (skipped: ${missing})` : "";
 const NAME = `leasehold-e2e-image-${String(process.pid)}`;
 const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const progress = (text: string) => process.stderr.write(`${text}\n`);
@@ -21,7 +19,7 @@ afterEach(async () => {
   await docker("rm", "--force", "--volumes", NAME);
 });
 
-withDocker(`the image of PostgreSQL${because}`, () => {
+inDocker.describe(`the image of PostgreSQL${inDocker.because}`, () => {
   let folder: string;
   let passwordFile: string;
   let image: string;
@@ -73,7 +71,7 @@ withDocker(`the image of PostgreSQL${because}`, () => {
   });
 });
 
-withDocker(`the image of Vault${because}`, () => {
+inDocker.describe(`the image of Vault${inDocker.because}`, () => {
   let image: string;
 
   beforeAll(async () => {

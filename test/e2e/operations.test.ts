@@ -2,21 +2,17 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
 import type { Report } from "../../verify/report/report";
-import { ROOT } from "../counts";
-import { eventually, messages, processesWith, type Program } from "../support/program";
+import { eventually, messages, processesWith, ROOT, type Program } from "../support/program";
 import { record } from "../support/seen";
-import { docker, dockerMissing } from "./docker";
+import { docker } from "./docker";
 import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS, postgresImage } from "./images";
 import { importCommands, killTree } from "./killed";
+import { inDocker, inDockerWithAll, isAll } from "./needs";
 import { filesBelow, handedOut, search, type Place, type Secrets } from "./search";
 
 /** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
-const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
-const withDocker = missing ? describe.skip : describe;
-const because = missing ? ` (skipped: ${missing})` : "";
-const all = Boolean(process.env["LEASEHOLD_E2E_ALL"]);
-const VERSIONS = all ? POSTGRES_VERSIONS : (["18.4"] as const);
+const VERSIONS = isAll ? POSTGRES_VERSIONS : (["18.4"] as const);
 const START_TIMEOUT_MILLISECONDS = 900_000;
 
 let estate: Estate;
@@ -54,7 +50,7 @@ async function isRefused(lease: Lease): Promise<void> {
   expect((error as DatabaseError).code).toBe("28P01");
 }
 
-withDocker.each(VERSIONS)(`day by day on PostgreSQL %s${because}`, (version) => {
+inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}`, (version) => {
   const shorter: Change = ({ databases: [database] }) => {
     database!.personas[2]!.lease.defaultTtl = "30m";
   };
@@ -363,9 +359,9 @@ const POINTS: readonly Point[] = [
   { who: "vault", done: "rotated its password", asked: /\/v1\/database\/rotate-root\/postgres-example / },
 ];
 const points = (...servers: readonly Point["who"][]) =>
-  POINTS.filter(({ who, more }) => servers.includes(who) && (all || !more));
+  POINTS.filter(({ who, more }) => servers.includes(who) && (isAll || !more));
 
-(all ? withDocker : describe.skip)(`plain cdktf (with --all)${because}`, () => {
+inDockerWithAll.describe(`plain cdktf${inDockerWithAll.because}`, () => {
   /** As docs/deploy.md has them, with what they take where nobody can be asked and no registry answers. */
   const commands = /^## With plain cdktf$[^]*?```sh\n([^]*?)```/m
     .exec(readFileSync(join(ROOT, "docs/deploy.md"), "utf8"))![1]!
@@ -404,7 +400,7 @@ const points = (...servers: readonly Point["who"][]) =>
   });
 });
 
-withDocker.each(VERSIONS)(`ended half-way on PostgreSQL %s${because}`, (version) => {
+inDocker.describe.each(VERSIONS)(`ended half-way on PostgreSQL %s${inDocker.because}`, (version) => {
   beforeAll(async () => {
     estate = await Estate.open("killed", { version, storage: "memory" });
     estate.configure(({ databases: [database] }) => {
@@ -482,7 +478,7 @@ withDocker.each(VERSIONS)(`ended half-way on PostgreSQL %s${because}`, (version)
   });
 });
 
-(all ? withDocker : describe.skip)(`faults (with --all)${because}`, () => {
+inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
   beforeAll(async () => {
     estate = await Estate.open("faults", { storage: "file" });
     estate.configure();

@@ -9,34 +9,62 @@ import { run, type Ended } from "./terraform";
 /** Pinned: what a test looks with must not find what it planted. */
 const PINNED = { options: "-c search_path=pg_catalog" };
 
+export interface OwnServersOptions {
+  /** What the servers are started for. @default - what the checkout synthesizes */
+  readonly synthesized?: string;
+  /** One of Vault's, made for the checkout. @default - none */
+  readonly namespace?: string;
+}
+
 /** Servers that exist already, with TLS and certificates of their own, and a checkout that deploys `external` on them. */
 export class OwnServers {
-  /** @param synthesized what the servers are started for (default: what the checkout synthesizes) */
-  static async start(synthesized?: string): Promise<OwnServers> {
-    return new OwnServers(
-      await Deployment.start({ env: "external", apply: false, ...(synthesized && { synthesized }) }),
-    );
+  static async start({ synthesized, namespace }: OwnServersOptions = {}): Promise<OwnServers> {
+    const deployment = await Deployment.start({
+      env: "external",
+      apply: false,
+      ...(synthesized && { synthesized }),
+    });
+    if (namespace) await deployment.root.call("PUT", `sys/namespaces/${namespace}`);
+    return new OwnServers(deployment, namespace);
   }
 
   readonly checkout = new Checkout("external");
+  /** Of the commands. */
   readonly env: NodeJS.ProcessEnv;
 
-  private constructor(readonly servers: Deployment) {
-    this.env = this.checkout.env({ NO_COLOR: "1", ...servers.sandbox.terraformVariables() });
+  private constructor(
+    readonly deployment: Deployment,
+    private readonly namespace?: string,
+  ) {
+    this.env = this.checkout.env({
+      NO_COLOR: "1",
+      ...(namespace && { VAULT_NAMESPACE: namespace }),
+      ...deployment.sandbox.terraformVariables(),
+    });
   }
 
   /** The environment, changed. */
-  configure(change: (draft: EnvironmentInput) => void): void {
+  configure(change: (draft: EnvironmentInput) => void, checkout = this.checkout): void {
     const draft = structuredClone(external);
     change(draft);
-    this.checkout.configure(draft);
+    checkout.configure(draft);
   }
 
   /** A command, `init` with the token of Vault's owner. */
   leasehold(...args: string[]): Promise<Ended> {
-    const { rootToken: token } = this.servers.sandbox.initialised;
-    const env = args[0] === "init" ? { ...this.env, VAULT_TOKEN: token } : this.env;
-    return run(process.execPath, ["--import", "tsx", "cli.ts", ...args], { cwd: this.checkout.folder, env });
+    return this.leaseholdWith({}, ...args);
+  }
+
+  /** With variables of its own, or in another checkout. */
+  leaseholdWith(
+    { checkout = this.checkout, ...more }: { checkout?: Checkout; env?: NodeJS.ProcessEnv },
+    ...args: string[]
+  ): Promise<Ended> {
+    const { rootToken: token } = this.deployment.sandbox.initialised;
+    return run(process.execPath, ["--import", "tsx", "cli.ts", ...args], {
+      cwd: checkout.folder,
+      env: { ...this.env, ...(args[0] === "init" && { VAULT_TOKEN: token }), ...more.env },
+    });
   }
 
   /** A command of the user's own, in the checkout. */
@@ -44,17 +72,19 @@ export class OwnServers {
     return run("sh", ["-c", command], { cwd: this.checkout.folder, env: this.env });
   }
 
+  /** Of the namespace. */
   root(): VaultClient {
-    return this.servers.root;
+    const { vault, initialised } = this.deployment.sandbox;
+    return new VaultClient(vault.address, initialised.rootToken, this.namespace, vault.ca);
   }
 
   /** As the superuser: the values of the rows, one after the other. */
   query(sql: string): Promise<unknown[]> {
-    return query(this.servers.sandbox.postgres, sql, PINNED);
+    return query(this.deployment.sandbox.postgres, sql, PINNED);
   }
 
   async stop(): Promise<void> {
-    await this.servers.stop();
+    await this.deployment.stop();
     this.checkout.remove();
   }
 }

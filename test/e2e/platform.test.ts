@@ -13,15 +13,13 @@ import { freePort } from "../../sandbox/free-port";
 import { PlatformStack } from "../../stacks/platform";
 import { LeaseholdStack } from "../../stacks/stack";
 import { environment } from "../support/synth";
-import { docker, dockerMissing } from "./docker";
+import { docker } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage, type PostgresVersion } from "./images";
+import { inDocker, withAll } from "./needs";
 import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
 /** The stack `platform` with real Terraform and Docker, under names and ports of this run. The tests are its steps, in order. */
-const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
-const withDocker = missing ? describe.skip : describe;
-const because = missing ? ` (skipped: ${missing})` : "";
 const NAME = `leasehold-e2e-${String(process.pid)}`;
 const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const PASSWORD = "Geheim-der-Superuser-3141";
@@ -245,7 +243,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-withDocker(`the platform${because}`, () => {
+inDocker.describe(`the platform${inDocker.because}`, () => {
   const postgres = `${NAME}-postgres`;
   const vault = `${NAME}-vault`;
 
@@ -370,9 +368,8 @@ withDocker(`the platform${because}`, () => {
     expect(await volumes()).toEqual(volumesBefore);
   });
 
-  const onAll = process.env["LEASEHOLD_E2E_ALL"] ? test : test.skip;
-  onAll.each(POSTGRES_VERSIONS.filter((version) => version !== "18.4"))(
-    "PostgreSQL %s (with --all) deploys, keeps its data through an image's change, and leaves nothing",
+  withAll.test.each(POSTGRES_VERSIONS.filter((version) => version !== "18.4"))(
+    `PostgreSQL %s deploys, keeps its data through an image's change, and leaves nothing${withAll.because}`,
     async (version: PostgresVersion) => {
       variables["TF_VAR_postgres_image"] = await postgresImage(version, () => undefined);
       await apply("platform");
@@ -388,7 +385,7 @@ withDocker(`the platform${because}`, () => {
   );
 });
 
-withDocker(`Vault's other forms${because}`, () => {
+inDocker.describe(`Vault's other forms${inDocker.because}`, () => {
   const locking = `${NAME}-locking`;
   const dev = `${NAME}-dev`;
   let address: string;

@@ -1,20 +1,23 @@
-import { setTimeout } from "node:timers/promises";
-
-const TIMEOUT_MILLISECONDS = 60_000;
-const INTERVAL_MILLISECONDS = 300;
+import { until } from "../../clients/within";
 
 /**
- * Tries until it succeeds.
+ * Tries, for a minute, until it succeeds.
  * @throws what the last try threw
  */
 export async function poll<T>(work: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + TIMEOUT_MILLISECONDS;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-    }
-    await setTimeout(INTERVAL_MILLISECONDS);
-  }
+  let last: unknown;
+  const found = await until(
+    60_000,
+    () =>
+      work().then(
+        (result) => ({ result }),
+        (error: unknown) => {
+          last = error;
+          return undefined;
+        },
+      ),
+    { intervalMilliseconds: 300 },
+  );
+  if (!found) throw last;
+  return found.result;
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
-import { finish, runJest, type Counts } from "../counts";
+import { finish, runJest, type Counts } from "../support/jest";
 import { dockerMissing } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage } from "./images";
 import { run } from "./terraform";

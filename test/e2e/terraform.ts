@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Deployment } from "../support/deployment";
-import { ROOT } from "../counts";
+import { ROOT } from "../support/program";
 
 export interface Ended {
   readonly code: number | null;

@@ -2,7 +2,8 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import type { EnvironmentInput } from "../../config/schema/schema";
-import { createToken, untilActive } from "../../sandbox/initialise";
+import { untilActive } from "../../clients/vault-seal";
+import { createTrustToken } from "../../clients/vault-token";
 import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import type { VaultClient } from "../../clients/vault-client";
 import { named, plant, SPRUNG } from "../integration/attacks/traps";
@@ -10,9 +11,9 @@ import { answering } from "../support/kept-vault";
 import { messages } from "../support/program";
 import { release } from "../upgrade/release";
 import type { Checkout } from "./checkout";
-import { dockerMissing } from "./docker";
 import { Estate } from "./estate";
 import { inVault } from "./in-vault";
+import { inDocker } from "./needs";
 import { OwnServers } from "./own-servers";
 import type { Ended } from "./terraform";
 
@@ -79,20 +80,20 @@ function apply(
 }
 
 async function external(change: (draft: EnvironmentInput) => void = () => undefined): Promise<Site> {
-  const own = await OwnServers.start(release("external"));
-  const { checkout, servers } = own;
+  const own = await OwnServers.start({ synthesized: release("external") });
+  const { checkout, deployment } = own;
   own.configure(change);
-  const { tokens } = servers.sandbox.initialised;
+  const { tokens } = deployment.sandbox.initialised;
   cpSync(release("external"), checkout.path("cdktf.out"), { recursive: true });
   for (const who of HOLDERS) keep(checkout, `${who}-token`, tokens[who]);
   keepPublic(checkout, "app");
   const shell = (command: string) => own.shell(command);
   for (const stack of ["postgres", "vault"]) await apply({ shell }, stack, { VAULT_TOKEN: tokens.operator });
-  const { host, port, database, ssl } = servers.sandbox.postgres;
+  const { host, port, database, ssl } = deployment.sandbox.postgres;
   return {
     checkout,
-    root: servers.root,
-    logFile: servers.sandbox.postgres.logFile,
+    root: deployment.root,
+    logFile: deployment.sandbox.postgres.logFile,
     leasehold: (...args) => own.leasehold(...args),
     query: (sql) => own.query(sql),
     login: (user, password) => ({ host, port, database, ssl, user, password }),
@@ -100,7 +101,7 @@ async function external(change: (draft: EnvironmentInput) => void = () => undefi
       ...(await own.query(
         "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname <> 'postgres'",
       )),
-      ...(await inVault(servers.root)).filter((name) => !name.startsWith("leasehold-external-")),
+      ...(await inVault(deployment.root)).filter((name) => !name.startsWith("leasehold-external-")),
     ],
     stop: () => own.stop(),
   };
@@ -135,7 +136,7 @@ async function local(): Promise<Site> {
   const policy = readFileSync(join(release("local"), "operator.hcl"), "utf8");
   await root.call("PUT", "sys/policies/acl/leasehold-local-operator", { policy });
   const tokens = new Map<string, string>();
-  for (const who of HOLDERS) tokens.set(who, await createToken(root, who, `leasehold-local-${who}`));
+  for (const who of HOLDERS) tokens.set(who, await createTrustToken(root, who, `leasehold-local-${who}`));
   for (const [who, token] of tokens) keep(checkout, `${who}-token`, token);
   for (const stack of ["postgres", "vault"])
     await apply({ shell }, stack, { ...variables, VAULT_TOKEN: tokens.get("operator")! });
@@ -175,8 +176,6 @@ function logins(site: Site): Promise<unknown[]> {
   return site.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' ORDER BY 1");
 }
 
-const missing = process.env["LEASEHOLD_E2E_WITHOUT_DOCKER"] || dockerMissing();
-
 describe("on servers that exist already", () => {
   upgrades("external", external);
 });
@@ -199,7 +198,7 @@ test("leases of 0.1.0 that outlive their database role end, whatever they hold o
   await site.stop();
 });
 
-(missing ? describe.skip : describe)(`in Docker${missing ? ` (skipped: ${missing})` : ""}`, () => {
+inDocker.describe(`in Docker${inDocker.because}`, () => {
   upgrades("local", local);
 });
 

@@ -3,7 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { vaultBinary } from "../../sandbox/vault-binary";
-import { Deployment, temporaryFolder } from "../support/deployment";
+import { Deployment } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import { eventually } from "../support/program";
 
 const ROLE = "database/roles/readonly_role";

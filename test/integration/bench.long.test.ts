@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Comparison } from "../../bench/measure";
 import { median, renderComparisons } from "../../bench/measure";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import { Program } from "../support/program";
 
 /** Node alone: no Terraform, on whatever machine. */

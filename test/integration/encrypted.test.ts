@@ -2,7 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
-import { writeConnectionFile } from "../../ops/commands/connection-file";
+import { writeConnectionFile } from "../../sandbox/connection-file";
 import { CertificateAuthority, type ServerTls } from "../../sandbox/certificates";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import type { Sandbox } from "../../sandbox/sandbox";

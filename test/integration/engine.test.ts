@@ -1,10 +1,10 @@
 import { Client } from "pg";
 import { apply } from "../../sandbox/engine";
-import { initialise } from "../../sandbox/initialise";
 import { PostgresServer } from "../../sandbox/postgres-server";
 import { postgresqlProvider } from "../../sandbox/postgresql-provider";
 import { parseConfiguration, type JsonObject } from "../../sandbox/terraform-json";
 import { vaultBinary } from "../../sandbox/vault-binary";
+import { setUpVault } from "../../sandbox/vault-setup";
 import { vaultProvider } from "../../sandbox/vault-provider";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
@@ -25,7 +25,7 @@ beforeAll(async () => {
   });
   server = await VaultServer.start(workspace, await vaultBinary());
   const names = { operator: "o", planner: "p", deliverer: "d", verifier: "v" };
-  const { rootToken } = await initialise(new VaultClient(server.address), names, {});
+  const { rootToken } = await setUpVault(new VaultClient(server.address), names, {});
   root = new VaultClient(server.address, rootToken);
   superuser = new Client(superuserOf(postgres));
   await superuser.connect();

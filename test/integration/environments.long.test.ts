@@ -1,6 +1,7 @@
 import { INSTALLED_MAJOR, POSTGRES_MAJORS } from "../../sandbox/postgres-binaries";
 import { machinesVault, openBao } from "../../sandbox/vault-binary";
 import { ENVIRONMENTS, holds } from "../support/environment";
+import { unless } from "../support/skip";
 
 const OTHERS = POSTGRES_MAJORS.filter((major) => major !== INSTALLED_MAJOR);
 
@@ -10,8 +11,9 @@ describe.each(OTHERS)("PostgreSQL %i", (postgresMajor) => {
   });
 });
 
-/** Else OpenBao is what all the others are with. */
-(machinesVault() ? describe : describe.skip)("OpenBao as well, where the machine has its own Vault", () => {
+const { describe: beside, because } = unless(!machinesVault() && "OpenBao is what the others are with");
+
+beside(`OpenBao as well, where the machine has its own Vault${because}`, () => {
   test.each(POSTGRES_MAJORS)(
     "every environment on PostgreSQL %i",
     async (postgresMajor) => {

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node
 import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
 import { Home, type TokenHolder } from "../../ops/deployment/home";
-import { prepareVault, type Explicit, type VaultTarget } from "../../ops/commands/init";
+import { prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
 import { SetupError } from "../../clients/setup-error";
@@ -13,10 +13,10 @@ import { freePort } from "../../sandbox/free-port";
 import { synthesizeApp } from "../../stacks/app";
 import { accessManifestSchema } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
-import { ROOT } from "../counts";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import { answering, KeptVault } from "../support/kept-vault";
-import { processesWith, Program } from "../support/program";
+import { processesWith, Program, ROOT } from "../support/program";
+import { onOpenBao } from "../support/skip";
 
 /** `leasehold init` and a deploy's step, on a Vault of each test's own. */
 const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const satisfies TokenHolder[];
@@ -335,25 +335,27 @@ describe("the operator's token has expired:", () => {
     );
   });
 
-  test("and the server makes none: one line says what helps, and a root token that is given helps", async () => {
-    if ((await vaultBinary()).product !== "OpenBao") {
-      console.log("not tried: HashiCorp's Vault makes one from its keys alone");
-      return;
-    }
-    const target = await setUp();
-    await prepareVault(target);
-    const root = await asRoot(target);
-    target.home.setToken("operator", "s.expired");
-    await expect(prepareVault(target, explicit)).rejects.toThrow(
-      /makes no root token from unseal keys without a valid token .*: set VAULT_TOKEN to a root token, or disable_unauthed_generate_root_endpoints = false/,
-    );
-    process.env["VAULT_TOKEN"] = (root as unknown as { token: string }).token;
-    expect((await prepareVault(target, explicit)).did).toEqual([
-      `made operator: a token each, in ${target.home.folder}`,
-    ]);
-    expect((await lookup(root)).status).toBe(200);
-    await holds(target);
-  });
+  const { test: onOpenBaoTest, because } = onOpenBao(
+    "HashiCorp's Vault makes a root token from its keys alone",
+  );
+  onOpenBaoTest(
+    `and the server makes none: one line says what helps, and a root token that is given helps${because}`,
+    async () => {
+      const target = await setUp();
+      await prepareVault(target);
+      const root = await asRoot(target);
+      target.home.setToken("operator", "s.expired");
+      await expect(prepareVault(target, explicit)).rejects.toThrow(
+        /makes no root token from unseal keys without a valid token .*: set VAULT_TOKEN to a root token, or disable_unauthed_generate_root_endpoints = false/,
+      );
+      process.env["VAULT_TOKEN"] = (root as unknown as { token: string }).token;
+      expect((await prepareVault(target, explicit)).did).toEqual([
+        `made operator: a token each, in ${target.home.folder}`,
+      ]);
+      expect((await lookup(root)).status).toBe(200);
+      await holds(target);
+    },
+  );
 });
 
 describe("the config has changed a policy:", () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { exitCode } from "../../ops/commands/verify";
+import { exitCode } from "../../ops/verification/report-file";
 import { Deployment, findings } from "../support/deployment";
 import { before, Proxy } from "../support/faults";
 import { query } from "../support/hand-made";

@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startApplication } from "../../ops/commands/application";
-import { ROOT } from "../counts";
-import { Deployment, findings, temporaryFolder } from "../support/deployment";
-import { eventually, processesWith } from "../support/program";
+import { startApplication } from "../../ops/verification/application";
+import { Deployment, findings } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
+import { eventually, processesWith, ROOT } from "../support/program";
 
 /** examples/pool where Vault itself ends leases and tokens after seconds: its roles are changed to that by hand. */
 let deployment: Deployment;

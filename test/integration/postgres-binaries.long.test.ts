@@ -7,7 +7,7 @@ import { postgresBinaries, postgresMajor } from "../../sandbox/postgres-binaries
 import { PostgresServer } from "../../sandbox/postgres-server";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { Workspace } from "../../sandbox/workspace";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import { query } from "../support/hand-made";
 import { Program } from "../support/program";
 

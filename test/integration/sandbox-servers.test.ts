@@ -19,7 +19,7 @@ import { SetupError } from "../../clients/setup-error";
 import { vaultBinary } from "../../sandbox/vault-binary";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 
 // Its own functions, which a test can make to answer a port that is taken.
 jest.mock("../../sandbox/free-port", () => ({

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { renderTable } from "../../verify/report/table";
+import { renderDetails } from "../../verify/report/details";
 import { VaultClient, type VaultAnswer } from "../../clients/vault-client";
 import { Deployment } from "../support/deployment";
 import { processesWith } from "../support/program";
@@ -60,7 +60,7 @@ test("no leased password, token, secret id or wrapping stands in a report, a log
   expect(files).toContain(deployment.sandbox.vault.logFile);
   const places = [
     ["report", JSON.stringify(report)],
-    ["table", renderTable(report, false)],
+    ["table", renderDetails(report, false)],
     ...files.map((file) => [file, readFileSync(file, "latin1")] as const),
   ] as const;
   const hits = places.filter(([, text]) => secrets.some((secret) => text.includes(secret)));

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CertificateAuthority } from "../../sandbox/certificates";
-import { Deployment, findings, temporaryFolder } from "../support/deployment";
+import { Deployment, findings } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 import { Program } from "../support/program";
 
 /** The environment external: servers that take TLS alone, with certificates of an authority of their own. */

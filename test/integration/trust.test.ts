@@ -1,5 +1,6 @@
 import type { VaultClient } from "../../clients/vault-client";
 import { Deployment } from "../support/deployment";
+import { onOpenBao } from "../support/skip";
 
 /** The trust model as Vault enforces it: each token sends the requests, none is asked what it would answer. */
 let deployment: Deployment;
@@ -113,19 +114,22 @@ test("the operator is rid of what the config has dropped: AppRoles, connections,
   }
 });
 
-test("the operator starts a root token and, without the unseal keys, gets none", async () => {
-  const operator = deployment.as("operator");
-  const path = "sys/generate-root-token";
-  const started = await operator.request("PUT", `${path}/attempt`, {});
-  // HashiCorp's Vault has no such path, and lets anybody do this at sys/generate-root.
-  if (started.status === 404) return;
-  const { nonce } = started.body.data as { nonce: string };
-  const key = Buffer.alloc(33, 7).toString("base64");
-  const answer = await operator.request("PUT", `${path}/update`, { nonce, key });
-  expect([400, 500]).toContain(answer.status);
-  expect(JSON.stringify(answer.body)).not.toContain("encoded_token");
-  expect((await operator.request("DELETE", `${path}/attempt`)).status).toBe(204);
-});
+const generating = onOpenBao("HashiCorp's Vault lets anybody start a root token");
+
+generating.test(
+  `the operator starts a root token and, without the unseal keys, gets none${generating.because}`,
+  async () => {
+    const operator = deployment.as("operator");
+    const path = "sys/generate-root-token";
+    const started = await operator.request("PUT", `${path}/attempt`, {});
+    const { nonce } = started.body.data as { nonce: string };
+    const key = Buffer.alloc(33, 7).toString("base64");
+    const answer = await operator.request("PUT", `${path}/update`, { nonce, key });
+    expect([400, 500]).toContain(answer.status);
+    expect(JSON.stringify(answer.body)).not.toContain("encoded_token");
+    expect((await operator.request("DELETE", `${path}/attempt`)).status).toBe(204);
+  },
+);
 
 test("each token of the trust model keeps itself alive", async () => {
   for (const who of ["operator", "planner", "deliverer", "verifier"] as const)

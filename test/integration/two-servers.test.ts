@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { rotateRoot } from "../../ops/commands/rotate";
+import { rotateRoot } from "../../ops/vault/rotate";
 import { Deployment, findings } from "../support/deployment";
 import { query } from "../support/hand-made";
 import { Program } from "../support/program";

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, DatabaseError } from "pg";
 import { Deployment as Deployed } from "../../ops/deployment/deployment";
-import { prepareVault, vaultTarget } from "../../ops/commands/init";
+import { prepareVault, vaultTarget } from "../../ops/vault/prepare";
 import { markLeases } from "../../ops/postgres/leased-logins";
 import { equipManagers } from "../../ops/postgres/manager-login";
 import { apply, type Handler, type ProviderFactory } from "../../sandbox/engine";
@@ -11,7 +11,8 @@ import { vaultProvider } from "../../sandbox/vault-provider";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
 import { release } from "../upgrade/release";
 import { named, plant, SPRUNG } from "./attacks/traps";
-import { Deployment, findings, temporaryFolder } from "../support/deployment";
+import { Deployment, findings } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
 
 /**
  * What 0.1.0 deployed is brought to today's state while its leases are alive, as far as that takes no Terraform:

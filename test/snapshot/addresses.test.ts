@@ -1,17 +1,18 @@
-import { environmentNames, loadEnvironment } from "../../config/load";
+import { loadEnvironment } from "../../config/load";
+import { PROJECT_ENVIRONMENTS } from "../support/project-environments";
 import { stackNames, stacks, synth } from "../support/synth";
 import ADDRESSES from "./addresses.json";
 
 /**
- * Every resource address of every environment. Another address means that Terraform destroys one resource and creates
+ * Every resource address of the project's environments. Another address means that Terraform destroys one resource and creates
  * another: change the list only together with a `moved` block or a note to those who have deployed.
  */
-test.each(environmentNames())("the addresses of %s", async (name) => {
+test.each(PROJECT_ENVIRONMENTS)("the addresses of %s", async (name) => {
   const environment = await loadEnvironment(name);
   const built = stacks(environment);
   const found = stackNames(environment).map((stack): [string, string[]] => [
     stack,
     [...synth(built[stack]).resources.keys()].sort(),
   ]);
-  expect(Object.fromEntries(found)).toEqual((ADDRESSES as Record<string, unknown>)[name]);
+  expect(Object.fromEntries(found)).toEqual(ADDRESSES[name]);
 });

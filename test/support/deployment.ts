@@ -1,10 +1,7 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Client } from "pg";
 import { loadEnvironment } from "../../config/load";
 import { parseEnvironment, type EnvironmentInput } from "../../config/schema/schema";
-import { startApplication } from "../../ops/commands/application";
+import { startApplication } from "../../ops/verification/application";
 import { synthesizeApp } from "../../stacks/app";
 import { INSTALLED_MAJOR, postgresMajor } from "../../sandbox/postgres-binaries";
 import type { PostgresServer } from "../../sandbox/postgres-server";
@@ -109,17 +106,6 @@ async function connect(server: PostgresServer, database: string): Promise<Client
   client.on("error", () => undefined);
   await client.connect();
   return client;
-}
-
-/** A folder of a test's own, removed with the returned function. */
-export function temporaryFolder(): { folder: string; remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), "leasehold-test-"));
-  return {
-    folder,
-    remove: () => {
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
 }
 
 /** Findings of a report, a line each. */

@@ -1,13 +1,13 @@
-import { environmentNames } from "../../config/load";
 import type { SandboxOptions } from "../../sandbox/sandbox";
 import { testEnvironmentNames } from "../environments/load";
 import { dump, readGolden } from "../golden/golden";
 import { record } from "./seen";
 import { Deployment, findings } from "./deployment";
 import { query } from "./hand-made";
+import { PROJECT_ENVIRONMENTS } from "./project-environments";
 import { cellsOf, checksOf } from "../../verify/report/report";
 
-export const ENVIRONMENTS = [...environmentNames(), ...testEnvironmentNames()];
+export const ENVIRONMENTS = [...PROJECT_ENVIRONMENTS, ...testEnvironmentNames()];
 
 /** What is to hold of each environment on each server: its state is a real deploy's, the whole verifier holds, nothing is left. */
 export async function holds(env: string, options: Partial<SandboxOptions> = {}): Promise<void> {

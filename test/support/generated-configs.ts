@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { PRIVILEGES, Privileges, type ObjectKind } from "../../constructs/postgres/privileges";
+import { Privileges } from "../../constructs/postgres/privileges";
+import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 
 export type Path = readonly (string | number)[];
 export type Fields = Record<string, unknown>;
@@ -213,7 +214,7 @@ export function goodConfig(g: Draw): Fields {
 }
 
 function somePrivileges(g: Draw): Fields {
-  const some = (kind: ObjectKind) => g(fc.shuffledSubarray<string>([...PRIVILEGES[kind]]));
+  const some = (kind: ObjectKind) => g(fc.shuffledSubarray<string>([...OBJECT_KINDS[kind].privileges]));
   const objects = { tables: some("tables"), sequences: some("sequences"), functions: some("functions") };
   const isReached = Object.values(objects).some((list) => list.length > 0);
   return {

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { ROOT } from "../counts";
+import { join } from "node:path";
+
+export const ROOT = join(__dirname, "../..");
 
 /** `node --import tsx cli.ts …` as a user has it: with an environment and a terminal's two streams. */
 export class Program {

@@ -1,9 +1,8 @@
-import { App, Testing, type TerraformStack } from "cdktf";
+import { Testing, type App, type TerraformStack } from "cdktf";
 import local from "../../config/local";
 import { parseEnvironment, type Environment, type EnvironmentInput } from "../../config/schema/schema";
-import { PlatformStack } from "../../stacks/platform";
-import { PostgresStack } from "../../stacks/postgres";
-import { VaultStack } from "../../stacks/vault";
+import { declareStacks, type Stacks } from "../../stacks/app";
+import { temporaryFolder } from "./folder";
 
 export type Attributes = Readonly<Record<string, unknown>>;
 
@@ -12,6 +11,14 @@ export interface Synthesized {
   readonly text: string;
   readonly json: Attributes;
   readonly resources: ReadonlyMap<string, Attributes>;
+}
+
+/** An app that is synthesized in memory. cdktf makes a folder for each all the same. */
+export function testApp(): App {
+  const { folder, remove } = temporaryFolder();
+  const app = Testing.app({ outdir: folder });
+  remove();
+  return app;
 }
 
 /** Runs validations, which `Testing.synth` leaves out unless it is told to. */
@@ -48,10 +55,7 @@ export function stackNames({ vault }: Environment): ("platform" | "postgres" | "
   return [...(vault.container ? ["platform" as const] : []), "postgres", "vault"];
 }
 
-export function stacks(of: Environment = environment()) {
-  const app: App = Testing.app({ stackTraces: false });
-  const platform = new PlatformStack(app, of);
-  const postgres = new PostgresStack(app, of);
-  const vault = new VaultStack(app, of, postgres);
-  return { platform, postgres, vault };
+export function stacks(of: Environment = environment()): Required<Stacks> {
+  const declared = declareStacks(testApp(), of);
+  return { ...declared, platform: declared.platform! };
 }

@@ -1,6 +1,17 @@
 import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
+import {
+  POSTGRES_IDENTIFIER,
+  POSTGRES_ROLE,
+  SERVER_NAME,
+  VAULT_AUTH_PATH,
+  VAULT_LOWER_NAME,
+  VAULT_MOUNT_PATH,
+  VAULT_NAME,
+  VAULT_NAME_PREFIX,
+  VAULT_POLICY_NAME,
+} from "../../constructs/names";
 
 /** A config file's content as a test changes it: deep, mutable, and not the real one. */
 interface Draft {
@@ -45,22 +56,18 @@ function errors(change: (draft: Draft) => void): readonly string[] {
   return [];
 }
 
-const IDENTIFIER =
-  "a PostgreSQL identifier of letters, digits, _ and -, not starting with a digit, - or pg_, at most 63 bytes";
-const ROLE = `${IDENTIFIER}, other than public and none, not starting with v-, as leased logins do`;
-const VAULT_NAME =
-  "a Vault name of letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes";
-const LOWER_NAME =
-  "a Vault name of small letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes";
-const POLICY_NAME = `${LOWER_NAME}, other than Vault's own policies`;
-const MOUNT_PATH =
-  "a Vault mount path of letters, digits, _, - and /, without a slash at either end, not in Vault's own sys, auth, identity, cubbyhole or audit, at most 128 bytes";
+const IDENTIFIER = POSTGRES_IDENTIFIER.allowed;
+const ROLE = POSTGRES_ROLE.allowed;
+const VAULT = VAULT_NAME.allowed;
+const LOWER_NAME = VAULT_LOWER_NAME.allowed;
+const POLICY_NAME = VAULT_POLICY_NAME.allowed;
+const MOUNT_PATH = VAULT_MOUNT_PATH.allowed;
 const NO_BACKEND_SECRET =
   "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR";
 const NO_LOGIN =
-  'a schema that is not called like the superuser or Vault\'s login, whose sessions would look there first ("$user")';
+  'a schema without the name of the superuser or of Vault\'s login, whose sessions would look there first ("$user")';
 const DURATION = 'a duration such as "30s", "20m", "24h" or "7d", at most 768h';
-const RO = "databases[0].personas[2]";
+const RO = "databases[0] (nanvc).personas[2] (readonly)";
 
 const database = (draft: Draft) => draft.databases[0]!;
 const admin = (draft: Draft) => draft.databases[0]!.personas[0]!;
@@ -70,8 +77,7 @@ test("the environment local is allowed", () => {
   expect(errors(() => undefined)).toEqual([]);
 });
 
-const SERVER =
-  "a server name of small letters and digits, starting with a letter, other than vault, at most 32 bytes";
+const SERVER = SERVER_NAME.allowed;
 const STATIC = { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" };
 
 describe.each<[string, (draft: Draft) => void, string]>([
@@ -96,12 +102,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a group role that is no name of Vault's",
     (d) => (readonly(d)["groupRole"] = "_readonly"),
-    `${RO}.groupRole: received '_readonly', allowed: ${VAULT_NAME}, as it names a role of Vault's too`,
+    `${RO}.groupRole: received '_readonly', allowed: ${VAULT}, since it also names a role in Vault`,
   ],
   [
     "a group role that is called like a probe role of Vault's",
     (d) => (readonly(d)["groupRole"] = "verify-owner"),
-    `${RO}.groupRole: received 'verify-owner', allowed: each database role of database once (it is also at databases[0].name)`,
+    `${RO}.groupRole: received 'verify-owner', allowed: a database role of mount database that is not already used at databases[0].name, which leads to it`,
   ],
   [
     "a lease that is longer than Vault's own limit",
@@ -116,12 +122,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a password version beyond its bound",
     (d) => (database(d).manager["passwordVersion"] = 1_000_001),
-    "databases[0].manager.passwordVersion: received 1000001, allowed: a whole number from 1 to 1000000",
+    "databases[0] (nanvc).manager.passwordVersion: received 1000001, allowed: a whole number from 1 to 1000000",
   ],
   [
     "a Vault name of 129 bytes",
     (d) => (database(d).vault["connection"] = "c".repeat(129)),
-    `databases[0].vault.connection: received '${"c".repeat(76)}..., allowed: ${VAULT_NAME}`,
+    `databases[0] (nanvc).vault.connection: received '${"c".repeat(76)}..., allowed: ${VAULT}`,
   ],
   [
     "a verification that is a word",
@@ -141,7 +147,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a finding accepted twice",
     (d) => (d["accepted"] = [1, 2].map(() => ({ id: "definer:example.f():readonly_role", reason: "meant" }))),
-    "accepted[1].id: received 'definer:example.f():readonly_role', allowed: each accepted finding once (it is also at accepted[0].id)",
+    "accepted[1].id: received 'definer:example.f():readonly_role', allowed: a finding that is not already used at accepted[0].id",
   ],
   [
     "acting as the owner, as a word",
@@ -151,7 +157,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "personas that are no list",
     (d) => (database(d)["personas"] = {} as never),
-    "databases[0].personas: received {}, allowed: a list of personas",
+    "databases[0] (nanvc).personas: received {}, allowed: a list of personas",
   ],
   [
     "databases that are no list",
@@ -177,17 +183,17 @@ describe.each<[string, (draft: Draft) => void, string]>([
         superuser: "other",
         container: { image: "postgres:18.4", hostPort: 1 },
       }),
-    "servers[1].name: received 'postgres', allowed: each server once (it is also at servers[0].name)",
+    "servers[1].name: received 'postgres', allowed: a server that is not already used at servers[0].name",
   ],
   [
     "a container for a server and none for Vault",
     (d) => delete (d.vault as Partial<Draft["vault"]>).container,
-    "servers[0].container: received { image: 'postgres:18.4', hostPort: 35432 }, allowed: a container for each server and for Vault, or for none of them",
+    "servers[0] (postgres).container: received { image: 'postgres:18.4', hostPort: 35432 }, allowed: a container for each server and for Vault, or for none of them",
   ],
   [
     "a container with TLS",
     (d) => (d.servers[0]!["tls"] = true),
-    "servers[0].tls: received true, allowed: false, since containers are reached on this machine alone",
+    "servers[0] (postgres).tls: received true, allowed: false, since containers are reached on this machine alone",
   ],
   [
     "a Vault container with TLS",
@@ -212,7 +218,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a dev mode that locks its memory",
     (d) => Object.assign(d.vault.container, { mode: "dev", lockMemory: true }),
-    "vault.container.lockMemory: received true, allowed: false in dev mode, which never locks",
+    "vault.container.lockMemory: received true, allowed: false in dev mode, which never locks memory",
   ],
   [
     "more unseal keys wanted than there are",
@@ -252,7 +258,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a database on a server that is not there",
     (d) => (database(d)["server"] = "elsewhere"),
-    "databases[0].server: received 'elsewhere', allowed: one of postgres",
+    "databases[0] (nanvc).server: received 'elsewhere', allowed: one of postgres",
   ],
   [
     "a name that leaves no room for the probe roles",
@@ -267,7 +273,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "an address range that Vault writes otherwise",
     (d) => (readonly(d).token["boundCidrs"] = ["fd00::/8", "FD00:0::/8"]),
-    `${RO}.token.boundCidrs[1]: received 'FD00:0::/8', allowed: an IPv6 range in its shortest form, in small letters, such as "fd00::/8"`,
+    `${RO}.token.boundCidrs[1]: received 'FD00:0::/8', allowed: an IPv6 range in its shortest form, in lowercase letters, such as "fd00::/8"`,
   ],
   [
     "an empty list of address ranges, which would bind to nothing",
@@ -277,73 +283,93 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a static role of a persona that is not there",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, persona: "writer" }]),
-    "databases[0].staticRoles[0].persona: received 'writer', allowed: the name of a persona of this database",
+    "databases[0] (nanvc).staticRoles[0] (report).persona: received 'writer', allowed: the name of a persona of this database",
   ],
   [
     "a static role whose login is a group role",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, login: "readonly_role" }]),
-    `databases[0].staticRoles[0].login: received 'readonly_role', allowed: each Postgres role of postgres once (it is also at ${RO}.groupRole)`,
+    `databases[0] (nanvc).staticRoles[0] (report).login: received 'readonly_role', allowed: a PostgreSQL role of server postgres that is not already used at ${RO}.groupRole`,
   ],
   [
     "a static role twice",
     (d) => (database(d)["staticRoles"] = [STATIC, { ...STATIC, login: "another" }]),
-    "databases[0].staticRoles[1].name: received 'report', allowed: each database role of database once (it is also at databases[0].staticRoles[0].name)",
+    "databases[0] (nanvc).staticRoles[1].name: received 'report', allowed: a database role of mount database that is not already used at databases[0] (nanvc).staticRoles[0].name",
   ],
   [
     "a rotation period that Vault refuses",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, rotationPeriod: "4s" }]),
-    "databases[0].staticRoles[0].rotationPeriod: received '4s', allowed: at least 5s, Vault's shortest",
+    "databases[0] (nanvc).staticRoles[0] (report).rotationPeriod: received '4s', allowed: at least 5s, the shortest that Vault allows",
   ],
   [
     "a rotation period of eleven years",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, rotationPeriod: "4015d" }]),
-    `databases[0].staticRoles[0].rotationPeriod: received '4015d', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 3650d`,
+    `databases[0] (nanvc).staticRoles[0] (report).rotationPeriod: received '4015d', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 3650d`,
   ],
   [
     "a workload of no kind",
     (d) => (database(d).workload = { kind: "chess" }),
-    `databases[0].workload.kind: received { kind: 'chess' }, allowed: one of the kinds "users", "pool", "leases", "approle", with its personas`,
+    `databases[0] (nanvc).workload.kind: received 'chess', allowed: one of the kinds "users", "pool", "leases", "approle", with its personas`,
   ],
   ["a name with a slash", (d) => (d["name"] = "a/b"), `name: received 'a/b', allowed: ${LOWER_NAME}`],
   [
     "a missing field",
     (d) => delete d.servers[0]!["superuser"],
-    `servers[0].superuser: received nothing, allowed: ${ROLE}`,
+    `servers[0] (postgres).superuser: received nothing, allowed: ${ROLE}`,
   ],
   [
     "a field that does not exist",
     (d) => (database(d)["colour"] = "red"),
-    "databases[0].colour: no such field",
+    "databases[0] (nanvc).colour: no such field",
+  ],
+  [
+    "a missing object",
+    (d) => delete (d as Partial<Draft>).vault,
+    "vault: received nothing, allowed: the Vault server, an object with authMount, namePrefix",
+  ],
+  [
+    "a missing object of a persona",
+    (d) => delete (readonly(d) as Partial<DraftPersona>).lease,
+    `${RO}.lease: received nothing, allowed: a lease's TTLs, an object with defaultTtl, maxTtl`,
+  ],
+  [
+    "a workload without one of its personas",
+    (d) => delete database(d).workload!["writer"],
+    "databases[0] (nanvc).workload.writer: received nothing, allowed: the name of a persona of this database",
+  ],
+  [
+    "a database's server by its index",
+    (d) => (database(d)["server"] = 0),
+    "databases[0] (nanvc).server: received 0, allowed: the name of one of the servers",
   ],
   [
     "a list where an object belongs",
     (d) => (d["vault"] = [] as never),
-    "vault: received [], allowed: Invalid input: expected object, received array",
+    "vault: received [], allowed: the Vault server, an object with authMount, namePrefix",
   ],
   [
     "an identifier that starts with a digit",
     (d) => (database(d)["schema"] = "1st"),
-    `databases[0].schema: received '1st', allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received '1st', allowed: ${IDENTIFIER}`,
   ],
   [
     "an identifier of 64 bytes",
     (d) => (database(d)["schema"] = "s".repeat(64)),
-    `databases[0].schema: received '${"s".repeat(64)}', allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received '${"s".repeat(64)}', allowed: ${IDENTIFIER}`,
   ],
   [
     "an identifier with a quote",
     (d) => (database(d)["schema"] = 'a"b'),
-    `databases[0].schema: received 'a"b', allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received 'a"b', allowed: ${IDENTIFIER}`,
   ],
   [
     "a dollar quote",
     (d) => (database(d)["owner"] = "a$revocation$b"),
-    `databases[0].owner: received 'a$revocation$b', allowed: ${ROLE}`,
+    `databases[0] (nanvc).owner: received 'a$revocation$b', allowed: ${ROLE}`,
   ],
   [
     "a Terraform expression",
     (d) => (database(d)["owner"] = "${var.x}"),
-    `databases[0].owner: received '\${var.x}', allowed: ${ROLE}`,
+    `databases[0] (nanvc).owner: received '\${var.x}', allowed: ${ROLE}`,
   ],
   [
     "a template of Vault's",
@@ -353,17 +379,17 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a letter beyond ASCII",
     (d) => (database(d)["schema"] = "schéma"),
-    `databases[0].schema: received 'schéma', allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received 'schéma', allowed: ${IDENTIFIER}`,
   ],
   [
     "a line break",
     (d) => (database(d)["schema"] = "a\nb"),
-    `databases[0].schema: received 'a\\nb', allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received 'a\\nb', allowed: ${IDENTIFIER}`,
   ],
   [
     "a role that PostgreSQL keeps for itself",
     (d) => (database(d)["owner"] = "pg_owner"),
-    `databases[0].owner: received 'pg_owner', allowed: ${ROLE}`,
+    `databases[0] (nanvc).owner: received 'pg_owner', allowed: ${ROLE}`,
   ],
   [
     "the role public",
@@ -373,32 +399,32 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "the schema public",
     (d) => (database(d)["schema"] = "public"),
-    "databases[0].schema: received 'public', allowed: a schema other than public, on which PUBLIC has privileges that nobody declared",
+    "databases[0] (nanvc).schema: received 'public', allowed: a schema other than public, on which PUBLIC has privileges that nobody declared",
   ],
   [
     "a mount path with a slash at its end",
     (d) => (database(d).vault["mount"] = "db/"),
-    `databases[0].vault.mount: received 'db/', allowed: ${MOUNT_PATH}`,
+    `databases[0] (nanvc).vault.mount: received 'db/', allowed: ${MOUNT_PATH}`,
   ],
   [
     "two mounts at one path",
     (d) => (database(d).vault["mount"] = "approle"),
-    "databases[0].vault.mount: received 'approle', allowed: another path than vault.authMount",
+    "databases[0] (nanvc).vault.mount: received 'approle', allowed: a path other than vault.authMount",
   ],
   [
     "a prefix without its dash",
     (d) => (d.vault["namePrefix"] = "db"),
-    `vault.namePrefix: received 'db', allowed: a prefix of small letters, digits, _ and -, starting with a letter or digit, that ends with -, such as "db-", at most 127 bytes`,
+    `vault.namePrefix: received 'db', allowed: ${VAULT_NAME_PREFIX.allowed}`,
   ],
   [
     "a mount in what is Vault's own, whose policies would hold there",
     (d) => (database(d).vault["mount"] = "sys/policies"),
-    `databases[0].vault.mount: received 'sys/policies', allowed: ${MOUNT_PATH}`,
+    `databases[0] (nanvc).vault.mount: received 'sys/policies', allowed: ${MOUNT_PATH}`,
   ],
   [
     "an auth mount where Vault has its tokens",
     (d) => (d.vault["authMount"] = "token"),
-    "vault.authMount: received 'token', allowed: a path of a Vault auth method, of letters, digits, _, - and /, without a slash at either end, not in Vault's own token, at most 128 bytes",
+    `vault.authMount: received 'token', allowed: ${VAULT_AUTH_PATH.allowed}`,
   ],
   [
     "an operator's policy that nearly every token has",
@@ -408,7 +434,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "an operator's policy that the stack writes over",
     (d) => (d.vault["operatorPolicy"] = "leasehold-local-planner"),
-    "vault.operatorPolicy: received 'leasehold-local-planner', allowed: another policy than the stack's own, leasehold-local-planner, leasehold-local-deliverer, leasehold-local-verifier",
+    "vault.operatorPolicy: received 'leasehold-local-planner', allowed: a policy other than the stack's own, leasehold-local-planner, leasehold-local-deliverer, leasehold-local-verifier",
   ],
   [
     "an environment whose policies' names would be too long",
@@ -423,7 +449,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a group role for which Vault has no path",
     (d) => (readonly(d)["groupRole"] = "readonly-"),
-    `${RO}.groupRole: received 'readonly-', allowed: ${VAULT_NAME}, as it names a role of Vault's too`,
+    `${RO}.groupRole: received 'readonly-', allowed: ${VAULT}, since it also names a role in Vault`,
   ],
   [
     "a role that looks like a leased login",
@@ -433,17 +459,17 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a persona that every JavaScript object has",
     (d) => ((readonly(d)["name"] = "constructor"), delete database(d)["workload"]),
-    `${RO}.name: received 'constructor', allowed: a name other than constructor, which the tree of constructs has already`,
+    `databases[0] (nanvc).personas[2].name: received 'constructor', allowed: a name other than constructor, which the tree of constructs has already`,
   ],
   [
     "a static role that is called like a leased one, which Vault refuses",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, name: "readonly_role" }]),
-    `databases[0].staticRoles[0].name: received 'readonly_role', allowed: each database role of database once (it is also at ${RO}.groupRole)`,
+    `databases[0] (nanvc).staticRoles[0].name: received 'readonly_role', allowed: a database role of mount database that is not already used at ${RO}.groupRole`,
   ],
   [
     "the schema of PostgreSQL's own views",
     (d) => (database(d)["schema"] = "information_schema"),
-    "databases[0].schema: received 'information_schema', allowed: a schema other than information_schema, which is PostgreSQL's own",
+    "databases[0] (nanvc).schema: received 'information_schema', allowed: a schema other than information_schema, which is PostgreSQL's own",
   ],
   [
     "a database that others are copied from",
@@ -468,22 +494,22 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a token, or whatever it is",
     (d) => (readonly(d)["token"] = "hvs.hunter2" as never),
-    `${RO}.token: received '(not shown)', allowed: Invalid input: expected object, received string`,
+    `${RO}.token: received '(not shown)', allowed: a token's TTLs, an object with ttl, maxTtl`,
   ],
   [
     "an error, whose stack has lines of its own",
     (d) => (database(d)["schema"] = new Error("soon")),
-    `databases[0].schema: received [object Error], allowed: ${IDENTIFIER}`,
+    `databases[0] (nanvc).schema: received [object Error], allowed: ${IDENTIFIER}`,
   ],
   [
     "a field with a line break in its name",
     (d) => (database(d)["a\nb\u009b"] = 1),
-    "databases[0].a\\nb\\u{9b}: no such field",
+    "databases[0] (nanvc).a\\nb\\u{9b}: no such field",
   ],
   [
     "a backend's key, which is no word of Terraform's",
     (d) => (d["backend"] = { type: "s3", arguments: { "Bucket\n": "{stack}" } }),
-    "backend.arguments.Bucket\\n: received 'Bucket\\n', allowed: arguments by name, of small letters, digits and _",
+    "backend.arguments.Bucket\\n: received 'Bucket\\n', allowed: arguments by name, of lowercase letters, digits and _",
   ],
   [
     "an AppRole without the prefix",
@@ -493,7 +519,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "port 0",
     (d) => (d.servers[0]!.container["hostPort"] = 0),
-    "servers[0].container.hostPort: received 0, allowed: a whole number from 1 to 65535",
+    "servers[0] (postgres).container.hostPort: received 0, allowed: a whole number from 1 to 65535",
   ],
   [
     "port 65536",
@@ -508,7 +534,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "one port for both",
     (d) => (d.vault.container["hostPort"] = 35432),
-    "servers[0].container.hostPort: received '35432', allowed: each port once (it is also at vault.container.hostPort)",
+    "servers[0] (postgres).container.hostPort: received 35432, allowed: a port that is not already used at vault.container.hostPort",
   ],
   [
     "an image without a tag",
@@ -518,7 +544,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "the tag latest",
     (d) => (d.vault.container["image"] = "vault:latest"),
-    "vault.container.image: received 'vault:latest', allowed: an exact tag or a digest; latest changes under a plan that shows no change",
+    "vault.container.image: received 'vault:latest', allowed: an exact tag or a digest, since what latest means can change while a plan shows no change",
   ],
   [
     "an image with half a digest",
@@ -528,12 +554,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a schema that the superuser's search path would find",
     (d) => (database(d)["schema"] = d.servers[0]!["superuser"]),
-    `databases[0].schema: received 'nanvc', allowed: ${NO_LOGIN}`,
+    `databases[0] (nanvc).schema: received 'nanvc', allowed: ${NO_LOGIN}`,
   ],
   [
     "a schema that Vault's login would find",
     (d) => (database(d)["schema"] = "vault"),
-    `databases[0].schema: received 'vault', allowed: ${NO_LOGIN}`,
+    `databases[0] (nanvc).schema: received 'vault', allowed: ${NO_LOGIN}`,
   ],
   [
     "a schema that Vault's login in another database of the server would find",
@@ -547,7 +573,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
       ];
       d.databases.push(other);
     },
-    `databases[1].schema: received 'vault', allowed: ${NO_LOGIN}`,
+    `databases[1] (other).schema: received 'vault', allowed: ${NO_LOGIN}`,
   ],
   [
     "a duration without a unit",
@@ -587,7 +613,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a secret id too short to deliver",
     (d) => (readonly(d).secretId["ttl"] = "30s"),
-    `${RO}.secretId.ttl: received '30s', allowed: at least 1m, the time to deliver it`,
+    `${RO}.secretId.ttl: received '30s', allowed: at least 1m, the time it takes to deliver it`,
   ],
   [
     "a secret id of no use",
@@ -612,12 +638,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a privilege instead of a list",
     (d) => (readonly(d).privileges["tables"] = "SELECT"),
-    `${RO}.privileges.tables: received 'SELECT', allowed: a list, each one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+    `${RO}.privileges.tables: received 'SELECT', allowed: a list of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
   ],
   [
     "a persona that can't connect",
     (d) => (readonly(d).privileges["database"] = []),
-    `${RO}.privileges.database: received [], allowed: a list with CONNECT, without which no lease can log in`,
+    `${RO}.privileges.database: received [], allowed: a list with CONNECT, without which no leased login can log in`,
   ],
   [
     "tables without USAGE",
@@ -627,53 +653,53 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "an owner that does not declare what it has",
     (d) => (admin(d).privileges["sequences"] = ["USAGE"]),
-    "databases[0].personas[0].privileges.sequences: received [ 'USAGE' ], allowed: a list with SELECT, UPDATE as well, which a persona that acts as the owner has in any case",
+    "databases[0] (nanvc).personas[0] (schema-admin).privileges.sequences: received [ 'USAGE' ], allowed: a list with SELECT, UPDATE as well, which a persona that acts as the owner has in any case",
   ],
   [
     "no persona",
     (d) => ((database(d).personas = []), delete database(d)["workload"]),
-    "databases[0].personas: received [], allowed: at least one persona",
+    "databases[0] (nanvc).personas: received [], allowed: at least one persona",
   ],
   ["no database", (d) => (d.databases = []), "databases: received [], allowed: at least one database"],
   [
     "a persona's name twice",
     (d) => ((readonly(d)["name"] = "readwrite"), delete database(d)["workload"]),
-    "databases[0].personas[2].name: received 'readwrite', allowed: each persona of nanvc once (it is also at databases[0].personas[1].name)",
+    "databases[0] (nanvc).personas[2].name: received 'readwrite', allowed: a persona of nanvc that is not already used at databases[0] (nanvc).personas[1].name",
   ],
   [
     "a group role twice",
     (d) => (readonly(d)["groupRole"] = "readwrite_role"),
-    `${RO}.groupRole: received 'readwrite_role', allowed: each Postgres role of postgres once (it is also at databases[0].personas[1].groupRole)`,
+    `${RO}.groupRole: received 'readwrite_role', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).personas[1] (readwrite).groupRole`,
   ],
   [
     "a group role that is the superuser",
     (d) => (readonly(d)["groupRole"] = "nanvc"),
-    `${RO}.groupRole: received 'nanvc', allowed: each Postgres role of postgres once (it is also at servers[0].superuser)`,
+    `${RO}.groupRole: received 'nanvc', allowed: a PostgreSQL role of server postgres that is not already used at servers[0] (postgres).superuser`,
   ],
   [
     "a group role that is a probe's",
     (d) => (readonly(d)["groupRole"] = "nanvc_verify_owner"),
-    `${RO}.groupRole: received 'nanvc_verify_owner', allowed: each Postgres role of postgres once (it is also at databases[0].name)`,
+    `${RO}.groupRole: received 'nanvc_verify_owner', allowed: a PostgreSQL role of server postgres that is not already used at databases[0].name, which leads to it`,
   ],
   [
     "an AppRole twice",
     (d) => (readonly(d)["appRole"] = "db-readwrite-role"),
-    `${RO}.appRole: received 'db-readwrite-role', allowed: each AppRole once (it is also at databases[0].personas[1].appRole)`,
+    `${RO}.appRole: received 'db-readwrite-role', allowed: an AppRole that is not already used at databases[0] (nanvc).personas[1] (readwrite).appRole`,
   ],
   [
     "a workload for nobody",
     (d) => (database(d).workload!["reader"] = "ghost"),
-    "databases[0].workload.reader: received 'ghost', allowed: the name of a persona of this database that does not act as the owner",
+    "databases[0] (nanvc).workload.reader: received 'ghost', allowed: the name of a persona of this database that does not act as the owner",
   ],
   [
     "a workload's admin that is no owner",
     (d) => (database(d).workload!["admin"] = "readonly"),
-    "databases[0].workload.admin: received 'readonly', allowed: the name of a persona of this database that acts as the owner",
+    "databases[0] (nanvc).workload.admin: received 'readonly', allowed: the name of a persona of this database that acts as the owner",
   ],
   [
     "a password version of 0, which is never sent",
     (d) => (database(d).manager["passwordVersion"] = 0),
-    "databases[0].manager.passwordVersion: received 0, allowed: a whole number from 1 to 1000000",
+    "databases[0] (nanvc).manager.passwordVersion: received 0, allowed: a whole number from 1 to 1000000",
   ],
 ])("%s", (_, change, line) => {
   test("gives one line: the path, the value, what is allowed", () => {
@@ -685,7 +711,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
 test("a password written as a literal is refused, and not repeated", () => {
   const lines = errors((d) => (database(d).manager["password"] = "hunter2"));
   expect(lines).toEqual([
-    "config/test.ts: databases[0].manager.password: a secret is never written in a config file; set TF_VAR_<server>_superuser_password or TF_VAR_<manager>_manager_password",
+    "config/test.ts: databases[0] (nanvc).manager.password: a secret is never written in a config file; set TF_VAR_<server>_superuser_password or TF_VAR_<manager>_manager_password",
   ]);
 });
 
@@ -697,12 +723,11 @@ describe("names of two databases", () => {
     d.databases.push({ ...copied, name: "second", vault: { mount: "b", connection: "b" }, ...change });
   };
   const ROLES = [
-    ["owner", "example_owner", "databases[0].owner"],
-    ["manager.name", "vault", "databases[0].manager.name"],
-    ...["schema_admin_role", "readwrite_role", "readonly_role"].map((role, i) => {
-      const path = `personas[${String(i)}].groupRole`;
-      return [path, role, `databases[0].${path}`];
-    }),
+    ["owner", "example_owner"],
+    ["manager.name", "vault"],
+    ["personas[0] (schema-admin).groupRole", "schema_admin_role"],
+    ["personas[1] (readwrite).groupRole", "readwrite_role"],
+    ["personas[2] (readonly).groupRole", "readonly_role"],
   ] as const;
 
   test("a role's name used twice on one server is refused, wherever it is used", () => {
@@ -712,8 +737,8 @@ describe("names of two databases", () => {
       }),
     ).toEqual(
       ROLES.map(
-        ([path, role, first]) =>
-          `config/test.ts: databases[1].${path}: received '${role}', allowed: each Postgres role of postgres once (it is also at ${first})`,
+        ([path, role]) =>
+          `config/test.ts: databases[1] (second).${path}: received '${role}', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).${path}`,
       ),
     );
   });
@@ -746,17 +771,17 @@ describe("names of two databases", () => {
     [
       "a mount below another",
       { vault: { mount: "database/b", connection: "b" } },
-      "vault.mount: received 'database/b', allowed: a path that is not below another mount, database",
+      "databases[1] (second).vault.mount: received 'database/b', allowed: a path that is not below another mount, database",
     ],
     [
       "a name with which Vault's role of the probes would end in a dash",
       { name: "second-", vault: { mount: "database", connection: "b" } },
-      "name: received 'second-', allowed: a name that does not end with -, since Vault's role verify-owner-second- ends with it",
+      "databases[1].name: received 'second-', allowed: a name that does not end with -, since Vault's role verify-owner-second- ends with it",
     ],
     [
       "a manager whose password would be in another's variable",
       { manager: { name: "a-vault", passwordVersion: 1 } },
-      "manager.name: received 'a_vault_manager_password', allowed: each password variable once (it is also at databases[0].manager.name)",
+      "databases[1] (second).manager.name: received 'a-vault', allowed: a name that does not lead to the password variable a_vault_manager_password, which is already used at databases[0] (nanvc).manager.name",
     ],
   ])("%s is refused", (_, change, line) => {
     expect(
@@ -765,7 +790,7 @@ describe("names of two databases", () => {
         second(d, { ...apart("b"), ...change });
         apartPersonas(d, "b");
       }),
-    ).toEqual([`config/test.ts: databases[1].${line}`]);
+    ).toEqual([`config/test.ts: ${line}`]);
   });
 
   test("a static role's login, too", () => {
@@ -776,7 +801,7 @@ describe("names of two databases", () => {
         apartPersonas(d, "b");
       }),
     ).toEqual([
-      "config/test.ts: databases[1].staticRoles[0].login: received 'report_login', allowed: each Postgres role of postgres once (it is also at databases[0].staticRoles[0].login)",
+      "config/test.ts: databases[1] (second).staticRoles[0] (report).login: received 'report_login', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).staticRoles[0] (report).login",
     ]);
   });
 });
@@ -847,7 +872,7 @@ test("TEMPORARY is the owner's or nobody's", () => {
     database(d).personas.push(second);
   });
   expect(lines).toEqual([
-    "config/test.ts: databases[0].personas: received [ 'schema-admin' ], allowed: TEMPORARY declared by all personas that act as the owner or by none, since they share the owner's",
+    "config/test.ts: databases[0] (nanvc).personas[3] (other-admin).privileges.database: received [ 'CONNECT', 'CREATE' ], allowed: TEMPORARY in it, as in that of schema-admin, since personas that act as the owner share the owner's privileges",
   ]);
 });
 

@@ -1,15 +1,15 @@
 import { Network } from "@cdktf/provider-docker/lib/network";
 import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
-import { Testing, TerraformStack } from "cdktf";
+import { TerraformStack } from "cdktf";
 import { PostgresContainer } from "../../constructs/docker/postgres-container";
 import { VaultContainer, type VaultContainerProps } from "../../constructs/docker/vault-container";
-import { environment, find, stacks, synth, type Attributes } from "../support/synth";
+import { environment, find, stacks, synth, testApp, type Attributes } from "../support/synth";
 
 const synthesized = synth(stacks().platform);
 
 /** The one Vault container with these props. */
 function vaultContainer(props: Pick<VaultContainerProps, "mode" | "storage" | "lockMemory">): Attributes {
-  const stack = new TerraformStack(Testing.app(), "test");
+  const stack = new TerraformStack(testApp(), "test");
   new DockerProvider(stack, "docker", {});
   const network = new Network(stack, "Network", { name: "net" });
   new VaultContainer(stack, "Vault", { name: "v", image: "vault:1", network, hostPort: 8200, ...props });
@@ -69,10 +69,10 @@ test("an image's digest is part of its name, for Docker to hold it to", () => {
 });
 
 test.each(["superuser", "database"])("a %s that a shell would obey is refused", (field) => {
-  const stack = new TerraformStack(Testing.app(), "test");
+  const stack = new TerraformStack(testApp(), "test");
   const network = new Network(stack, "Network", { name: "net" });
   const names = { superuser: "postgres", database: "app", [field]: "x; reboot" };
-  const props = { name: "p", alias: "p", image: "postgres:1", network, hostPort: 5432, ...names };
+  const props = { name: "p", server: "p", image: "postgres:1", network, hostPort: 5432, ...names };
   expect(() => new PostgresContainer(stack, "Postgres", props)).toThrow(
     /^(superuser|database name) \("x; reboot"\) must be a PostgreSQL identifier/,
   );

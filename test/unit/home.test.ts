@@ -2,7 +2,8 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, s
 import os from "node:os";
 import { join } from "node:path";
 import { Home } from "../../ops/deployment/home";
-import { temporaryFolder } from "../support/deployment";
+import { temporaryFolder } from "../support/folder";
+import { asRoot } from "../support/skip";
 
 const mode = (path: string) => statSync(path).mode & 0o777;
 
@@ -168,7 +169,8 @@ describe("refuses, in one line,", () => {
     expect(() => Home.open("linked")).toThrow(/linked is not a folder: move it away/);
   });
 
-  (process.getuid?.() === 0 ? test : test.skip)("a folder of somebody else's (as root alone)", () => {
+  const { test: rootTest, because } = asRoot();
+  rootTest(`a folder of somebody else's${because}`, () => {
     const { folder } = made();
     chownSync(folder, 1000, 1000);
     expect(() => Home.open("local")).toThrow(

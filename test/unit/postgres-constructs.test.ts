@@ -1,22 +1,22 @@
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
-import { Testing } from "cdktf";
-import { AccessRole } from "../../constructs/postgres/access-role";
 import { Database } from "../../constructs/postgres/database";
 import { ManagerLogin } from "../../constructs/postgres/manager-login";
 import { Privileges } from "../../constructs/postgres/privileges";
 import { Secret } from "../../constructs/secret";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth, type Synthesized } from "../support/synth";
+import { find, synth, testApp, type Synthesized } from "../support/synth";
+
+const password = Secret.fromVariable("manager_password", { for: "manager-password", description: "secret" });
 
 function newStack(): LeaseholdStack {
-  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
+  const stack = new LeaseholdStack(testApp(), "test", { name: "test" });
   new PostgresqlProvider(stack, "postgresql", {});
   return stack;
 }
 
-function example(build: (database: Database, stack: LeaseholdStack) => void): Synthesized {
+function example(build: (database: Database) => void): Synthesized {
   const stack = newStack();
-  build(new Database(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" }), stack);
+  build(new Database(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" }));
   return synth(stack);
 }
 
@@ -48,15 +48,17 @@ describe("Database", () => {
     ]);
   });
 
-  test("the owner may make temporary tables only where it is said", () => {
-    const stack = newStack();
-    new Database(stack, "Shop", {
-      name: "shop",
-      schema: "sales",
-      owner: "sales_owner",
-      ownerMayCreateTemporaryTables: true,
-    });
-    expect(find(synth(stack), "postgresql_grant", { privileges: ["CREATE", "TEMPORARY"] })).toHaveLength(1);
+  test("the owner may make temporary tables only where a role that acts as the owner may", () => {
+    const temporary = { ...Privileges.OWNER, database: ["CONNECT", "TEMPORARY", "CREATE"] } as const;
+    const grants = (actsAsOwner: boolean) =>
+      find(
+        example((database) => {
+          database.addRole("Admin", { name: "admins", privileges: temporary, actsAsOwner });
+        }),
+        "postgresql_grant",
+        { privileges: ["CREATE", "TEMPORARY"] },
+      );
+    expect([grants(true), grants(false)].map(({ length }) => length)).toEqual([1, 0]);
   });
 
   test.each([
@@ -71,9 +73,9 @@ describe("Database", () => {
 
 describe("AccessRole", () => {
   const synthesized = example((database) => {
-    new AccessRole(database, "Readonly", { name: "readers", privileges: Privileges.READ });
-    new AccessRole(database, "Admin", { name: "admins", privileges: Privileges.OWNER, actsAsOwner: true });
-    new AccessRole(database, "Nothing", { name: "nothing", privileges: Privileges.CONNECT });
+    database.addRole("Readonly", { name: "readers", privileges: Privileges.READ });
+    database.addRole("Admin", { name: "admins", privileges: Privileges.OWNER, actsAsOwner: true });
+    database.addRole("Nothing", { name: "nothing", privileges: Privileges.CONNECT });
   });
   const granted = (type: string, role: string) =>
     find(synthesized, type)
@@ -127,13 +129,10 @@ describe("AccessRole", () => {
 });
 
 describe("ManagerLogin", () => {
-  const synthesized = example((database, stack) => {
-    const password = Secret.fromVariable(stack, "manager_password", "secret");
-    const manager = new ManagerLogin(database, "Manager", { name: "vault", password });
+  const synthesized = example((database) => {
+    const manager = new ManagerLogin(database, "Manager", { database, name: "vault", password });
     for (const id of ["One", "Two"])
-      manager.manage(
-        new AccessRole(database, id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }),
-      );
+      manager.manage(database.addRole(id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }));
   });
   const [login] = find(synthesized, "postgresql_role", { name: "vault" });
 

@@ -1,5 +1,5 @@
 import { decode } from "../../ops/vault/root-token";
-import { scramVerifier } from "../../sandbox/scram";
+import { scramVerifier } from "../../clients/scram";
 
 test("a SCRAM verifier of RFC 7677's example", () => {
   // https://www.rfc-editor.org/rfc/rfc7677#section-3: user "user", password "pencil".

@@ -1,4 +1,3 @@
-import { accessManifest } from "../../stacks/access-manifest";
 import { accessManifestSchema } from "../../manifest/schema";
 import { environment, find, stacks, synth, type Synthesized } from "../support/synth";
 
@@ -26,7 +25,7 @@ function allowed(policy: string, path: string): string[] {
 
 const built = stacks();
 const vault = synth(built.vault);
-const trust = built.vault.trustPolicies();
+const trust = built.vault.trust.texts();
 const policyOf = (name: string, of: Synthesized = vault) =>
   find(of, "vault_policy", { name })[0]!["policy"] as string;
 
@@ -145,7 +144,7 @@ describe("several databases and servers", () => {
   });
 
   test("the manifest says which database is on which server", () => {
-    const { servers, databases } = accessManifestSchema.parse(accessManifest(several));
+    const { servers, databases } = accessManifestSchema.parse(stacks(several).accessManifest());
     expect(servers.map(({ name }) => name)).toEqual(["postgres", "reporting"]);
     expect(databases.map(({ server }) => server)).toEqual(["postgres", "postgres", "reporting"]);
     expect(databases.map(({ probes }) => probes?.owner)).toEqual([
@@ -345,7 +344,7 @@ test("the verifier may rotate a static role where its workload tries that, and n
         ];
         database!.workload = { kind, reader: "readonly" };
       }),
-    ).vault.trustPolicies().verifier;
+    ).vault.trust.texts().verifier;
   const rotated = (policy: string) =>
     [...rules(policy).keys()].filter((path) => path.includes("/rotate-role/"));
   expect(rotated(statics("approle"))).toEqual(["database/rotate-role/report"]);
@@ -356,7 +355,7 @@ test("without verification there is no probe role and no verifier", () => {
   const { postgres, vault: without } = stacks(environment((draft) => (draft.verification = false)));
   expect(synth(postgres).text).not.toContain("verify");
   expect(synth(without).text).not.toContain("verif");
-  expect([...rules(without.trustPolicies().verifier).keys()]).toEqual([
+  expect([...rules(without.trust.texts().verifier).keys()]).toEqual([
     "auth/token/lookup-self",
     "auth/token/renew-self",
   ]);
@@ -377,7 +376,7 @@ test("a persona more is in all the places, and changes no address of the others"
     expect(added.every((address) => address.includes("report"))).toBe(true);
     expect(added).toHaveLength(stack === "postgres" ? 10 : 3);
   }
-  expect(after.vault.trustPolicies().deliverer).toBe(before.vault.trustPolicies().deliverer);
+  expect(after.vault.trust.texts().deliverer).toBe(before.vault.trust.texts().deliverer);
 });
 
 test("two databases on one server do not collide", () => {
@@ -413,10 +412,12 @@ test("synth is the same each time, and holds no absolute path and no time", () =
 });
 
 describe("the access manifest", () => {
-  const manifest = accessManifest(environment());
+  const manifest = stacks().accessManifest();
 
   test("is what the verifier reads", () => {
-    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toEqual(manifest);
+    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toMatchObject(
+      JSON.parse(JSON.stringify(manifest)),
+    );
   });
 
   test("has what is accepted", () => {
@@ -424,7 +425,7 @@ describe("the access manifest", () => {
     const changed = environment((draft) => {
       draft.accepted = accepted;
     });
-    expect(accessManifest(changed)).toMatchObject({ accepted });
+    expect(stacks(changed).accessManifest()).toMatchObject({ accepted });
   });
 
   test("has the names that other programs rely on", () => {

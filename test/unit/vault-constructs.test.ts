@@ -1,24 +1,21 @@
 import { VaultProvider } from "@cdktf/provider-vault/lib/provider";
-import { Testing } from "cdktf";
 import { Duration } from "../../constructs/duration";
-import type { IAccessRole } from "../../constructs/postgres/access-role";
+import { AccessRole } from "../../constructs/postgres/access-role";
+import { Database } from "../../constructs/postgres/database";
+import { ManagerLogin } from "../../constructs/postgres/manager-login";
+import { Privileges } from "../../constructs/postgres/privileges";
 import { Secret } from "../../constructs/secret";
-import { AppRole } from "../../constructs/vault/app-role";
 import { AppRoleAuth } from "../../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../../constructs/vault/database-connection";
 import { DatabaseMount } from "../../constructs/vault/database-mount";
+import type { DatabaseRoleProps } from "../../constructs/vault/database-role";
+import { LeaseStatements } from "../../constructs/vault/lease-statements";
 import { Policy } from "../../constructs/vault/policy";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth } from "../support/synth";
+import { find, synth, testApp } from "../support/synth";
 
-const member = (roleName: string, actsAsOwner = false): IAccessRole => ({
-  roleName,
-  actsAsOwner,
-  database: { schemaName: "sales", ownerName: "sales_owner" },
-});
-const mark = "leasehold test nanvc";
-const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1), mark };
+const lease = { defaultTtl: Duration.minutes(5), maxTtl: Duration.hours(1) };
 const identity = {
   tokenTtl: Duration.minutes(10),
   tokenMaxTtl: Duration.minutes(20),
@@ -27,26 +24,35 @@ const identity = {
 };
 
 function example() {
-  const stack = new LeaseholdStack(Testing.app(), "test", { name: "test" });
+  const stack = new LeaseholdStack(testApp(), "test", { name: "test" });
   new VaultProvider(stack, "vault", {});
+  const database = Database.fromNames(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" });
+  const password = Secret.fromVariable("manager_password", {
+    for: "manager-password",
+    description: "secret",
+  });
   const mount = new DatabaseMount(stack, "Mount", { path: "db" });
   const connection = new DatabaseConnection(mount, "Connection", {
+    mount,
     name: "shop",
-    host: "db.internal",
-    port: "5433",
-    database: "shop",
-    username: "vault",
-    password: Secret.fromVariable(stack, "manager_password", "secret"),
+    address: { host: "db.internal", port: "5433" },
+    manager: ManagerLogin.fromName(stack, "Manager", { database, name: "vault", password }),
     passwordVersion: 2,
   });
   const auth = new AppRoleAuth(stack, "Auth", { path: "approle" });
-  return { stack, mount, connection, auth };
+  /** Leases logins in a group role that exists already. */
+  const add = (id: string, name: string, props: Partial<DatabaseRoleProps> = {}) => {
+    const member = AccessRole.fromName({ database, name, privileges: Privileges.READ });
+    const statements = LeaseStatements.ofMembers(member, { mark: connection.mark });
+    return connection.addRole(id, { member, statements, ...lease, ...props });
+  };
+  return { stack, mount, database, connection, auth, add };
 }
 
 describe("DatabaseConnection", () => {
-  const { stack, connection } = example();
-  connection.addRole("One", { member: member("one"), ...lease });
-  connection.addRole("Two", { member: member("two"), name: "second", ...lease });
+  const { stack, add } = example();
+  add("One", "one");
+  add("Two", "two", { name: "second" });
   const [attributes] = find(synth(stack), "vault_database_secret_backend_connection");
 
   test("allows exactly the roles that were added", () => {
@@ -70,9 +76,15 @@ describe("DatabaseConnection", () => {
 });
 
 describe("DatabaseRole", () => {
-  const { stack, connection } = example();
-  connection.addRole("Member", { member: member("readers"), ...lease });
-  connection.addRole("Owner", { member: member("admins", true), ...lease });
+  const { stack, database, connection, add } = example();
+  add("Member", "readers");
+  const admins = AccessRole.fromName({
+    database,
+    name: "admins",
+    privileges: Privileges.OWNER,
+    actsAsOwner: true,
+  });
+  add("Owner", "admins", { statements: LeaseStatements.ofOwners(admins, { mark: connection.mark }) });
   const synthesized = synth(stack);
   const role = (name: string) =>
     find(synthesized, "vault_database_secret_backend_role", { name })[0] as Record<string, string[]>;
@@ -101,17 +113,15 @@ describe("DatabaseRole", () => {
   });
 
   test("a max TTL below the default is refused at once", () => {
-    const ttl = { defaultTtl: Duration.hours(2), maxTtl: Duration.hours(1), mark };
-    expect(() => connection.addRole("Bad", { member: member("x"), ...ttl })).toThrow(
-      "lease max TTL (1h) must be at least the default TTL (2h)",
-    );
+    const ttl = { defaultTtl: Duration.hours(2), maxTtl: Duration.hours(1) };
+    expect(() => add("Bad", "x", ttl)).toThrow("lease max TTL (1h) must be at least the default TTL (2h)");
   });
 });
 
 describe("AppRole", () => {
   test("its token has no default policy, and can renew itself and its leases", () => {
     const { stack, auth } = example();
-    new AppRole(auth, "App", { name: "app", ...identity });
+    auth.addAppRole("App", { name: "app", ...identity });
     const synthesized = synth(stack);
     expect(find(synthesized, "vault_approle_auth_backend_role")[0]).toMatchObject({
       role_name: "app",
@@ -131,25 +141,24 @@ describe("AppRole", () => {
   test("a token max TTL below the TTL is refused at once", () => {
     const { auth } = example();
     const ttl = { tokenTtl: Duration.minutes(20), tokenMaxTtl: Duration.minutes(10) };
-    expect(() => new AppRole(auth, "App", { name: "app", ...identity, ...ttl })).toThrow(
+    expect(() => auth.addAppRole("App", { name: "app", ...identity, ...ttl })).toThrow(
       "token max TTL (10m) must be at least the token TTL (20m)",
     );
   });
 
   test("a grant adds one rule to its policy", () => {
-    const { stack, auth, connection } = example();
-    const app = new AppRole(auth, "App", { name: "app", ...identity });
-    connection.addRole("Readers", { member: member("readers"), ...lease }).grantRead(app);
+    const { stack, auth, add } = example();
+    const app = auth.addAppRole("App", { name: "app", ...identity });
+    add("Readers", "readers").grantRead(app);
     const [{ policy }] = find(synth(stack), "vault_policy", { name: "app" }) as [{ policy: string }];
     expect(policy).toContain('path "db/creds/readers" {\n  capabilities = ["read"]\n}\n');
     expect(policy.match(/^path/gm)).toHaveLength(3);
   });
 
   test("a lease that outlives its token gives a warning", () => {
-    const { auth, connection } = example();
-    const app = new AppRole(auth, "App", { name: "app", ...identity });
-    const long = { defaultTtl: Duration.hours(1), maxTtl: Duration.hours(1), mark };
-    const role = connection.addRole("Long", { member: member("long"), ...long });
+    const { auth, add } = example();
+    const app = auth.addAppRole("App", { name: "app", ...identity });
+    const role = add("Long", "long", { defaultTtl: Duration.hours(1) });
     role.grantRead(app);
     expect(role.node.metadata.map(({ data }) => data as string)).toEqual([
       "a lease of long (1h) ends with the token that took it, after 20m at most",
@@ -167,7 +176,7 @@ describe("AppRole", () => {
 
   test("managing is one AppRole with its own policy, and the policy with its own text", () => {
     const { auth } = example();
-    const app = new AppRole(auth, "App", { name: "app", ...identity });
+    const app = auth.addAppRole("App", { name: "app", ...identity });
     const operator = new PolicyDocument();
     app.grantManage(operator);
     const text = operator.toString();
@@ -181,7 +190,7 @@ describe("AppRole", () => {
 
   test.each(["", "a/b", "a*", "{{x}}"])("the name %j is refused at once", (name) => {
     const { auth } = example();
-    expect(() => new AppRole(auth, "App", { name, ...identity })).toThrow(
+    expect(() => auth.addAppRole("App", { name, ...identity })).toThrow(
       /^AppRole name \(.*\) must be a Vault name/,
     );
   });

@@ -20,10 +20,11 @@ import { postgresBinaries } from "../../../sandbox/postgres-binaries";
 import { PostgresServer } from "../../../sandbox/postgres-server";
 import { openBao } from "../../../sandbox/vault-binary";
 import { Workspace } from "../../../sandbox/workspace";
-import { temporaryFolder } from "../../support/deployment";
+import { temporaryFolder } from "../../support/folder";
+import { asRoot } from "../../support/skip";
 
 /** What other users of the machine try, among them the one that PostgreSQL runs as where this program is root's. */
-const rootTest = process.getuid?.() === 0 ? test : test.skip;
+const { test: rootTest, because } = asRoot();
 const SERVER = { superuser: "boss", password: "boss-password", database: "ledger" };
 
 let folder: string;
@@ -64,7 +65,7 @@ test("a link where PostgreSQL's pg_hba.conf was is not written through, by root 
 });
 
 rootTest(
-  "nothing that root wrote beside PostgreSQL's data is the server's user's to change, but for its own key",
+  `nothing that root wrote beside PostgreSQL's data is the server's user's to change, but for its own key${because}`,
   async () => {
     const workspace = await Workspace.create();
     const tls = await (await CertificateAuthority.create()).issue();
@@ -79,7 +80,7 @@ rootTest(
 );
 
 rootTest(
-  "PostgreSQL's user does not have root remove what is elsewhere, by swapping folders for links",
+  `PostgreSQL's user does not have root remove what is elsewhere, by swapping folders for links${because}`,
   async () => {
     const victim = join(folder, "victim");
     const names = Array.from({ length: 3000 }, (_, i) => `file${String(i)}`);
@@ -178,7 +179,7 @@ describe("a program in the cache folder", () => {
     );
   });
 
-  rootTest("whose folder belongs to somebody else is refused", async () => {
+  rootTest(`whose folder belongs to somebody else is refused${because}`, async () => {
     const { uid, gid } = idOf("nobody");
     chownSync(dirname(bao), uid, gid);
     await expect(openBao()).rejects.toThrow(`${dirname(bao)} is not this user's alone: `);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "pg";
-import { ROOT } from "../../counts";
+import { ROOT } from "../../support/program";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { ask, expectEnded, lease, MAJORS, type Lease } from "./support";

@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { checkVaultAddress } from "../../../ops/vault/address";
-import { ROOT } from "../../counts";
-import { temporaryFolder } from "../../support/deployment";
-import { messages, Program } from "../../support/program";
+import { temporaryFolder } from "../../support/folder";
+import { messages, Program, ROOT } from "../../support/program";
 
 /** What is printed, and may stand in a log that others read. */
 const SECRET = "hunter2";

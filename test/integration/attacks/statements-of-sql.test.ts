@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "../../counts";
+import { ROOT } from "../../support/program";
 import { unpinned, unqualified } from "./unqualified";
 
 const FOLDER = join(ROOT, "sql");

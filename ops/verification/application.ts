@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { createInterface } from "node:readline";
+import { within } from "../../clients/within";
 import type { Application, ApplicationSettings } from "../../verify/workloads/context";
 import { ROOT } from "../deployment/synthesize";
 
@@ -14,6 +15,8 @@ const STOP_TIMEOUT_MILLISECONDS = 10_000;
  * @throws Error with the last line that it wrote, when it does not start
  */
 export async function startApplication(settings: ApplicationSettings): Promise<Application> {
+  // Loaded here, since it takes as long as all that a verification without an application loads.
+  const { execa } = await import("execa");
   const folder = mkdtempSync(join(tmpdir(), "leasehold-pool-"));
   const file = (name: string, content: string) => {
     const path = join(folder, name);
@@ -22,11 +25,13 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
   };
   const { vault, postgres } = settings;
   const authorities = [vault.ca, postgres.ssl?.ca].filter((ca) => ca !== undefined);
-  const child = spawn(process.execPath, ["--import", "tsx", "examples/pool/main.ts"], {
+  const child = execa(process.execPath, ["--import", "tsx", "examples/pool/main.ts"], {
     cwd: ROOT,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdin: "ignore",
     // Out of the reach of the terminal's Ctrl-C: who started it ends it, after its last request.
     detached: true,
+    reject: false,
+    extendEnv: false,
     env: {
       PATH: process.env["PATH"],
       ...(authorities.length > 0 && { NODE_EXTRA_CA_CERTS: file("ca.crt", authorities.join("\n")) }),
@@ -46,40 +51,20 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
       MAX_AGE: String(settings.maxAge),
     },
   });
-  let output = "";
-  let errors = "";
-  const ended = new Promise<number | string>((resolve) => {
-    child.on("error", (error) => {
-      errors += error.message;
-      resolve("error");
-    });
-    child.on("close", (code, signal) => {
-      resolve(code ?? signal ?? "");
-    });
-  });
   const stop = async () => {
-    child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MILLISECONDS);
-    const code = await ended;
-    clearTimeout(timer);
+    child.kill("SIGTERM", { forceKillAfterTimeout: STOP_TIMEOUT_MILLISECONDS });
+    const { exitCode, signal } = await child;
     rmSync(folder, { recursive: true, force: true });
-    return code;
+    return signal ?? exitCode;
   };
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const listening = new Promise<string>((resolve) => {
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-      if (output.includes("\n")) resolve(output.trim());
-    });
-  });
-  const bound = new AbortController();
-  const url = await Promise.race([
-    listening,
-    ended.then(() => undefined),
-    delay(START_TIMEOUT_MILLISECONDS, undefined, { signal: bound.signal }).catch(() => undefined),
-  ]);
-  bound.abort();
+  const listening = once(createInterface({ input: child.stdout! }), "line") as Promise<[url: string]>;
+  const [url] = await within(
+    START_TIMEOUT_MILLISECONDS,
+    Promise.race([listening, child.then(() => [undefined])]),
+    [undefined],
+  );
   if (url !== undefined) return { url, stop };
   await stop();
-  throw new Error(`the application did not start: ${errors.trim().split("\n").at(-1) ?? ""}`);
+  const { stderr } = await child;
+  throw new Error(`the application did not start: ${stderr.split("\n").at(-1) ?? ""}`);
 }

@@ -1,10 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PostgresServer } from "../../sandbox/postgres-server";
-import type { Sandbox } from "../../sandbox/sandbox";
-import { ROOT } from "../deployment/synthesize";
+import type { PostgresServer } from "./postgres-server";
+import type { Sandbox } from "./sandbox";
 
-const FOLDER = join(ROOT, ".sandbox");
+const FOLDER = join(__dirname, "../.sandbox");
 
 /**
  * Writes `.sandbox/connection.json`, for other clients of a sandbox that is kept; readable by its owner alone. Where

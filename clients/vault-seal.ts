@@ -1,6 +1,6 @@
-import { untilActive } from "../../sandbox/initialise";
-import { SetupError } from "../../clients/setup-error";
-import { VaultError, VaultUnreachable, type VaultClient } from "../../clients/vault-client";
+import { SetupError } from "./setup-error";
+import { VaultError, VaultUnreachable, type VaultClient } from "./vault-client";
+import { until } from "./within";
 
 /** https://developer.hashicorp.com/vault/api-docs/system/seal-status */
 export interface SealStatus {
@@ -13,6 +13,8 @@ export interface SealStatus {
   /** How many of them were sent already. */
   readonly progress: number;
 }
+
+const ACTIVE_TIMEOUT_MILLISECONDS = 20_000;
 
 /** @throws SetupError when Vault does not answer */
 export async function sealStatus(vault: VaultClient): Promise<SealStatus> {
@@ -27,8 +29,11 @@ export async function sealStatus(vault: VaultClient): Promise<SealStatus> {
   }
 }
 
-/** Returns nothing where somebody else was faster. */
-export async function initialise(
+/**
+ * https://developer.hashicorp.com/vault/api-docs/system/init
+ * @returns undefined where somebody else was faster
+ */
+export async function initialiseVault(
   vault: VaultClient,
   { shares, threshold }: { readonly shares: number; readonly threshold: number },
 ): Promise<{ keys: readonly string[]; rootToken: string } | undefined> {
@@ -45,23 +50,19 @@ export async function initialise(
 }
 
 /**
- * Sends keys, one after the other, until Vault is unsealed.
+ * Sends keys, one after the other, until Vault is unsealed, and waits until it is active.
  * @param keys at least as many as unseal
- * @param whence says where the keys are from, for the message
- * @throws SetupError when they are not this Vault's
+ * @returns false when they are not this Vault's
  */
-export async function unseal(vault: VaultClient, keys: readonly string[], whence: string): Promise<void> {
-  // What somebody sent before, and was not right, spoils the first attempt and is gone after it.
+export async function unsealVault(vault: VaultClient, keys: readonly string[]): Promise<boolean> {
+  // A wrong key that somebody sent before makes the first attempt fail, and is gone after it.
   const attempts = (await sealStatus(vault)).progress > 0 ? 2 : 1;
   for (let i = 0; i < attempts; i += 1) {
-    if (await sendKeys(vault, keys)) {
-      await untilActive(vault);
-      return;
-    }
+    if (!(await sendKeys(vault, keys))) continue;
+    await untilActive(vault);
+    return true;
   }
-  throw new SetupError(
-    `the unseal keys ${whence} are not those of the Vault at ${vault.address}, which stays sealed: put its own there, a line each (those of a Vault before it are in unseal-keys.previous)`,
-  );
+  return false;
 }
 
 async function sendKeys(vault: VaultClient, keys: readonly string[]): Promise<boolean> {
@@ -71,4 +72,11 @@ async function sendKeys(vault: VaultClient, keys: readonly string[]): Promise<bo
     if (!(body as unknown as SealStatus).sealed) return true;
   }
   return false;
+}
+
+/** @throws SetupError when an unsealed Vault does not become active in time */
+export async function untilActive(vault: VaultClient): Promise<void> {
+  const isActive = async () => (await vault.request("GET", "sys/health")).status === 200 || undefined;
+  if (!(await until(ACTIVE_TIMEOUT_MILLISECONDS, isActive)))
+    throw new SetupError("Vault was unsealed and did not become active within 20 s: try again");
 }

@@ -1,0 +1,233 @@
+import {
+  isName,
+  POSTGRES_IDENTIFIER,
+  POSTGRES_ROLE,
+  VAULT_LOWER_NAME,
+  VAULT_NAME,
+} from "../../constructs/names";
+import { serverOf, type DatabaseConfig, type Environment } from "./environment";
+import type { Breach, Rule } from "./fields";
+import { pathText, valueAt } from "./messages";
+import {
+  managerPasswordVariable,
+  probeDatabaseRoles,
+  probeRoleNames,
+  trustPolicyNames,
+} from "../../manifest/names";
+
+const forEachDatabase = (
+  rule: (database: DatabaseConfig, environment: Environment) => Iterable<Breach>,
+): Rule<Environment> =>
+  function* (environment) {
+    for (const [d, database] of environment.databases.entries())
+      for (const { path, allowed } of rule(database, environment))
+        yield { path: ["databases", d, ...path], allowed };
+  };
+
+function* containersForAllOrNone({ servers, vault }: Environment): Iterable<Breach> {
+  for (const [i, { container }] of servers.entries())
+    if (!container !== !vault.container)
+      yield {
+        path: ["servers", i, "container"],
+        allowed: "a container for each server and for Vault, or for none of them",
+      };
+}
+
+function* nameLeavesRoomForPolicies(environment: Environment): Iterable<Breach> {
+  const { deliverer: longest } = trustPolicyNames(environment);
+  if (isName(VAULT_LOWER_NAME, environment.name) && !isName(VAULT_NAME, longest))
+    yield {
+      path: ["name"],
+      allowed: `a name that leaves room for the policy ${longest}, at most ${String(VAULT_NAME.maxBytes)} bytes`,
+    };
+}
+
+function* operatorPolicyIsItsOwn(environment: Environment): Iterable<Breach> {
+  const { operator, ...others } = trustPolicyNames(environment);
+  const names: string[] = Object.values(others);
+  if (names.includes(operator))
+    yield {
+      path: ["vault", "operatorPolicy"],
+      allowed: `a policy other than the stack's own, ${names.join(", ")}`,
+    };
+}
+
+function* prefixTakesInNoTrustPolicy(environment: Environment): Iterable<Breach> {
+  for (const [who, policy] of Object.entries(trustPolicyNames(environment)))
+    if (policy.startsWith(environment.vault.namePrefix)) {
+      yield {
+        path: ["vault", "namePrefix"],
+        allowed: `a prefix that the ${who}'s policy, ${policy}, does not start with, since the operator may write what does`,
+      };
+      return;
+    }
+}
+
+function* isOnAServer({ server }: DatabaseConfig, { servers }: Environment): Iterable<Breach> {
+  const names = servers.map(({ name }) => name);
+  if (server !== undefined && !names.includes(server))
+    yield { path: ["server"], allowed: `one of ${names.join(", ")}` };
+}
+
+function* makesNoDatabasePostgres(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  if (database.name === "postgres" && serverOf(environment, database).database !== "postgres")
+    yield {
+      path: ["name"],
+      allowed:
+        "a database other than postgres, which each server has from the start, unless it is its server's database",
+    };
+}
+
+function* schemaIsNoLogins(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const server = serverOf(environment, database);
+  const managers = environment.databases
+    .filter((other) => serverOf(environment, other) === server)
+    .map(({ manager }) => manager.name);
+  if ([server.superuser, ...managers].includes(database.schema))
+    yield {
+      path: ["schema"],
+      allowed:
+        'a schema without the name of the superuser or of Vault\'s login, whose sessions would look there first ("$user")',
+    };
+}
+
+function* mountIsNoAuthMount({ vault }: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  if (vault.mount === environment.vault.authMount)
+    yield { path: ["vault", "mount"], allowed: "a path other than vault.authMount" };
+}
+
+function* mountIsBelowNoOther({ vault }: DatabaseConfig, { databases }: Environment): Iterable<Breach> {
+  const above = databases.find((other) => vault.mount.startsWith(`${other.vault.mount}/`));
+  if (above)
+    yield {
+      path: ["vault", "mount"],
+      allowed: `a path that is not below another mount, ${above.vault.mount}`,
+    };
+}
+
+function* nameLeavesRoomForProbes(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  if (!environment.verification) return;
+  const { owner: group } = probeRoleNames(database);
+  if (isName(POSTGRES_IDENTIFIER, database.name) && !isName(POSTGRES_ROLE, group))
+    yield {
+      path: ["name"],
+      allowed: `a name that leaves room for the probe role ${group}, at most ${String(POSTGRES_ROLE.maxBytes)} bytes`,
+    };
+  const { owner: role } = probeDatabaseRoles(environment, database);
+  if (!isName(VAULT_NAME, role))
+    yield {
+      path: ["name"],
+      allowed: `a name that does not end with -, since Vault's role ${role} ends with it`,
+    };
+}
+
+function* appRolesHaveThePrefix({ personas }: DatabaseConfig, { vault }: Environment): Iterable<Breach> {
+  for (const [p, { appRole }] of personas.entries())
+    if (!appRole.startsWith(vault.namePrefix))
+      yield {
+        path: ["personas", p, "appRole"],
+        allowed: `a name that starts with vault.namePrefix, ${vault.namePrefix}`,
+      };
+}
+
+/** What a field takes for itself: the first that is taken already is told. */
+interface Claim {
+  readonly path: readonly PropertyKey[];
+  /** Of what there is one of each value, and the value. */
+  readonly taken: readonly (readonly [what: string, value: unknown])[];
+}
+
+/** Each name, or what is derived from one, that nothing else of its kind may have. */
+function* claims(environment: Environment): Iterable<Claim> {
+  const { servers, vault, databases } = environment;
+  const roleOf = (server: string | undefined) => `a PostgreSQL role of server ${server ?? servers[0]!.name}`;
+  if (vault.container)
+    yield { path: ["vault", "container", "hostPort"], taken: [["a port", vault.container.hostPort]] };
+  for (const [i, { name, superuser, container }] of servers.entries()) {
+    const at = ["servers", i];
+    yield { path: [...at, "name"], taken: [["a server", name]] };
+    yield { path: [...at, "superuser"], taken: [[roleOf(name), superuser]] };
+    if (container) yield { path: [...at, "container", "hostPort"], taken: [["a port", container.hostPort]] };
+  }
+  for (const [i, { id }] of environment.accepted.entries())
+    yield { path: ["accepted", i, "id"], taken: [["a finding", id]] };
+
+  for (const [d, database] of databases.entries()) {
+    const at = ["databases", d];
+    const role = roleOf(database.server);
+    const { mount, connection } = database.vault;
+    const databaseRole = `a database role of mount ${mount}`;
+    yield { path: [...at, "name"], taken: [["a database", database.name]] };
+    yield { path: [...at, "owner"], taken: [[role, database.owner]] };
+    yield {
+      path: [...at, "manager", "name"],
+      taken: [
+        [role, database.manager.name],
+        ["a password variable", managerPasswordVariable(environment, database)],
+      ],
+    };
+    yield { path: [...at, "vault", "connection"], taken: [[`a connection of mount ${mount}`, connection]] };
+    if (environment.verification) {
+      const groups = Object.values(probeRoleNames(database)).map((name) => [role, name] as const);
+      const probes = Object.values(probeDatabaseRoles(environment, database));
+      yield {
+        path: [...at, "name"],
+        taken: [...groups, ...probes.map((name) => [databaseRole, name] as const)],
+      };
+    }
+    for (const [p, { name, groupRole, appRole }] of database.personas.entries()) {
+      const here = [...at, "personas", p];
+      yield { path: [...here, "name"], taken: [[`a persona of ${database.name}`, name]] };
+      yield {
+        path: [...here, "groupRole"],
+        taken: [
+          [role, groupRole],
+          [databaseRole, groupRole],
+        ],
+      };
+      yield { path: [...here, "appRole"], taken: [["an AppRole", appRole]] };
+    }
+    for (const [i, { name, login }] of database.staticRoles.entries()) {
+      yield { path: [...at, "staticRoles", i, "name"], taken: [[databaseRole, name]] };
+      yield { path: [...at, "staticRoles", i, "login"], taken: [[role, login]] };
+    }
+  }
+}
+
+function* eachNameOnce(environment: Environment): Iterable<Breach> {
+  const first = new Map<string, { at: string; isDerived: boolean }>();
+  for (const { path, taken } of claims(environment)) {
+    for (const [what, value] of taken) {
+      const key = `${what}\0${String(value)}`;
+      const isDerived = valueAt(environment, path) !== value;
+      const other = first.get(key);
+      if (other === undefined) {
+        first.set(key, { at: pathText(path, environment), isDerived });
+        continue;
+      }
+      const allowed = isDerived
+        ? `a name that does not lead to ${what.replace(/^an?/, "the")} ${String(value)}, which is already used at ${other.at}`
+        : `${what} that is not already used at ${other.at}${other.isDerived ? ", which leads to it" : ""}`;
+      yield { path, allowed };
+      break;
+    }
+  }
+}
+
+/** What has to hold between the parts of an environment. */
+export const RULES: readonly Rule<Environment>[] = [
+  containersForAllOrNone,
+  nameLeavesRoomForPolicies,
+  operatorPolicyIsItsOwn,
+  prefixTakesInNoTrustPolicy,
+  ...[
+    isOnAServer,
+    makesNoDatabasePostgres,
+    schemaIsNoLogins,
+    mountIsNoAuthMount,
+    mountIsBelowNoOther,
+    nameLeavesRoomForProbes,
+    appRolesHaveThePrefix,
+  ].map(forEachDatabase),
+  eachNameOnce,
+];

@@ -1,0 +1,34 @@
+import type { z } from "zod";
+import { POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../../constructs/names";
+import { boolean, image, name, object, port, withRules, type Breach } from "./fields";
+
+/** Why TLS is for servers of one's own alone. */
+export const NO_TLS = "false, since containers are reached on this machine alone";
+
+const fields = object("a PostgreSQL server", {
+  name: name(SERVER_NAME).describe(
+    "What the names of its Terraform variables start with, and its host name on the containers' network.",
+  ),
+  superuser: name(POSTGRES_ROLE).describe(
+    "The login that sets the server up. Its password comes from `TF_VAR_<server>_superuser_password`.",
+  ),
+  database: name(POSTGRES_DATABASE).describe("The database that is there from the start."),
+  container: object("a PostgreSQL container", {
+    image: image.describe("PostgreSQL's image."),
+    hostPort: port.describe("The port of 127.0.0.1 at which it is reached."),
+  })
+    .optional()
+    .meta({
+      description: "A container that `deploy` makes. Each server and Vault have one, or none of them.",
+      otherwise: "the server exists already; variables say where",
+    }),
+  tls: boolean
+    .default(false)
+    .describe("Reached with TLS alone, and its certificate checked. Not for a container."),
+});
+
+function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterable<Breach> {
+  if (container && tls) yield { path: ["tls"], allowed: NO_TLS };
+}
+
+export const server = withRules(fields, [containerHasNoTls]).describe("A PostgreSQL server.");

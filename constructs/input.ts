@@ -1,0 +1,34 @@
+import { TerraformStack, TerraformVariable } from "cdktf";
+import type { Construct } from "constructs";
+import type { InputPurpose } from "../manifest/inputs";
+import { Manifest } from "./manifest";
+
+export interface InputProps {
+  /** What it is for: the manifest says so, and whoever sets the variable looks it up by this. */
+  readonly for: InputPurpose;
+  /**
+   * The name of the PostgreSQL server that it is about.
+   * @default - it is about none
+   */
+  readonly server?: string;
+  /** @default - a text, or the type of the default */
+  readonly type?: "string" | "number";
+  /** @default - it has to be set, as `TF_VAR_<name>` */
+  readonly default?: string | number;
+  /** For whoever has to set it. */
+  readonly description: string;
+  /** @default - Terraform shows it */
+  readonly sensitive?: boolean;
+}
+
+/** A variable of the stack in which the scope is: its id is the variable's name wherever the scope is. */
+export class Input extends TerraformVariable {
+  constructor(scope: Construct, name: string, props: InputProps) {
+    const { for: purpose, server, ...config } = props;
+    super(TerraformStack.of(scope), name, {
+      ...config,
+      type: config.type ?? (typeof config.default === "number" ? "number" : "string"),
+    });
+    Manifest.of(scope).addInput({ variable: name, for: purpose, server });
+  }
+}

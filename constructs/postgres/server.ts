@@ -1,0 +1,90 @@
+import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
+import type { TerraformProvider } from "cdktf";
+import { Construct } from "constructs";
+import { Input } from "../input";
+import { Manifest } from "../manifest";
+import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../names";
+import { Secret } from "../secret";
+
+/** A PostgreSQL server. */
+export interface IPostgresServer {
+  /** What the names of its Terraform variables start with. */
+  readonly serverName: string;
+  /** Of what is made on the server; undefined for the stack's provider without an alias. */
+  readonly provider?: TerraformProvider;
+}
+
+export interface PostgresServerProps {
+  /** What the names of its variables start with. */
+  readonly name: string;
+  /** The bootstrap's login; its password comes from `TF_VAR_<name>_superuser_password`. */
+  readonly superuser: string;
+  /** The database that is there from the start. */
+  readonly database: string;
+  /** @default - the provider has no alias: of a stack's first server, on which all is made that names no server */
+  readonly alias?: string;
+  /** @default - `TF_VAR_<name>_host` has to be set */
+  readonly host?: string;
+  /** @default - 5432, unless `TF_VAR_<name>_port` says otherwise */
+  readonly port?: number;
+  /**
+   * Reached with TLS alone, its certificate checked against the authority in the file `TF_VAR_<name>_sslrootcert`.
+   * @default - without TLS
+   */
+  readonly tls?: boolean;
+}
+
+/** A PostgreSQL server as Terraform reaches it: a provider, and a variable for each part of its address. */
+export class PostgresServer extends Construct implements IPostgresServer {
+  /** A server whose provider is there already. */
+  static fromProvider(serverName: string, provider?: TerraformProvider): IPostgresServer {
+    return { serverName, provider };
+  }
+
+  readonly serverName: string;
+  readonly provider?: TerraformProvider;
+
+  constructor(scope: Construct, id: string, props: PostgresServerProps) {
+    super(scope, id);
+    const name = checkName(SERVER_NAME, "server name", props.name);
+    const superuser = checkName(POSTGRES_ROLE, "superuser", props.superuser);
+    const { alias, tls = false } = props;
+    this.serverName = name;
+    const host = new Input(this, `${name}_host`, {
+      for: "host",
+      server: name,
+      default: props.host,
+      description: `the host of the PostgreSQL server ${name}, as Terraform reaches it`,
+    });
+    const port = new Input(this, `${name}_port`, {
+      for: "port",
+      server: name,
+      default: props.port ?? 5432,
+      description: `the port of the PostgreSQL server ${name}, as Terraform reaches it`,
+    });
+    const password = Secret.fromVariable(`${name}_superuser_password`, {
+      for: "superuser-password",
+      server: name,
+      description: `the bootstrap superuser's password on the PostgreSQL server ${name}`,
+    });
+    const authority = tls
+      ? new Input(this, `${name}_sslrootcert`, {
+          for: "ca-file",
+          server: name,
+          description: `absolute path of the CA certificate of the PostgreSQL server ${name}`,
+        })
+      : undefined;
+    const provider = new PostgresqlProvider(this, "Provider", {
+      alias,
+      host: host.stringValue,
+      port: port.numberValue,
+      database: checkName(POSTGRES_DATABASE, "database name", props.database),
+      username: superuser,
+      password: password.referenceIn(this),
+      sslmode: tls ? "verify-full" : "disable",
+      sslrootcert: authority?.stringValue,
+    });
+    if (alias !== undefined) this.provider = provider;
+    Manifest.of(this).addServer(this, () => ({ name, superuser, tls }));
+  }
+}

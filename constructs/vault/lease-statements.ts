@@ -1,0 +1,47 @@
+import type { IAccessRole } from "../postgres/access-role";
+import { statements } from "./statements";
+
+/** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
+export interface LeaseStatements {
+  readonly creation: readonly string[];
+  readonly renewal: readonly string[];
+  readonly revocation: readonly string[];
+}
+
+export interface LeasedLoginProps {
+  /** The comment on each login: plain text, by which a leased login is told from a forged one. */
+  readonly mark: string;
+  /**
+   * How many sessions a login may have at a time.
+   * @default - 20
+   */
+  readonly connectionLimit?: number;
+}
+
+export const DEFAULT_CONNECTION_LIMIT = 20;
+
+export const LeaseStatements = {
+  /**
+   * Logins in a group role that act as themselves. What they make becomes the group's: as the owner's, a function that runs
+   * as its owner would have the owner's rights.
+   */
+  ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
+    leaseStatements("member/creation.sql", role, role.roleName, props),
+  /** Logins in a group role that act as the schema's owner, whose is what they make. */
+  ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
+    leaseStatements("owner/creation.sql", role, role.database.ownerName, props),
+};
+
+function leaseStatements(
+  creation: string,
+  { roleName: group, database }: IAccessRole,
+  heir: string,
+  { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT }: LeasedLoginProps,
+): LeaseStatements {
+  const values = { group, owner: database.ownerName, schema: database.schemaName, heir, limit, mark };
+  return {
+    creation: statements(creation, values),
+    renewal: statements("renewal.sql", values),
+    revocation: statements("revocation.sql", values),
+  };
+}

@@ -1,0 +1,67 @@
+import type { Construct } from "constructs";
+import { Input } from "../input";
+
+/** Where a PostgreSQL server is, as Vault reaches it. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: string;
+  /**
+   * Makes Vault check the server's certificate, against the authorities of its machine where both are empty.
+   * @default - no TLS
+   */
+  readonly tls?: {
+    /** The CA certificate, in PEM. HashiCorp's Vault takes it; OpenBao does not look at it. */
+    readonly ca: string;
+    /** The file with the CA certificate on Vault's machine, which both take. */
+    readonly rootCertFile: string;
+  };
+}
+
+export interface ServerAddressVariables {
+  /** The server's name, which is part of the variables'. */
+  readonly server: string;
+  /** @default - `TF_VAR_vault_<server>_host` has to be set */
+  readonly host?: string;
+  /** @default - no TLS */
+  readonly tls?: boolean;
+}
+
+export const ServerAddress = {
+  /** A variable for each part of it. */
+  fromVariables(scope: Construct, { server, host, tls = false }: ServerAddressVariables): ServerAddress {
+    const of = `the PostgreSQL server ${server}`;
+    const hostInput = new Input(scope, `vault_${server}_host`, {
+      for: "host-from-vault",
+      server,
+      default: host,
+      description: `the host of ${of}, as Vault reaches it`,
+    });
+    const port = new Input(scope, `vault_${server}_port`, {
+      for: "port-from-vault",
+      server,
+      default: 5432,
+      description: `the port of ${of}, as Vault reaches it`,
+    });
+    return {
+      host: hostInput.stringValue,
+      port: String(port.value),
+      tls: tls ? authority(scope, server, of) : undefined,
+    };
+  },
+};
+
+function authority(scope: Construct, server: string, of: string): ServerAddress["tls"] {
+  const ca = new Input(scope, `vault_${server}_tls_ca`, {
+    for: "ca-from-vault",
+    server,
+    default: "",
+    description: `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
+  });
+  const rootCertFile = new Input(scope, `vault_${server}_sslrootcert`, {
+    for: "ca-file-from-vault",
+    server,
+    default: "",
+    description: `the file with the CA certificate of ${of} on Vault's machine, for OpenBao`,
+  });
+  return { ca: ca.stringValue, rootCertFile: rootCertFile.stringValue };
+}

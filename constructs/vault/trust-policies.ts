@@ -1,0 +1,130 @@
+import { TerraformStack } from "cdktf";
+import { Construct } from "constructs";
+import type { TrustToken } from "../../manifest/names";
+import { spell } from "../manifest";
+import type { AppRoleAuth } from "./app-role-auth";
+import type { DatabaseMount } from "./database-mount";
+import { PolicyDocument, type IGrantee, type PolicyRule } from "./policy-document";
+
+export interface TrustPoliciesProps {
+  /** What the policies are called in Vault. */
+  readonly names: Readonly<Record<TrustToken, string>>;
+  /** What the names of the personas' policies start with, and none of `names` does. */
+  readonly namePrefix: string;
+  readonly auth: AppRoleAuth;
+  /**
+   * Whether the verifier may log in as each persona.
+   * @default - its token can look at itself, and no more
+   */
+  readonly verification?: boolean;
+}
+
+/** A token looks at itself before Terraform uses it, and keeps itself alive. */
+const OWN_TOKEN: readonly PolicyRule[] = [
+  { path: "auth/token/lookup-self", capabilities: ["read"] },
+  { path: "auth/token/renew-self", capabilities: ["update"] },
+];
+
+/** Policies that a stack had until init wrote them. */
+const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];
+
+/**
+ * The policies of the trust model, which whoever initialises Vault writes. No resources: who can write the policy of a token
+ * can do what that may.
+ */
+export class TrustPolicies extends Construct {
+  private readonly mounts: DatabaseMount[] = [];
+  /** Logs in as each persona; what it leases itself is granted to it. */
+  readonly verifier: IGrantee;
+  private readonly verifierPolicy = new PolicyDocument();
+
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly props: TrustPoliciesProps,
+  ) {
+    super(scope, id);
+    this.verifier = this.verifierPolicy;
+    // They leave the stack's state, and stay in Vault.
+    TerraformStack.of(this).addOverride(
+      "removed",
+      FORMER_RESOURCES.map((resource) => ({
+        from: `vault_policy.${resource}`,
+        lifecycle: { destroy: false },
+      })),
+    );
+  }
+
+  /** Has the operator manage a mount, and the planner look at it. */
+  addMount(mount: DatabaseMount): void {
+    this.mounts.push(mount);
+  }
+
+  /** In HCL, with what was added and granted by now. Variables stand in it as Terraform spells them: `${var.name}`. */
+  texts(): Record<TrustToken, string> {
+    return spell(this, {
+      operator: this.operator().toString(),
+      planner: this.planner().toString(),
+      deliverer: this.deliverer().toString(),
+      verifier: this.verifiers().toString(),
+    });
+  }
+
+  /** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
+  private operator(): PolicyDocument {
+    const operator = new PolicyDocument();
+    for (const part of [...this.mounts, this.props.auth]) part.grantManage(operator);
+    // The policies of the trust model too, so that init sees whether they are still what the config wants.
+    operator.allow(...this.readablePolicies());
+    operator.allow(
+      // Those of personas that are no longer declared.
+      { path: `sys/policies/acl/${this.props.namePrefix}*`, capabilities: ["delete"] },
+      // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
+      { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
+      { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
+      ...OWN_TOKEN,
+    );
+    return operator;
+  }
+
+  /** Terraform's token for a pull request's diff. */
+  private planner(): PolicyDocument {
+    const planner = new PolicyDocument();
+    for (const part of [...this.mounts, this.props.auth]) part.grantInspect(planner);
+    planner.allow(...this.readablePolicies(), ...OWN_TOKEN);
+    return planner;
+  }
+
+  /** Who brings secret ids to applications, and can't log in with them: the role ids are others' to bring. */
+  private deliverer(): PolicyDocument {
+    const deliverer = new PolicyDocument();
+    this.props.auth.grantDeliver(deliverer);
+    deliverer.allow(...OWN_TOKEN);
+    return deliverer;
+  }
+
+  private verifiers(): PolicyDocument {
+    const verifier = this.verifierPolicy;
+    const { auth, verification = false } = this.props;
+    if (verification) {
+      auth.grantDeliver(verifier);
+      auth.grantReadRoleId(verifier);
+      for (const appRole of auth.appRoles) appRole.grantReadPolicy(verifier);
+      verifier.allow(
+        // With what it holds: a lease's id, a persona's token, of which it asks what that may do.
+        { path: "sys/leases/renew", capabilities: ["update"] },
+        { path: "sys/leases/revoke", capabilities: ["update"] },
+        { path: "auth/token/revoke", capabilities: ["update"] },
+        { path: "sys/capabilities", capabilities: ["update"] },
+      );
+    }
+    verifier.allow(...OWN_TOKEN);
+    return verifier;
+  }
+
+  /** The personas' policies, by the prefix that no policy of the trust model has, and the trust model's own. */
+  private readablePolicies(): PolicyRule[] {
+    const names = [`${this.props.namePrefix}*`, ...Object.values(this.props.names)];
+    return names.map((name) => ({ path: `sys/policies/acl/${name}`, capabilities: ["read"] }));
+  }
+}

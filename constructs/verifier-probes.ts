@@ -1,0 +1,70 @@
+import { Construct } from "constructs";
+import { probeRoleNames } from "../manifest/names";
+import { Duration } from "./duration";
+import { Manifest } from "./manifest";
+import { Privileges } from "./postgres/privileges";
+import type { DatabaseConnection } from "./vault/database-connection";
+import type { DatabaseRole } from "./vault/database-role";
+import { LeaseStatements } from "./vault/lease-statements";
+import type { IGrantee } from "./vault/policy-document";
+
+export interface VerifierProbesProps {
+  /** How Vault reaches the database. */
+  readonly connection: DatabaseConnection;
+  /**
+   * The names of Vault's database roles, of which each database of a mount needs its own.
+   * @default - `verify-owner` and `verify-short`
+   */
+  readonly databaseRoles?: { readonly owner: string; readonly short: string };
+}
+
+/**
+ * What the verifier leases for itself on a database: one login acts as the owner, to make and drop what is tried; the other's
+ * lease lives for seconds, to see it renewed and expire.
+ */
+export class VerifierProbes extends Construct {
+  private readonly roles: readonly DatabaseRole[];
+
+  constructor(scope: Construct, id: string, props: VerifierProbesProps) {
+    super(scope, id);
+    const { connection, databaseRoles = { owner: "verify-owner", short: "verify-short" } } = props;
+    const { manager, mark } = connection;
+    const { database } = manager;
+    const groups = probeRoleNames({ name: database.databaseName });
+    const group = (id: string, name: string, actsAsOwner: boolean) => {
+      const role = database.addRole(id, { name, privileges: Privileges.CONNECT, actsAsOwner });
+      manager.manage(role);
+      return role;
+    };
+    const owner = group("VerifyOwner", groups.owner, true);
+    const short = group("VerifyShort", groups.short, false);
+    this.roles = [
+      connection.addRole("VerifyOwner", {
+        member: owner,
+        statements: LeaseStatements.ofOwners(owner, { mark }),
+        name: databaseRoles.owner,
+        defaultTtl: Duration.minutes(10),
+        maxTtl: Duration.minutes(10),
+      }),
+      connection.addRole("VerifyShort", {
+        member: short,
+        statements: LeaseStatements.ofMembers(short, { mark }),
+        name: databaseRoles.short,
+        defaultTtl: Duration.seconds(5),
+        maxTtl: Duration.seconds(10),
+      }),
+    ];
+    Manifest.of(this).addToDatabase(this, database.databaseName, () => ({
+      probes: databaseRoles,
+      probeGroups: groups,
+    }));
+  }
+
+  /** Lets the grantee lease the logins, and list and revoke their leases. */
+  grantUse(grantee: IGrantee): void {
+    for (const role of this.roles) {
+      role.grantRead(grantee);
+      role.grantRevokePrefix(grantee);
+    }
+  }
+}

@@ -1,0 +1,4 @@
+/** https://no-color.org */
+export function color(): boolean {
+  return process.stdout.isTTY && !process.env["NO_COLOR"];
+}

@@ -1,0 +1,30 @@
+import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { SetupError } from "../../clients/setup-error";
+import type { Report } from "../../verify/report/report";
+
+/** Before the work, so that a name that can't be written does not cost it. */
+export function checkReportFile(file: string): void {
+  try {
+    accessSync(dirname(resolve(file)), constants.W_OK);
+    if (existsSync(file)) accessSync(file, constants.W_OK);
+  } catch (error) {
+    throw new SetupError(
+      `the report can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,
+    );
+  }
+}
+
+export function writeReport(file: string, report: Report): void {
+  try {
+    writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  } catch (error) {
+    throw new SetupError(`the report can't be written: ${(error as Error).message}`);
+  }
+}
+
+/** 0 all held, 1 a check failed or something stays, 130 interrupted. */
+export function exitCode({ failed, left, interrupted }: Report): number {
+  if (failed > 0 || left.length > 0) return 1;
+  return interrupted ? 130 : 0;
+}

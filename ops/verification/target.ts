@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { SetupError } from "../../clients/setup-error";
+import { VaultClient } from "../../clients/vault-client";
+import { accessManifestSchema, type AccessManifest } from "../../manifest/schema";
+import type { PostgresAddress } from "../../verify/session/session";
+import { Deployment } from "../deployment/deployment";
+import { checkVaultAddress } from "../vault/address";
+
+/** What there is to verify, and how to reach it. */
+export interface VerificationTarget {
+  readonly manifest: AccessManifest;
+  /** With the verifier's token. */
+  readonly vault: VaultClient;
+  readonly postgres: (server: string) => PostgresAddress;
+}
+
+/**
+ * From VAULT_ADDR, VAULT_TOKEN, the PG* variables and, for what they leave open, the deployment beside the manifest.
+ * @throws SetupError that names the variable which is missing or not allowed
+ */
+export function verificationTarget(file: string): VerificationTarget {
+  const env = environmentFor(file);
+  const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace, VAULT_CACERT: ca } = env;
+  if (!address)
+    throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
+  checkVaultAddress("VAULT_ADDR", address);
+  if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
+  const manifest = readManifest(file);
+  const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
+  const addresses = new Map(
+    [...new Set(manifest.databases.map(({ server }) => server))].map((server, i) => [
+      server,
+      addressOf(env, i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
+    ]),
+  );
+  return {
+    manifest,
+    vault: new VaultClient(
+      address.replace(/\/+$/, ""),
+      token,
+      namespace,
+      ca ? certificates("VAULT_CACERT", ca) : undefined,
+    ),
+    postgres: (server) => addresses.get(server)!,
+  };
+}
+
+/** What is set; for the rest, what the deployment beside the manifest has, such as the verifier's token on file. */
+function environmentFor(manifest: string): NodeJS.ProcessEnv {
+  const set = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value));
+  try {
+    const deployment = Deployment.read(dirname(manifest));
+    if (!deployment) return set;
+    const known = deployment.verifierEnvironment();
+    // After eval "$(npx leasehold env)": Terraform's token, which may not do what the verifier does.
+    if (set["VAULT_TOKEN"] === deployment.home.token("operator")) delete set["VAULT_TOKEN"];
+    return { ...known, ...set };
+  } catch (error) {
+    // Not this machine's deployment.
+    if (error instanceof SetupError) return set;
+    throw error;
+  }
+}
+
+/**
+ * The first server's address is in PGHOST and PGPORT, another's in PGHOST_<NAME> and PGPORT_<NAME>. TLS as the manifest
+ * declares it, unless PGSSLMODE says otherwise: its certificate checked against PGSSLROOTCERT, or none at all.
+ */
+function addressOf(env: NodeJS.ProcessEnv, suffix: string, isEncrypted: boolean): PostgresAddress {
+  const host = env[`PGHOST${suffix}`] ?? "127.0.0.1";
+  const port = env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
+  const number = Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) {
+    throw new SetupError(
+      `PGPORT${suffix}: received ${port === undefined ? "nothing" : JSON.stringify(port)}, allowed: a whole number from 1 to 65535`,
+    );
+  }
+  const mode = env[`PGSSLMODE${suffix}`] || (isEncrypted ? "verify-full" : "disable");
+  if (mode !== "verify-full" && mode !== "disable") {
+    throw new SetupError(
+      `PGSSLMODE${suffix}: received ${JSON.stringify(mode)}, allowed: verify-full, disable`,
+    );
+  }
+  if (mode === "disable") return { host, port: number };
+  // One authority may vouch for all servers.
+  const name = env[`PGSSLROOTCERT${suffix}`] ? `PGSSLROOTCERT${suffix}` : "PGSSLROOTCERT";
+  const file = env[name];
+  if (!file)
+    throw new SetupError(
+      "PGSSLROOTCERT is not set: export the file with the CA certificate of the PostgreSQL server",
+    );
+  return { host, port: number, ssl: { ca: certificates(name, file) } };
+}
+
+function certificates(variable: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new SetupError(`${variable} can't be read: ${(error as Error).message}`);
+  }
+}
+
+function readManifest(file: string): AccessManifest {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch {
+    throw new SetupError(`${file} can't be read: run npx cdktf synth, or name the manifest with --manifest`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new SetupError(`${file} is not JSON: run npx cdktf synth`);
+  }
+  const parsed = accessManifestSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new SetupError(`${file}: ${issue.path.join(".")}: ${issue.message}`);
+}

@@ -1,0 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DOCUMENTS } from "../../docs/generate/documents";
+
+test.each(Object.entries(DOCUMENTS))("docs/%s is what `npm run docs` makes", (file, make) => {
+  expect(readFileSync(join(__dirname, "../../docs", file), "utf8")).toBe(make());
+});

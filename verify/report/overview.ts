@@ -1,0 +1,116 @@
+import { pad, width } from "../../clients/text";
+import type { Cell, CheckResult, DatabaseReport, PersonaReport, Report } from "./report";
+import { byKind, COLUMNS, failures, LINES, remarks, styles, verdict, type Style } from "./terminal";
+
+const KIND_WIDTH = 11;
+const LABEL_WIDTH = 45;
+const LONGEST_NAME = 20;
+
+/**
+ * What a terminal has room for: the matrix without times, the checks by group, and what failed. Where the matrices of several
+ * databases are too long for it, each database is a line.
+ */
+export function renderOverview(report: Report, color: boolean): string {
+  const style = styles(color);
+  const failed = failures(report, style);
+  const said = remarks(report);
+  const end = [...(said.length > 0 ? [...said, ""] : []), ...failed, verdict(report, style)];
+  const matrices = report.databases.flatMap((database) => [...matrix(database, style), ""]);
+  const legend = `● declared and used   ○ not declared and refused   ${style("red", "✗")} differs`;
+  const whole = [...matrices, legend, "", ...end];
+  if (report.databases.length === 1 || whole.length <= LINES) return whole.join("\n");
+  return [...report.databases.map((database) => line(database, style)), "", ...end].join("\n");
+}
+
+function line({ name, groups, personas }: DatabaseReport, style: Style): string {
+  const results = [
+    ...personas.flatMap(({ matrix: cells }) => cells),
+    ...[...groups, ...personas.flatMap((persona) => persona.groups)].flatMap(({ checks }) => checks),
+  ];
+  const failed = results.filter(({ held }) => !held).length;
+  const count = `${String(results.length - failed)} passed${failed > 0 ? `, ${String(failed)} failed` : ""}`;
+  return `${mark(failed === 0, style)} ${pad(cut(name, LABEL_WIDTH), LABEL_WIDTH)} ${String(personas.length)} personas, ${count}`;
+}
+
+function matrix(database: DatabaseReport, style: Style): string[] {
+  const title = cut(`${database.name}, schema ${database.schemas.join(", ")}`, LABEL_WIDTH - 1);
+  const lines: string[] = [];
+  for (const personas of abreast(database.personas)) {
+    const widths = personas.map(columnWidth);
+    const heads = personas.map(({ name }, i) => pad(cut(name, LONGEST_NAME), widths[i]!));
+    lines.push(style("bold", `${pad(title, LABEL_WIDTH)}${heads.join("").trimEnd()}`));
+    lines.push(...rows(personas, widths, style), "");
+  }
+  return [...lines, ...groups(database, style)];
+}
+
+function columnWidth({ name }: PersonaReport): number {
+  return width(cut(name, LONGEST_NAME)) + 2;
+}
+
+/** As many beside each other as fit. */
+function abreast(personas: readonly PersonaReport[]): PersonaReport[][] {
+  const parts: PersonaReport[][] = [];
+  let taken = COLUMNS;
+  for (const persona of personas) {
+    if (taken + width(cut(persona.name, LONGEST_NAME)) > COLUMNS) {
+      parts.push([]);
+      taken = LABEL_WIDTH;
+    }
+    parts.at(-1)!.push(persona);
+    taken += columnWidth(persona);
+  }
+  return parts;
+}
+
+/** A line for the rows of a kind that have the same marks, one after the other. */
+function rows(personas: readonly PersonaReport[], widths: readonly number[], style: Style): string[] {
+  const byId = new Map(personas.flatMap(({ matrix: cells }) => cells.map((cell) => [cell.id, cell])));
+  const found: { kind: string; names: string[]; marks: string }[] = [];
+  for (const { id, kind, name } of byKind([...byId.values()])) {
+    const marks = personas
+      .map(({ matrix: cells }, i) =>
+        cellMark(
+          cells.find((cell) => cell.id === id),
+          widths[i]!,
+          style,
+        ),
+      )
+      .join("")
+      .trimEnd();
+    const last = found.at(-1);
+    const fits = last && width([...last.names, name].join(", ")) < LABEL_WIDTH - KIND_WIDTH;
+    if (last?.kind === kind && last.marks === marks && fits) last.names.push(name);
+    else found.push({ kind, names: [name], marks });
+  }
+  return found.map(({ kind, names, marks }, i) => {
+    const label = `${pad(found[i - 1]?.kind === kind ? "" : kind, KIND_WIDTH)}${names.join(", ")}`;
+    return pad(label, LABEL_WIDTH) + marks;
+  });
+}
+
+function cellMark(cell: Cell | undefined, columnWidth: number, style: Style): string {
+  if (!cell) return style(undefined, "", columnWidth);
+  if (!cell.held) return style("red", "✗", columnWidth);
+  return style(undefined, cell.declared ? "●" : "○", columnWidth);
+}
+
+/** The checks that are no cells, of the database and of its personas together. */
+function groups({ groups: own, personas }: DatabaseReport, style: Style): string[] {
+  const byTitle = new Map<string, CheckResult[]>();
+  for (const { title, checks } of [...personas.flatMap((persona) => persona.groups), ...own])
+    byTitle.set(title, [...(byTitle.get(title) ?? []), ...checks]);
+  return [...byTitle].map(([title, checks]) => {
+    const passed = checks.filter(({ held }) => held).length;
+    const count = passed === checks.length ? String(passed) : `${String(passed)} of ${String(checks.length)}`;
+    return `${mark(passed === checks.length, style)} ${pad(title, LABEL_WIDTH - 2)}${count}`;
+  });
+}
+
+function mark(held: boolean, style: Style): string {
+  return held ? style("green", "✓") : style("red", "✗");
+}
+
+function cut(text: string, longest: number): string {
+  return width(text) <= longest ? text : `${text.slice(0, longest - 1)}…`;
+}

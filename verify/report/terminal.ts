@@ -1,0 +1,72 @@
+import { styleText } from "node:util";
+import { pad } from "../../clients/text";
+import { resultsOf, type Cell, type Placed, type Report } from "./report";
+
+/** Of a terminal as people have them. */
+export const COLUMNS = 80;
+export const LINES = 50;
+
+type Format = "green" | "red" | "bold" | "dim";
+/** Text as it is shown, filled to a width: what colours it does not count. */
+export type Style = (format: Format | undefined, text: string, width?: number) => string;
+
+export function styles(color: boolean): Style {
+  return (format, text, width = 0) => {
+    const spaces = pad(text, width).slice(text.length);
+    return (color && format && text ? styleText(format, text, { validateStream: false }) : text) + spaces;
+  };
+}
+
+/** Findings that a line of the terminal has room for, the first ones; the report has them all. */
+const SHOWN = 3;
+const LONGEST = 500;
+
+/** Rows of a kind together; in the run Vault's paths come first, here they stand below what the lease is for. */
+export function byKind(cells: readonly Cell[]): Cell[] {
+  const kinds = [...new Set(cells.map(({ kind }) => kind))];
+  const place = ({ kind }: Cell) => (kind === "vault" ? kinds.length : kinds.indexOf(kind));
+  return [...cells].sort((a, b) => place(a) - place(b));
+}
+
+/** What failed, a line a check, with who and what it was about. */
+export function failures(report: Report, style: Style): string[] {
+  const lines = resultsOf(report)
+    .filter(({ result }) => !result.held)
+    .map((placed) => shortened(`✗ ${placeText(placed)}: ${findingsText(placed.result.findings)}`));
+  lines.push(...report.left.map((what) => `✗ left behind: ${what}`));
+  if (report.interrupted) lines.push("✗ interrupted: what was made until then is taken away");
+  return lines.map((line) => style("red", line));
+}
+
+function findingsText(findings: readonly string[]): string {
+  if (findings.length <= SHOWN) return findings.join("; ");
+  const more = findings.length - SHOWN;
+  return `${String(findings.length)} findings: ${findings.slice(0, SHOWN).join("; ")}; and ${String(more)} more, in the report`;
+}
+
+function shortened(line: string): string {
+  return line.length <= LONGEST ? line : `${line.slice(0, LONGEST - 15)} … (shortened)`;
+}
+
+/** What is to be known and is no finding. */
+export function remarks(report: Report): string[] {
+  const own = resultsOf(report).flatMap((placed) =>
+    placed.result.remarks.map((text) => `${placeText(placed)}: ${text}`),
+  );
+  return [...own, ...report.remarks].map((text) => shortened(`· ${text}`));
+}
+
+function placeText({ database, persona, result }: Placed): string {
+  return `${[database, persona].filter(Boolean).join(" ")}: ${result.title}`;
+}
+
+/** The one line that says what it came to. */
+export function verdict({ passed, failed, left, interrupted, milliseconds }: Report, style: Style): string {
+  const isGood = failed + left.length === 0 && !interrupted;
+  const seconds = (milliseconds / 1000).toFixed(1);
+  const stays = left.length === 0 ? "nothing" : String(left.length);
+  return style(
+    isGood ? "green" : "red",
+    `${String(passed)} checks passed, ${String(failed)} failed, in ${seconds} s; left behind: ${stays}`,
+  );
+}
