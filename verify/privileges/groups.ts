@@ -1,5 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -42,7 +43,7 @@ export async function groupRoles(
   const names = [...owners, ...groupsOf(database)];
   const found = await catalogs.read<GroupRole>(
     `SELECT rolname AS name, rolcanlogin AS "canLogIn",
-       rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS "isPowerful",
+       ${Object.values(ROLE_ATTRIBUTES).join(" OR ")} AS "isPowerful",
        ARRAY(
          SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting
          WHERE setrole = r.oid AND setting <> 'search_path=' || ${searchPathOf(database)}
