@@ -6,13 +6,18 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
-import type { OtherRole } from "./context";
 import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
 
-/** Every role of the server that is no leased login. */
+export interface OtherRole {
+  readonly name: string;
+  /** Declared, or a superuser: worth a statement. For the others the catalogs tell. */
+  readonly tried: boolean;
+}
+
+/** Every role of the server that is not a leased login. */
 export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
   return catalogs.query<OtherRole>(
     `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
