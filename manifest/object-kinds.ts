@@ -5,11 +5,17 @@ export const OBJECT_KINDS = {
     keyword: "DATABASE",
     /** Kinds of an entry in an access control list. */
     grants: ["database"],
+    catalog: "pg_database",
+    name: "datname",
+    owner: "datdba",
   },
   schema: {
     privileges: ["USAGE", "CREATE"],
     keyword: "SCHEMA",
     grants: ["schema"],
+    catalog: "pg_namespace",
+    name: "nspname",
+    owner: "nspowner",
   },
   tables: {
     // MAINTAIN (17 and later) is not here: the provider can't grant it.

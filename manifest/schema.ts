@@ -110,6 +110,8 @@ export const accessManifestSchema = z.object({
 export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
+/** One of its schemas. */
+export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
 /** How a persona logs in. */
 export type ManifestLogin = ManifestPersona["login"];

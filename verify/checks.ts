@@ -1,25 +1,37 @@
 import type { ManifestPersona } from "../manifest/schema";
-import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
+import type { DatabaseContext, LoggedInContext } from "./context";
 import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
 import { expectGone, nothingLeft, ownLeaseGone, type OwnLease } from "./lifecycle/gone";
 import { expectConnectionLimit, expectMaximum, expectValidUntil, leaseLogin } from "./lifecycle/lease";
 import { forEach, type LifecycleContext } from "./lifecycle/logged-in";
 import { revokeWhileReconnecting } from "./lifecycle/reconnect";
 import { renewTokensAndLeases } from "./lifecycle/renewal";
-import { endToken, handOver, revokeInTransaction, revokeWithSession } from "./lifecycle/revocation";
+import {
+  endToken,
+  handOver,
+  revokeInTransaction,
+  revokeWithSession,
+  type RevocationContext,
+} from "./lifecycle/revocation";
 import { LOGIN_METHODS } from "./login/login";
-import { groupMembers, groupRoles, probeLeases, schemaOwner } from "./privileges/groups";
+import { memberships } from "./privileges/access";
+import { beyondMatrix } from "./privileges/beyond-matrix";
+import type { LeaseContext, SessionContext } from "./privileges/context";
+import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
-import { overloads } from "./privileges/overloads";
 import { otherDatabases } from "./privileges/other-databases";
-import { changesOfRole } from "./privileges/role-changes";
-import { grantsToUndeclared, memberships, publicAccess, undeclaredAccess } from "./privileges/undeclared";
-import { listed, type Check, type CheckDefinition, type CheckDescription } from "./report/check";
+import { overloads } from "./privileges/overloads";
+import { probeLeases } from "./privileges/probe-leases";
+import { publicAccess } from "./privileges/public";
+import { roleChanges } from "./privileges/role-changes";
+import { MATRIX_ROWS } from "./privileges/rows";
+import { undeclaredRoles } from "./privileges/undeclared-roles";
+import type { CheckDefinition, CheckDescription, CheckGroup, RowDescription } from "./report/check";
 import { rowId } from "./report/recorder";
 import { dropStaleProbes } from "./session/probes";
 import { startsAs } from "./session/start";
-import { VAULT_ROWS, type VaultRow } from "./vault/paths";
+import { VAULT_ROWS } from "./vault/paths";
 import { policiesAsDeclared } from "./vault/policies";
 import {
   mintSecretId,
@@ -42,13 +54,6 @@ import { insertPeople, listPeople, prepareTable, type UsersContext } from "./wor
 
 // Every check there is, in the order in which they are made. A function of a room makes each.
 
-/** Turns a function that returns its finding into one that tells the check. */
-function finding<Context>(make: (context: Context, check: Check) => Promise<string | undefined>) {
-  return async (context: Context, check: Check): Promise<void> => {
-    check.find(await make(context, check));
-  };
-}
-
 /** Before anything is made. */
 export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
   {
@@ -57,14 +62,14 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else.",
     group: "Vault's own login",
-    run: finding(({ owner, database }, check) => managerLogin(owner, database, check)),
+    run: managerLogin,
   },
   {
     id: "schema-owner",
     title: "the schema is the owner's",
-    proves: "The schema belongs to the declared owner, whose default privileges reach what is made in it.",
+    proves: "Each schema belongs to the declared owner, whose default privileges reach what is made in it.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => schemaOwner(owner, database, check)),
+    run: schemaOwner,
   },
   {
     id: "stale-probes",
@@ -72,7 +77,7 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     proves: "Probe objects of earlier runs that were killed are dropped.",
     group: "nothing left",
     applies: ({ readOnly }) => !readOnly,
-    run: finding(async ({ owner, database }, check) => listed(await dropStaleProbes(owner, database), check)),
+    run: dropStaleProbes,
   },
 ];
 
@@ -84,9 +89,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, and nothing elsewhere but what PostgreSQL gives it from the start.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) =>
-      publicAccess(owner, database, acceptance, check),
-    ),
+    run: publicAccess,
   },
   {
     id: "undeclared-roles",
@@ -94,9 +97,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "No role outside the config holds anything on the schema, or on what the owner owns, now or later.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) =>
-      grantsToUndeclared(owner, database, acceptance, check),
-    ),
+    run: undeclaredRoles,
   },
   {
     id: "overloads",
@@ -104,7 +105,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "No function, operator, cast or schema on the search path of a persona or of Vault's login could be taken for PostgreSQL's own.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database, acceptance }, check) => overloads(owner, database, acceptance, check)),
+    run: overloads,
   },
   {
     id: "group-roles",
@@ -112,7 +113,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "The owner and the group roles can't log in, and have no attribute, setting or membership beyond what is declared.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => groupRoles(owner, database, check)),
+    run: groupRoles,
   },
   {
     id: "group-members",
@@ -120,7 +121,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Members of the group roles are leased logins that are still valid, declared static logins and Vault's own login, and nobody else.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, database }, check) => groupMembers(owner, database, check)),
+    run: groupMembers,
   },
   {
     id: "leased-logins",
@@ -128,9 +129,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Every leased login of the database's has the mark, attributes, memberships and settings that a lease gives it.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, environment, database }, check) =>
-      leasedLogins(owner, environment, database, check),
-    ),
+    run: leasedLogins,
   },
   {
     id: "probe-leases",
@@ -138,7 +137,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     proves:
       "Vault has a lease for each login of the probe roles, and PostgreSQL a login for each of their leases.",
     group: "roles and PUBLIC",
-    run: finding(({ owner, vault, database }, check) => probeLeases(owner, vault, database, check)),
+    run: probeLeases,
   },
 ];
 
@@ -192,19 +191,19 @@ export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
 ];
 
 /** Of a leased login's roles, before it has a session. */
-export const MEMBERSHIPS: readonly CheckDefinition<LeasedContext>[] = [
+export const MEMBERSHIPS: readonly CheckDefinition<LeaseContext>[] = [
   {
     id: "memberships",
     title: "memberships as declared",
     proves:
       "The login is a member of its group, which is a member of the owner where the persona acts as it, and of nothing else.",
     group: "session",
-    run: finding(({ place, access }, check) => Promise.resolve(memberships(place, access, check))),
+    run: memberships,
   },
 ];
 
 /** Of a leased login's session, as it was opened. */
-export const SESSION_START: readonly CheckDefinition<SessionContext>[] = [
+export const SESSION_START: readonly CheckDefinition<Omit<SessionContext, "found">>[] = [
   {
     id: "session-start",
     title: "session: user, search path",
@@ -222,32 +221,26 @@ export const SESSION: readonly CheckDefinition<SessionContext>[] = [
     proves:
       "The login and its group hold nothing beyond what is declared, own nothing, and can run no function as somebody else.",
     group: "session",
-    run: finding(({ owner, place, access, shown, acceptance }, check) =>
-      undeclaredAccess(owner, place, access, shown.causes, acceptance, check),
-    ),
+    run: beyondMatrix,
   },
   {
     id: "role-changes",
     title: "no more after a change of role",
     proves: "However the session changes its role, it can do nothing that is not declared.",
     group: "session",
-    run: finding(({ session, place, shown }, check) =>
-      changesOfRole(session, place, shown.privileges, check),
-    ),
+    run: roleChanges,
   },
   {
     id: "other-databases",
     title: "other declared databases refused",
     proves: "The login is refused by the server's other databases that are in the manifest.",
     group: "session",
-    run: finding(({ owner, address, lease, access, databases }, check) =>
-      otherDatabases(owner, address, lease, access, databases, check),
-    ),
+    run: otherDatabases,
   },
 ];
 
 /** Of a lease's end by its id. */
-export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
+export const REVOCATION: readonly CheckDefinition<RevocationContext>[] = [
   {
     id: "revoked-session",
     title: "revoked: open session ended",
@@ -504,18 +497,19 @@ export const OWN_LEASE_GONE: CheckDefinition<OwnLease> = {
   run: ownLeaseGone,
 };
 
-/** Every check and every row of the matrix, in the order in which they are made. */
+/** Every check there is, and every row of the matrix. */
 export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
     ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map(describeRow),
-    ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START, ...SESSION, ...REVOCATION],
-    ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
+    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
+    ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
+    ...MATRIX_ROWS.map((row) => describeRow(row, "session")),
+    ...[...SESSION, ...REVOCATION, ...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));
 }
 
-function describeRow({ kind, name, proves }: VaultRow): CheckDescription {
-  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group: "Vault's paths" };
+function describeRow({ kind, name, proves }: RowDescription, group: CheckGroup): CheckDescription {
+  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group };
 }

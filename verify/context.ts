@@ -1,14 +1,12 @@
 import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
-import type { Access } from "./privileges/catalogs";
-import type { Shown } from "./privileges/matrix";
-import type { OtherRole, Place } from "./privileges/rows";
+import type { OtherRole } from "./privileges/context";
 import type { Acceptance } from "./report/accepted";
 import type { Recorder } from "./report/recorder";
 import type { Custody } from "./session/custody";
-import type { Lease, Leases, PersonaToken } from "./session/leases";
-import type { Target, Targets } from "./session/probes";
+import type { Leases, PersonaToken, Lease } from "./session/leases";
 import type { PostgresAddress, Session } from "./session/session";
+import type { Target, Targets } from "./session/targets";
 import type { Policies } from "./vault/policies";
 import type { StartApplication } from "./workloads/context";
 
@@ -59,22 +57,4 @@ export interface LoggedInContext extends PersonaContext {
   readonly policies: Policies;
   /** From the check that leases it. */
   lease?: Lease;
-}
-
-/** Those that need a lease. */
-export interface LeasedContext extends LoggedInContext {
-  readonly lease: Lease;
-  readonly place: Place;
-  readonly access: Access;
-  /** A table that it makes and leaves, quoted and qualified. Undefined where it may make none. */
-  readonly tableLeft?: string;
-  /** The login's. Undefined where it was refused. */
-  session?: Session;
-}
-
-/** Those that need the login's session. */
-export interface SessionContext extends LeasedContext {
-  readonly session: Session;
-  /** What the cells of the matrix have found. */
-  shown: Shown;
 }

@@ -12,8 +12,9 @@ import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
-import { join, makeGuarded, makeProbes, NO_TARGETS, probePrefix } from "./session/probes";
+import { makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PostgresAddress } from "./session/session";
+import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
 
 /** For taking away what was made, whatever does not answer. */
@@ -74,16 +75,9 @@ export async function verifyDatabase(
       ...{ startApplication, signal },
     };
     await recorder.runAll(BEFORE, bare);
-    const prefix = probePrefix(id);
     const context: DatabaseContext = readOnly
       ? bare
-      : {
-          ...bare,
-          before: join(
-            await makeProbes(owner, custody, database, prefix, "before"),
-            await makeGuarded(owner, custody, database, prefix),
-          ),
-        };
+      : { ...bare, before: join(await makeProbes(bare, "before"), await makeGuarded(bare)) };
 
     step("roles and PUBLIC");
     await recorder.runAll(ROLES, context);

@@ -1,14 +1,23 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { escapeLiteral as literal } from "pg";
 import { heirOf } from "../../manifest/names";
-import type { DatabaseContext, LeasedContext } from "../context";
+import type { DatabaseContext } from "../context";
+import type { LeaseContext } from "../privileges/context";
 import type { Check } from "../report/check";
-import { PROBE_COLUMNS, probePrefix, probeTable } from "../session/probes";
+import { PROBE_COLUMNS, probeName, probeTable } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
 import { takeLease, type LoggedInPersona } from "./logged-in";
 
+/** What the checks of its end share. */
+export interface RevocationContext extends LeaseContext {
+  /** The login's. @default - it was refused */
+  readonly session?: Session;
+  /** A table that it made and left, quoted and qualified. @default - it may make none */
+  readonly tableLeft?: string;
+}
+
 /** Revokes the persona's lease while its session is open. */
-export async function revokeWithSession(context: LeasedContext, check: Check): Promise<void> {
+export async function revokeWithSession(context: RevocationContext, check: Check): Promise<void> {
   const { lease, session } = context;
   await lease.revoke(check);
   if (session) await expectSessionEnded(context, session, check);
@@ -16,11 +25,11 @@ export async function revokeWithSession(context: LeasedContext, check: Check): P
 }
 
 /** What the login owned is its heir's from then on. */
-export async function handOver(context: LeasedContext, check: Check): Promise<void> {
+export async function handOver(context: RevocationContext, check: Check): Promise<void> {
   const { persona, database, left } = context;
   const table = context.tableLeft!;
   const isHeirs = await expectOwner(context, table, heirOf(database, persona), check);
-  if (isHeirs && persona.actsAsOwner) left.push(probeTable(table));
+  if (isHeirs && persona.actsAsOwner) left.push(probeTable(database.schemas[0]!, table));
 }
 
 /** Vault ends a token's leases with it. */
@@ -48,9 +57,10 @@ export async function revokeInTransaction(
 ): Promise<void> {
   const { database, owner, custody, run } = context;
   const number = String(database.personas.findIndex(({ name }) => name === persona.name));
-  const table = (what: string) =>
-    `${ident(database.schema)}.${ident(`${probePrefix(run)}${what}_${number}`)}`;
-  const [own, unfinished] = [table("own"), table("unfinished")];
+  const [own, unfinished] = [
+    probeName(run, database.schemas[0]!, `own_${number}`),
+    probeName(run, database.schemas[0]!, `unfinished_${number}`),
+  ];
   // In custody before the lease is, as the owner can only drop them once revocation has made them the owner's.
   const drops = [own, unfinished].map((name) =>
     custody.hold(`probe TABLE ${name}`, () => owner.query(`DROP TABLE IF EXISTS ${name}`)),

@@ -1,170 +1,145 @@
 import { escapeLiteral as literal } from "pg";
-import { grantText, membershipText, PUBLIC, type Access, type Grant } from "./catalogs";
-import type { Column, Place } from "./rows";
-import type { ManifestPersona } from "../../manifest/schema";
-import type { Target } from "../session/probes";
-import type { Session } from "../session/session";
-
-/** Kinds of the manifest, and of an ACL's entry. */
-const KIND_OF_GRANT: Readonly<Record<string, readonly string[]>> = {
-  database: ["database"],
-  schema: ["schema"],
-  tables: ["table", "column"],
-  sequences: ["sequence"],
-  functions: ["function"],
-};
-
-interface Case {
-  readonly column: Column;
-  readonly target: Target;
-  readonly place: Place;
-  readonly access: Access;
-  readonly asker: Session;
-}
+import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
+import { literals } from "../session/sql";
+import type { Target } from "../session/targets";
+import { membershipText } from "./access";
+import type { LeaseContext } from "./context";
+import { actingRoles, isDeclaredMembership } from "./declared";
+import { grantText, PUBLIC, type Grant } from "./grants";
+import type { MatrixRow } from "./row";
 
 /** The grants, memberships or attributes behind something that is held and was not declared. */
-export async function causesOfHeld({ column, target, place, access, asker }: Case): Promise<string[]> {
-  const { persona, database } = place;
-  const [kind, name] = column.privilege.split(".") as [string, string];
-  const holders = await rolesThatHold(asker, column, target, access, persona);
-  const declared = [access.login, persona.groupRole, ...(persona.actsAsOwner ? [database.owner] : [])];
+export async function causesOfHeld(context: LeaseContext, row: MatrixRow, target: Target): Promise<string[]> {
+  const { owner: catalogs, access } = context;
+  const { kind, name } = row;
+  const holders = await rolesThatHold(context, row, target);
   const ways = access.memberships
-    .filter(({ role, member }) => holders.has(role) && !isDeclaredMembership(place, access, role, member))
+    .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
     .map((membership) => `through ${membershipText(membership)}`);
   if (kind === "set role") return ways;
-  if (kind === "attributes") {
-    return [...[...holders].map((role) => `${role} has ${name}`), ...ways];
-  }
+  if (kind === "attributes") return [...[...holders].map((role) => `${role} has ${name}`), ...ways];
 
-  const found = await find(asker, kind, target);
-  const later = access.grants.filter((grant) => isLater(grant, kind, column, database.owner));
+  const object = await lookUp(context, kind, target);
+  const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
-    .filter(
-      (grant) => isAbout(grant, kind, found?.oid, column) && [PUBLIC, ...declared].includes(grant.grantee),
-    )
-    // Behind what a probe was given stands what later objects are given.
-    .map(
-      (grant) => (target.probe ? later.find(({ grantee }) => grantee === grant.grantee) : undefined) ?? grant,
-    )
+    .filter((grant) => isAbout(grant, row, object) && grantees.includes(grant.grantee))
+    .map((grant) => {
+      if (!target.probe) return grant;
+      // Behind what a probe was given stands what later objects are given.
+      const later = access.grants.find(
+        (other) => isLater(other, row, target) && other.grantee === grant.grantee,
+      );
+      return later ?? grant;
+    })
     .map(grantText);
-  const owner = found?.owner;
-  const owned = owner !== undefined && owner !== database.owner && access.roles.includes(owner);
-  const causes = [...new Set(granted), ...(owned ? [`it belongs to ${owner}`] : []), ...ways];
+  const owner = object?.owner;
+  const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
+  const causes = [...new Set(granted), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways];
   if (causes.length > 0) return causes;
-  const superusers = await asker.query<{ rolname: string }>(
-    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${list(access.roles)})`,
+  const superusers = await catalogs.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(access.roles)})`,
   );
   return superusers.map(({ rolname }) => `${rolname} is a superuser`);
 }
 
 /** Why something declared is not held. */
-export async function causesOfMissing({ column, target, place, access, asker }: Case): Promise<string[]> {
-  const { persona, database } = place;
-  const [kind, name] = column.privilege.split(".") as [string, string];
-  if (kind === "set role") return [`${access.login} is no member of ${target.name}`];
-  const found = await find(asker, kind, target);
-  const misplaced = kind !== "database" && found !== undefined && found.owner !== database.owner;
-  const causes = misplaced ? [`it belongs to ${found.owner}, not to ${database.owner}`] : [];
+export async function causesOfMissing(
+  context: LeaseContext,
+  row: MatrixRow,
+  target: Target,
+): Promise<string[]> {
+  const { persona, access } = context;
+  const { kind, name } = row;
+  const { groupRole } = persona;
+  if (kind === "set role") return [`${access.login} is not a member of ${target.name}`];
+  // No attribute is declared.
+  if (kind === "attributes") return [];
+  const object = await lookUp(context, kind, target);
+  const { schema } = target;
+  const isMisplaced = schema !== undefined && object !== undefined && object.owner !== schema.owner;
+  const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
-  if (misplaced && persona.actsAsOwner) return causes;
-  const granted = access.grants.some(
-    (grant) =>
-      isAbout(grant, kind, found?.oid, column) &&
-      grant.grantee === persona.groupRole &&
-      grant.kind !== "column",
+  if (isMisplaced && persona.actsAsOwner) return causes;
+  const isGranted = access.grants.some(
+    (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
   );
-  if (granted) {
-    const way = access.memberships.find(
-      ({ member, role }) => member === access.login && role === persona.groupRole,
-    );
-    const inside = kind !== "database" && kind !== "schema";
-    const [usage] = await asker.query<{ held: boolean }>(
-      "SELECT has_schema_privilege($1, $2, 'USAGE') AS held",
-      [access.login, database.schema],
-    );
-    const without = !way
-      ? `${access.login} is no member of it`
-      : !way.inherits
-        ? `${membershipText(way)} is without INHERIT`
-        : inside && usage?.held === false
-          ? `without USAGE on the schema ${database.schema}`
-          : "the session has not got it";
-    return [...causes, `granted to ${persona.groupRole}, but ${without}`];
-  }
-  const later = access.grants.some((grant) => isLater(grant, kind, column, database.owner));
+  if (isGranted)
+    return [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`];
+  const isProbeWithout = target.probe && !access.grants.some((grant) => isLater(grant, row, target));
   return [
     ...causes,
-    target.probe && !later
-      ? `no default privileges of ${database.owner} grant ${persona.groupRole} ${name} on ${kind}`
-      : `no grant of ${name} to ${persona.groupRole}`,
+    isProbeWithout
+      ? `no default privileges of ${schema!.owner} grant ${groupRole} ${name} on ${kind}`
+      : `no grant of ${name} to ${groupRole}`,
   ];
 }
 
-export function isDeclaredMembership(
-  { persona, database }: Pick<Place, "persona" | "database">,
-  { login }: Access,
-  role: string,
-  member: string,
-): boolean {
-  if (member === login && role === persona.groupRole) return true;
-  return persona.actsAsOwner && member === persona.groupRole && role === database.owner;
-}
-
-function isAbout(grant: Grant, kind: string, oid: number | undefined, column: Column): boolean {
-  if (!KIND_OF_GRANT[kind]?.includes(grant.kind) || grant.oid !== oid) return false;
-  return serves(grant.privilege, column);
-}
-
-function isLater(grant: Grant, kind: string, column: Column, owner: string): boolean {
-  return (
-    grant.kind === "default privileges" &&
-    grant.owner === owner &&
-    grant.object.startsWith(`${kind} of `) &&
-    serves(grant.privilege, column)
+/** Why the login is without what its group has been granted. */
+async function whyWithout(
+  { owner: catalogs, access, persona }: LeaseContext,
+  kind: ObjectKind,
+  { schema }: Target,
+): Promise<string> {
+  const way = access.memberships.find(
+    ({ member, role }) => member === access.login && role === persona.groupRole,
   );
+  if (!way) return `${access.login} is not a member of it`;
+  if (!way.inherits) return `${membershipText(way)} is without INHERIT`;
+  if (schema && kind !== "schema") {
+    const [usage] = await catalogs.query<{ held: boolean }>(
+      "SELECT has_schema_privilege($1, $2, 'USAGE') AS held",
+      [access.login, schema.name],
+    );
+    if (!usage!.held) return `without USAGE on the schema ${schema.name}`;
+  }
+  return "the session does not have it";
 }
 
-/** A row that is no privilege's is about any. */
-function serves(granted: string, { privilege, also = [] }: Column): boolean {
-  const name = privilege.split(".")[1]!;
-  return granted === name || also.includes(granted) || !/^[A-Z]+$/.test(name);
+/** Whether a grant on an object is behind a row. */
+function isAbout(grant: Grant, { kind, ...row }: MatrixRow, object: CatalogObject | undefined): boolean {
+  const grants: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind as ObjectKind].grants : [];
+  return grants.includes(grant.kind) && grant.oid === object?.oid && serves(grant, row);
+}
+
+/** Whether the schema's owner grants it on later objects of the kind. */
+function isLater(grant: Grant, row: MatrixRow, { schema }: Target): boolean {
+  return grant.later && grant.owner === schema?.owner && grant.kind === row.kind && serves(grant, row);
+}
+
+function serves({ privilege }: Grant, { name, also = [] }: Pick<MatrixRow, "name" | "also">): boolean {
+  return privilege === name || also.includes(privilege);
 }
 
 async function rolesThatHold(
-  asker: Session,
-  column: Column,
-  target: Target,
-  access: Access,
-  persona: ManifestPersona,
+  { owner: catalogs, access, persona }: LeaseContext,
+  row: MatrixRow,
+  { name }: Target,
 ): Promise<Set<string>> {
-  const rows = await asker.query<{ role: string }>(
-    `SELECT role FROM unnest(ARRAY[${list([...access.roles, ...access.memberships.map(({ role }) => role)])}]::name[]) role, (VALUES (${literal(target.name)})) t(target) WHERE ${column.held(false, persona)}`,
+  const roles = [...access.roles, ...access.memberships.map(({ role }) => role)];
+  const rows = await catalogs.query<{ role: string }>(
+    `SELECT role
+     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(name)})) t(target)
+     WHERE ${row.held(false, persona)}`,
   );
   return new Set(rows.map(({ role }) => role));
 }
 
-/** SQL that finds an object's row in its catalog. */
-const CATALOGS: Readonly<Record<string, (name: string) => { from: string; owner: string }>> = {
-  database: (name) => ({ from: `pg_database WHERE datname = ${name}`, owner: "datdba" }),
-  schema: (name) => ({ from: `pg_namespace WHERE nspname = ${name}`, owner: "nspowner" }),
-  tables: (name) => ({ from: `pg_class WHERE oid = ${name}::regclass`, owner: "relowner" }),
-  sequences: (name) => ({ from: `pg_class WHERE oid = ${name}::regclass`, owner: "relowner" }),
-  functions: (name) => ({ from: `pg_proc WHERE oid = ${name}::regprocedure`, owner: "proowner" }),
-};
-
-async function find(
-  asker: Session,
-  kind: string,
-  { name }: Target,
-): Promise<{ oid: number; owner: string } | undefined> {
-  const catalog = CATALOGS[kind]?.(literal(name));
-  if (!catalog) return undefined;
-  const [row] = await asker.query<{ oid: number; owner: string }>(
-    `SELECT oid::int8::float8 AS oid, pg_get_userbyid(${catalog.owner}) AS owner FROM ${catalog.from}`,
-  );
-  return row;
+interface CatalogObject {
+  readonly oid: number;
+  readonly owner: string;
 }
 
-function list(names: readonly string[]): string {
-  return names.map((name) => literal(name)).join(", ");
+async function lookUp(
+  { owner: catalogs }: LeaseContext,
+  kind: ObjectKind,
+  { name }: Target,
+): Promise<CatalogObject | undefined> {
+  const about = OBJECT_KINDS[kind];
+  const is =
+    "regtype" in about ? `oid = ${literal(name)}::${about.regtype}` : `${about.name} = ${literal(name)}`;
+  const [row] = await catalogs.query<CatalogObject>(
+    `SELECT oid::int8::float8 AS oid, pg_get_userbyid(${about.owner}) AS owner
+     FROM ${about.catalog} WHERE ${is}`,
+  );
+  return row;
 }

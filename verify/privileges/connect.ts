@@ -1,28 +1,18 @@
-import { escapeLiteral as literal } from "pg";
-import type { Access } from "./catalogs";
-import { causesOfHeld, causesOfMissing } from "./causes";
-import { CONNECT, type Place } from "./rows";
-import type { Lease } from "../session/leases";
 import { Outage } from "../../clients/outage";
-import { catalogsSay, compare } from "../report/compare";
+import { compare } from "../report/compare";
 import { Notes } from "../report/evidence";
-import type { Recorder } from "../report/recorder";
-import { INSUFFICIENT_PRIVILEGE, Session, type PostgresAddress } from "../session/session";
+import { rowId } from "../report/recorder";
+import { INSUFFICIENT_PRIVILEGE, Session, type Login } from "../session/session";
+import type { LeaseContext } from "./context";
+import { askCatalogs, observe, type Answer } from "./matrix";
+import { CONNECT } from "./rows";
 
 /** Opens the persona's session: the cell of CONNECT. */
-export async function connect(
-  asker: Session,
-  address: PostgresAddress,
-  lease: Lease,
-  place: Place,
-  access: Access,
-  recorder: Recorder,
-): Promise<Session | undefined> {
-  const { persona, database } = place;
-  const declared = CONNECT.declared(persona);
+export async function connect(context: LeaseContext): Promise<Session | undefined> {
+  const { persona, database, address, lease, recorder } = context;
   const start = performance.now();
   let session: Session | undefined;
-  let refusal = "";
+  let refusal: string | undefined;
   try {
     session = await Session.open(address, database.name, lease);
   } catch (error) {
@@ -30,33 +20,24 @@ export async function connect(
     refusal = (error as { code?: string }).code ?? String(error);
   }
   const milliseconds = performance.now() - start;
-  const exercised = session ? true : refusal === INSUFFICIENT_PRIVILEGE ? false : undefined;
+  if (!recorder.wants(rowId(CONNECT))) return session;
   const notes = new Notes();
-  notes.note(`login as ${lease.username}`, session ? "a session" : `SQLSTATE ${refusal}`);
+  const answer = loginAnswer(lease, refusal, notes);
+  const declared = CONNECT.declared(persona);
+  const [target] = CONNECT.targets(context);
   // A login has to hold it itself: to change to another role takes a session.
-  const asked = await asker.attempt(
-    `SELECT has_database_privilege(${literal(lease.username)}, ${literal(database.name)}, 'CONNECT') AS held`,
-    notes,
-  );
-  const catalogued = "rows" in asked ? asked.rows[0]?.["held"] === true : undefined;
-  const [target] = CONNECT.on(place);
-  const about = { column: CONNECT, target: target!, place, access, asker };
-  const isAsDeclared = exercised === declared && catalogued === declared;
-  const causes = isAsDeclared ? [] : await (declared ? causesOfMissing(about) : causesOfHeld(about));
-  const comparison = compare(declared, [
-    {
-      what: `CONNECT on ${database.name}`,
-      catalogued,
-      exercised: [exercised],
-      said: catalogsSay(catalogued),
-      causes,
-      example: session ? undefined : `SQLSTATE ${refusal}`,
-    },
-  ]);
+  const held = await askCatalogs(context, CONNECT, [target!], notes, [lease.username]);
+  const observation = await observe(context, CONNECT, target!, declared, held.get(target!.name), [answer]);
   const { evidence } = notes;
-  recorder.cell(
-    { kind: "database", name: "CONNECT" },
-    { ...comparison, remarks: [], evidence, milliseconds },
-  );
+  recorder.cell(CONNECT, { ...compare(declared, [observation]), remarks: [], evidence, milliseconds });
   return session;
+}
+
+/** @param refusal an SQLSTATE, or undefined where it was let in */
+export function loginAnswer({ username }: Login, refusal: string | undefined, notes: Notes): Answer {
+  const sent = `login as ${username}`;
+  const got = refusal === undefined ? "a session" : `SQLSTATE ${refusal}`;
+  notes.note(sent, got);
+  if (refusal === undefined) return { sent, allowed: true, got };
+  return { sent, allowed: refusal === INSUFFICIENT_PRIVILEGE ? false : undefined, got };
 }

@@ -1,31 +1,32 @@
 import { escapeLiteral as literal } from "pg";
-import type { OtherRole } from "./rows";
+import { LEASED } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { listed } from "../report/check";
+import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
-import { firstText, type Session } from "../session/session";
-import type { VaultClient } from "../../clients/vault-client";
-
-/** Names as Vault's database engine gives them to leased logins: v-, who asked, the role, twenty letters, the time. */
-export const LEASED = "^v-.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$";
+import type { Session } from "../session/session";
+import { literals } from "../session/sql";
+import type { OtherRole } from "./context";
+import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
 
 /** Every role of the server that is no leased login. */
-export function otherRoles(asker: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
-  const declared = databases.flatMap((database) => [
-    database.owner,
-    ...(database.manager ? [database.manager] : []),
-    ...groupsOf(database),
-  ]);
-  return asker.query<OtherRole>(
-    `SELECT rolname AS name, rolsuper OR rolname IN (${list(declared)}) AS tried FROM pg_roles WHERE rolname !~ '${LEASED}' ORDER BY 1`,
+export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
+  return catalogs.query<OtherRole>(
+    `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
+     FROM pg_roles WHERE rolname !~ '${LEASED}'
+     ORDER BY 1`,
   );
 }
 
-export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
-  return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
+interface GroupRole {
+  readonly name: string;
+  readonly canLogIn: boolean;
+  /** Of an attribute beyond an ordinary role's. */
+  readonly isPowerful: boolean;
+  readonly settings: readonly string[];
+  readonly memberships: readonly string[];
 }
 
 /**
@@ -33,48 +34,55 @@ export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] 
  * can act as have no attribute either, and no more memberships than they were given.
  */
 export async function groupRoles(
-  asker: Session,
-  database: ManifestDatabase,
+  { owner: catalogs, database }: DatabaseContext,
   check: Check,
-): Promise<string | undefined> {
-  const { owner, personas, probeGroups } = database;
-  const names = [owner, ...groupsOf(database)];
-  const outcome = await asker.attempt(
-    `SELECT rolname AS name, rolcanlogin AS login, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS able,
-       ARRAY(SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setrole = r.oid AND setting <> 'search_path=' || quote_ident(${literal(database.schema)})) AS settings,
-       ARRAY(SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid GROUP BY 1 ORDER BY 1) AS memberships
-     FROM pg_roles r WHERE rolname IN (${list(names)})`,
+): Promise<void> {
+  const { personas, probeGroups } = database;
+  const owners = ownersOf(database);
+  const names = [...owners, ...groupsOf(database)];
+  const found = await catalogs.read<GroupRole>(
+    `SELECT rolname AS name, rolcanlogin AS "canLogIn",
+       rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS "isPowerful",
+       ARRAY(
+         SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting
+         WHERE setrole = r.oid AND setting <> 'search_path=' || ${searchPathOf(database)}
+       ) AS settings,
+       ARRAY(
+         SELECT pg_get_userbyid(roleid)::text FROM pg_auth_members
+         WHERE member = r.oid GROUP BY 1 ORDER BY 1
+       ) AS memberships
+     FROM pg_roles r
+     WHERE rolname IN (${literals(names)})`,
     check,
   );
-  if ("sqlstate" in outcome) return outcome.message;
-  const found = outcome.rows as unknown as readonly GroupRole[];
-  const findings = names
-    .filter((name) => !found.some((role) => role.name === name))
-    .map((name) => `${name} is not there`);
-  const acted = personas.flatMap(({ groupRole, actsAsOwner }) =>
-    actsAsOwner ? [groupRole, owner] : [groupRole],
-  );
-  for (const { name, login, able, settings, memberships } of found) {
-    if (login) findings.push(`${name} is a group role and can log in`);
-    for (const setting of settings)
-      findings.push(`${name} has the setting ${setting}, which is not declared`);
+  for (const name of names)
+    if (!found.some((role) => role.name === name)) check.find(`${name} does not exist`);
+  const isActedAs = (name: string) =>
+    personas.some(
+      ({ groupRole, actsAsOwner }) => name === groupRole || (actsAsOwner && owners.includes(name)),
+    );
+  for (const { name, canLogIn, isPowerful, settings, memberships } of found) {
+    if (canLogIn) check.find(`${name} is a group role and can log in`);
+    for (const setting of settings) check.find(`${name} has the setting ${setting}, which is not declared`);
     // The matrix and the memberships of the persona's login say it of the others.
-    if (acted.includes(name)) continue;
-    if (able) findings.push(`${name} is a group role and has an attribute such as SUPERUSER or CREATEROLE`);
+    if (isActedAs(name)) continue;
+    if (isPowerful)
+      check.find(`${name} is a group role and has an attribute such as SUPERUSER or CREATEROLE`);
     for (const role of memberships)
-      if (name !== probeGroups?.owner || role !== owner)
-        findings.push(`not declared: membership of ${name} in ${role}`);
+      if (name !== probeGroups?.owner || !owners.includes(role))
+        check.find(`not declared: membership of ${name} in ${role}`);
   }
-  return listed(findings, check);
 }
 
-interface GroupRole {
-  readonly name: string;
-  readonly login: boolean;
-  /** Of an attribute beyond an ordinary role's. */
-  readonly able: boolean;
-  readonly settings: readonly string[];
-  readonly memberships: readonly string[];
+interface Member {
+  readonly role: string;
+  readonly member: string;
+  readonly grantor: string;
+  readonly leased: boolean;
+  readonly canLogIn: boolean;
+  readonly until: string | null;
+  readonly forever: boolean;
+  readonly past: boolean;
 }
 
 /**
@@ -83,111 +91,73 @@ interface GroupRole {
  * VALID UNTIL.
  */
 export async function groupMembers(
-  asker: Session,
-  database: ManifestDatabase,
+  { owner: catalogs, database }: DatabaseContext,
   check: Check,
-): Promise<string | undefined> {
-  const { owner, manager, personas, probeGroups, staticRoles } = database;
-  if (manager === undefined) return undefined;
+): Promise<void> {
+  const { manager, personas } = database;
+  if (manager === undefined) return;
   const groups = groupsOf(database);
-  const acting = personas.filter(({ actsAsOwner }) => actsAsOwner).map(({ groupRole }) => groupRole);
-  if (probeGroups) acting.push(probeGroups.owner);
-  const kept = staticRoles.map(({ login, persona }) => {
-    const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
-    return `(${literal(group)}, ${literal(login)})`;
-  });
   const longest = Math.max(...personas.map(({ databaseRole }) => databaseRole.maxTtl)) + SECONDS_TO_DROP;
-  const outcome = await asker.attempt(
+  const found = await catalogs.read<Member>(
     `WITH RECURSIVE edges AS (
-       SELECT roleid, member, grantor FROM pg_auth_members WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${list([owner, ...groups])}))
-       UNION SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN edges ON m.roleid = edges.member
-     ), named AS (
-       SELECT g.rolname AS role, m.rolname AS member, pg_get_userbyid(grantor) AS grantor, m.rolname ~ '${LEASED}' AS leased, m.rolcanlogin AS login,
-         m.rolvaliduntil AS until, m.rolvaliduntil IS NULL OR NOT isfinite(m.rolvaliduntil) AS forever,
-         m.rolvaliduntil < now() - interval '${String(SECONDS_TO_DROP)} s' AS past, m.rolvaliduntil > now() + interval '${String(longest)} s' AS late
+       SELECT roleid, member, grantor FROM pg_auth_members
+       WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals([...ownersOf(database), ...groups])}))
+       UNION
+       SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN edges ON m.roleid = edges.member
+     ),
+     named AS (
+       SELECT g.rolname AS role, m.rolname AS member, pg_get_userbyid(grantor) AS grantor,
+         m.rolname ~ '${LEASED}' AS leased, m.rolcanlogin AS can_log_in, m.rolvaliduntil AS until,
+         m.rolvaliduntil IS NULL OR NOT isfinite(m.rolvaliduntil) AS forever,
+         m.rolvaliduntil < now() - interval '${String(SECONDS_TO_DROP)} s' AS past,
+         m.rolvaliduntil > now() + interval '${String(longest)} s' AS late
        FROM edges JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member
-     ) SELECT role, member, grantor, leased, login, until::text, forever, past FROM named
+     )
+     SELECT role, member, grantor, leased, can_log_in AS "canLogIn", until::text, forever, past
+     FROM named
      WHERE member <> ${literal(manager)}
-       AND NOT (role = ${literal(owner)} AND member IN (${list(acting)}))
-       AND NOT (${kept.length ? `(role, member) IN (${kept.join(", ")})` : "false"})
-       AND NOT (role IN (${list(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
+       AND NOT (${declaredMembers(database)})
+       AND NOT (role IN (${literals(groups)}) AND leased AND NOT forever AND NOT past AND NOT late)
      ORDER BY 1, 2`,
     check,
   );
-  if ("sqlstate" in outcome) return outcome.message;
-  const findings = outcome.rows.map(({ role, member, grantor, leased, login, until, forever, past }) => {
-    const who = `${String(member)}, a member of ${String(role)}`;
-    if (!leased || !groups.includes(String(role)))
-      return `${who}, granted by ${String(grantor)}, is not declared${login ? " and can log in" : ""}: Vault did not lease it`;
-    if (forever)
-      return `${who}, is a leased login without an end: VALID UNTIL ${typeof until === "string" ? until : "is not set"}`;
-    if (past) return `${who}, is a leased login that was left over: VALID UNTIL ${String(until)} is past`;
-    return `${who}, is a leased login beyond any lease: VALID UNTIL ${String(until)}`;
-  });
-  return listed(findings, check);
-}
-
-/** Listings and catalogs are read one after the other, with leases made and revoked in between by others. */
-const ATTEMPTS = 3;
-
-/** Vault's leases of the probe roles, which the verifier may list, and PostgreSQL's logins in their groups. */
-export async function probeLeases(
-  asker: Session,
-  vault: VaultClient,
-  { probes, probeGroups, vault: at }: ManifestDatabase,
-  check: Check,
-): Promise<string | undefined> {
-  const findings: string[] = [];
-  for (const which of ["owner", "short"] as const) {
-    const group = probeGroups?.[which];
-    if (!probes || group === undefined) continue;
-    const prefix = `${at.mount}/creds/${probes[which]}`;
-    const leases = async () => {
-      const answer = await vault.request("LIST", `sys/leases/lookup/${prefix}/`);
-      check.noteAnswer(answer);
-      return (answer.body.data?.["keys"] ?? []) as string[];
-    };
-    let finding: string | undefined;
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const before = await leases();
-      const outcome = await asker.attempt(
-        `SELECT m.rolname AS name FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member WHERE g.rolname = ${literal(group)} AND m.rolname ~ '${LEASED}' ORDER BY 1`,
-        check,
-      );
-      if ("sqlstate" in outcome) return outcome.message;
-      const logins = outcome.rows.map(({ name }) => String(name));
-      const after = await leases();
-      // What was there before and after was there in between.
-      const steady = before.filter((id) => after.includes(id));
-      const any = new Set([...before, ...after]);
-      finding = undefined;
-      if (steady.length > logins.length)
-        finding = `a lease without a login: Vault has ${steady.map((id) => `${prefix}/${id}`).join(", ")}; PostgreSQL has ${logins.join(", ") || "none"} in ${group}`;
-      else if (logins.length > any.size)
-        finding = `a login without a lease: PostgreSQL has ${logins.join(", ")} in ${group}; Vault has ${[...any].map((id) => `${prefix}/${id}`).join(", ") || "no lease"}`;
-      if (finding === undefined) break;
-    }
-    if (finding !== undefined) findings.push(finding);
+  for (const { role, member, grantor, leased, canLogIn, until, forever, past } of found) {
+    const who = `${member}, a member of ${role}`;
+    if (!leased || !groups.includes(role)) {
+      const and = canLogIn ? " and can log in" : "";
+      check.find(`${who}, granted by ${grantor}, is not declared${and}: Vault did not lease it`);
+    } else if (forever)
+      check.find(`${who}, is a leased login without an end: VALID UNTIL ${until ?? "is not set"}`);
+    else if (past) check.find(`${who}, is a leased login that was left over: VALID UNTIL ${until!} is past`);
+    else check.find(`${who}, is a leased login beyond any lease: VALID UNTIL ${until!}`);
   }
-  return findings.length ? findings.join("; ") : undefined;
 }
 
-/** The schema is the declared owner's, or no default privilege of its holds. */
+/** SQL over `role` and `member`: groups that act as the owner, and static logins in their persona's group. */
+function declaredMembers(database: ManifestDatabase): string {
+  const { personas, probeGroups, staticRoles } = database;
+  const acting = personas.filter(({ actsAsOwner }) => actsAsOwner).map(({ groupRole }) => groupRole);
+  if (probeGroups) acting.push(probeGroups.owner);
+  const logins = staticRoles.map(({ login, persona }) => {
+    const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
+    return `role = ${literal(group)} AND member = ${literal(login)}`;
+  });
+  const owned = `role IN (${literals(ownersOf(database))}) AND member IN (${literals(acting)})`;
+  return [owned, ...logins].join(" OR ");
+}
+
+/** Each schema is the declared owner's, or no default privilege of its holds. */
 export async function schemaOwner(
-  asker: Session,
-  { schema, owner }: ManifestDatabase,
+  { owner: catalogs, database }: DatabaseContext,
   check: Check,
-): Promise<string | undefined> {
-  const outcome = await asker.attempt(
-    `SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ${literal(schema)}`,
-    check,
-  );
-  if ("sqlstate" in outcome) return outcome.message;
-  const found = firstText(outcome, "owner");
-  if (found === owner) return undefined;
-  return `the schema ${schema} must belong to ${owner}, it ${found === undefined ? "is not there" : `belongs to ${found}`}`;
-}
-
-function list(names: readonly string[]): string {
-  return names.map((name) => literal(name)).join(", ") || "NULL";
+): Promise<void> {
+  for (const { name, owner } of database.schemas) {
+    const [found] = await catalogs.read<{ owner: string }>(
+      `SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ${literal(name)}`,
+      check,
+    );
+    if (!found) check.find(`the schema ${name} must belong to ${owner}, it does not exist`);
+    else if (found.owner !== owner)
+      check.find(`the schema ${name} must belong to ${owner}, it belongs to ${found.owner}`);
+  }
 }

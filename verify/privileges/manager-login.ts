@@ -1,139 +1,148 @@
 import { escapeLiteral as literal } from "pg";
-import { grantsTo, grantText, membershipText, type Membership } from "./catalogs";
-import { groupsOf, LEASED } from "./groups";
-import type { ManifestDatabase } from "../../manifest/schema";
-import { listed } from "../report/check";
+import { LEASED } from "../../manifest/names";
+import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
-import type { Session } from "../session/session";
-import { isHere } from "./undeclared";
+import { membershipColumns, membershipText, type Membership } from "./access";
+import { groupsOf, ownersOf } from "./declared";
+import { grantsTo, grantText, isHere } from "./grants";
 
-/** As the stack makes it: an update of it is deploy's matter. */
+/** As the stack makes it, each with its column of pg_roles. */
 const ATTRIBUTES = {
-  LOGIN: true,
-  CREATEROLE: true,
-  INHERIT: true,
-  SUPERUSER: false,
-  CREATEDB: false,
-  REPLICATION: false,
-  BYPASSRLS: false,
+  LOGIN: { column: "rolcanlogin", declared: true },
+  CREATEROLE: { column: "rolcreaterole", declared: true },
+  INHERIT: { column: "rolinherit", declared: true },
+  SUPERUSER: { column: "rolsuper", declared: false },
+  CREATEDB: { column: "rolcreatedb", declared: false },
+  REPLICATION: { column: "rolreplication", declared: false },
+  BYPASSRLS: { column: "rolbypassrls", declared: false },
 } as const;
+
+type Attribute = keyof typeof ATTRIBUTES;
 
 const SEARCH_PATHS = ["search_path=pg_catalog", "search_path=pg_catalog, pg_temp"];
 /** From PostgreSQL 16 on it keeps a slot of the server's reserved connections, so that it can always revoke. */
 const RESERVED = "pg_use_reserved_connections";
 
-interface Found {
-  readonly attributes: Readonly<Record<keyof typeof ATTRIBUTES, boolean>>;
-  readonly limit: number;
-  /** Null where it lasts for ever. */
-  readonly until: string | null;
-  readonly settings: readonly string[];
-}
-
 /**
  * Vault's own login, the most powerful one: attributes, memberships and settings as the stack declares them, nothing owned
  * and nothing granted beyond CONNECT on its database.
  */
-export async function managerLogin(
-  asker: Session,
-  database: ManifestDatabase,
-  check: Check,
-): Promise<string | undefined> {
-  const { manager } = database;
-  if (manager === undefined) return undefined;
-  const role = literal(manager);
-  const attributes = Object.keys(ATTRIBUTES)
-    .map((attribute) => `'${attribute}', ${columnOf(attribute)}`)
-    .join(", ");
-  const outcome = await asker.attempt(
-    `SELECT jsonb_build_object(${attributes}) AS attributes, rolconnlimit AS limit, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::text END AS until,
-       ARRAY(SELECT setting || coalesce(' in database ' || datname, '') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) setting WHERE setrole = r.oid ORDER BY 1) AS settings
-     FROM pg_roles r WHERE rolname = ${role}`,
-    check,
-  );
-  if ("sqlstate" in outcome) return outcome.message;
-  const found = outcome.rows[0] as unknown as Found | undefined;
-  if (!found) return `${manager} is not there: npx leasehold deploy makes it`;
-  check.note(manager, JSON.stringify(found));
-  const findings: string[] = [];
-  for (const [attribute, declared] of Object.entries(ATTRIBUTES)) {
-    if (found.attributes[attribute as keyof typeof ATTRIBUTES] === declared) continue;
-    const remedy = `ALTER ROLE ${manager} ${declared ? "" : "NO"}${attribute}`;
-    findings.push(`${manager} ${declared ? "is without" : "has"} ${attribute}: ${remedy}`);
-  }
-  if (found.limit !== -1)
-    findings.push(
-      `${manager} has the connection limit ${String(found.limit)}: ALTER ROLE ${manager} CONNECTION LIMIT -1`,
-    );
-  if (found.until !== null)
-    findings.push(`${manager} has VALID UNTIL ${found.until}: ALTER ROLE ${manager} VALID UNTIL 'infinity'`);
-  const others = found.settings.filter((setting) => !SEARCH_PATHS.includes(setting));
-  if (others.length === found.settings.length)
-    findings.push(`${manager} has not the setting ${SEARCH_PATHS[0]!}: npx leasehold deploy sets it`);
-  findings.push(...others.map((setting) => `${manager} has the setting ${setting}, which is not declared`));
+export async function managerLogin(context: DatabaseContext, check: Check): Promise<void> {
+  const { manager } = context.database;
+  if (manager === undefined) return;
+  if (!(await attributesAndSettings(context, manager, check))) return;
+  await membershipsOf(context, manager, check);
+  await grantedAndOwned(context, manager, check);
+}
 
-  findings.push(...(await membershipsOf(asker, database, manager, check)));
-  const granted = (await grantsTo(asker, [manager])).filter(
-    (grant) =>
-      grant.kind !== "database" ||
-      !isHere(grant, database) ||
-      grant.privilege !== "CONNECT" ||
-      grant.grantable,
-  );
-  findings.push(...granted.map((grant) => `not declared: ${grantText(grant)}`));
-  const elsewhere = await asker.attempt(
-    `SELECT CASE WHEN deptype = 'o' THEN 'owns ' ELSE 'is granted something on ' END
-       || CASE WHEN dbid IN (0, d.oid) THEN coalesce(pg_describe_object(classid, objid, objsubid), 'an object') ELSE 'an object in database ' || (SELECT datname FROM pg_database o WHERE o.oid = dbid) END AS what
-     FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) d
-     WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = ${role}) AND classid <> 'pg_auth_members'::regclass
-       AND (deptype = 'o' OR deptype = 'a' AND dbid NOT IN (0, d.oid)) ORDER BY 1`,
+/** Returns whether there is such a role. */
+async function attributesAndSettings(
+  { owner: catalogs }: DatabaseContext,
+  manager: string,
+  check: Check,
+): Promise<boolean> {
+  const attributes = Object.entries(ATTRIBUTES) as [Attribute, (typeof ATTRIBUTES)[Attribute]][];
+  const columns = attributes.map(([attribute, { column }]) => `'${attribute}', ${column}`).join(", ");
+  const [found] = await catalogs.read<{
+    attributes: Record<Attribute, boolean>;
+    limit: number;
+    until: string | null;
+    settings: string[];
+  }>(
+    `SELECT jsonb_build_object(${columns}) AS attributes, rolconnlimit AS limit,
+       CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::text END AS until,
+       ARRAY(
+         SELECT setting || coalesce(' in database ' || datname, '')
+         FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) setting
+         WHERE setrole = r.oid ORDER BY 1
+       ) AS settings
+     FROM pg_roles r WHERE rolname = ${literal(manager)}`,
     check,
   );
-  if ("sqlstate" in elsewhere) findings.push(elsewhere.message);
-  else findings.push(...new Set(elsewhere.rows.map(({ what }) => `${manager} ${String(what)}`)));
-  return listed(findings, check);
+  if (!found) {
+    check.find(`${manager} does not exist: npx leasehold deploy makes it`);
+    return false;
+  }
+  check.note(manager, JSON.stringify(found));
+  for (const [attribute, { declared }] of attributes) {
+    if (found.attributes[attribute] === declared) continue;
+    const remedy = `ALTER ROLE ${manager} ${declared ? "" : "NO"}${attribute}`;
+    check.find(`${manager} ${declared ? "is without" : "has"} ${attribute}: ${remedy}`);
+  }
+  const { limit, until, settings } = found;
+  if (limit !== -1)
+    check.find(
+      `${manager} has the connection limit ${String(limit)}: ALTER ROLE ${manager} CONNECTION LIMIT -1`,
+    );
+  if (until !== null)
+    check.find(`${manager} has VALID UNTIL ${until}: ALTER ROLE ${manager} VALID UNTIL 'infinity'`);
+  if (!settings.some((setting) => SEARCH_PATHS.includes(setting)))
+    check.find(`${manager} lacks the setting ${SEARCH_PATHS[0]!}: npx leasehold deploy sets it`);
+  for (const setting of settings)
+    if (!SEARCH_PATHS.includes(setting))
+      check.find(`${manager} has the setting ${setting}, which is not declared`);
+  return true;
 }
 
 /** The owner without ADMIN, what it hands out with it; from 16 on also what it made itself, and a reserved slot. */
 async function membershipsOf(
-  asker: Session,
-  database: ManifestDatabase,
+  { owner: catalogs, database }: DatabaseContext,
   manager: string,
   check: Check,
-): Promise<string[]> {
-  const { owner, staticRoles } = database;
-  const groups = [...groupsOf(database), ...staticRoles.map(({ login }) => login)];
-  const outcome = await asker.attempt(
-    `SELECT g.rolname AS role, m.rolname AS member, pg_get_userbyid(grantor) AS grantor, admin_option AS admin, g.rolname ~ '${LEASED}' AS leased,
-       coalesce((to_jsonb(e)->>'inherit_option')::boolean, m.rolinherit) AS inherits, coalesce((to_jsonb(e)->>'set_option')::boolean, true) AS sets
-     FROM pg_auth_members e JOIN pg_roles g ON g.oid = roleid JOIN pg_roles m ON m.oid = member WHERE m.rolname = ${literal(manager)} ORDER BY 1`,
+): Promise<void> {
+  const owners = ownersOf(database);
+  const groups = [...groupsOf(database), ...database.staticRoles.map(({ login }) => login)];
+  const found = await catalogs.read<Membership & { leased: boolean }>(
+    `SELECT ${membershipColumns("edge")}, pg_get_userbyid(roleid) ~ '${LEASED}' AS leased
+     FROM pg_auth_members edge
+     WHERE member = (SELECT oid FROM pg_roles WHERE rolname = ${literal(manager)})
+     ORDER BY 1`,
     check,
   );
-  if ("sqlstate" in outcome) return [outcome.message];
-  const found = outcome.rows as unknown as readonly (Membership & { leased: boolean })[];
-  const findings: string[] = [];
   for (const membership of found) {
     const { role, admin, leased } = membership;
     // It made them, and joins one to end it; what such a login may not have is another check's.
     if (leased || groups.includes(role)) continue;
-    if ((role === owner || role === RESERVED) && !admin) continue;
-    const remedy = role === owner ? `REVOKE ADMIN OPTION FOR ${owner} FROM` : `REVOKE ${role} FROM`;
-    findings.push(`not declared: ${membershipText(membership)}: ${remedy} ${manager}`);
+    if (!admin && [...owners, RESERVED].includes(role)) continue;
+    const remedy = owners.includes(role) ? `REVOKE ADMIN OPTION FOR ${role}` : `REVOKE ${role}`;
+    check.find(`not declared: ${membershipText(membership)}: ${remedy} FROM ${manager}`);
   }
-  for (const role of groups)
-    if (!found.some((membership) => membership.role === role && membership.admin))
-      findings.push(
-        `${manager} is no member of ${role} WITH ADMIN OPTION, without which it can't lease: npx leasehold deploy grants it`,
+  for (const group of groups)
+    if (!found.some(({ role, admin }) => role === group && admin))
+      check.find(
+        `${manager} is not a member of ${group} WITH ADMIN OPTION, without which it can't lease: npx leasehold deploy grants it`,
       );
-  if (!found.some(({ role, inherits, sets }) => role === owner && inherits && sets))
-    findings.push(
-      `${manager} is no member of ${owner} that inherits and may SET ROLE, without which it can't hand over what a lease leaves: npx leasehold deploy grants it`,
-    );
-  return findings;
+  for (const owner of owners)
+    if (!found.some(({ role, inherits, sets }) => role === owner && inherits && sets))
+      check.find(
+        `${manager} is not a member of ${owner} that inherits and may SET ROLE, without which it can't hand over what a lease leaves: npx leasehold deploy grants it`,
+      );
 }
 
-function columnOf(attribute: string): string {
-  return attribute === "LOGIN"
-    ? "rolcanlogin"
-    : `rol${attribute === "SUPERUSER" ? "super" : attribute.toLowerCase()}`;
+async function grantedAndOwned(
+  { owner: catalogs, database }: DatabaseContext,
+  manager: string,
+  check: Check,
+): Promise<void> {
+  for (const grant of await grantsTo(catalogs, [manager])) {
+    const { kind, privilege, grantable } = grant;
+    if (kind === "database" && privilege === "CONNECT" && !grantable && isHere(grant, database)) continue;
+    check.find(`not declared: ${grantText(grant)}`);
+  }
+  // What is granted in this database is known by now.
+  const dependencies = await catalogs.read<{ what: string }>(
+    `SELECT DISTINCT CASE WHEN deptype = 'o' THEN 'owns ' ELSE 'is granted something on ' END
+       || CASE WHEN dbid IN (0, here.oid)
+         THEN coalesce(pg_describe_object(classid, objid, objsubid), 'an object')
+         ELSE 'an object in database ' || (SELECT datname FROM pg_database d WHERE d.oid = dbid)
+       END AS what
+     FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) here
+     WHERE refclassid = 'pg_authid'::regclass
+       AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = ${literal(manager)})
+       AND classid <> 'pg_auth_members'::regclass
+       AND (deptype = 'o' OR deptype = 'a' AND dbid NOT IN (0, here.oid))
+     ORDER BY 1`,
+    check,
+  );
+  for (const { what } of dependencies) check.find(`${manager} ${what}`);
 }

@@ -1,25 +1,21 @@
 import { escapeIdentifier as ident } from "pg";
-import { columnsOf, type Place } from "./rows";
-import { answer, statementsOf } from "./matrix";
 import type { Check } from "../report/check";
-import { describe, firstText, type Session } from "../session/session";
+import { describe, firstText } from "../session/session";
+import type { SessionContext } from "./context";
+import { actingRoles, ownersOf } from "./declared";
+import { answer } from "./matrix";
+import { sessionRows } from "./rows";
+
+const WHO = 'SELECT current_user::pg_catalog.text AS "user"';
 
 /**
- * Changes who the session acts as in each way that PostgreSQL lets it, and tries what is not declared again, as whoever
- * that made of it. Returns what was more than is declared.
- * @param shown columns of which the matrix says already that they are not as declared
+ * Changes the session's role in each way that PostgreSQL lets it, and tries what is not declared again, as whichever role
+ * that gives it.
  */
-export async function changesOfRole(
-  session: Session,
-  place: Place,
-  shown: readonly string[],
-  check: Check,
-): Promise<string | undefined> {
-  const { persona, database, login } = place;
-  const allowed = [login, persona.groupRole, ...(persona.actsAsOwner ? [database.owner] : [])];
-  const findings: string[] = [];
-  const start = firstText(await session.attempt(WHO, check), "user");
-  const tried = new Set([start]);
+export async function roleChanges(context: SessionContext, check: Check): Promise<void> {
+  const { session, persona } = context;
+  const allowed = actingRoles(context);
+  const tried = new Set([firstText(await session.attempt(WHO, check), "user")]);
   for (const change of [
     "RESET ROLE",
     "SET ROLE NONE",
@@ -30,51 +26,44 @@ export async function changesOfRole(
     const outcome = await session.attemptAndRollBack(`${change}; ${WHO}`, check);
     const user = firstText(outcome, "user");
     if (user === undefined || !allowed.includes(user)) {
-      findings.push(`${change} makes it ${user ?? describe(outcome)}, declared: ${allowed.join(" or ")}`);
+      check.find(`${change} makes it ${user ?? describe(outcome)}, declared: ${allowed.join(" or ")}`);
       continue;
     }
     if (tried.has(user)) continue;
     tried.add(user);
-    findings.push(...(await undeclaredAfter(session, place, change, shown, check)));
+    await tryUndeclared(context, change, check);
   }
-  for (const sql of refused(place)) {
-    const { allowed: went, got } = await answer(session, {}, sql, check);
-    if (went !== false) findings.push(`${sql} must be refused with 42501, received ${got}`);
-  }
-  return findings.length ? findings.join("; ") : undefined;
+  for (const sql of forbidden(context)) await expectRefused(context, sql, check);
 }
 
-const WHO = 'SELECT current_user::pg_catalog.text AS "user"';
-
-async function undeclaredAfter(
-  session: Session,
-  place: Place,
-  change: string,
-  shown: readonly string[],
-  check: Check,
-): Promise<string[]> {
-  const findings: string[] = [];
-  for (const column of columnsOf(place.version)) {
-    if (column.declared(place.persona) || column.alone || shown.includes(column.privilege)) continue;
-    const statements = column.on(place).map((target) => statementsOf(column, target, place));
-    for (const sql of statements.find(({ length }) => length > 0) ?? []) {
-      const { allowed, got } = await answer(session, column, `${change}; ${sql}`, check);
-      if (allowed !== false) findings.push(`${change}; ${sql} must be refused with 42501, received ${got}`);
-    }
+/** After a change of role, one statement for each row that is not declared, unless the matrix has a finding on it. */
+async function tryUndeclared(context: SessionContext, change: string, check: Check): Promise<void> {
+  const { version, persona, found } = context;
+  for (const row of sessionRows(version)) {
+    if (row.declared(persona) || row.alone || found.rows.includes(row)) continue;
+    const statements = row.targets(context).map((target) => row.statements(target, context));
+    for (const sql of statements.find(({ length }) => length > 0) ?? [])
+      await expectRefused(context, `${change}; ${sql}`, check);
   }
-  return findings;
 }
 
-/** To become somebody else, to last longer, to give away what it holds. */
-function refused({ persona, database, login, roles, readOnly }: Place): string[] {
-  const become = roles
-    .filter(({ name, tried }) => tried && name !== login)
+async function expectRefused({ session }: SessionContext, sql: string, check: Check): Promise<void> {
+  const { allowed, got } = await answer(session, {}, sql, check);
+  if (allowed !== false) check.find(`${sql} must be refused with 42501, received ${got}`);
+}
+
+/** Statements that would make it another role, prolong its login, or give away what it holds. */
+function forbidden({ persona, database, lease, roles, readOnly }: SessionContext): string[] {
+  const login = ident(lease.username);
+  const authorizations = roles
+    .filter(({ name, tried }) => tried && name !== lease.username)
     .map(({ name }) => `SET SESSION AUTHORIZATION ${ident(name)}`);
-  if (readOnly) return become;
+  if (readOnly) return authorizations;
+  const group = ident(persona.groupRole);
   return [
-    ...become,
-    `ALTER ROLE ${ident(login)} VALID UNTIL 'infinity'`,
-    `GRANT ${ident(persona.groupRole)} TO ${ident(login)} WITH ADMIN OPTION`,
-    `GRANT ${ident(database.owner)} TO ${ident(persona.groupRole)} WITH ADMIN OPTION`,
+    ...authorizations,
+    `ALTER ROLE ${login} VALID UNTIL 'infinity'`,
+    `GRANT ${group} TO ${login} WITH ADMIN OPTION`,
+    ...ownersOf(database).map((owner) => `GRANT ${ident(owner)} TO ${group} WITH ADMIN OPTION`),
   ];
 }

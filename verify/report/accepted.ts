@@ -18,15 +18,19 @@ export class Acceptance {
 
   constructor(private readonly accepted: readonly Accepted[]) {}
 
-  /** The findings that nobody accepted, with their ids. Of the others the check has the reason. */
-  open(findings: readonly Finding[], check: Check): string[] {
-    return findings.flatMap(({ id, text }) => {
+  /**
+   * Finds those that nobody accepted, each with its id; of the others the check has the reason.
+   * @param words before each finding
+   */
+  find(check: Check, findings: readonly Finding[], words = ""): void {
+    for (const { id, text } of findings) {
       const reason = this.accepted.find((candidate) => candidate.id === id)?.reason;
-      if (reason === undefined) return [`${text} (id ${id})`];
-      this.met.add(id);
-      check.remark(`accepted: ${text} (id ${id}): ${reason}`);
-      return [];
-    });
+      if (reason === undefined) check.find(`${words}${text} (id ${id})`);
+      else {
+        this.met.add(id);
+        check.remark(`accepted: ${text} (id ${id}): ${reason}`);
+      }
+    }
   }
 
   /** Ids that no finding had so far. */

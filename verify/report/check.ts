@@ -1,5 +1,6 @@
 import { printable } from "../../clients/text";
 import { Notes } from "./evidence";
+import type { Row } from "./report";
 
 /** Headings under which the report shows checks. */
 export type CheckGroup =
@@ -22,6 +23,12 @@ export interface CheckDescription {
   /** What is known once it holds, as a sentence. */
   readonly proves: string;
   readonly group: CheckGroup;
+}
+
+/** What a row of the matrix is, as the same list shows it. */
+export interface RowDescription extends Row {
+  /** What is known once its cells hold, as a sentence. */
+  readonly proves: string;
 }
 
 /** A check: what it is, and how it is made. */
@@ -64,10 +71,4 @@ export class Check extends Notes {
   remark(text: string): void {
     this.remarks.push(printable(text));
   }
-}
-
-/** Findings that fit a line; of more than that the first ones and their number. */
-export function listed(findings: readonly string[], check: Check): string | undefined {
-  check.find(...findings.slice(0, -1));
-  return findings.at(-1);
 }

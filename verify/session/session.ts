@@ -159,6 +159,16 @@ export class Session {
     return outcome;
   }
 
+  /**
+   * As {@link attempt}, for what can only be refused where something is wrong.
+   * @throws Error with PostgreSQL's message
+   */
+  async read<Row>(sql: string, notes: Pick<Notes, "note">): Promise<Row[]> {
+    const outcome = await this.attempt(sql, notes);
+    if ("sqlstate" in outcome) throw new Error(outcome.message);
+    return outcome.rows as Row[];
+  }
+
   /** As {@link attempt}, in a transaction that is rolled back. */
   async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
     await this.query("BEGIN");

@@ -120,18 +120,18 @@ describe("Vault's own login (11)", () => {
     "the owner, not inherited": [
       "GRANT example_owner TO vault WITH INHERIT FALSE",
       "GRANT example_owner TO vault WITH INHERIT TRUE",
-      "vault is no member of example_owner that inherits and may SET ROLE",
+      "vault is not a member of example_owner that inherits and may SET ROLE",
       160_000,
     ],
     "a group that it can't hand out any more": [
       "REVOKE ADMIN OPTION FOR readonly_role FROM vault",
       "GRANT readonly_role TO vault WITH ADMIN OPTION",
-      "vault is no member of readonly_role WITH ADMIN OPTION, without which it can't lease: npx leasehold deploy grants it",
+      "vault is not a member of readonly_role WITH ADMIN OPTION, without which it can't lease: npx leasehold deploy grants it",
     ],
     "the application's schema as its search path": [
       "ALTER ROLE vault SET search_path = example",
       "ALTER ROLE vault SET search_path = pg_catalog",
-      "vault has not the setting search_path=pg_catalog: npx leasehold deploy sets it",
+      "vault lacks the setting search_path=pg_catalog: npx leasehold deploy sets it",
     ],
     "the same in one database": [
       "ALTER ROLE vault IN DATABASE nanvc SET search_path = example",
@@ -407,7 +407,7 @@ describe("what is left behind (13)", () => {
       ];
     };
     const unmarked =
-      ", a member of readonly_role, has not the comment that a lease gives its login: DROP ROLE, or npx leasehold deploy where it was leased before the last upgrade";
+      ", a member of readonly_role, lacks the comment that a lease gives its login: DROP ROLE, or npx leasehold deploy where it was leased before the last upgrade";
     each(" leased logins as a lease makes them: ", {
       "and attributes": forged(
         1,

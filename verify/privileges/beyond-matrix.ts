@@ -1,0 +1,92 @@
+import { escapeLiteral as literal } from "pg";
+import type { Check } from "../report/check";
+import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
+import { isOwn, literals } from "../session/sql";
+import type { LeaseContext, SessionContext } from "./context";
+import { declarableKind, grantText, isHere, type Grant } from "./grants";
+
+/**
+ * What a persona's roles hold beyond the manifest and beyond what the matrix has said: grants on other objects, grants that
+ * can be passed on, default privileges, objects that they own, functions that run as another role.
+ */
+export async function beyondMatrix(context: SessionContext, check: Check): Promise<void> {
+  const { owner: catalogs, persona, access, acceptance, found } = context;
+  const own = [access.login, persona.groupRole];
+  const grants = access.grants
+    .filter(({ grantee }) => own.includes(grantee))
+    .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context))
+    .map(grantText);
+  check.note("aclexplode of every ACL", grants.join("; ") || "as declared");
+  for (const text of grants) if (!found.causes.includes(text)) check.find(`not declared: ${text}`);
+
+  const owned = await catalogs.read<{ owner: string; object: string }>(ownedSql(own), check);
+  for (const { owner, object } of owned) check.find(`not declared: ${owner} owns ${object}`);
+
+  const definers = await catalogs.read<{ name: string; owner: string }>(definersSql(context), check);
+  acceptance.find(
+    check,
+    definers.map(({ name, owner }) => ({
+      id: `definer:${name}:${persona.groupRole} as ${owner}`,
+      text: `SECURITY DEFINER function ${name} can be executed and runs as ${owner}`,
+    })),
+    "not declared: ",
+  );
+}
+
+function isDeclared(grant: Grant, { persona, database }: LeaseContext): boolean {
+  const { later, owner, schema, privilege, grantee, grantable } = grant;
+  if (grantee !== persona.groupRole || grantable) return false;
+  const kind = declarableKind(grant);
+  const isInPlace = later
+    ? database.schemas.some((declared) => declared.name === schema && declared.owner === owner)
+    : isHere(grant, database);
+  return (
+    kind !== undefined && isInPlace && (persona.privileges[kind] as readonly string[]).includes(privilege)
+  );
+}
+
+/** If it is too much, the matrix says so. */
+function hasRow(grant: Grant, { database }: LeaseContext): boolean {
+  return !grant.later && !grant.grantable && declarableKind(grant) !== undefined && isHere(grant, database);
+}
+
+/** Objects of the roles, in whatever database of the server. */
+function ownedSql(roles: readonly string[]): string {
+  return `
+    SELECT pg_get_userbyid(refobjid) AS owner,
+      coalesce(pg_describe_object(classid, objid, objsubid), 'an object')
+        || CASE WHEN dbid NOT IN (0, here.oid)
+          THEN ' in database ' || (SELECT datname FROM pg_database d WHERE d.oid = dbid) ELSE ''
+        END AS object
+    FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) here
+    WHERE refclassid = 'pg_authid'::regclass AND classid <> 'pg_auth_members'::regclass AND deptype = 'o'
+      AND refobjid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals(roles)}))`;
+}
+
+/**
+ * SECURITY DEFINER functions that one of the persona's roles may execute and that run as none of them, but for extensions'
+ * and for probes, which tell who they run as and no more.
+ */
+function definersSql({ database, access }: LeaseContext): string {
+  const roles = literals(access.roles);
+  const places = database.schemas.map(({ name, owner }) => `(${literal(name)}, ${literal(owner)})`);
+  return `
+    SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS name,
+      pg_get_userbyid(proowner) AS owner
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+    WHERE prosecdef AND pg_get_userbyid(proowner) NOT IN (${roles})
+      AND NOT ((nspname, pg_get_userbyid(proowner)) IN (${places.join(", ")}) AND ${IS_PROBE})
+      AND ${isOwn("pg_proc", "p", "proowner")}
+      AND EXISTS (
+        SELECT FROM unnest(ARRAY[${roles}]::name[]) role
+        WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE')
+      )
+    ORDER BY 1`;
+}
+
+/** As makeProbes makes it: a name alone proves nothing. */
+const IS_PROBE = `(
+  starts_with(proname, 'leasehold_probe_') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0
+  AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')
+  AND proconfig IS NOT DISTINCT FROM ARRAY[${literal(`search_path=${DEFINER_PATH}`)}]
+)`;

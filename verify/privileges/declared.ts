@@ -1,0 +1,57 @@
+import { escapeLiteral as literal } from "pg";
+import type { ManifestDatabase } from "../../manifest/schema";
+import type { LeaseContext } from "./context";
+
+// What a database's roles, schemas and memberships are to be, by its manifest.
+
+/** Of the schemas. */
+export function ownersOf({ schemas }: ManifestDatabase): string[] {
+  return [...new Set(schemas.map(({ owner }) => owner))];
+}
+
+export function schemaNames({ schemas }: ManifestDatabase): string[] {
+  return schemas.map(({ name }) => name);
+}
+
+/** Roles that cannot log in and hold what leased logins inherit. */
+export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
+  return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
+}
+
+/** Every role of the database's but logins. */
+export function rolesOf(database: ManifestDatabase): string[] {
+  const { manager } = database;
+  return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupsOf(database)];
+}
+
+/** SQL that gives the search path of the database's roles. */
+export function searchPathOf(database: ManifestDatabase): string {
+  return schemaNames(database)
+    .map((name) => `quote_ident(${literal(name)})`)
+    .join(" || ', ' || ");
+}
+
+type PersonasLogin = Pick<LeaseContext, "database" | "persona" | "access">;
+
+/** Roles that a persona's session may act as. */
+export function actingRoles({ database, persona, access }: PersonasLogin): string[] {
+  return [access.login, persona.groupRole, ...(persona.actsAsOwner ? ownersOf(database) : [])];
+}
+
+/** From the leased login upwards: in its group, and for a persona that acts as the owner from there in the owner. */
+export function declaredMemberships({ database, persona, access }: PersonasLogin) {
+  const owners = persona.actsAsOwner ? ownersOf(database) : [];
+  return [
+    { member: access.login, role: persona.groupRole },
+    ...owners.map((role) => ({ member: persona.groupRole, role })),
+  ];
+}
+
+export function isDeclaredMembership(
+  context: PersonasLogin,
+  { member, role }: { readonly member: string; readonly role: string },
+): boolean {
+  return declaredMemberships(context).some(
+    (declared) => declared.member === member && declared.role === role,
+  );
+}

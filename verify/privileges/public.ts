@@ -1,0 +1,40 @@
+import type { DatabaseContext } from "../context";
+import type { Check } from "../report/check";
+import { ownersOf, schemaNames } from "./declared";
+import { grantsTo, grantText, isHere, objectText, PUBLIC, type Grant } from "./grants";
+
+/**
+ * What PUBLIC holds: on the database, its schemas and their objects nothing is declared for it. Elsewhere in the database it
+ * may execute functions, as PostgreSQL has it from the start; what is an extension's is the extension's.
+ */
+export async function publicAccess(context: DatabaseContext, check: Check): Promise<void> {
+  const { owner: catalogs, acceptance } = context;
+  const all = await grantsTo(catalogs, [PUBLIC]);
+  const found = all.filter((grant) => isTooMuch(grant, context));
+  check.note("aclexplode of every ACL, for PUBLIC", found.map(grantText).join("; ") || "nothing");
+  const extensions = new Set(all.flatMap(({ extension }) => extension ?? []));
+  if (extensions.size > 0)
+    check.note("objects of extensions, which PUBLIC may use", [...extensions].join(", "));
+  acceptance.find(
+    check,
+    found.map((grant) => ({
+      id: `public:${objectText(grant)}:${grant.privilege}`,
+      text: grantText(grant),
+    })),
+    "not declared: ",
+  );
+}
+
+function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
+  const { kind, later, privilege, schema, owner, extension } = grant;
+  const schemas = schemaNames(database);
+  if (later) {
+    if (schema !== null) return schemas.includes(schema);
+    // From the start each role's functions are everybody's; the owner's are not.
+    return ownersOf(database).includes(owner) || privilege !== "EXECUTE" || kind !== "functions";
+  }
+  if (extension !== null) return false;
+  if (kind === "database") return isHere(grant, database);
+  if (kind === "function") return [...schemas, "pg_catalog", "information_schema"].includes(schema!);
+  return true;
+}

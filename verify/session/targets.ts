@@ -1,0 +1,77 @@
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import type { SchemaObjectKind } from "../../manifest/object-kinds";
+import type { ManifestSchema } from "../../manifest/schema";
+import type { DatabaseContext } from "../context";
+import { constructorOf, isOwn } from "./sql";
+
+/** What a privilege is tried on: an object of a schema, its name quoted and qualified; or a schema, a database or a role. */
+export interface Target {
+  readonly name: string;
+  /** Made by the verifier: its rows may be touched. Otherwise the users' own. */
+  readonly probe: boolean;
+  /** Where it stands, or which it is. @default - it is a database or a role */
+  readonly schema?: ManifestSchema;
+  /** For a table that can be written: a column that takes DEFAULT. */
+  readonly column?: string;
+}
+
+/** Objects of the database's schemas. */
+export interface Targets extends Readonly<Record<SchemaObjectKind, readonly Target[]>> {
+  /** Tables of a role other than the schema's owner. */
+  readonly ofAnotherRole: readonly Target[];
+  /** A table with row level security, on its owner as well. */
+  readonly guarded?: Target;
+}
+
+export const NO_TARGETS: Targets = { tables: [], sequences: [], functions: [], ofAnotherRole: [] };
+
+export function join(...parts: readonly Targets[]): Targets {
+  return {
+    tables: parts.flatMap(({ tables }) => tables),
+    sequences: parts.flatMap(({ sequences }) => sequences),
+    functions: parts.flatMap(({ functions }) => functions),
+    ofAnotherRole: parts.flatMap(({ ofAnotherRole }) => ofAnotherRole),
+    guarded: parts.find(({ guarded }) => guarded)?.guarded,
+  };
+}
+
+/** The users' own objects in the schemas, as they are now; an extension's are the extension's. */
+export async function ownObjects({ owner, database }: Pick<DatabaseContext, "owner" | "database">) {
+  const parts: Targets[] = [];
+  for (const schema of database.schemas) {
+    const qualifier = literal(`${ident(schema.name)}.`);
+    const oid = `${literal(ident(schema.name))}::regnamespace`;
+    const found = await owner.query<{ kind: SchemaObjectKind; name: string; column: string | null }>(
+      `SELECT CASE relkind WHEN 'S' THEN 'sequences' ELSE 'tables' END AS kind,
+         ${qualifier} || quote_ident(relname) AS name,
+         CASE WHEN relkind IN ('r', 'p') THEN (
+           SELECT attname FROM pg_attribute
+           WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+           ORDER BY attnum LIMIT 1
+         ) END AS column
+       FROM pg_class c
+       WHERE relnamespace = ${oid} AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+         AND relname NOT LIKE 'leasehold\\_probe\\_%'
+         AND ${isOwn("pg_class", "c", "relowner")}
+       UNION ALL
+       SELECT 'functions', ${qualifier} || quote_ident(proname) || '(' || oidvectortypes(proargtypes) || ')', NULL
+       FROM pg_proc p
+       WHERE pronamespace = ${oid}
+         AND proname NOT LIKE 'leasehold\\_probe\\_%'
+         AND ${isOwn("pg_proc", "p", "proowner")}
+         AND NOT EXISTS (${constructorOf("p.oid")})
+       ORDER BY name`,
+    );
+    const of = (kind: SchemaObjectKind): Target[] =>
+      found
+        .filter((object) => object.kind === kind)
+        .map(({ name, column }) => ({ name, probe: false, schema, column: column ?? undefined }));
+    parts.push({
+      ...NO_TARGETS,
+      tables: of("tables"),
+      sequences: of("sequences"),
+      functions: of("functions"),
+    });
+  }
+  return join(...parts);
+}
