@@ -1,5 +1,5 @@
 import { loadEnvironment } from "./config/load";
-import { synthesizeApp } from "./stacks/app";
+import { isRefusal, synthesizeApp } from "./stacks/app";
 
 /** Config → App → three stacks → synth. */
 async function main(): Promise<void> {
@@ -7,7 +7,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  // What a construct refuses is said in one line, like the config's own errors.
-  console.error(error instanceof Error ? error.message : String(error));
+  // A bug of ours keeps its stack.
+  console.error(isRefusal(error) ? error.message : error);
   process.exitCode = 2;
 });

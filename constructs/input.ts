@@ -11,17 +11,26 @@ export interface InputProps {
    * @default - it is about none
    */
   readonly server?: string;
-  /** @default - a text, or the type of the default */
+  /**
+   * Terraform's type.
+   * @default - that of the default, or a text
+   */
   readonly type?: "string" | "number";
-  /** @default - it has to be set, as `TF_VAR_<name>` */
+  /**
+   * Its value where nobody sets it.
+   * @default - it has to be set, as `TF_VAR_<name>`
+   */
   readonly default?: string | number;
   /** For whoever has to set it. */
   readonly description: string;
-  /** @default - Terraform shows it */
+  /**
+   * Has Terraform hide the value.
+   * @default - Terraform shows it
+   */
   readonly sensitive?: boolean;
 }
 
-/** A variable of the stack in which the scope is: its id is the variable's name wherever the scope is. */
+/** A Terraform variable of the stack in which the scope is, whose id is its name. */
 export class Input extends TerraformVariable {
   constructor(scope: Construct, name: string, props: InputProps) {
     const { for: purpose, server, ...config } = props;

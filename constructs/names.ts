@@ -42,7 +42,7 @@ export const SERVER_NAME: NameRule = {
   pattern: /^(?!vault$)[a-z][a-z0-9]*$/,
   maxBytes: 32,
   allowed:
-    "a server name of small letters and digits, starting with a letter, other than vault, at most 32 bytes",
+    "a server name of lowercase letters and digits, starting with a letter, other than vault, at most 32 bytes",
 };
 
 /**
@@ -56,12 +56,12 @@ export const VAULT_NAME: NameRule = {
     "a Vault name of letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes",
 };
 
-/** What Vault stores in small letters, whatever it was given: AppRoles and policies. */
+/** What Vault stores in lowercase letters, whatever it was given: AppRoles and policies. */
 export const VAULT_LOWER_NAME: NameRule = {
   pattern: /^[a-z0-9]([a-z0-9_-]*[a-z0-9_])?$/,
   maxBytes: 128,
   allowed:
-    "a Vault name of small letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes",
+    "a Vault name of lowercase letters, digits, _ and -, starting with a letter or digit, not ending with -, at most 128 bytes",
 };
 
 /**
@@ -79,7 +79,7 @@ export const VAULT_NAME_PREFIX: NameRule = {
   pattern: /^[a-z0-9][a-z0-9_-]*-$/,
   maxBytes: 127,
   allowed:
-    'a prefix of small letters, digits, _ and -, starting with a letter or digit, that ends with -, such as "db-", at most 127 bytes',
+    'a prefix of lowercase letters, digits, _ and -, starting with a letter or digit, that ends with -, such as "db-", at most 127 bytes',
 };
 
 /**

@@ -22,6 +22,7 @@ export interface PersonaProps {
   readonly name?: string;
   /** The role in PostgreSQL that holds its privileges, and Vault's database role. */
   readonly groupRole: string;
+  /** What it may do on the database, the schema and its objects. */
   readonly privileges: Privileges;
   /**
    * Its sessions act as the schema's owner, so that what it creates belongs to the owner from the start.

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App } from "cdktf";
-import type { Environment } from "../config/schema/schema";
+import { ConfigError, type Environment } from "../config/schema/schema";
+import { DeclarationError } from "../constructs/declaration-error";
 import { Manifest } from "../constructs/manifest";
 import { trustPolicyNames } from "../manifest/names";
 import type { AccessManifestInput } from "../manifest/schema";
@@ -61,4 +62,9 @@ export function synthesizeApp(environment: Environment, outdir?: string): void {
   } finally {
     Error.prepareStackTrace = prepareStackTrace;
   }
+}
+
+/** Whether it is the config, or what a construct was given, that is wrong: its lines say all. Any other error is a bug of ours. */
+export function isRefusal(error: unknown): error is ConfigError | DeclarationError {
+  return error instanceof ConfigError || error instanceof DeclarationError;
 }

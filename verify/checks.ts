@@ -1,27 +1,20 @@
 import type { ManifestPersona } from "../manifest/schema";
-import type { DatabaseContext, LoggedInContext } from "./context";
+import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
 import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
 import { expectGone, nothingLeft, ownLeaseGone, type OwnLease } from "./lifecycle/gone";
 import { expectConnectionLimit, expectMaximum, expectValidUntil, leaseLogin } from "./lifecycle/lease";
 import { forEach, type LifecycleContext } from "./lifecycle/logged-in";
 import { revokeWhileReconnecting } from "./lifecycle/reconnect";
 import { renewTokensAndLeases } from "./lifecycle/renewal";
-import {
-  endToken,
-  handOver,
-  revokeInTransaction,
-  revokeWithSession,
-  type RevocationContext,
-} from "./lifecycle/revocation";
+import { endToken, handOver, revokeInTransaction, revokeWithSession } from "./lifecycle/revocation";
 import { LOGIN_METHODS } from "./login/login";
 import { memberships } from "./privileges/access";
 import { beyondMatrix } from "./privileges/beyond-matrix";
-import type { LeaseContext, SessionContext } from "./privileges/context";
 import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
-import { otherDatabases } from "./privileges/other-databases";
 import { overloads } from "./privileges/overloads";
+import { otherDatabases } from "./privileges/other-databases";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
 import { roleChanges } from "./privileges/role-changes";
@@ -191,7 +184,7 @@ export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
 ];
 
 /** Of a leased login's roles, before it has a session. */
-export const MEMBERSHIPS: readonly CheckDefinition<LeaseContext>[] = [
+export const MEMBERSHIPS: readonly CheckDefinition<LeasedContext>[] = [
   {
     id: "memberships",
     title: "memberships as declared",
@@ -203,7 +196,7 @@ export const MEMBERSHIPS: readonly CheckDefinition<LeaseContext>[] = [
 ];
 
 /** Of a leased login's session, as it was opened. */
-export const SESSION_START: readonly CheckDefinition<Omit<SessionContext, "found">>[] = [
+export const SESSION_START: readonly CheckDefinition<SessionContext>[] = [
   {
     id: "session-start",
     title: "session: user, search path",
@@ -240,7 +233,7 @@ export const SESSION: readonly CheckDefinition<SessionContext>[] = [
 ];
 
 /** Of a lease's end by its id. */
-export const REVOCATION: readonly CheckDefinition<RevocationContext>[] = [
+export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
   {
     id: "revoked-session",
     title: "revoked: open session ended",
@@ -497,19 +490,23 @@ export const OWN_LEASE_GONE: CheckDefinition<OwnLease> = {
   run: ownLeaseGone,
 };
 
-/** Every check there is, and every row of the matrix. */
+/** Every check and every row of the matrix, in the order in which they are made. */
 export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
     ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
+    ...VAULT_ROWS.map(describeRow("Vault's paths")),
     ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
-    ...MATRIX_ROWS.map((row) => describeRow(row, "session")),
-    ...[...SESSION, ...REVOCATION, ...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
+    ...MATRIX_ROWS.map(describeRow("privileges")),
+    ...[...SESSION, ...REVOCATION],
+    ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));
 }
 
-function describeRow({ kind, name, proves }: RowDescription, group: CheckGroup): CheckDescription {
-  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group };
+function describeRow(group: CheckGroup) {
+  return ({ kind, name, proves }: RowDescription): CheckDescription => {
+    const id = rowId({ kind, name });
+    return { id, title: id, proves, group };
+  };
 }

@@ -1,16 +1,18 @@
 import { LEASE, MEMBERSHIPS, POLICIES, REVOCATION, SESSION, SESSION_START } from "./checks";
-import type { LoggedInContext, PersonaContext } from "./context";
+import type { LeasedContext, LoggedInContext, PersonaContext, SessionContext } from "./context";
 import { loginMethod } from "./login/login";
+import { readAccess } from "./privileges/access";
 import { connect } from "./privileges/connect";
-import { leaseContext, type LeaseContext } from "./privileges/context";
 import { exerciseMatrix } from "./privileges/matrix";
-import { PROBE_COLUMNS, probeName } from "./session/probes";
+import { makeProbes, PROBE_COLUMNS, probeName } from "./session/probes";
+import type { Session } from "./session/session";
+import { join, NO_TARGETS, ownObjects, type Targets } from "./session/targets";
 import { exercisePaths } from "./vault/paths";
 import { readPolicies } from "./vault/policies";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
 export async function verifyPersona(context: PersonaContext): Promise<void> {
-  const { persona, recorder, vault } = context;
+  const { persona, recorder, vault, owner } = context;
   await recorder.runAll(loginMethod(persona).persona, context);
   const { token } = context;
   if (!token) return;
@@ -20,33 +22,54 @@ export async function verifyPersona(context: PersonaContext): Promise<void> {
   await recorder.runAll(POLICIES, loggedIn);
   const tableLeft = holdTable(context);
   await recorder.runAll(LEASE, loggedIn);
-  if (loggedIn.lease) await useAndRevoke(await leaseContext(context, loggedIn.lease), tableLeft);
+  const { lease } = loggedIn;
+  if (lease) {
+    const targets = await targetsOf(context);
+    // Last, as it has the grants on these objects.
+    const access = await readAccess(owner, lease.username);
+    await useAndRevoke({ ...loggedIn, lease, targets, access, tableLeft });
+  }
   await token.revoke();
 }
 
-async function useAndRevoke(context: LeaseContext, tableLeft?: string): Promise<void> {
-  const { recorder } = context;
+async function useAndRevoke(context: LeasedContext): Promise<void> {
+  const { recorder, tableLeft } = context;
   await recorder.runAll(MEMBERSHIPS, context);
   const session = await connect(context);
+  context.session = session;
   if (session) {
-    await recorder.runAll(SESSION_START, { ...context, session });
-    const found = await exerciseMatrix(context, session);
-    await recorder.runAll(SESSION, { ...context, session, found });
+    await useSession(context, session);
     if (tableLeft) await session.attempt(`CREATE TABLE ${tableLeft} ${PROBE_COLUMNS}`);
   }
-  await recorder.runAll(REVOCATION, { ...context, session, tableLeft });
+  await recorder.runAll(REVOCATION, context);
   await session?.close();
+}
+
+/** What the session can do, as it is and as what it can make of itself. */
+async function useSession(context: LeasedContext, session: Session): Promise<void> {
+  const { recorder } = context;
+  const started: SessionContext = { ...context, session, found: { rows: [], causes: [] } };
+  await recorder.runAll(SESSION_START, started);
+  await recorder.runAll(SESSION, { ...started, found: await exerciseMatrix(context, session) });
 }
 
 /**
  * A persona that may create makes a table and leaves it. In custody before the lease is, since the owner can only drop it
  * once revocation has made it the owner's.
  */
-function holdTable(context: PersonaContext): string | undefined {
-  const { persona, database, owner, custody, run, readOnly } = context;
+function holdTable({ persona, database, owner, custody, run, readOnly }: PersonaContext): string | undefined {
   if (readOnly || !persona.privileges.schema.includes("CREATE")) return undefined;
-  const number = String(database.personas.indexOf(persona));
-  const table = probeName(run, database.schemas[0]!, `left_${number}`);
+  const table = probeName(run, database.schemas[0]!, `left_${String(database.personas.indexOf(persona))}`);
   custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
   return table;
+}
+
+/** What the persona's statements are about. */
+async function targetsOf(context: PersonaContext): Promise<Targets> {
+  const { persona, database, readOnly, before, left } = context;
+  const targets = [before, { ...NO_TARGETS, tables: left }, await ownObjects(context)];
+  // Objects that come after the lease: what default privileges give.
+  const when = `after_${String(database.personas.indexOf(persona))}`;
+  if (!readOnly) targets.push(await makeProbes(context, when));
+  return join(...targets);
 }

@@ -13,9 +13,11 @@ export interface PostgresContainerProps {
   readonly server: string;
   /** With an exact tag; `TF_VAR_<server>_image` may name another. */
   readonly image: string;
+  /** Where other containers reach it. */
   readonly network: Network;
   /** On 127.0.0.1; `TF_VAR_<server>_port` may name another. */
   readonly hostPort: number;
+  /** The bootstrap's login. */
   readonly superuser: string;
   /** The database that is there from the start. */
   readonly database: string;

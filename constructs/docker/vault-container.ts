@@ -11,6 +11,7 @@ export interface VaultContainerProps {
   readonly name: string;
   /** With an exact tag; `TF_VAR_vault_image` may name another. */
   readonly image: string;
+  /** Where other containers reach it. */
   readonly network: Network;
   /** On 127.0.0.1; `TF_VAR_vault_port` may name another. */
   readonly hostPort: number;

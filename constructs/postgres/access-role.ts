@@ -19,7 +19,9 @@ export interface IAccessRole {
 export interface AccessRoleProps {
   /** Where it has its privileges. */
   readonly database: IDatabase;
+  /** The role's name. */
   readonly name: string;
+  /** What it may do on the database, the schema and its objects. */
   readonly privileges: Privileges;
   /**
    * Makes it a member of the schema's owner.

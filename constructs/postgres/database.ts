@@ -58,10 +58,15 @@ export interface IDatabase extends IConstruct {
 
 /** What names a database that exists already. */
 export interface DatabaseNames {
+  /** The database's name. */
   readonly name: string;
   readonly schema: string;
+  /** Who owns the schema. */
   readonly owner: string;
-  /** @default - that of the stack's provider without an alias */
+  /**
+   * Where it is.
+   * @default - on the server of the stack's provider without an alias
+   */
   readonly server?: IPostgresServer;
 }
 
@@ -97,7 +102,7 @@ abstract class DatabaseBase extends Construct implements IDatabase {
     for (const privilege of privileges) this.ownerPrivileges.add(privilege);
   }
 
-  /** Side by side they race for the same catalog row ("tuple concurrently updated"). */
+  /** Adds a resource that writes an ACL or a membership: side by side they race for the same catalog row ("tuple concurrently updated"). */
   chain<Resource extends TerraformResource>(make: (meta: TerraformMetaArguments) => Resource): Resource {
     const added = make({ dependsOn: this.last && [this.last], provider: this.server?.provider });
     this.last = added;
@@ -114,19 +119,23 @@ abstract class DatabaseBase extends Construct implements IDatabase {
 class ExistingDatabase extends DatabaseBase {}
 
 export interface DatabaseProps {
+  /** The database's name. */
   readonly name: string;
-  /** @default - that of the stack's provider without an alias */
+  /**
+   * Where it is.
+   * @default - on the server of the stack's provider without an alias
+   */
   readonly server?: IPostgresServer;
   /**
    * Makes the database, and never drops it: what it holds is the users'.
    * @default - it is there already
    */
   readonly create?: boolean;
-  /** A name: created if it is missing; made the owner's if it exists. {@link Schema.fromName} leaves it as it is. */
+  /** By its name it is created, or made the owner's if it exists; {@link Schema.fromName} leaves it as it is. */
   readonly schema: string | ISchema;
   /**
-   * The role that owns the schema and, through default privileges, hands out what is created there. A name: made by it, and
-   * can't log in. {@link Owner.fromName} leaves it as it is.
+   * The role that owns the schema and, through default privileges, hands out what is created there. By its name it is created,
+   * and can't log in; {@link Owner.fromName} leaves it as it is.
    */
   readonly owner: string | IOwner;
 }

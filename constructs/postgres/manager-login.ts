@@ -23,7 +23,9 @@ export interface IManagerLogin extends IConstruct {
 }
 
 export interface ManagerLoginProps {
+  /** Where it makes and drops the leased roles. */
   readonly database: IDatabase;
+  /** The login's name. */
   readonly name: string;
   /** Set when the role is made; later ones are not Terraform's to set. */
   readonly password: Secret;

@@ -21,11 +21,20 @@ export interface PostgresServerProps {
   readonly superuser: string;
   /** The database that is there from the start. */
   readonly database: string;
-  /** @default - the provider has no alias: of a stack's first server, on which all is made that names no server */
+  /**
+   * Of the provider, in a stack with several servers.
+   * @default - none: what names no server is made on this one
+   */
   readonly alias?: string;
-  /** @default - `TF_VAR_<name>_host` has to be set */
+  /**
+   * As Terraform reaches it, unless `TF_VAR_<name>_host` says otherwise.
+   * @default - the variable has to be set
+   */
   readonly host?: string;
-  /** @default - 5432, unless `TF_VAR_<name>_port` says otherwise */
+  /**
+   * As Terraform reaches it, unless `TF_VAR_<name>_port` says otherwise.
+   * @default - 5432
+   */
   readonly port?: number;
   /**
    * Reached with TLS alone, its certificate checked against the authority in the file `TF_VAR_<name>_sslrootcert`.

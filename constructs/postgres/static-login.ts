@@ -12,6 +12,7 @@ export interface IStaticLogin {
 }
 
 export interface StaticLoginProps {
+  /** The login's name. */
   readonly name: string;
   /** Whose privileges it has. */
   readonly member: IAccessRole;

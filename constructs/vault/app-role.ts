@@ -9,6 +9,7 @@ import { Policy, type IPolicy } from "./policy";
 import type { IGrantee, PolicyRule } from "./policy-document";
 
 export interface AppRoleProps {
+  /** Where it logs in. */
   readonly auth: IAppRoleAuth;
   /** The AppRole's name and its policy's. */
   readonly name: string;
@@ -27,7 +28,10 @@ export interface AppRoleProps {
    * @default - 24 hours
    */
   readonly tokenMaxTtl?: Duration;
-  /** @default - its tokens may be used from anywhere */
+  /**
+   * Address ranges from which its tokens may be used.
+   * @default - from anywhere
+   */
   readonly tokenBoundCidrs?: readonly string[];
   /**
    * How long a secret id can be used to log in.
@@ -39,7 +43,10 @@ export interface AppRoleProps {
    * @default - once
    */
   readonly secretIdUses?: number;
-  /** @default - its secret ids may be used from anywhere */
+  /**
+   * Address ranges from which its secret ids may be used.
+   * @default - from anywhere
+   */
   readonly secretIdBoundCidrs?: readonly string[];
 }
 

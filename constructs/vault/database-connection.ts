@@ -12,7 +12,9 @@ import type { ServerAddress } from "./server-address";
 import { StaticRole, type StaticRoleProps } from "./static-role";
 
 export interface DatabaseConnectionProps {
+  /** Where it is configured. */
   readonly mount: IDatabaseMount;
+  /** Vault's name for it. */
   readonly name: string;
   /** Where the server is, as Vault reaches it. */
   readonly address: ServerAddress;

@@ -14,6 +14,7 @@ export interface IDatabaseMount {
 }
 
 export interface DatabaseMountProps {
+  /** Without a slash at either end. */
   readonly path: string;
 }
 

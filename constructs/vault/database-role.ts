@@ -16,7 +16,10 @@ export interface DatabaseRoleProps {
   readonly member: IAccessRole;
   /** What makes, renews and removes them. */
   readonly statements: LeaseStatements;
-  /** @default - the group role's name */
+  /**
+   * Vault's name for it.
+   * @default - the group role's
+   */
   readonly name?: string;
   /**
    * How long a lease lives until it is renewed.

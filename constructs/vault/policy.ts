@@ -10,6 +10,7 @@ export interface IPolicy {
 }
 
 export interface PolicyProps {
+  /** The policy's name. */
   readonly name: string;
 }
 

@@ -20,9 +20,15 @@ export interface ServerAddress {
 export interface ServerAddressVariables {
   /** The server's name, which is part of the variables'. */
   readonly server: string;
-  /** @default - `TF_VAR_vault_<server>_host` has to be set */
+  /**
+   * As Vault reaches it, unless `TF_VAR_vault_<server>_host` says otherwise.
+   * @default - the variable has to be set
+   */
   readonly host?: string;
-  /** @default - no TLS */
+  /**
+   * Has Vault check the server's certificate.
+   * @default - no TLS
+   */
   readonly tls?: boolean;
 }
 

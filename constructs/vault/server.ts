@@ -3,7 +3,10 @@ import { Construct } from "constructs";
 import { Input } from "../input";
 
 export interface VaultServerProps {
-  /** @default - `TF_VAR_vault_address` has to be set */
+  /**
+   * As Terraform reaches it, unless `TF_VAR_vault_address` says otherwise.
+   * @default - the variable has to be set
+   */
   readonly address?: string;
   /**
    * Whether it may be in a namespace, which `TF_VAR_vault_namespace` names.

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Token } from "cdktf";
 import { DeclarationError } from "../declaration-error";
 import { checkName, POSTGRES_IDENTIFIER } from "../names";
 
@@ -11,7 +12,7 @@ const PLAIN_TEXT = /^[A-Za-z0-9 _-]+$/;
 /**
  * Reads a file of sql/ as Vault is to run it. `:"name"`, `:'name'` and `:name` are psql's spelling of a quoted identifier, a
  * literal and a number, and stand for values; `{{name}}`, `{{password}}` and `{{expiration}}` are Vault's and stay
- * (https://developer.hashicorp.com/vault/api-docs/secret/databases/postgresql#statements).
+ * (https://developer.hashicorp.com/vault/api-docs/secret/databases/postgresql#statements). A Token passes, since its value is not known yet.
  * @throws DeclarationError for a value that is not of its kind.
  */
 export function statements(file: string, values: Readonly<Record<string, string | number>>): string[] {
@@ -29,12 +30,13 @@ export function statements(file: string, values: Readonly<Record<string, string 
     )
     .replace(/:'([a-z]+)'/g, (placeholder, key: string) => {
       const literal = String(value(placeholder, key));
-      if (!PLAIN_TEXT.test(literal))
+      if (!Token.isUnresolved(literal) && !PLAIN_TEXT.test(literal))
         throw new DeclarationError(`${key} (${JSON.stringify(literal)}) must be plain text`);
       return `'${literal}'`;
     })
     .replace(/(?<!:):([a-z]+)\b/g, (placeholder, key: string) => {
       const number = Number(value(placeholder, key));
+      if (Token.isUnresolved(number)) return Token.asString(number);
       if (!Number.isSafeInteger(number))
         throw new DeclarationError(`${key} (${String(values[key])}) must be a whole number`);
       return String(number);

@@ -11,9 +11,11 @@ import { statements } from "./statements";
 export interface StaticRoleProps {
   /** What Vault changes the password through. */
   readonly connection: DatabaseConnection;
+  /** Vault's name for it. */
   readonly name: string;
+  /** The login in PostgreSQL. */
   readonly login: IStaticLogin;
-  /** From 5 seconds. */
+  /** How often Vault changes the password: every 5 seconds at the most. */
   readonly rotationPeriod: Duration;
 }
 

@@ -11,6 +11,7 @@ export interface TrustPoliciesProps {
   readonly names: Readonly<Record<TrustToken, string>>;
   /** What the names of the personas' policies start with, and none of `names` does. */
   readonly namePrefix: string;
+  /** Where the personas log in. */
   readonly auth: AppRoleAuth;
   /**
    * Whether the verifier may log in as each persona.

@@ -72,12 +72,12 @@ function section(
     ...(props.length > 0
       ? [
           `${table(
-            ["property", "type", "what it is", "where it is left out"],
+            ["property", "type", "what it is", "without it"],
             props.map((prop) => [
               `\`${prop.name.getText()}\``,
               `\`${(prop.type?.getText() ?? "").replace(/\s*\/\*\*.*?\*\/\s*/gs, " ").replace(/\s+/g, " ")}\``,
               documentation(prop),
-              prop.questionToken ? defaultOf(prop) : "",
+              prop.questionToken ? defaultOf(prop) : "required",
             ]),
           )}\n`,
         ]

@@ -13,15 +13,15 @@ export const CDKTF_OUT = join(ROOT, "cdktf.out");
  */
 export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
   // Loading cdktf takes as long as all else that a command loads.
-  const [{ loadEnvironment }, { synthesizeApp }] = await Promise.all([
+  const [{ loadEnvironment }, { isRefusal, synthesizeApp }] = await Promise.all([
     import("../../config/load.js"),
     import("../../stacks/app.js"),
   ]);
   try {
     synthesizeApp(await loadEnvironment(environment), outdir);
   } catch (error) {
-    // What a construct refuses is said like the config's own errors.
-    throw new SetupError(error instanceof Error ? error.message : String(error), { cause: error });
+    if (!isRefusal(error)) throw error;
+    throw new SetupError(error.message, { cause: error });
   }
 }
 

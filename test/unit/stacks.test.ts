@@ -1,3 +1,4 @@
+import type { Environment } from "../../config/schema/schema";
 import { accessManifestSchema } from "../../manifest/schema";
 import { environment, find, stacks, synth, type Synthesized } from "../support/synth";
 
@@ -400,6 +401,21 @@ test("two databases on one server do not collide", () => {
   );
   expect(find(synth(two.postgres), "postgresql_schema")).toHaveLength(2);
   expect(find(synth(two.vault), "vault_database_secret_backend_connection")).toHaveLength(2);
+});
+
+test("no lease is warned of that is meant to end with its token", () => {
+  const warnings = (of: Environment) =>
+    stacks(of)
+      .vault.node.findAll()
+      .flatMap(({ node }) => node.metadata.filter(({ type }) => type === "@cdktf/warn"))
+      .map(({ data }) => data as string);
+  const declared = environment();
+  expect(warnings(declared)).toEqual([]);
+  const [persona] = declared.databases[0]!.personas;
+  persona!.leaseEndsWithToken = false;
+  expect(warnings(declared)).toEqual([
+    "a lease of schema_admin_role (1h) ends with the token that took it, after 30m at most",
+  ]);
 });
 
 test("synth is the same each time, and holds no absolute path and no time", () => {

@@ -1,5 +1,7 @@
-import { Token } from "cdktf";
+import { TerraformStack, TerraformVariable, Token } from "cdktf";
+import { Construct } from "constructs";
 import { Duration } from "../../constructs/duration";
+import { spell } from "../../constructs/manifest";
 import {
   checkName,
   isName,
@@ -11,8 +13,10 @@ import {
   VAULT_NAME,
   VAULT_POLICY_NAME,
 } from "../../constructs/names";
+import { Secret } from "../../constructs/secret";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
 import { statements } from "../../constructs/vault/statements";
+import { synth, testApp } from "../support/synth";
 
 describe("Duration", () => {
   test.each([
@@ -36,6 +40,17 @@ describe("Duration", () => {
   test("is written in the largest unit that holds it whole", () => {
     expect(Duration.minutes(90).toString()).toBe("90m");
     expect(Duration.seconds(86_400).toString()).toBe("1d");
+  });
+
+  test("a Token passes, and Terraform does the sum", () => {
+    const stack = new TerraformStack(testApp(), "test");
+    const known = new TerraformVariable(stack, "known", { type: "number" }).numberValue;
+    const spelled = (value: unknown) => spell(stack, value);
+    expect(spelled(Duration.seconds(known).toSeconds())).toBe("${var.known}");
+    expect(spelled(Duration.hours(known).toSeconds())).toBe("${(var.known * 3600)}");
+    expect(spelled(Duration.minutes(known).toString())).toBe("${(var.known * 60)}s");
+    expect(Duration.seconds(known).isShorterThan(Duration.seconds(1))).toBe(false);
+    expect(Duration.seconds(1).isShorterThan(Duration.seconds(known))).toBe(false);
   });
 
   test.each([0, -1, 0.5, NaN, Infinity])("%d seconds is refused with the value", (amount) => {
@@ -163,5 +178,50 @@ describe("PolicyDocument", () => {
     expect(document.toString()).toBe(
       'path "a/b" {\n  capabilities = ["read", "list"]\n}\n\npath "c" {\n  capabilities = ["update"]\n  min_wrapping_ttl = "5s"\n  max_wrapping_ttl = "5m"\n}\n',
     );
+  });
+
+  test("what is allowed twice on a path is merged as Vault merges two policies", () => {
+    const document = new PolicyDocument();
+    document.allow({
+      path: "a",
+      capabilities: ["update"],
+      wrapping: { min: Duration.seconds(5), max: Duration.minutes(5) },
+      parameters: { type: ["x"], free: [], both: ["1"] },
+      denied: { type: ["y"] },
+    });
+    document.allow({ path: "a", capabilities: ["read"] });
+    document.allow({
+      path: "a",
+      capabilities: ["update"],
+      wrapping: { min: Duration.seconds(9), max: Duration.minutes(1) },
+      parameters: { free: ["z"], both: ["2"] },
+    });
+    expect(document.toString()).toBe(`path "a" {
+  capabilities = ["update", "read"]
+  min_wrapping_ttl = "5s"
+  max_wrapping_ttl = "1m"
+  allowed_parameters = {
+    "type" = ["x"]
+    "free" = []
+    "both" = ["1","2"]
+  }
+  denied_parameters = {
+    "type" = ["y"]
+  }
+}
+`);
+  });
+});
+
+test("a secret's variable is called as it says, wherever it is used, and a stack has it once", () => {
+  const stack = new TerraformStack(testApp(), "test");
+  const secret = Secret.fromVariable("a_password", { for: "manager-password", description: "secret" });
+  const below = new Construct(stack, "Below");
+  expect(spell(stack, [secret.referenceIn(below), secret.referenceIn(stack)])).toEqual([
+    "${var.a_password}",
+    "${var.a_password}",
+  ]);
+  expect((synth(stack).json as { variable: object }).variable).toEqual({
+    a_password: { description: "secret", ephemeral: true, sensitive: true, type: "string" },
   });
 });

@@ -1,23 +1,14 @@
 import { escapeLiteral as literal } from "pg";
 import { heirOf } from "../../manifest/names";
-import type { DatabaseContext } from "../context";
-import type { LeaseContext } from "../privileges/context";
+import type { DatabaseContext, LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import { PROBE_COLUMNS, probeName, probeTable } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
 import { takeLease, type LoggedInPersona } from "./logged-in";
 
-/** What the checks of its end share. */
-export interface RevocationContext extends LeaseContext {
-  /** The login's. @default - it was refused */
-  readonly session?: Session;
-  /** A table that it made and left, quoted and qualified. @default - it may make none */
-  readonly tableLeft?: string;
-}
-
 /** Revokes the persona's lease while its session is open. */
-export async function revokeWithSession(context: RevocationContext, check: Check): Promise<void> {
+export async function revokeWithSession(context: LeasedContext, check: Check): Promise<void> {
   const { lease, session } = context;
   await lease.revoke(check);
   if (session) await expectSessionEnded(context, session, check);
@@ -25,7 +16,7 @@ export async function revokeWithSession(context: RevocationContext, check: Check
 }
 
 /** What the login owned is its heir's from then on. */
-export async function handOver(context: RevocationContext, check: Check): Promise<void> {
+export async function handOver(context: LeasedContext, check: Check): Promise<void> {
   const { persona, database, left } = context;
   const table = context.tableLeft!;
   const isHeirs = await expectOwner(context, table, heirOf(database, persona), check);

@@ -1,11 +1,11 @@
+import type { SessionContext } from "../context";
 import { searchPathOf } from "../privileges/declared";
-import type { SessionContext } from "../privileges/context";
 import type { Check } from "../report/check";
 import { firstText } from "./session";
 
 /** Who the persona's session acts as from the start, and where it finds names. */
 export async function startsAs(
-  { session, owner, persona, database, lease }: Omit<SessionContext, "found">,
+  { session, owner, persona, database, lease }: SessionContext,
   check: Check,
 ): Promise<void> {
   const outcome = await session.attempt(
