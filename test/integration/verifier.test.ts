@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Deployment, findings } from "../support/deployment";
-import { cellsOf } from "../../verify/report/report";
+import { cellsOf, resultsOf } from "../../verify/report/report";
 
 let deployment: Deployment;
 
@@ -89,6 +89,28 @@ test("with --read-only nothing is made, and the catalogs tell", async () => {
   expect(log).not.toMatch(
     /statement: (CREATE (TABLE|SCHEMA|TEMP|SEQUENCE|FUNCTION|TRIGGER)|DROP (TABLE|SEQUENCE|FUNCTION)|TRUNCATE)/,
   );
+});
+
+test("only what is asked for is reported, and what it needs is made all the same", async () => {
+  const only = ["vault.other-paths", "revoked-login", "token-end", "users-list", "lease-expired"];
+  const report = await deployment.verify({ selection: { only }, expiry: true });
+  expect(findings(report)).toEqual([]);
+  expect(new Set(resultsOf(report).map(({ result }) => result.id))).toEqual(new Set(only));
+  expect(report.left).toEqual([]);
+  expect(await deployment.leasedRoles()).toEqual([]);
+
+  // What others need is made where it is left out, and told where it fails.
+  const lookup = "database/roles/readonly_role";
+  const { data } = await deployment.root.call("GET", lookup);
+  await deployment.root.call("POST", lookup, { ...data, default_ttl: 1800 });
+  try {
+    const skipped = await deployment.verify({ selection: { only: ["valid-until"] } });
+    expect(findings(skipped)).toEqual([
+      "readonly lease: login, id, duration: lease TTL declared: 3600 s; found: 1800 s",
+    ]);
+  } finally {
+    await deployment.root.call("POST", lookup, data!);
+  }
 });
 
 describe("what was changed by hand is found and named", () => {
