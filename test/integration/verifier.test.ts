@@ -125,28 +125,6 @@ test("with --read-only nothing is made, and the catalogs tell", async () => {
   );
 });
 
-test("only what is asked for is reported, and what it needs is made all the same", async () => {
-  const only = ["vault.other-paths", "revoked-login", "token-end", "users-list", "lease-expired"];
-  const report = await deployment.verify({ selection: { only }, expiry: true });
-  expect(findings(report)).toEqual([]);
-  expect(new Set(resultsOf(report).map(({ result }) => result.id))).toEqual(new Set(only));
-  expect(report.left).toEqual([]);
-  expect(await deployment.leasedRoles()).toEqual([]);
-
-  // What others need is made where it is left out, and told where it fails.
-  const lookup = "database/roles/readonly_role";
-  const { data } = await deployment.root.call("GET", lookup);
-  await deployment.root.call("POST", lookup, { ...data, default_ttl: 1800 });
-  try {
-    const skipped = await deployment.verify({ selection: { only: ["valid-until"] } });
-    expect(findings(skipped)).toEqual([
-      "readonly lease: login, id, duration: lease TTL declared: 3600 s; found: 1800 s",
-    ]);
-  } finally {
-    await deployment.root.call("POST", lookup, data!);
-  }
-});
-
 describe("what was changed by hand is found and named", () => {
   /** Changes, verifies, and changes back. */
   async function found(change: string, undo: string): Promise<string[]> {
