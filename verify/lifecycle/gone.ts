@@ -7,7 +7,7 @@ import type { Lease } from "../session/leases";
 import { probePrefix } from "../session/probes";
 import { LOGIN_REFUSED, loginRefusal, SESSION_ENDED, type Session } from "../session/session";
 
-/** Vault ends in the background what nobody revoked: within moments, which a busy machine makes long. */
+/** For what Vault ends by itself, in the background: moments, which a busy machine makes long. */
 export const BACKGROUND_MILLISECONDS = 10_000;
 
 /** Who can see what is left: the owner's session reads the catalogs. */
