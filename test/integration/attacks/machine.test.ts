@@ -182,7 +182,9 @@ describe("a program in the cache folder", () => {
   rootTest(`whose folder belongs to somebody else is refused${because}`, async () => {
     const { uid, gid } = idOf("nobody");
     chownSync(dirname(bao), uid, gid);
-    await expect(openBao()).rejects.toThrow(`${dirname(bao)} belongs to another user or can be changed by others: `);
+    await expect(openBao()).rejects.toThrow(
+      `${dirname(bao)} belongs to another user or can be changed by others: `,
+    );
   });
 
   test("of PostgreSQL of another major that is another is not run", async () => {
