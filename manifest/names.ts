@@ -11,7 +11,8 @@ export function trustPolicyNames({ name, vault }: { name: string; vault: { opera
 }
 
 /** Who has a token of the trust model. */
-export type TrustToken = keyof ReturnType<typeof trustPolicyNames>;
+export const TRUST_TOKENS = ["operator", "planner", "deliverer", "verifier"] as const;
+export type TrustToken = (typeof TRUST_TOKENS)[number];
 
 /** The Terraform variable with the password of Vault's own login. */
 export function managerPasswordVariable(
@@ -49,6 +50,14 @@ export function heirOf(
   { actsAsOwner, groupRole }: Pick<ManifestPersona, "actsAsOwner" | "groupRole">,
 ): string {
   return actsAsOwner ? owner : groupRole;
+}
+
+/** Roles that cannot log in and hold what leased logins inherit. */
+export function groupRolesOf({
+  personas,
+  probeGroups,
+}: Pick<ManifestDatabase, "personas" | "probeGroups">): string[] {
+  return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
 }
 
 /** What the name of a leased login starts with, and no declared role's does. */

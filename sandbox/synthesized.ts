@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Input } from "../manifest/inputs";
 import { accessManifestSchema } from "../manifest/schema";
-import type { PolicyNames, PolicyTexts } from "./vault-setup";
+import type { PolicyTexts } from "./vault-setup";
 import { SetupError } from "../clients/setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
 
@@ -44,7 +44,8 @@ export interface DeclaredServer {
 
 /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl` and other policies. */
 export interface Synthesized {
-  readonly policies: PolicyNames;
+  /** The names of the trust model's. */
+  readonly policies: z.output<typeof accessSchema>["policies"];
   /** With variables in them. */
   readonly policyTexts: PolicyTexts;
   readonly vault: { readonly tls: boolean; readonly shares: number; readonly threshold: number };

@@ -1,24 +1,17 @@
 import type { VaultClient } from "../clients/vault-client";
 import { initialiseVault, unsealVault } from "../clients/vault-seal";
 import { createTrustToken } from "../clients/vault-token";
+import { TRUST_TOKENS, type TrustToken } from "../manifest/names";
 
-/** Names of the trust model's policies, as in the access manifest. */
-export interface PolicyNames {
-  readonly operator: string;
-  readonly planner: string;
-  readonly deliverer: string;
-  readonly verifier: string;
-}
-
-/** Their texts. One that is missing is for a stack to write. */
-export type PolicyTexts = Readonly<Partial<Record<keyof PolicyNames, string>>>;
+/** The texts of the trust model's policies. One that is missing is for a stack to write. */
+export type PolicyTexts = Readonly<Partial<Record<TrustToken, string>>>;
 
 export interface VaultSecrets {
   /** As many as unseal. They stay in this program's memory. */
   readonly unsealKeys: readonly string[];
   readonly rootToken: string;
   /** A token for each policy. */
-  readonly tokens: Readonly<Record<keyof PolicyNames, string>>;
+  readonly tokens: Readonly<Record<TrustToken, string>>;
 }
 
 /**
@@ -27,7 +20,7 @@ export interface VaultSecrets {
  */
 export async function setUpVault(
   vault: VaultClient,
-  names: PolicyNames,
+  names: Readonly<Record<TrustToken, string>>,
   texts: PolicyTexts,
   { shares, threshold }: { shares: number; threshold: number } = { shares: 1, threshold: 1 },
 ): Promise<VaultSecrets> {
@@ -36,7 +29,7 @@ export async function setUpVault(
   await unsealVault(vault, unsealKeys);
   const root = vault.withToken(rootToken);
   const tokens: Record<string, string> = {};
-  for (const who of ["operator", "planner", "deliverer", "verifier"] as const) {
+  for (const who of TRUST_TOKENS) {
     const policy = texts[who];
     if (policy !== undefined) await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy });
     tokens[who] = await createTrustToken(root, who, names[who]);

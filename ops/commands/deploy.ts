@@ -1,5 +1,6 @@
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
+import { groupRolesOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -12,7 +13,7 @@ import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { recordPublic } from "../postgres/public";
-import { runSteps, type Show, type Step } from "../terminal/progress";
+import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
 import { changesText, TerraformError, type Changes } from "../terraform/terraform";
 
@@ -56,15 +57,15 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
 function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<string> } {
   const changed = new Set<string>();
   let isUnmarked = false;
-  const mark = async (show: Show) => {
+  const mark = async (show: StepOutput) => {
     for (const database of deployment.manifest.databases)
       for (const login of await markLeases(deployment, database))
         show.detail(`marked the login ${login}, which was leased before leases were marked`);
   };
   const apply = (
     stack: Stack,
-    before: (show: Show) => Promise<void>,
-    after?: (show: Show) => Promise<void>,
+    before: (show: StepOutput) => Promise<void>,
+    after?: (show: StepOutput) => Promise<void>,
   ): Step => ({
     title: `Deploy the stack ${stack.name}`,
     run: async (show) => {
@@ -144,7 +145,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
   return { steps, changed };
 }
 
-async function applyStack(deployment: Deployment, stack: Stack, show: Show): Promise<Changes> {
+async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
   deployment.restore(stack);
   const terraform = deployment.terraform(stack, deployment.token("operator"));
   try {
@@ -166,7 +167,7 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
 }
 
 /** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
-async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> {
+async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<void> {
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   // Another server may have one of the same name, which is declared.
@@ -235,9 +236,9 @@ function goingFrom(
 function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase): string[] {
   return manifest.databases
     .filter((other) => other.server === server)
-    .flatMap(({ owner, manager, personas, probeGroups, staticRoles }) => [
-      ...[owner, manager ?? [], Object.values(probeGroups ?? {})].flat(),
-      ...personas.map(({ groupRole }) => groupRole),
-      ...staticRoles.map(({ login }) => login),
+    .flatMap((database) => [
+      ...[database.owner, database.manager ?? []].flat(),
+      ...groupRolesOf(database),
+      ...database.staticRoles.map(({ login }) => login),
     ]);
 }

@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { escapeIdentifier } from "pg";
 import { SetupError } from "../../clients/setup-error";
+import { groupRolesOf } from "../../manifest/names";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
@@ -17,7 +18,7 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public";
-import { runSteps, type Show, type Step } from "../terminal/progress";
+import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
 import { changesText, Terraform } from "../terraform/terraform";
 
@@ -192,7 +193,7 @@ function destroySteps(run: Run): Step[] {
 function destroyStep(
   { deployment, states }: Run,
   stack: Stack,
-  before?: (show: Show) => Promise<void>,
+  before?: (show: StepOutput) => Promise<void>,
 ): Step {
   return {
     title: `Destroy the stack ${stack.name}`,
@@ -215,7 +216,7 @@ function destroyStep(
 }
 
 /** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
-async function revokeAll({ deployment, options, states }: Run, show: Show): Promise<void> {
+async function revokeAll({ deployment, options, states }: Run, show: StepOutput): Promise<void> {
   await checkVault(deployment);
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
@@ -233,13 +234,10 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
  * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants. What they own, and
  * static logins and Vault's own, goes to the owner: Terraform's provider would give it to the superuser.
  */
-async function freeGroups({ deployment, states }: Run, show: Show): Promise<void> {
+async function freeGroups({ deployment, states }: Run, show: StepOutput): Promise<void> {
   const state = states.get("postgres")!;
   for (const database of deployment.manifest.databases) {
-    const groups = [
-      ...database.personas.map(({ groupRole }) => groupRole),
-      ...Object.values(database.probeGroups ?? {}),
-    ];
+    const groups = groupRolesOf(database);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const login = deployment.superuserOf(database);

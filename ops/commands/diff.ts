@@ -3,7 +3,7 @@ import { Deployment, PLACEHOLDER, type Stack } from "../deployment/deployment";
 import { lock } from "../deployment/lock";
 import { deployedPlatform, stoppedContainers } from "../docker/platform";
 import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
-import { runSteps, type Show } from "../terminal/progress";
+import { runSteps, type StepOutput } from "../terminal/progress";
 import { Terraform, TerraformError } from "../terraform/terraform";
 import { color } from "../terminal/color";
 
@@ -37,7 +37,7 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
     await runSteps(
       deployment.stacks.map((stack) => ({
         title: `Plan the stack ${stack.name}`,
-        run: async (show: Show) => {
+        run: async (show: StepOutput) => {
           diffs.push(await planStack(deployment, stack, show));
         },
       })),
@@ -53,7 +53,7 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
   }
 }
 
-async function planStack(deployment: Deployment, stack: Stack, show: Show): Promise<StackDiff> {
+async function planStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<StackDiff> {
   try {
     const notes: string[] = [];
     // As much as is at hand: a plan sends no password, but PostgreSQL is read as the superuser.

@@ -14,9 +14,10 @@ import { SetupError } from "../../clients/setup-error";
 import { policyText } from "../../sandbox/policy-text";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../../sandbox/terraform-json";
 import { variableFor, type Input, type InputPurpose } from "../../manifest/inputs";
+import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
-import { Home, type TokenHolder } from "./home";
+import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { backendText, Terraform, TerraformError, type TerraformBlock } from "../terraform/terraform";
 import { checkVaultAddress } from "../vault/address";
@@ -81,6 +82,9 @@ const SECRETS: readonly InputPurpose[] = [
   "manager-password",
   "vault-dev-token-file",
 ];
+
+/** Of Terraform 0.12 and later. */
+const STATE_VERSION = 4;
 
 /** For a password that nobody looks at. */
 export const PLACEHOLDER = "not-needed";
@@ -200,15 +204,7 @@ export class Deployment {
     if (file === undefined) text = await this.pullState(stack);
     else if (existsSync(file)) text = readFileSync(file, "utf8");
     if (!text) return [];
-    const { resources } = parseState(stack, text) as {
-      resources?: {
-        mode: string;
-        type: string;
-        name: string;
-        instances: { attributes: Record<string, unknown> }[];
-      }[];
-    };
-    return (resources ?? [])
+    return parseState(stack, text)
       .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
       .map(({ type, name, instances }) => ({
         address: `${type}.${name}`,
@@ -250,7 +246,7 @@ export class Deployment {
   }
 
   /** The token on file; for a Vault that is no container of this environment, else the one in VAULT_TOKEN. */
-  token(who: TokenHolder): string | undefined {
+  token(who: TrustToken): string | undefined {
     const given = this.stack("platform") ? undefined : process.env["VAULT_TOKEN"];
     return this.home.token(who) ?? (given || undefined);
   }
@@ -309,7 +305,7 @@ export class Deployment {
   }
 
   /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
-  policies(): Record<TokenHolder, string> {
+  policies(): Record<TrustToken, string> {
     const stack = this.stack("vault")!;
     const value = this.valueOf(stack, { forPlan: true });
     const variable = (name: string) => {
@@ -317,14 +313,11 @@ export class Deployment {
       // As Terraform writes a number into a text.
       return text && stack.json.variable?.[name]?.type === "number" ? String(Number(text)) : text;
     };
-    const policy = (who: TokenHolder) =>
-      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable);
-    return {
-      operator: policy("operator"),
-      planner: policy("planner"),
-      deliverer: policy("deliverer"),
-      verifier: policy("verifier"),
-    };
+    const texts = TRUST_TOKENS.map((who) => [
+      who,
+      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable),
+    ]);
+    return Object.fromEntries(texts) as Record<TrustToken, string>;
   }
 
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
@@ -360,14 +353,28 @@ function stateFile({ folder, json }: Stack): string | undefined {
   return typeof path === "string" ? resolve(folder, path) : undefined;
 }
 
-function parseState({ name }: Stack, text: string): unknown {
+interface RecordedResource {
+  readonly mode: string;
+  readonly type: string;
+  readonly name: string;
+  readonly instances: readonly { readonly attributes: Attributes }[];
+}
+
+/** Read as it is, since `terraform show -json` starts the provider each time, and a deploy asks a dozen times. */
+function parseState({ name }: Stack, text: string): readonly RecordedResource[] {
+  let state: { version?: number; resources?: RecordedResource[] };
   try {
-    return JSON.parse(text);
+    state = JSON.parse(text) as typeof state;
   } catch {
     throw new SetupError(
       `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
     );
   }
+  if (state.version !== STATE_VERSION)
+    throw new SetupError(
+      `the state of the stack ${name} has the format ${String(state.version)}, known is ${String(STATE_VERSION)}: use a Terraform that writes it`,
+    );
+  return state.resources ?? [];
 }
 
 function asText(value: Json | undefined): string {

@@ -20,8 +20,7 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import type { Input } from "../../manifest/inputs";
-
-export type TokenHolder = "operator" | "planner" | "deliverer" | "verifier";
+import type { TrustToken } from "../../manifest/names";
 
 const UNSEAL_KEYS = "unseal-keys";
 const ROOT_TOKEN = "root-token";
@@ -80,11 +79,11 @@ export class Home {
     return this.mounted(MOUNTED_DEV_TOKEN, token);
   }
 
-  token(who: TokenHolder): string | undefined {
+  token(who: TrustToken): string | undefined {
     return this.read(`${who}-token`);
   }
 
-  setToken(who: TokenHolder, token: string): void {
+  setToken(who: TrustToken, token: string): void {
     this.write(`${who}-token`, token);
   }
 

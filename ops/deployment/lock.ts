@@ -4,7 +4,7 @@ import { SetupError } from "../../clients/setup-error";
 import { identify, isAlive, type ProcessId } from "../../sandbox/workspace";
 import { ROOT } from "./synthesize";
 
-interface Holder extends ProcessId {
+interface LockOwner extends ProcessId {
   readonly command: string;
 }
 
@@ -17,7 +17,7 @@ interface Holder extends ProcessId {
 export function lock(command: string): () => void {
   const file = join(ROOT, ".leasehold.lock");
   const own = `${file}.${String(process.pid)}`;
-  const content = JSON.stringify({ ...identify(process.pid), command } satisfies Holder);
+  const content = JSON.stringify({ ...identify(process.pid), command } satisfies LockOwner);
   writeFileSync(own, content, { mode: 0o600 });
   try {
     for (;;) {
@@ -25,8 +25,8 @@ export function lock(command: string): () => void {
       const found = read(file);
       // Given back in between.
       if (found === undefined) continue;
-      const holder = parse(found);
-      if (holder && isAlive(holder)) throw busy(holder);
+      const owner = parse(found);
+      if (owner && isAlive(owner)) throw busy(owner);
       takeAway(file, found, `${own}.stale`);
     }
   } finally {
@@ -69,15 +69,15 @@ function read(file: string): string | undefined {
   }
 }
 
-function parse(text: string): Holder | undefined {
+function parse(text: string): LockOwner | undefined {
   try {
-    return JSON.parse(text) as Holder;
+    return JSON.parse(text) as LockOwner;
   } catch {
     return undefined;
   }
 }
 
-function busy({ command, pid }: Holder): SetupError {
+function busy({ command, pid }: LockOwner): SetupError {
   return new SetupError(
     `leasehold ${command} (process ${String(pid)}) is running in this checkout: wait until it has ended`,
   );

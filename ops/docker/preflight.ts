@@ -2,8 +2,8 @@ import { createServer } from "node:net";
 import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
-import type { TokenHolder } from "../deployment/home";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
@@ -35,22 +35,23 @@ async function all(checks: readonly Promise<void>[]): Promise<void> {
 }
 
 /**
- * With its block goes what prevents that Terraform drops a database.
+ * The block that is gone is also what kept Terraform from dropping a database.
  * @throws SetupError with a line for each that is deployed and no longer in the config
  */
 export async function checkRemoved(deployment: Deployment): Promise<void> {
   const removed = [
     ...(await deployment.undeclared("postgres", "postgresql_database")).map(
       ({ attributes }) =>
-        `the database ${String(attributes["name"])}, which it would drop with what it holds`,
+        `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
     ...(await deployment.undeclared("vault", "vault_mount")).map(
-      ({ attributes }) => `the mount ${String(attributes["path"])} with its leases`,
+      ({ attributes }) =>
+        `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
     ),
   ];
   const lines = removed.map(
     (what) =>
-      `Terraform has ${what}, and config/${deployment.manifest.environment}.ts no longer: put it back; to give it up, run npx leasehold destroy before you take it out`,
+      `config/${deployment.manifest.environment}.ts no longer declares ${what}: put it back, or run npx leasehold destroy before you remove it`,
   );
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
@@ -85,7 +86,7 @@ export function orToken(deployment: Deployment): string {
 }
 
 /** Of a token that may not even look at itself. */
-export function refusalText(deployment: Deployment, who: TokenHolder, answer: VaultAnswer): string {
+export function refusalText(deployment: Deployment, who: TrustToken, answer: VaultAnswer): string {
   return `Vault at ${deployment.vault().address} rejects the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
 }
 

@@ -1,5 +1,5 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
-import { leaseMark, REVOKED } from "../../manifest/names";
+import { groupRolesOf, leaseMark, REVOKED } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser, whereverNamed, type StatementError } from "./superuser";
@@ -35,7 +35,7 @@ const DEPENDENT_OBJECTS = "2BP01";
 export async function markLeases(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const marked: string[] = [];
   await asSuperuser(deployment.superuserOf(database), async (client) => {
-    for (const { groupRole, limit } of groupsOf(database)) {
+    for (const { groupRole, limit } of leasedGroups(database)) {
       const { rows } = await client.query<{ name: string }>(
         `SELECT member.rolname AS name FROM pg_auth_members m
          JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
@@ -58,7 +58,7 @@ export async function markLeases(deployment: Deployment, database: ManifestDatab
   return marked;
 }
 
-function groupsOf({ personas, probeGroups }: ManifestDatabase): { groupRole: string; limit: number }[] {
+function leasedGroups({ personas, probeGroups }: ManifestDatabase): { groupRole: string; limit: number }[] {
   return [
     ...personas.map(({ groupRole, databaseRole }) => ({ groupRole, limit: databaseRole.connectionLimit })),
     ...Object.values(probeGroups ?? {}).map((groupRole) => ({ groupRole, limit: 20 })),
@@ -69,7 +69,7 @@ function groupsOf({ personas, probeGroups }: ManifestDatabase): { groupRole: str
 export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
   const superuser = deployment.superuserOf(database);
   const mark = leaseMark(deployment.manifest.environment, database.name);
-  const heirs = [database.owner, ...groupsOf(database).map(({ groupRole }) => groupRole)];
+  const heirs = [database.owner, ...groupRolesOf(database)];
   const dropped: string[] = [];
   const kept: string[] = [];
   const found = await asSuperuser(superuser, async (client) => {

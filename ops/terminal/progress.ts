@@ -2,10 +2,10 @@ import { Listr, type ListrTask } from "listr2";
 
 export interface Step {
   readonly title: string;
-  readonly run: (show: Show) => Promise<void>;
+  readonly run: (show: StepOutput) => Promise<void>;
 }
 
-export interface Show {
+export interface StepOutput {
   /** What the step is at. */
   readonly detail: (text: string) => void;
   /** What it is at in passing: on a terminal alone, where the next one takes its place. */
@@ -25,7 +25,7 @@ export async function runSteps(
   const tasks = steps.map(({ title, run }): ListrTask => ({
     title,
     task: async (_, task) => {
-      const show: Show = {
+      const show: StepOutput = {
         detail: (text) => (task.output = text),
         progress: (text) => {
           if (isLive) task.output = text;

@@ -1,10 +1,11 @@
 import { SetupError } from "../../clients/setup-error";
+import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import type { AccessManifest } from "../../manifest/schema";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
 import { initialiseVault, sealStatus, unsealVault } from "../../clients/vault-seal";
 import { createTrustToken } from "../../clients/vault-token";
 import type { Deployment } from "../deployment/deployment";
-import type { Home, TokenHolder } from "../deployment/home";
+import type { Home } from "../deployment/home";
 import { generateRootToken } from "./root-token";
 
 /** A Vault, and what it is to become. */
@@ -14,7 +15,7 @@ export interface VaultTarget {
   readonly home: Home;
   readonly manifest: AccessManifest;
   /** The trust model's policies, as they are to be. */
-  readonly policies: Readonly<Record<TokenHolder, string>>;
+  readonly policies: Readonly<Record<TrustToken, string>>;
   /** Whether it is a container of this environment; another one is initialised by `leasehold init` alone. */
   readonly isContainer: boolean;
 }
@@ -35,9 +36,8 @@ export interface Prepared {
 }
 
 /** What is known of the operator's token before anything is done, or whose policy is not as it is to be. */
-type Standing = "current" | "refused" | "missing" | { readonly outdated: TokenHolder };
+type OperatorState = "current" | "refused" | "missing" | { readonly outdated: TrustToken };
 
-const HOLDERS: readonly TokenHolder[] = ["operator", "planner", "deliverer", "verifier"];
 const RUN_INIT = "run npx leasehold init";
 
 /** The Vault of an environment. */
@@ -84,15 +84,15 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   }
 
   const operator = operatorOf(target, explicit);
-  const standing = operator ? await standingOf(target, operator) : "missing";
-  if (operator && standing === "current" && (!explicit || (await renewOthers(target)))) {
+  const state = operator ? await operatorState(target, operator) : "missing";
+  if (operator && state === "current" && (!explicit || (await renewOthers(target)))) {
     if (home.rootToken() !== undefined) await revokeRoot(target, vault.withToken(home.rootToken()), did);
     else if (explicit && did.length === 0) did.push("renewed the tokens; there was nothing else to do");
     return { operator, did };
   }
-  const valid = standing === "refused" || standing === "missing" ? undefined : operator;
+  const valid = state === "refused" || state === "missing" ? undefined : operator;
   const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
-  if (!root) throw new SetupError(remedy(target, standing));
+  if (!root) throw new SetupError(remedy(target, state));
   // Where this fails, the root token stays on file, and the next run goes on with it.
   await grant(target, root.client, did);
   if (root.isOurs) await revokeRoot(target, root.client, did);
@@ -164,7 +164,7 @@ function operatorOf({ vault, home }: VaultTarget, explicit: Explicit | undefined
 }
 
 /** Renews the operator's token and compares the trust model's policies with those that the config wants. */
-async function standingOf(target: VaultTarget, operator: VaultClient): Promise<Standing> {
+async function operatorState(target: VaultTarget, operator: VaultClient): Promise<OperatorState> {
   const { home, manifest, policies } = target;
   const { status, body } = await operator.request("GET", "auth/token/lookup-self");
   if (status >= 400) return "refused";
@@ -177,7 +177,7 @@ async function standingOf(target: VaultTarget, operator: VaultClient): Promise<S
   }
   await operator.request("POST", "auth/token/renew-self", {});
   if (!held.includes(names.operator)) return "current";
-  for (const who of HOLDERS)
+  for (const who of TRUST_TOKENS)
     if ((await policyAt(operator, names[who])) !== policies[who].trim()) return { outdated: who };
   return "current";
 }
@@ -191,7 +191,7 @@ async function policyAt(vault: VaultClient, name: string): Promise<string | unde
 
 /** Renews the tokens of the others. False where one is missing or refused. */
 async function renewOthers({ vault, home }: VaultTarget): Promise<boolean> {
-  for (const who of HOLDERS) {
+  for (const who of TRUST_TOKENS) {
     if (who === "operator") continue;
     const token = home.token(who);
     if (token === undefined) return false;
@@ -254,7 +254,7 @@ async function grant(
 ): Promise<void> {
   const names = manifest.policies!;
   const written: string[] = [];
-  for (const who of HOLDERS) {
+  for (const who of TRUST_TOKENS) {
     if ((await policyAt(root, names[who])) === policies[who].trim()) continue;
     await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy: policies[who] });
     written.push(names[who]);
@@ -262,7 +262,7 @@ async function grant(
   if (written.length > 0)
     did.push(`wrote ${written.length === 1 ? "the policy" : "the policies"} ${written.join(", ")}`);
   const made: string[] = [];
-  for (const who of HOLDERS) {
+  for (const who of TRUST_TOKENS) {
     if (await renew(root, home.token(who), names[who])) continue;
     home.setToken(who, await createTrustToken(root, who, names[who]));
     made.push(who);
@@ -279,11 +279,11 @@ async function renew(root: VaultClient, token: string | undefined, policy: strin
 }
 
 /** For a deploy, which makes no root token from unseal keys. */
-function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): string {
+function remedy({ vault, home, isContainer }: VaultTarget, state: OperatorState): string {
   const otherwise = isContainer ? "" : ", with VAULT_TOKEN a root token";
-  if (typeof standing === "object")
-    return `the ${standing.outdated}'s policy at ${vault.address} is no longer what the config declares: ${RUN_INIT}${otherwise}, then deploy again`;
-  switch (standing) {
+  if (typeof state === "object")
+    return `the ${state.outdated}'s policy at ${vault.address} is no longer what the config declares: ${RUN_INIT}${otherwise}, then deploy again`;
+  switch (state) {
     case "refused":
       return `the Vault at ${vault.address} rejects the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;
     default:

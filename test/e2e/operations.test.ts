@@ -9,7 +9,7 @@ import { Estate, type Change, type Lease } from "./estate";
 import { POSTGRES_VERSIONS, postgresImage } from "./images";
 import { importCommands, killTree } from "./killed";
 import { inDocker, inDockerWithAll, isAll } from "./needs";
-import { filesBelow, handedOut, search, type Place, type Secrets } from "./search";
+import { filesBelow, handedOut, search, type Readable, type Secrets } from "./search";
 
 /** What a platform engineer does with a deployment in Docker, by the command line. The tests are its steps, in order. */
 const VERSIONS = isAll ? POSTGRES_VERSIONS : (["18.4"] as const);
@@ -130,7 +130,9 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     await docker("stop", ...containers);
     const planned = await estate.leasehold("diff");
     for (const name of containers)
-      expect(planned.output).toContain(`container ${name} is stopped, which the plan takes for gone: deploy`);
+      expect(planned.output).toContain(
+        `container ${name} is stopped, which the plan reports as missing: deploy`,
+      );
     expect(planned.code).toBe(1);
     expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
     expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
@@ -233,7 +235,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     return new Map(found);
   }
 
-  async function places(): Promise<Place[]> {
+  async function places(): Promise<Readable[]> {
     const { checkout, name, watch } = estate;
     const given = ["superuser", "manager"];
     const terraform = /terraform/;
@@ -557,7 +559,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     estate.variables["TF_VAR_postgres_image"] = await postgresImage("17.10", () => undefined);
     expect(await reason(1, "deploy")).toEqual([
       expect.stringMatching(
-        /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; mended, or with/,
+        /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; once that is fixed, or with/,
       ),
     ]);
     estate.variables["TF_VAR_postgres_image"] = before;

@@ -273,9 +273,11 @@ test("a database that is taken out of the config while it is deployed: nothing i
       code: 2,
       lines: [
         expect.stringMatching(
-          /^Terraform has the database more, .* no longer: put it back; to give it up, run/,
+          /^config\/\S+ no longer declares the database more, which Terraform would drop with its data: put it back, or run/,
         ),
-        expect.stringMatching(/^Terraform has the mount more with its leases, .* no longer: put it back/),
+        expect.stringMatching(
+          /^config\/\S+ no longer declares the mount more, which Terraform would remove with its leases: put it back/,
+        ),
       ],
     });
   }
@@ -333,7 +335,7 @@ test("destroy where PostgreSQL refuses Vault's login: a line says so, and anothe
     code: 2,
     lines: [
       expect.stringMatching(
-        /^the operator is not allowed to force the revocation of the leases of database\/creds \(HTTP 403: .*\): set VAULT_TOKEN to a token that may/,
+        /^the operator is not allowed to force the revocation of the leases of database\/creds \(HTTP 403: .*\): set VAULT_TOKEN to a token that is/,
       ),
     ],
   });

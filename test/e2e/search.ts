@@ -6,7 +6,7 @@ import { columns } from "../../clients/text";
 export type Secrets = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** Something that somebody could read. */
-export interface Place {
+export interface Readable {
   readonly name: string;
   readonly text: string;
   /** Secrets that belong there. */
@@ -69,7 +69,7 @@ export function filesBelow(folder: string): string[] {
 }
 
 /** Each place and each secret: where one belongs and is, where it is not, and where it must not be. */
-export function search(places: readonly Place[], secrets: Secrets): { table: string; found: string[] } {
+export function search(places: readonly Readable[], secrets: Secrets): { table: string; found: string[] } {
   const found: string[] = [];
   const rows = places.map(({ name, text, holds = [] }) => {
     const cells = [...secrets].map(([secret, values]) => {

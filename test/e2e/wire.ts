@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from "node:net";
 
 /** Where a wire can be reached. */
-interface Place {
+interface Address {
   readonly host: string;
   /** @default - any */
   readonly port?: number;
@@ -24,7 +24,7 @@ export class Wire {
   private trap: Trap | undefined;
   private readonly sockets = new Set<Socket>();
 
-  static async open(server: NetConnectOpts, place: Place): Promise<Wire> {
+  static async open(server: NetConnectOpts, place: Address): Promise<Wire> {
     const wire = new Wire(createServer(), server, { port: 0, ...place });
     await wire.open();
     return wire;

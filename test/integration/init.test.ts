@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
-import { Home, type TokenHolder } from "../../ops/deployment/home";
+import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
+import { Home } from "../../ops/deployment/home";
 import { prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
@@ -19,7 +20,6 @@ import { eventually, processesWith, Program, ROOT } from "../support/program";
 import { onOpenBao } from "../support/skip";
 
 /** `leasehold init` and a deploy's step, on a Vault of each test's own. */
-const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const satisfies TokenHolder[];
 const environment = { ...process.env };
 
 let workspace: Workspace;
@@ -36,7 +36,7 @@ beforeAll(async () => {
     const { default: value } = variables.get(name)!;
     return typeof value === "string" ? value : JSON.stringify(value);
   };
-  const text = (who: TokenHolder) =>
+  const text = (who: TrustToken) =>
     policyText(readFileSync(workspace.path(`cdktf.out/${who}.hcl`), "utf8"), defaultOf);
   policies = {
     operator: text("operator"),
@@ -82,13 +82,13 @@ async function setUp(
 }
 
 const explicit: Explicit = {};
-const changed = (target: VaultTarget, who: TokenHolder, text: string): VaultTarget => ({
+const changed = (target: VaultTarget, who: TrustToken, text: string): VaultTarget => ({
   ...target,
   policies: { ...target.policies, [who]: text },
 });
-const as = ({ vault, home }: VaultTarget, who: TokenHolder) => vault.withToken(home.token(who));
+const as = ({ vault, home }: VaultTarget, who: TrustToken) => vault.withToken(home.token(who));
 const lookup = async (client: VaultClient) => client.request("GET", "auth/token/lookup-self");
-const tokens = ({ home }: VaultTarget) => HOLDERS.map((who) => home.token(who)!);
+const tokens = ({ home }: VaultTarget) => TRUST_TOKENS.map((who) => home.token(who)!);
 
 /** A root token, made and kept apart, for what a test does by hand. */
 async function asRoot(target: VaultTarget): Promise<VaultClient> {
@@ -100,7 +100,7 @@ async function asRoot(target: VaultTarget): Promise<VaultClient> {
 
 /** The tokens are what they should be, and no root token is left. */
 async function holds(target: VaultTarget): Promise<void> {
-  for (const who of HOLDERS) {
+  for (const who of TRUST_TOKENS) {
     const { status, body } = await lookup(as(target, who));
     expect(status).toBe(200);
     expect(body.data).toMatchObject({
@@ -113,7 +113,7 @@ async function holds(target: VaultTarget): Promise<void> {
   expect(existsSync(join(target.home.folder, "root-token"))).toBe(false);
   for (const file of readdirSync(target.home.folder))
     expect([file, statSync(join(target.home.folder, file)).mode & 0o777]).toEqual([file, 0o600]);
-  for (const who of HOLDERS) {
+  for (const who of TRUST_TOKENS) {
     const policy = await as(target, "operator").call("GET", `sys/policies/acl/leasehold-local-${who}`);
     expect(policy.data!["policy"]).toBe(target.policies[who]);
   }
@@ -126,7 +126,7 @@ test("1 of 1: initialises, unseals, makes the policy and the tokens, revokes the
   expect(did).toEqual([
     `initialised the Vault at ${vault!.address}: 1 unseal key, of which it needs 1, in ${target.home.folder}/unseal-keys`,
     "unsealed with 1 of 1 keys",
-    `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
+    `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
     `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
     "the root token is revoked",
   ]);
@@ -195,7 +195,7 @@ test("keys on file that others can read: no Vault is initialised whose keys woul
   await prepareVault(target);
   chmodSync(target.home.unsealKeysFile, 0o644);
   await vault!.restart();
-  await expect(prepareVault(target)).rejects.toThrow(/unseal-keys holds secrets and is open to others/);
+  await expect(prepareVault(target)).rejects.toThrow(/unseal-keys holds secrets and is accessible to others/);
   expect(await target.vault.call("GET", "sys/seal-status")).toMatchObject({ initialized: false });
 });
 
@@ -331,7 +331,7 @@ describe("the operator's token has expired:", () => {
     await prepareVault(target, { onKeys: () => undefined });
     target.home.setToken("operator", "s.expired");
     await expect(prepareVault(target, explicit)).rejects.toThrow(
-      /has to make a root token for this, unless VAULT_TOKEN is one, and .*unseal-keys holds 0 of the 1 unseal key that it takes/,
+      /has to make a root token for this, unless VAULT_TOKEN is one, and .*unseal-keys holds 0 of the 1 unseal key that it needs/,
     );
   });
 
@@ -389,7 +389,7 @@ describe("the config has changed a policy:", () => {
     const root = await asRoot(target);
     const before =
       'path "sys/policies/acl/leasehold-local-*" { capabilities = ["create", "read", "update"] }';
-    for (const who of HOLDERS)
+    for (const who of TRUST_TOKENS)
       await root.call("PUT", `sys/policies/acl/leasehold-local-${who}`, {
         policy: `${before}\npath "auth/token/*" { capabilities = ["read", "update"] }`,
       });
@@ -397,7 +397,9 @@ describe("the config has changed a policy:", () => {
       /the operator's policy at .* is no longer what the config declares: run npx leasehold init, then deploy again/,
     );
     const { did } = await prepareVault(target, explicit);
-    expect(did[0]).toBe(`wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`);
+    expect(did[0]).toBe(
+      `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
+    );
     await holds(target);
   });
 
@@ -484,7 +486,7 @@ describe("a Vault that is no container of ours", () => {
     await expect(prepareVault(target, explicit)).rejects.toThrow(/unless VAULT_TOKEN is one/);
     process.env["VAULT_TOKEN"] = token;
     expect((await prepareVault(target, explicit)).did).toEqual([
-      `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
+      `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
       `made operator, planner, deliverer, verifier: a token each, in ${target.home.folder}`,
     ]);
     await holds(target);
@@ -523,7 +525,7 @@ test("dev mode: the tokens are made with the root token of its file, which stays
       ...{ home, manifest, policies, isContainer: true },
     };
     expect((await prepareVault(target)).did).toEqual([
-      `wrote the policies ${HOLDERS.map((who) => `leasehold-local-${who}`).join(", ")}`,
+      `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
       `made operator, planner, deliverer, verifier: a token each, in ${home.folder}`,
     ]);
     expect((await prepareVault(target, explicit)).did).toEqual([
@@ -578,7 +580,7 @@ describe("leasehold init", () => {
     const { code, output } = await run("--print-keys");
     expect(code).toBe(0);
     expect(output).toMatch(
-      /^Unseal Key 1: \S{44}\nVault takes 1 of them after each start\. Keep them apart\.\n/,
+      /^Unseal Key 1: \S{44}\nVault needs 1 of them after each start\. Store them separately\.\n/,
     );
     expect(target.home.unsealKeys()).toBeUndefined();
     await holds(target);
@@ -591,7 +593,7 @@ describe("leasehold init", () => {
     const { code, output } = await run();
     expect(code).toBe(2);
     expect(output).toMatch(
-      /^the Vault at \S+ is sealed, and \S+ holds 0 of the 1 unseal key that it takes: .*\n$/,
+      /^the Vault at \S+ is sealed, and \S+ holds 0 of the 1 unseal key that it needs: .*\n$/,
     );
   });
 

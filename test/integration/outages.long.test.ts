@@ -48,7 +48,7 @@ const REVOCATION = /^POST sys\/leases\/revoke$/;
 /** Of the verifier's own. In whose words it ends, the server's or the network's, is chance. */
 const SESSION_ENDED = /PostgreSQL at 127\.0\.0\.1:\d+ ended the session of v-token-\S+: \S.*$/;
 const SEALED =
-  /Vault at http:\S+ serves nobody \(HTTP 503: Vault is sealed\): run npx leasehold init, or vault operator unseal$/;
+  /Vault at http:\S+ is not serving requests \(HTTP 503: Vault is sealed\): run npx leasehold init, or vault operator unseal$/;
 
 /** As the superuser, also after a restart. */
 const sql = <Row>(statement: string) => query(deployment.sandbox.postgres, statement) as Promise<Row[]>;

@@ -40,7 +40,7 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
     /^Docker is not running: start it, .*: Cannot connect$/,
   ],
   [
-    "images that can't be had",
+    "images that can't be pulled",
     {
       terraform: TERRAFORM,
       docker: `case "$1" in version) ;; ps) echo ':35432-> :8200->' ;; *) echo denied >&2; exit 1 ;; esac`,
@@ -49,7 +49,7 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
     /^the image hashicorp\/vault:1\.21\.4 is not on this machine and can't be pulled \(denied\): docker load it/,
   ],
   [
-    "a provider that can't be had",
+    "a provider that can't be installed",
     {
       terraform: `case "$1" in version) echo '{"terraform_version":"1.11.4"}' ;; *) printf 'Error: Failed to query available provider packages\\n' >&2; exit 1 ;; esac`,
       docker: DOCKER,

@@ -1,4 +1,5 @@
 import { escapeLiteral as literal } from "pg";
+import { groupRolesOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
 
@@ -13,15 +14,10 @@ export function schemaNames({ schemas }: ManifestDatabase): string[] {
   return schemas.map(({ name }) => name);
 }
 
-/** Roles that cannot log in and hold what leased logins inherit. */
-export function groupsOf({ personas, probeGroups }: ManifestDatabase): string[] {
-  return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
-}
-
 /** Every role of the database's but logins. */
 export function rolesOf(database: ManifestDatabase): string[] {
   const { manager } = database;
-  return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupsOf(database)];
+  return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupRolesOf(database)];
 }
 
 /** SQL that gives the search path of the database's roles. */

@@ -3,10 +3,11 @@ import { LEASED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
+import { groupRolesOf } from "../../manifest/names";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
-import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
+import { ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
@@ -45,7 +46,7 @@ export async function groupRoles(
 ): Promise<void> {
   const { personas, probeGroups } = database;
   const owners = ownersOf(database);
-  const names = [...owners, ...groupsOf(database)];
+  const names = [...owners, ...groupRolesOf(database)];
   const found = await catalogs.read<GroupRole>(
     `SELECT rolname AS name, rolcanlogin AS "canLogIn",
        ${Object.values(ROLE_ATTRIBUTES).join(" OR ")} AS "isPowerful",
@@ -102,7 +103,7 @@ export async function groupMembers(
 ): Promise<void> {
   const { manager, personas } = database;
   if (manager === undefined) return;
-  const groups = groupsOf(database);
+  const groups = groupRolesOf(database);
   const longest = Math.max(...personas.map(({ databaseRole }) => databaseRole.maxTtl)) + SECONDS_TO_DROP;
   const found = await catalogs.read<Member>(
     `WITH RECURSIVE edges AS (

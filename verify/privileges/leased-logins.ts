@@ -4,7 +4,7 @@ import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import { groupsOf } from "./declared";
+import { groupRolesOf } from "../../manifest/names";
 
 interface LeasedLogin {
   readonly name: string;
@@ -46,7 +46,7 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
      ORDER BY 1`,
     check,
   );
-  const ours = groupsOf(database);
+  const ours = groupRolesOf(database);
   for (const { name, canLogIn, comment, attributes, predefined, ...login } of found) {
     const [group] = login.groups.filter((each) => ours.includes(each));
     const beyond = group === undefined ? predefined : login.groups.filter((each) => each !== group);

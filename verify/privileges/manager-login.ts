@@ -1,10 +1,11 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { groupRolesOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
-import { groupsOf, ownersOf } from "./declared";
+import { ownersOf } from "./declared";
 import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";
 
@@ -85,7 +86,7 @@ async function membershipsOf(
   check: Check,
 ): Promise<void> {
   const owners = ownersOf(database);
-  const groups = [...groupsOf(database), ...database.staticRoles.map(({ login }) => login)];
+  const groups = [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)];
   const found = await catalogs.read<Membership & { leased: boolean }>(
     `SELECT ${membershipColumns("edge")}, pg_get_userbyid(roleid) ~ '${LEASED}' AS leased
      FROM pg_auth_members edge
