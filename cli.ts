@@ -13,7 +13,7 @@ import type { VerifyCommandOptions } from "./ops/commands/verify";
 import { version } from "./package.json";
 import { ApplyError } from "./sandbox/terraform-json";
 import { SetupError } from "./clients/setup-error";
-import { CannotVerify } from "./clients/outage";
+import { CannotVerify } from "./verify/errors";
 import { VaultError, VaultUnreachable } from "./clients/vault-client";
 
 /** Errors whose message says in one line what is wrong: their stack helps nobody. */

@@ -1,13 +1,49 @@
-import type { DatabaseContext } from "./context";
+import type { ManifestPersona } from "../manifest/schema";
+import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
+import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
+import { expectGone, nothingLeft, ownLeaseGone, type OwnLease } from "./lifecycle/gone";
+import { expectConnectionLimit, expectMaximum, expectValidUntil, leaseLogin } from "./lifecycle/lease";
+import { forEach, type LifecycleContext } from "./lifecycle/logged-in";
+import { revokeWhileReconnecting } from "./lifecycle/reconnect";
+import { renewTokensAndLeases } from "./lifecycle/renewal";
+import { endToken, handOver, revokeInTransaction, revokeWithSession } from "./lifecycle/revocation";
+import { LOGIN_METHODS } from "./login/login";
+import { memberships } from "./privileges/access";
+import { beyondMatrix } from "./privileges/beyond-matrix";
 import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
+import { otherDatabases } from "./privileges/other-databases";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
+import { roleChanges } from "./privileges/role-changes";
+import { MATRIX_ROWS } from "./privileges/rows";
 import { undeclaredRoles } from "./privileges/undeclared-roles";
-import type { CheckDefinition, CheckDescription } from "./report/check";
+import type { CheckDefinition, CheckDescription, CheckGroup, RowDescription } from "./report/check";
+import { rowId } from "./report/recorder";
 import { dropStaleProbes } from "./session/probes";
+import { startsAs } from "./session/start";
+import { VAULT_ROWS } from "./vault/paths";
+import { policiesAsDeclared } from "./vault/policies";
+import {
+  mintSecretId,
+  rotateStaticRoles,
+  useStaticRoles,
+  useUpSecretId,
+  type AppRoleContext,
+} from "./workloads/approle";
+import type { WorkloadContext, WorkloadKind } from "./workloads/context";
+import {
+  leaseAndList,
+  refuseOthersPrefix,
+  renewToMaximum,
+  revokeById,
+  revokeByPrefix,
+  type LeasesContext,
+} from "./workloads/leases";
+import { expectLeasedAnew, expectRenewals, serve, stopApplication, type PoolContext } from "./workloads/pool";
+import { insertPeople, listPeople, prepareTable, type UsersContext } from "./workloads/users";
 
 // Every check there is, in the order in which they are made. A function of a room makes each.
 
@@ -98,7 +134,379 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
   },
 ];
 
-/** What each check is, and each row of the matrix. */
+/** Of a persona's token, once its paths were tried. */
+export const POLICIES: readonly CheckDefinition<LoggedInContext>[] = [
+  {
+    id: "policies",
+    title: "policies as declared",
+    proves: "The token has the declared policies and no other, and their text in Vault is the declared one.",
+    group: "Vault's paths",
+    run: policiesAsDeclared,
+  },
+];
+
+const hasLease = ({ lease }: LoggedInContext) => lease !== undefined;
+
+/** Of a persona's lease. */
+export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
+  {
+    id: "lease",
+    title: "lease: login, id, duration",
+    proves: "The persona's token leases a login for the declared time.",
+    group: "lease",
+    isStep: true,
+    run: leaseLogin,
+  },
+  {
+    id: "valid-until",
+    title: "VALID UNTIL the lease's end",
+    proves: "PostgreSQL refuses the login from the lease's end on, even if Vault never comes to end it.",
+    group: "lease",
+    applies: hasLease,
+    run: expectValidUntil,
+  },
+  {
+    id: "connection-limit",
+    title: "connection limit as declared",
+    proves: "The login can have as many sessions at a time as is declared.",
+    group: "lease",
+    applies: hasLease,
+    run: expectConnectionLimit,
+  },
+  {
+    id: "lease-max-ttl",
+    title: "lease max TTL",
+    proves: "No renewal takes the lease beyond the declared maximum.",
+    group: "lease",
+    applies: hasLease,
+    run: expectMaximum,
+  },
+];
+
+/** Of a leased login's roles, before it has a session. */
+export const MEMBERSHIPS: readonly CheckDefinition<LeasedContext>[] = [
+  {
+    id: "memberships",
+    title: "memberships as declared",
+    proves:
+      "The login is a member of its group, which is a member of the owner where the persona acts as it, and of nothing else.",
+    group: "session",
+    run: memberships,
+  },
+];
+
+/** Of a leased login's session, as it was opened. */
+export const SESSION_START: readonly CheckDefinition<SessionContext>[] = [
+  {
+    id: "session-start",
+    title: "session: user, search path",
+    proves: "The session starts as the declared role, and finds names in the declared schema alone.",
+    group: "session",
+    run: startsAs,
+  },
+];
+
+/** Of the same session, once the matrix is filled. */
+export const SESSION: readonly CheckDefinition<SessionContext>[] = [
+  {
+    id: "nothing-else",
+    title: "nothing else granted or owned",
+    proves:
+      "The login and its group hold nothing beyond what is declared, own nothing, and can run no function as somebody else.",
+    group: "session",
+    run: beyondMatrix,
+  },
+  {
+    id: "role-changes",
+    title: "no more after a change of role",
+    proves: "However the session changes its role, it can do nothing that is not declared.",
+    group: "session",
+    run: roleChanges,
+  },
+  {
+    id: "other-databases",
+    title: "other declared databases refused",
+    proves: "The login is refused by the server's other databases that are in the manifest.",
+    group: "session",
+    run: otherDatabases,
+  },
+];
+
+/** Of a lease's end by its id. */
+export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
+  {
+    id: "revoked-session",
+    title: "revoked: open session ended",
+    proves: "Revoking the lease ends a session that is open.",
+    group: "revocation",
+    isStep: true,
+    run: revokeWithSession,
+  },
+  {
+    id: "revoked-login",
+    title: "revoked: login, role, lease gone",
+    proves:
+      "Once the lease is revoked, the login is refused, the role is dropped, and Vault does not know the lease.",
+    group: "revocation",
+    run: (context, check) => expectGone(context, context.lease, check),
+  },
+  {
+    id: "handed-over",
+    title: "its objects are handed over",
+    proves: "What the login made belongs to its group, or to the owner where it acts as it, once it is gone.",
+    group: "revocation",
+    isStep: true,
+    applies: ({ tableLeft }) => tableLeft !== undefined,
+    run: handOver,
+  },
+];
+
+const mayCreate = ({ privileges }: ManifestPersona) => privileges.schema.includes("CREATE");
+
+/** On the life of leases, over all personas of a database. */
+export const LIFECYCLE: readonly CheckDefinition<LifecycleContext>[] = [
+  ...Object.values(LOGIN_METHODS).flatMap(({ lifecycle }) => lifecycle),
+  {
+    id: "renewed",
+    title: "renewed: VALID UNTIL follows; cut at the maximum",
+    proves:
+      "A renewal of a token or a lease gives what is asked for up to the maximum, with a warning beyond it, and VALID UNTIL follows.",
+    group: "the life of a lease",
+    run: renewTokensAndLeases,
+  },
+  {
+    id: "revoked-while-reconnecting",
+    title: "revoked while clients reconnect: nobody stays",
+    proves:
+      "Clients that log in again and again are all refused once their lease is revoked, and no session is left.",
+    group: "the life of a lease",
+    run: (context, check) =>
+      forEach(context.loggedIn, check, (persona, own) => revokeWhileReconnecting(context, persona, own)),
+  },
+  {
+    id: "revoked-in-transaction",
+    title: "revoked in a transaction: rolled back, objects handed over",
+    proves:
+      "What a session has not committed when its lease is revoked is rolled back; what it owns is handed over.",
+    group: "the life of a lease",
+    applies: ({ readOnly, loggedIn }) => !readOnly && loggedIn.some(mayCreate),
+    run: (context, check) =>
+      forEach(context.loggedIn.filter(mayCreate), check, (persona, own) =>
+        revokeInTransaction(context, persona, own),
+      ),
+  },
+  {
+    id: "token-end",
+    title: "a token's end is its lease's, session's and role's",
+    proves: "When a persona's token is revoked, its leases end, and their sessions and logins with them.",
+    group: "the life of a lease",
+    run: (context, check) =>
+      forEach(context.loggedIn, check, (persona, own) => endToken(context, persona, own)),
+  },
+];
+
+/** On what ends by itself. */
+export const EXPIRY: readonly CheckDefinition<ExpiryContext>[] = [
+  {
+    id: "lease-expired",
+    title: "ended by itself: a lease, its session, its login",
+    proves: "A lease that nobody revokes ends at its TTL, and its session and its login with it.",
+    group: "the life of a lease",
+    run: outliveLease,
+  },
+  ...Object.values(LOGIN_METHODS).flatMap(({ expiry }) => expiry),
+];
+
+const USERS: readonly CheckDefinition<UsersContext>[] = [
+  {
+    id: "users-table",
+    title: "users example: the admin creates or empties the table",
+    proves: "The persona that acts as the owner makes a table that is the owner's.",
+    group: "workload",
+    isStep: true,
+    run: prepareTable,
+  },
+  {
+    id: "users-insert",
+    title: "users example: the writer inserts rows",
+    proves: "The writing persona inserts into the table that the admin made.",
+    group: "workload",
+    isStep: true,
+    applies: ({ isPrepared }) => isPrepared === true,
+    run: insertPeople,
+  },
+  {
+    id: "users-list",
+    title: "users example: the reader lists them",
+    proves: "The reading persona sees the rows that the writer inserted.",
+    group: "workload",
+    applies: ({ isPrepared }) => isPrepared === true,
+    run: listPeople,
+  },
+];
+
+const wasServed = ({ traffic }: PoolContext) => traffic?.dropped.length === 0;
+
+const POOL: readonly CheckDefinition<PoolContext>[] = [
+  {
+    id: "pool-requests",
+    title: "pool example: no request is dropped",
+    proves: "An application with a connection pool answers every request while its leases change.",
+    group: "workload",
+    isStep: true,
+    run: serve,
+  },
+  {
+    id: "pool-renewed",
+    title: "pool example: token and lease renewed",
+    proves: "The application renews its token and its lease.",
+    group: "workload",
+    applies: wasServed,
+    run: expectRenewals,
+  },
+  {
+    id: "pool-leased-anew",
+    title: "pool example: leased anew, the login before is gone",
+    proves: "The application takes another lease in time, and the login before it is dropped.",
+    group: "workload",
+    applies: wasServed,
+    run: expectLeasedAnew,
+  },
+  {
+    id: "pool-ended",
+    title: "pool example: ended, its logins and leases are gone",
+    proves: "An application that ends leaves neither logins nor leases.",
+    group: "workload",
+    run: stopApplication,
+  },
+];
+
+const LEASES: readonly CheckDefinition<LeasesContext>[] = [
+  {
+    id: "leases-renewed",
+    title: "leases example: renewed, cut at the max TTL",
+    proves: "A lease is renewed with its persona's token for as long as its maximum allows.",
+    group: "workload",
+    run: renewToMaximum,
+  },
+  {
+    id: "leases-revoked",
+    title: "leases example: revoked by its id",
+    proves: "Revoking one lease ends its login, and no other lease of the role.",
+    group: "workload",
+    run: revokeById,
+  },
+  {
+    id: "leases-listed",
+    title: "leases example: listed by prefix",
+    proves: "The verifier lists the leases of its probe role.",
+    group: "workload",
+    isStep: true,
+    run: leaseAndList,
+  },
+  {
+    id: "leases-revoked-by-prefix",
+    title: "leases example: revoked by prefix",
+    proves: "Revoking by prefix ends the leases of the probe role at once, and their logins.",
+    group: "workload",
+    run: revokeByPrefix,
+  },
+  {
+    id: "leases-others-refused",
+    title: "leases example: others' prefix refused",
+    proves: "The verifier may neither list nor revoke an application's leases by prefix.",
+    group: "workload",
+    run: refuseOthersPrefix,
+  },
+];
+
+const staticRolesOf = ({ database, workload }: AppRoleContext) =>
+  database.staticRoles.filter(({ persona }) => persona === workload.reader);
+
+const APPROLE: readonly CheckDefinition<AppRoleContext>[] = [
+  {
+    id: "approle-secret-id",
+    title: "approle example: a secret id has the declared TTL and uses",
+    proves: "A secret id that is minted without limits of its own has the AppRole's.",
+    group: "workload",
+    isStep: true,
+    run: mintSecretId,
+  },
+  {
+    id: "approle-uses",
+    title: "approle example: it logs in as often as declared, and not once more",
+    proves: "A secret id logs in the declared number of times.",
+    group: "workload",
+    applies: ({ secretId }) => secretId !== undefined,
+    run: useUpSecretId,
+  },
+  {
+    id: "approle-static-roles",
+    title: "approle example: static roles are read and used",
+    proves: "The persona reads the password of its static roles, and logs in with it.",
+    group: "workload",
+    isStep: true,
+    applies: (context) => staticRolesOf(context).length > 0,
+    run: useStaticRoles,
+  },
+  {
+    id: "approle-rotated",
+    title: "approle example: rotated, an old password is refused and the new one logs in",
+    proves: "Rotating a static role ends its old password, and the persona reads the new one.",
+    group: "workload",
+    applies: ({ staticLogins = [] }) => staticLogins.length > 0,
+    run: rotateStaticRoles,
+  },
+];
+
+/** Of what a database's manifest declares beside the matrix. */
+const WORKLOADS: Readonly<Record<WorkloadKind, readonly CheckDefinition<never>[]>> = {
+  users: USERS,
+  pool: POOL,
+  leases: LEASES,
+  approle: APPROLE,
+};
+
+export function workloadChecks(kind: WorkloadKind): readonly CheckDefinition<WorkloadContext>[] {
+  // The workload of each kind's context is of that kind.
+  return WORKLOADS[kind] as readonly CheckDefinition<WorkloadContext>[];
+}
+
+/** With everything taken away, while the owner's session is still there. */
+export const NOTHING_LEFT: CheckDefinition<Parameters<typeof nothingLeft>[0]> = {
+  id: "nothing-left",
+  title: "nothing left: no probe object, leased role or lease",
+  proves: "PostgreSQL has no probe object and no login of this run, and Vault no lease.",
+  group: "nothing left",
+  run: nothingLeft,
+};
+
+/** At the very end. */
+export const OWN_LEASE_GONE: CheckDefinition<OwnLease> = {
+  id: "own-lease-gone",
+  title: "nothing left: the verifier's own lease",
+  proves: "The login that the verifier leased for itself is refused, and Vault does not list its lease.",
+  group: "nothing left",
+  run: ownLeaseGone,
+};
+
+/** Every check and every row of the matrix, in the order in which they are made. */
 export function describeChecks(): CheckDescription[] {
-  return [...BEFORE, ...ROLES];
+  const all: readonly CheckDescription[] = [
+    ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
+    ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
+    ...VAULT_ROWS.map(describeRow("Vault's paths")),
+    ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
+    ...MATRIX_ROWS.map(describeRow("privileges")),
+    ...[...SESSION, ...REVOCATION],
+    ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
+  ];
+  return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));
+}
+
+function describeRow(group: CheckGroup) {
+  return ({ kind, name, proves }: RowDescription): CheckDescription => {
+    const id = rowId({ kind, name });
+    return { id, title: id, proves, group };
+  };
 }

@@ -1,12 +1,14 @@
 import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
-import type { OtherRole } from "./privileges/context";
+import type { Access } from "./privileges/access";
+import type { MatrixFindings } from "./privileges/matrix";
 import type { Acceptance } from "./report/accepted";
 import type { Recorder } from "./report/recorder";
 import type { Custody } from "./session/custody";
-import type { Leases } from "./session/leases";
+import type { Lease, Leases, PersonaToken } from "./session/leases";
 import type { PostgresAddress, Session } from "./session/session";
 import type { Target, Targets } from "./session/targets";
+import type { Policies } from "./vault/policies";
 import type { StartApplication } from "./workloads/context";
 
 /** What the checks of a database share. */
@@ -39,9 +41,47 @@ export interface DatabaseContext {
   readonly signal?: AbortSignal;
 }
 
+export interface OtherRole {
+  readonly name: string;
+  /** Declared, or a superuser: worth a statement. For the others the catalogs tell. */
+  readonly tried: boolean;
+}
+
 /** What the checks of one of its personas share. */
 export interface PersonaContext extends DatabaseContext {
   readonly persona: ManifestPersona;
   /** For the cells of the matrix. */
   readonly recorder: Recorder;
+  /** What it logs in with, from a check of its login method. */
+  credential?: string;
+  /** From a check of its login method. */
+  token?: PersonaToken;
+}
+
+/** Those that need its token. */
+export interface LoggedInContext extends PersonaContext {
+  readonly token: PersonaToken;
+  readonly policies: Policies;
+  /** From the check that leases it. */
+  lease?: Lease;
+}
+
+/** Those that need a lease. */
+export interface LeasedContext extends LoggedInContext {
+  readonly lease: Lease;
+  /** What the login can act as, and what is granted to that. */
+  readonly access: Access;
+  /** Probe objects from before the lease and after it, and the users' own. */
+  readonly targets: Targets;
+  /** A table that it makes and leaves, quoted and qualified. Undefined where it may make none. */
+  readonly tableLeft?: string;
+  /** The login's. Undefined where it was refused. */
+  session?: Session;
+}
+
+/** Those that need the login's session. */
+export interface SessionContext extends LeasedContext {
+  readonly session: Session;
+  /** What the matrix has found already. */
+  readonly found: MatrixFindings;
 }

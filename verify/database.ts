@@ -1,31 +1,27 @@
-import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { CannotVerify, Ended, Outage } from "../clients/outage";
+import { DatabaseError } from "pg";
+import { Outage } from "../clients/outage";
 import { oneLine } from "../clients/text";
-import { VaultError, type VaultClient } from "../clients/vault-client";
+import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
-import { BEFORE, ROLES } from "./checks";
+import { BEFORE, LIFECYCLE, NOTHING_LEFT, OWN_LEASE_GONE, ROLES, workloadChecks } from "./checks";
 import type { DatabaseContext } from "./context";
-import { verifyLife } from "./lifecycle/lifecycle";
+import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { verifyPersona } from "./persona";
 import { otherRoles } from "./privileges/groups";
 import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
-import { makeGuarded, makeProbes, probePrefix } from "./session/probes";
-import { LOGIN_REFUSED, loginRefusal, Session, type PostgresAddress } from "./session/session";
+import { makeGuarded, makeProbes } from "./session/probes";
+import { Session, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
-import { runWorkload } from "./workloads/workload";
-
-/** Somebody ended the run. */
-export class Interrupted extends Error {}
 
 /** For taking away what was made, whatever does not answer. */
 const CLEANUP_MILLISECONDS = 30_000;
 
-/** An outage among the last checks: the report has it, and the rest is to be taken away all the same. */
-function saidAlready(error: unknown): void {
+/** Of an outage among the last checks the report has the finding, and the rest is to be taken away all the same. */
+function rethrowUnlessReported(error: unknown): void {
   if (!(error instanceof Ended)) throw error;
 }
 
@@ -40,7 +36,7 @@ export async function verifyDatabase(
   const { database, recorder } = run;
   const address = options.postgres(database.server);
   const step = (text: string) => {
-    if (signal?.aborted) throw new Interrupted();
+    if (signal?.aborted) throw new RunInterrupted();
     onStep?.(`${database.name}: ${text}`);
   };
 
@@ -85,9 +81,11 @@ export async function verifyDatabase(
 
     step("roles and PUBLIC");
     await recorder.runAll(ROLES, context);
-    if (!readOnly && database.workload) {
-      step(`${database.workload.kind} example`);
-      await runWorkload({ ...context, recorder, table: context.before.tables[0]!.name });
+    const { workload } = database;
+    if (!readOnly && workload && recorder.wantsAny(workloadChecks(workload.kind))) {
+      step(`${workload.kind} example`);
+      const table = context.before.tables[0]!.name;
+      await recorder.runAll(workloadChecks(workload.kind), { ...context, workload, table });
     }
     for (const persona of database.personas) {
       step(persona.name);
@@ -95,8 +93,10 @@ export async function verifyDatabase(
       run.personas.set(persona.name, own);
       await verifyPersona({ ...context, persona, recorder: own });
     }
-    step("the life of a lease");
-    await verifyLife(context, recorder);
+    if (recorder.wantsAny(LIFECYCLE)) {
+      step("the life of a lease");
+      await recorder.runAll(LIFECYCLE, { ...context, loggedIn: [] });
+    }
   } catch (error) {
     outage = error instanceof Ended || error instanceof Outage;
     throw error;
@@ -106,12 +106,15 @@ export async function verifyDatabase(
     // What stays after an outage is named, and to look for it would only say so again.
     const isKnown = (stays: readonly string[]) => outage && stays.length > 0;
     const stays = await custody.releaseAll(deadline(), owner);
-    if (owner && !isKnown(stays)) await nothingLeft(owner, database, id, leases, recorder).catch(saidAlready);
+    if (owner && !isKnown(stays))
+      await recorder
+        .run(NOTHING_LEFT, { owner, vault, leases, database, run: id })
+        .catch(rethrowUnlessReported);
     await owner?.close();
     const ownerStays = await ownerCustody.releaseAll(deadline());
     run.left.push(...stays, ...ownerStays);
     if (lease && !isKnown(ownerStays))
-      await ownerGone(vault, address, database, lease, recorder).catch(saidAlready);
+      await recorder.run(OWN_LEASE_GONE, { vault, address, database, lease }).catch(rethrowUnlessReported);
   }
 }
 
@@ -128,59 +131,5 @@ async function openOwner(
     throw new CannotVerify(
       `PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(reason)}${hint}`,
     );
-  });
-}
-
-/** PostgreSQL has no probe object and no leased role of this run, Vault no lease. */
-async function nothingLeft(
-  owner: Session,
-  database: ManifestDatabase,
-  run: string,
-  leases: Leases,
-  summary: Recorder,
-): Promise<void> {
-  await summary.check("nothing left: no probe object, leased role or lease", async (check) => {
-    const [place, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
-    const objects = `SELECT relname AS name FROM pg_class WHERE relnamespace = ${place} AND starts_with(relname, ${prefix}) UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = ${place} AND starts_with(proname, ${prefix})`;
-    const names = leases.taken.map(({ username }) => literal(username)).join(", ") || "NULL";
-    const findings: string[] = [];
-    for (const sql of [objects, `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${names})`]) {
-      const outcome = await owner.attempt(sql, check);
-      if ("sqlstate" in outcome) findings.push(outcome.message);
-      else findings.push(...outcome.rows.map(({ name }) => `${String(name)} is still there`));
-    }
-    for (const { id } of leases.taken) {
-      const { status } = await leases.vault.request("POST", "sys/leases/renew", { lease_id: id });
-      check.note(`POST sys/leases/renew ${id}`, `HTTP ${String(status)}`);
-      if (status !== 400) findings.push(`Vault still knows the lease ${id}`);
-    }
-    return findings.length ? findings.join("; ") : undefined;
-  });
-}
-
-/** The verifier's own login is gone as well. */
-async function ownerGone(
-  vault: VaultClient,
-  address: PostgresAddress,
-  database: ManifestDatabase,
-  lease: Lease,
-  summary: Recorder,
-): Promise<void> {
-  await summary.check("nothing left: the verifier's own lease", async (check) => {
-    const refusal = await loginRefusal(address, database.name, lease);
-    check.note(`login as ${lease.username}`, refusal ?? "logged in");
-    if (refusal === undefined) return `the login ${lease.username} is still valid`;
-    if (!LOGIN_REFUSED.includes(refusal)) return `the login ${lease.username} is refused with ${refusal}`;
-    const answer = await vault.request(
-      "LIST",
-      `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`,
-    );
-    check.note(`${answer.method} ${answer.path}`, `HTTP ${String(answer.status)}`);
-    const ids = (answer.body.data?.["keys"] ?? []) as string[];
-    if (answer.status !== 200 && answer.status !== 404)
-      return `listing the probe role's leases: HTTP ${String(answer.status)}`;
-    return ids.some((id) => lease.id.endsWith(`/${id}`))
-      ? `Vault still lists the lease ${lease.id}`
-      : undefined;
   });
 }

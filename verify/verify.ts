@@ -1,11 +1,12 @@
 import type { VaultClient } from "../clients/vault-client";
 import { errorText } from "../clients/vault-client";
-import { CannotVerify, Ended } from "../clients/outage";
 import type { AccessManifest, ManifestDatabase } from "../manifest/schema";
-import { Interrupted, verifyDatabase } from "./database";
-import { expire } from "./lifecycle/expiry";
+import { EXPIRY } from "./checks";
+import { verifyDatabase } from "./database";
+import { CannotVerify, Ended, RunInterrupted } from "./errors";
+import { verifyExpiry } from "./lifecycle/expiry";
 import { Acceptance } from "./report/accepted";
-import { Recorder, type Selection } from "./report/recorder";
+import { isSelected, Recorder, type Selection } from "./report/recorder";
 import { resultsOf, type DatabaseReport, type Report } from "./report/report";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
@@ -64,17 +65,20 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   let unable: CannotVerify | undefined;
 
   const stop = new AbortController();
-  const begin = (database: ManifestDatabase) =>
-    expire(
-      vault,
-      options.postgres(database.server),
+  const ended = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const begin = async (database: ManifestDatabase) => {
+    const address = options.postgres(database.server);
+    const recorder = new Recorder(selection);
+    return {
+      ...(await verifyExpiry(EXPIRY, { vault, address, database, signal: ended }, recorder)),
       database,
-      new Recorder(selection),
-      signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
-    ).then((expiry) => ({ ...expiry, database }));
+    };
+  };
   // The leases example revokes whatever the probe role has leased: what is to end by itself is leased after it.
   const isAfter = ({ workload }: ManifestDatabase) => !options.readOnly && workload?.kind === "leases";
-  const waited = manifest.databases.filter(() => options.expiry !== false);
+  const waited = manifest.databases.filter(
+    () => options.expiry !== false && EXPIRY.some(({ id }) => isSelected(selection, id)),
+  );
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
     const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [] };
@@ -87,7 +91,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
         unable = error;
         break;
       }
-      if (error instanceof Interrupted) {
+      if (error instanceof RunInterrupted) {
         interrupted = true;
         break;
       }

@@ -23,7 +23,7 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
     writeFileSync(path, content, { mode: 0o600 });
     return path;
   };
-  const { vault, postgres } = settings;
+  const { vault, postgres, login } = settings;
   const authorities = [vault.ca, postgres.ssl?.ca].filter((ca) => ca !== undefined);
   const child = execa(process.execPath, ["--import", "tsx", "examples/pool/main.ts"], {
     cwd: ROOT,
@@ -37,10 +37,10 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
       ...(authorities.length > 0 && { NODE_EXTRA_CA_CERTS: file("ca.crt", authorities.join("\n")) }),
       VAULT_ADDR: vault.address,
       ...(vault.namespace && { VAULT_NAMESPACE: vault.namespace }),
-      AUTH_MOUNT: settings.authMount,
-      APP_ROLE: settings.appRole,
-      ROLE_ID_FILE: file("role-id", settings.roleId),
-      SECRET_ID_FILE: file("secret-id", settings.wrappedSecretId),
+      AUTH_MOUNT: login.authMount,
+      APP_ROLE: login.appRole,
+      ROLE_ID_FILE: file("role-id", login.roleId),
+      SECRET_ID_FILE: file("secret-id", login.wrappedSecretId),
       CREDENTIALS: settings.credentials,
       PGHOST: postgres.host,
       PGPORT: String(postgres.port),

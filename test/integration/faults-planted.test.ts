@@ -418,6 +418,14 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
     plant: inStatements("creation_statements", (text) => text.replace("VALID UNTIL '{{expiration}}'", "")),
     finds: ["readonly VALID UNTIL the lease's end: the leased role has no VALID UNTIL"],
   },
+  "creation statements that let a login last a minute longer": {
+    plant: inStatements(
+      "creation_statements",
+      (text) =>
+        `${text}; DO $$ BEGIN EXECUTE pg_catalog.format('ALTER ROLE %I VALID UNTIL %L', '{{name}}', '{{expiration}}'::timestamptz + '1 minute'); END $$`,
+    ),
+    finds: ["readonly VALID UNTIL the lease's end: VALID UNTIL is 366"],
+  },
   "creation statements with another search path": {
     plant: inStatements("creation_statements", (text) =>
       text.replace('search_path = "example"', "search_path = public"),
@@ -426,7 +434,7 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
   },
   "creation statements without a connection limit": {
     plant: inStatements("creation_statements", (text) => text.replace("CONNECTION LIMIT 20", "")),
-    finds: ["readonly connection limit as declared: connection limit declared: 20; the login has none"],
+    finds: ["readonly connection limit as declared: connection limit declared: 20; found: none"],
   },
   "creation statements without the mark of a lease": {
     plant: async () => {
@@ -466,12 +474,12 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
       "readonly revoked: login, role, lease gone: the login must be refused with 28P01 or 28000, received a session",
       " revoked while clients reconnect: nobody stays: readonly: each client must be refused with 28P01 or 28000 in the end, received still not refused after 10 s",
       " a token's end is its lease's, session's and role's: readonly: the session must end with 57P01, it is still open",
-      " nothing left: no probe object, leased role or lease: LOGIN is still there",
+      " nothing left: no probe object, leased role or lease: the role LOGIN is still there",
     ],
   },
   "a longer lease": {
     plant: inVault(DATABASE_ROLE, { default_ttl: 7200 }),
-    finds: ["readonly lease: login, id, duration: lease TTL declared: 3600 s; the lease has 7200 s"],
+    finds: ["readonly lease: login, id, duration: lease TTL declared: 3600 s; found: 7200 s"],
   },
   "a later end of leases": {
     plant: inVault(DATABASE_ROLE, { max_ttl: 172_800 }),
@@ -485,7 +493,7 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
       return inVault(APP_ROLE, { token_policies: ["db-readonly-role", "extra"] })();
     },
     finds: [
-      "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, extra",
+      "readonly login: policies and TTLs: policies declared: db-readonly-role; found: db-readonly-role, extra",
       "readonly vault.other credentials: GET database/creds/readwrite_role is not declared and is allowed: by policy extra, which the verifier may not read",
     ],
   },
@@ -499,6 +507,22 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
     plant: inPolicy((policy) => `${policy}\npath "secret/data/*" { capabilities = ["read", "list"] }`),
     finds: [
       'readonly policies as declared: not declared: policy db-readonly-role: path "secret/data/*" [read, list]',
+    ],
+  },
+  "a policy with a quoted keyword": {
+    plant: inPolicy((policy) => `${policy}\n"path" "secret/*" { capabilities = ["read"] }`),
+    finds: ['readonly policies as declared: not declared: policy db-readonly-role: path "secret/*" [read]'],
+  },
+  "a policy without a blank": {
+    plant: inPolicy((policy) => `${policy}\npath"secret/*"{capabilities=["read"]}`),
+    finds: ['readonly policies as declared: not declared: policy db-readonly-role: path "secret/*" [read]'],
+  },
+  "a policy with parameters": {
+    plant: inPolicy((policy) =>
+      policy.replace('"sys/leases/renew" {', '"sys/leases/renew" {\n  denied_parameters = { "x" = ["y"] }'),
+    ),
+    finds: [
+      'readonly policies as declared: policy db-readonly-role is not as declared: denied_parameters = { "x" = ["y"] }',
     ],
   },
   "a policy without renewal": {
@@ -517,14 +541,14 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
   "the default policy": {
     plant: inVault(APP_ROLE, { token_no_default_policy: false }),
     finds: [
-      "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, default",
+      "readonly login: policies and TTLs: policies declared: db-readonly-role; found: db-readonly-role, default",
       "readonly vault.other paths: GET auth/token/lookup-self is not declared and is allowed: by policy default, which the verifier may not read",
     ],
   },
   "tokens that last longer": {
     plant: inVault(APP_ROLE, { token_ttl: 3600, token_max_ttl: 7200 }),
     finds: [
-      "readonly login: policies and TTLs: token TTL declared: 1200 s; the token has 3600 s; token max TTL declared: 1800 s; renewing gives 3600 s",
+      "readonly login: policies and TTLs: token TTL declared: 1200 s; found: 3600 s; token max TTL declared: 1800 s; renewing gives 3600 s",
     ],
   },
 };

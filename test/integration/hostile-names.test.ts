@@ -106,7 +106,7 @@ describe("the worst names that are taken", () => {
     for (const { personas: of, vault: at, staticRoles = [] } of databases) {
       for (const { appRole, groupRole, name: persona } of of) {
         const { policy } = (await root.call("GET", `sys/policies/acl/${appRole}`)).data as { policy: string };
-        const paths = parse(appRole, policy).map(({ path, capabilities }) => [path, ...capabilities]);
+        const paths = parse(appRole, policy).rules.map(({ path, capabilities }) => [path, ...capabilities]);
         expect(paths).toEqual([
           ["auth/token/renew-self", "update"],
           ["sys/leases/renew", "update"],

@@ -41,9 +41,9 @@ test("everything about a lease's life holds, its end by itself too, and Vault's 
   const got = (name: string) => (checks.get(name) ?? []).map(({ got }) => got);
   expect(got("ended by itself: a lease, its session, its login")).toEqual([
     expect.stringMatching(/^57P01, after [45]\.\d s of a lease of 5 s$/),
+    "SQLSTATE 28P01",
     "0 rows",
     "HTTP 400: lease not found",
-    "SQLSTATE 28P01",
   ]);
   // HashiCorp's Vault removes it within a minute.
   expect(got("ended by itself: a secret id")).toEqual(
@@ -103,7 +103,7 @@ describe("what is not as it should be is found and named", () => {
       "a renewal that leaves VALID UNTIL where it was",
       READONLY,
       { renew_statements: ["SELECT 1"] },
-      /^ renewed: .*: readonly: VALID UNTIL must follow the renewal by 41400\.\d s, it moved by 0\.0 s/,
+      /^ renewed: .*: readonly: VALID UNTIL must follow the lease's renewal by 41400\.\d s, it moved by 0\.0 s/,
     ],
     [
       "a lease's maximum",
@@ -121,7 +121,7 @@ describe("what is not as it should be is found and named", () => {
       "secret ids for ever",
       READONLY_APP,
       { secret_id_num_uses: 0, secret_id_ttl: 0 },
-      /^ secret ids: .*: readonly: a secret id with 101 uses must be refused, received HTTP 200; a secret id with a TTL of 86401 s must be refused, received HTTP 200; a secret id with the AppRole's TTL must have secret_id_ttl 86400, it has 0$/,
+      /^ secret ids: .*: readonly: a secret id with 101 uses must be refused, received HTTP 200; readonly: a secret id with a TTL of 86401 s must be refused, received HTTP 200; readonly: a secret id with the AppRole's TTL must have secret_id_ttl 86400, it has 0$/,
     ],
     [
       "secret ids with fewer uses",
@@ -240,7 +240,7 @@ describe("address ranges", () => {
     const [database] = deployment.manifest.databases;
     const personas = database!.personas.map((persona) =>
       persona.name === "readonly"
-        ? { ...persona, appRole: { ...persona.appRole, secretIdBoundCidrs, tokenBoundCidrs } }
+        ? { ...persona, login: { ...persona.login, secretIdBoundCidrs, tokenBoundCidrs } }
         : persona,
     );
     return { ...deployment.manifest, databases: [{ ...database!, personas }] };

@@ -190,7 +190,7 @@ describe("PostgreSQL restarts", () => {
     await restarted;
     expect(findings(report)).toEqual([
       expect.stringMatching(
-        /^ users example: schema-admin .*: POST sys\/leases\/revoke: HTTP 400: failed to revoke entry: .* terminating connection due to administrator command \(SQLSTATE 57P01\)$/,
+        /^ users example: the admin .*: POST sys\/leases\/revoke: HTTP 400: failed to revoke entry: .* terminating connection due to administrator command \(SQLSTATE 57P01\)$/,
       ),
     ]);
     expect(report.left).toEqual([]);
@@ -246,11 +246,11 @@ describe("Vault is sealed", () => {
   });
 
   test.each<[string, RegExp, string, string[]]>([
-    ["a lease", READERS_LEASE, "readonly lists them", ["lease", "login", "token"]],
+    ["a lease", READERS_LEASE, "the reader lists them", ["lease", "login", "token"]],
     [
       "a revocation",
       REVOCATION,
-      "schema-admin creates or empties the table",
+      "the admin creates or empties the table",
       ["lease", "lease", "login", "login", "token"],
     ],
   ])("before %s: one line, and what is named is what is left", async (_, at, check, kinds) => {
@@ -331,7 +331,7 @@ describe("PostgreSQL's connections are exhausted", () => {
     await free();
     expect(findings(report)).toEqual([
       expect.stringMatching(
-        /^ users example: schema-admin .*: POST sys\/leases\/revoke: HTTP 400: .*\bFATAL: sorry, too many clients already \(SQLSTATE 53300\)\)?$/,
+        /^ users example: the admin .*: POST sys\/leases\/revoke: HTTP 400: .*\bFATAL: sorry, too many clients already \(SQLSTATE 53300\)\)?$/,
       ),
     ]);
     expect(await remains()).toEqual(named(report.left));
@@ -354,12 +354,18 @@ describe("the network between Vault and PostgreSQL is cut", () => {
   }
 
   test.each<[string, RegExp, boolean, string, number]>([
-    ["a lease", READERS_LEASE, false, "the run: GET database/creds/schema_admin_role: HTTP 500:", 1],
+    [
+      "a lease",
+      READERS_LEASE,
+      false,
+      "schema-admin lease: login, id, duration: GET database/creds/schema_admin_role: HTTP 500:",
+      1,
+    ],
     [
       "a revocation",
       REVOCATION,
       true,
-      "users example: schema-admin creates or empties the table: POST sys/leases/revoke: HTTP 400:",
+      " users example: the admin creates or empties the table: POST sys/leases/revoke: HTTP 400:",
       2,
     ],
   ])(
@@ -372,7 +378,7 @@ describe("the network between Vault and PostgreSQL is cut", () => {
         }),
       });
       expect(findings(report)).toEqual([
-        expect.stringMatching(new RegExp(`^ ${finding} .*failed to connect to .*user=vault `)),
+        expect.stringMatching(new RegExp(`^${finding} .*failed to connect to .*user=vault `)),
       ]);
       expect(await remains()).toEqual(named(report.left));
       expect(report.left).toHaveLength(leases);
@@ -400,7 +406,7 @@ describe("the network between Vault and PostgreSQL is cut", () => {
     );
     expect(findings(report)).toEqual([
       expect.stringMatching(
-        /^ users example: schema-admin .*: Vault does not answer at \S+: no answer to POST \/v1\/sys\/leases\/revoke within 20 s$/,
+        /^ users example: the admin .*: Vault does not answer at \S+: no answer to POST \/v1\/sys\/leases\/revoke within 20 s$/,
       ),
     ]);
     expect(await remains()).toEqual(named(report.left));

@@ -180,7 +180,7 @@ describe("the verifier", () => {
     });
     expect(findings(report)).toContainEqual(
       expect.stringMatching(
-        /^ pool example: web drops no request: no request may be dropped, \d+ were: HTTP 503/,
+        /^ pool example: no request is dropped: no request may be dropped, \d+ were: HTTP 503/,
       ),
     );
     expect(report.left).toEqual([]);
@@ -192,7 +192,7 @@ describe("the verifier", () => {
     });
     expect(findings(report)).toEqual([
       expect.stringMatching(
-        /^ pool example: web drops no request: the application did not start: GET database\/creds\/ghost: HTTP 403: [^\n]*$/,
+        /^ pool example: no request is dropped: the application did not start: GET database\/creds\/ghost: HTTP 403: [^\n]*$/,
       ),
       " pool example: ended, its logins and leases are gone: it did not start",
     ]);

@@ -179,6 +179,7 @@ describe("what was changed by hand is found and named", () => {
     try {
       expect(findings(await deployment.verify())).toEqual([
         'readonly vault.other credentials: GET database/creds/readwrite_role is not declared and is allowed: by policy db-readonly-role: path "database/creds/readwrite_role" [read] (HTTP 200)',
+        'readonly policies as declared: not declared: policy db-readonly-role: path "database/creds/readwrite_role" [read]',
       ]);
       expect(await deployment.leasedRoles()).toEqual([]);
     } finally {
@@ -197,7 +198,8 @@ describe("what was changed by hand is found and named", () => {
         expect.stringMatching(
           /^readonly vault\.other credentials: .*: by policy db-readwrite-role: path "database\/creds\/readwrite_role" \[read\]/,
         ),
-        "readonly login: policies and TTLs: policies declared: db-readonly-role; the token has: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; the token has 600 s",
+        "readonly login: policies and TTLs: policies declared: db-readonly-role; found: db-readonly-role, db-readwrite-role; token TTL declared: 1200 s; found: 600 s",
+        "readonly policies as declared: policy db-readwrite-role is not declared",
       ]);
     } finally {
       await deployment.root.call("POST", path, { token_policies: ["db-readonly-role"], token_ttl: 1200 });

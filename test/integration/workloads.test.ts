@@ -25,15 +25,15 @@ test("approle: more uses, a longer life, and a static role whose password nobody
   await withDeployment("approle", async (deployment) => {
     const appRole = "auth/approle/role/jenkins-role";
     expect(await found(deployment, appRole, { secret_id_num_uses: 12 })).toEqual([
-      " approle example: a secret id of jenkins lives 86400 s: uses declared: 10; it has 12",
-      " approle example: it logs in 10 times, and not once more: use 11 must be refused with HTTP 400, received 200",
+      " approle example: a secret id has the declared TTL and uses: uses declared: 10; found: 12",
+      " approle example: it logs in as often as declared, and not once more: use 11 must be refused with HTTP 400, received 200",
     ]);
     expect(await found(deployment, appRole, { secret_id_ttl: 172_800 })).toEqual([
-      " approle example: a secret id of jenkins lives 86400 s: secret id TTL declared: 86400 s; it has 172800 s",
+      " approle example: a secret id has the declared TTL and uses: secret id TTL declared: 86400 s; found: 172800 s",
     ]);
     expect(await found(deployment, appRole, { secret_id_num_uses: 3 })).toEqual([
-      " approle example: a secret id of jenkins lives 86400 s: uses declared: 10; it has 3",
-      " approle example: it logs in 10 times, and not once more: use 4 must log in, received HTTP 400",
+      " approle example: a secret id has the declared TTL and uses: uses declared: 10; found: 3",
+      " approle example: it logs in as often as declared, and not once more: use 4 must log in, received HTTP 400",
     ]);
 
     await deployment.superuser.query("REVOKE jenkins_role FROM nightly_login");
@@ -41,7 +41,7 @@ test("approle: more uses, a longer life, and a static role whose password nobody
     expect(status).toBe(403);
     const lines = findings(await deployment.verify());
     expect(lines).toContainEqual(
-      ' approle example: jenkins reads the static role nightly and uses it: permission denied for database "builds"',
+      ' approle example: static roles are read and used: permission denied for database "builds"',
     );
     // A login that is no longer what was declared is not rotated.
     expect(lines.filter((line) => line.includes("rotated"))).toEqual([]);
@@ -52,12 +52,12 @@ test("tutorial: another max TTL, and a revocation that leaves the login", async 
   await withDeployment("tutorial", async (deployment) => {
     expect(await found(deployment, "database/roles/readonly", { max_ttl: 172_800 })).toEqual([
       expect.stringMatching(
-        /^ leases example: readonly renews, is cut at the max TTL: renewing for 172800 s must give 86400 s, received 172[78]\d\d s/,
+        /^ leases example: renewed, cut at the max TTL: renewing for 172800 s must give 86400 s, received 172[78]\d\d s/,
       ),
     ]);
     const keep = { revocation_statements: ["SELECT 1"] };
     expect(await found(deployment, "database/roles/readonly", keep)).toEqual([
-      " leases example: readonly's is revoked by its id: the login must be refused with 28P01 or 28000, received a session",
+      " leases example: revoked by its id: the login must be refused with 28P01 or 28000, received a session",
     ]);
     expect(await found(deployment, "database/roles/verify-short", keep)).toEqual([
       expect.stringMatching(

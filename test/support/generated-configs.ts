@@ -4,24 +4,16 @@ import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 
 export type Path = readonly (string | number)[];
 export type Fields = Record<string, unknown>;
-type Draw = <T>(values: fc.Arbitrary<T>) => T;
+type Draw = fc.GeneratorValue;
 
-/** What is made of values that are drawn one after the other. Never made smaller: what depends on what is not known. */
-export function drawn<T>(make: (draw: Draw) => T): fc.Arbitrary<T> {
-  return new (class extends fc.Arbitrary<T> {
-    override generate(random: fc.Random): fc.Value<T> {
-      return new fc.Value(
-        make((values) => values.generate(random, undefined).value),
-        undefined,
-      );
-    }
-    override canShrinkWithoutContext(_: unknown): _ is T {
-      return false;
-    }
-    override shrink(): fc.Stream<fc.Value<T>> {
-      return fc.Stream.nil();
-    }
-  })();
+/** What is made of values that are drawn one after the other, and made smaller one by one. */
+export function drawn<T>(make: (g: Draw) => T): fc.Arbitrary<T> {
+  return fc.gen().map(make);
+}
+
+/** By its index, since fast-check keeps what it was asked for each time: it takes no list that differs in each run. */
+function oneOf<T>(g: Draw, values: readonly T[]): T {
+  return values[g(fc.nat, { max: values.length - 1 })]!;
 }
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
@@ -31,26 +23,29 @@ const WORD = `${LETTERS}${CAPITALS}${DIGITS}_`;
 
 /** Two characters or more, and often as many as there may be. */
 function name(longest: number, first: string, middle: string, last = middle): fc.Arbitrary<string> {
-  const lengths = fc.oneof(fc.integer({ min: 2, max: 12 }), fc.constant(longest));
-  const [start, inner, end] = [first, middle, last].map((characters) =>
-    fc.nat({ max: characters.length - 1 }).map((i) => characters[i]!),
-  ) as [fc.Arbitrary<string>, fc.Arbitrary<string>, fc.Arbitrary<string>];
-  return drawn((g) => {
-    const between = Array.from({ length: g(lengths) - 2 }, () => g(inner));
-    return [g(start), ...between, g(end)].join("");
-  });
+  const inner = (minLength: number, maxLength: number) =>
+    fc.string({ unit: fc.constantFrom(...Array.from(middle)), minLength, maxLength });
+  return fc
+    .tuple(
+      fc.constantFrom(...Array.from(first)),
+      fc.oneof({ withCrossShrink: true }, inner(0, 10), inner(longest - 2, longest - 2)),
+      fc.constantFrom(...Array.from(last)),
+    )
+    .map((parts) => parts.join(""));
 }
 
-// Of the alphabets of config/schema.ts. None comes to a word that a rule beside its alphabet keeps out.
-const role = name(62, CAPITALS, `${WORD}-`, WORD);
+// Of the alphabets of constructs/names.ts. None comes to a word that a rule beside its alphabet keeps out.
+const role = () => name(60, CAPITALS, `${WORD}-`, WORD);
 /** With room for `_verify_owner`. */
-const identifier = name(50, `${CAPITALS}_`, `${WORD}-`, WORD);
-const vaultName = name(127, `${CAPITALS}${DIGITS}`, `${WORD}-`, WORD);
+const identifier = () => name(48, `${CAPITALS}_`, `${WORD}-`, WORD);
+const vaultName = () => name(125, `${CAPITALS}${DIGITS}`, `${WORD}-`, WORD);
 const lowerName = (longest: number) => name(longest, LETTERS + DIGITS, `${LETTERS}${DIGITS}_-`, `${DIGITS}_`);
-const serverName = name(32, "abc", LETTERS + DIGITS);
-const mountPath = fc
-  .array(name(40, CAPITALS, `${WORD}-`), { minLength: 1, maxLength: 3 })
-  .map((segments) => segments.join("/"));
+const policyWithout = (prefix: string) => lowerName(128).filter((text) => !text.startsWith(prefix));
+const serverName = () => name(30, "abc", LETTERS + DIGITS);
+const mountPath = () =>
+  fc
+    .array(name(40, CAPITALS, `${WORD}-`), { minLength: 1, maxLength: 3 })
+    .map((segments) => segments.join("/"));
 
 /** What Terraform, Vault, PostgreSQL, a shell or a terminal would do something with. */
 export const SNIPPETS = [
@@ -80,49 +75,49 @@ export const hostile = fc
 
 const HOURS_768 = 768 * 3600;
 
+const share = () => fc.double({ min: 0, max: 1, noNaN: true });
+
 /** A length of time as a config writes it, in one of the units that hold it whole. */
 function duration(g: Draw, min: number, max: number): { text: string; seconds: number } {
-  const seconds = g(fc.integer({ min, max }));
+  const seconds = min + Math.round(g(share) * (max - min));
   const units = Object.entries({ s: 1, m: 60, h: 3_600, d: 86_400 });
-  const [unit, size] = g(fc.constantFrom(...units.filter(([, size]) => seconds % size === 0)));
+  const [unit, size] = oneOf(
+    g,
+    units.filter(([, size]) => seconds % size === 0),
+  );
   return { text: `${String(seconds / size)}${unit}`, seconds };
 }
 
+const RANGES = ["10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0", "fd00::/8", "::1/128"];
+const ranges = () => fc.shuffledSubarray(RANGES, { minLength: 1 });
+
 /** A config with what the schema's bounds allow, and nothing that they do not. */
 export function goodConfig(g: Draw): Fields {
-  const flag = () => g(fc.boolean());
-  const count = (min: number, max: number) => g(fc.integer({ min, max }));
-  const oneOf = <T>(...values: readonly T[]): T => g(fc.constantFrom(...values));
+  const flag = () => g(fc.boolean);
+  const count = (min: number, max: number) => g(fc.integer, { min, max });
   const list = <T>(min: number, max: number, make: (index: number) => T): T[] =>
     Array.from({ length: count(min, max) }, (_, i) => make(i));
-  /** Each of them once. */
-  const once = (values: fc.Arbitrary<string>, mark = "") => {
-    const taken = new Set<string>();
-    return () => {
-      const value = g(values.filter((candidate) => !taken.has(candidate)));
-      taken.add(value);
-      return mark + value;
-    };
+  /** Each of them once, by the two digits at its end. */
+  const once = <A extends unknown[]>(
+    mark: string,
+    values: (...args: A) => fc.Arbitrary<string>,
+    ...args: A
+  ) => {
+    let n = 10;
+    return () => `${mark}${g(values, ...args)}${String(n++)}`;
   };
-  const superuser = once(role, "s");
-  const owner = once(role, "o");
-  const manager = once(
-    role.map((text) => text.replaceAll("-", "_")),
-    "m",
-  );
-  const groupRole = once(role, "g");
-  const login = once(role, "l");
-  const staticRole = once(vaultName, "s");
-  const [server, databaseName, connection, persona] = [serverName, identifier, vaultName, lowerName(128)].map(
-    (values) => once(values),
-  ) as [() => string, () => string, () => string, () => string];
-  const port = once(fc.integer({ min: 1, max: 65_535 }).map(String));
-  const namePrefix = `${g(lowerName(60))}-`;
-  const appRole = once(lowerName(60), namePrefix);
-  const cidrs = () => {
-    const some = ["10.0.0.0/8", "192.0.2.7/32", "0.0.0.0/0", "fd00::/8", "::1/128"];
-    return flag() ? { boundCidrs: g(fc.shuffledSubarray(some, { minLength: 1 })) } : {};
-  };
+  const [superuser, owner, manager] = [once("s", role), once("o", role), once("m", role)];
+  const [groupRole, login, staticRole] = [once("g", role), once("l", role), once("s", vaultName)];
+  const [server, databaseName, connection] = [
+    once("", serverName),
+    once("", identifier),
+    once("c", vaultName),
+  ];
+  const persona = once("", lowerName, 126);
+  const namePrefix = `${g(lowerName, 60)}-`;
+  const appRole = once(namePrefix, lowerName, 60);
+  let hostPort = count(1, 65_530);
+  const cidrs = () => (flag() ? { boundCidrs: g(ranges) } : {});
 
   const isContained = flag();
   const servers = list(1, 3, () => ({
@@ -131,17 +126,14 @@ export function goodConfig(g: Draw): Fields {
     database: databaseName(),
     ...(isContained
       ? {
-          container: {
-            image: `registry.example:5000/pg:18.${String(count(0, 9))}`,
-            hostPort: Number(port()),
-          },
+          container: { image: `registry.example:5000/pg:18.${String(count(0, 9))}`, hostPort: hostPort++ },
         }
       : { tls: flag() }),
   }));
-  const mode = oneOf("server", "dev");
+  const mode = oneOf(g, ["server", "dev"]);
   const container = {
-    ...{ image: "hashicorp/vault:1.21.4", hostPort: Number(port()), mode },
-    ...(mode === "server" && { storage: oneOf("memory", "file"), lockMemory: flag() }),
+    ...{ image: "hashicorp/vault:1.21.4", hostPort: hostPort++, mode },
+    ...(mode === "server" && { storage: oneOf(g, ["memory", "file"]), lockMemory: flag() }),
   };
   const shares = count(1, 255);
   const mounts = list(1, 3, () => g(mountPath)).filter(
@@ -149,7 +141,7 @@ export function goodConfig(g: Draw): Fields {
   );
 
   const databases = list(1, 3, (d) => {
-    const on = oneOf(...servers);
+    const on = oneOf(g, servers);
     const isFirst = on === servers[0];
     const temporary = flag() ? ["TEMPORARY"] : [];
     const personas = list(1, 4, () => {
@@ -173,9 +165,10 @@ export function goodConfig(g: Draw): Fields {
     });
     const admin = personas.find(({ actsAsOwner }) => actsAsOwner)?.name;
     const reader = personas.find(({ actsAsOwner }) => !actsAsOwner)?.name;
-    const workloads =
+    const workloads: object[] =
       reader === undefined ? [] : ["pool", "leases", "approle"].map((kind) => ({ kind, reader }));
-    const users = { kind: "users", admin, writer: reader, reader };
+    if (reader !== undefined && admin !== undefined)
+      workloads.push({ kind: "users", admin, writer: reader, reader });
     return {
       // Its server's own, or one that is made.
       name: isFirst && d === 0 && flag() ? on.database : databaseName(),
@@ -183,29 +176,27 @@ export function goodConfig(g: Draw): Fields {
       schema: g(identifier),
       owner: owner(),
       manager: { name: manager(), passwordVersion: count(1, 1_000_000), rotateRoot: flag() },
-      vault: { mount: oneOf(...mounts), connection: connection() },
+      vault: { mount: oneOf(g, mounts), connection: connection() },
       personas,
       staticRoles: list(0, 2, () => ({
         name: staticRole(),
         login: login(),
-        persona: oneOf(...personas).name,
+        persona: oneOf(g, personas).name,
         rotationPeriod: duration(g, 5, 3650 * 86_400).text,
       })),
-      ...(reader && flag() && { workload: oneOf<object>(...workloads, ...(admin ? [users] : [])) }),
+      ...(workloads.length > 0 && flag() && { workload: oneOf(g, workloads) }),
     };
   });
 
   return {
-    name: g(lowerName(108)),
+    name: g(lowerName, 108),
     servers,
     vault: {
       ...(isContained ? { container } : { tls: flag() }),
       unsealKeys: { shares, threshold: shares === 1 ? 1 : count(2, shares) },
-      authMount: g(mountPath),
+      authMount: `auth-${g(mountPath)}`,
       namePrefix,
-      ...(flag() && {
-        operatorPolicy: g(lowerName(128).filter((text) => !text.startsWith(namePrefix))),
-      }),
+      ...(flag() && { operatorPolicy: g(policyWithout, namePrefix) }),
     },
     ...(flag() && { backend: g(backend) }),
     databases,
@@ -213,8 +204,10 @@ export function goodConfig(g: Draw): Fields {
   };
 }
 
+const privilegesOn = (kind: ObjectKind) => fc.shuffledSubarray<string>([...OBJECT_KINDS[kind].privileges]);
+
 function somePrivileges(g: Draw): Fields {
-  const some = (kind: ObjectKind) => g(fc.shuffledSubarray<string>([...OBJECT_KINDS[kind].privileges]));
+  const some = (kind: ObjectKind) => g(privilegesOn, kind);
   const objects = { tables: some("tables"), sequences: some("sequences"), functions: some("functions") };
   const isReached = Object.values(objects).some((list) => list.length > 0);
   return {
@@ -227,18 +220,19 @@ function somePrivileges(g: Draw): Fields {
 }
 
 /** Its arguments' values are the only ones that may be any text. */
-const backend = fc.record({
-  type: fc.constantFrom("pg", "s3", "http"),
-  arguments: fc
-    .tuple(
-      fc.dictionary(
-        fc.constantFrom("address", "bucket", "region", "endpoint", "workspace_dir"),
-        fc.oneof(hostile, fc.integer(), fc.boolean()),
-      ),
-      hostile,
-    )
-    .map(([values, text]) => ({ ...values, key: `${text}{environment}/{stack}${text}` })),
-});
+const backend = () =>
+  fc.record({
+    type: fc.constantFrom("pg", "s3", "http"),
+    arguments: fc
+      .tuple(
+        fc.dictionary(
+          fc.constantFrom("address", "bucket", "region", "endpoint", "workspace_dir"),
+          fc.oneof(hostile, fc.integer(), fc.boolean()),
+        ),
+        hostile,
+      )
+      .map(([values, text]) => ({ ...values, key: `${text}{environment}/{stack}${text}` })),
+  });
 
 /** One thing that is not allowed, and where it is. */
 export interface Fault {
@@ -264,25 +258,24 @@ const NAMES =
   /^(name|groupRole|appRole|owner|schema|superuser|database|login|connection|mount|authMount|namePrefix|operatorPolicy|image)$/;
 const DURATIONS = /^(ttl|maxTtl|defaultTtl|rotationPeriod)$/;
 
+const upToThree = (max: number) => fc.uniqueArray(fc.nat({ max }), { minLength: 1, maxLength: 3 });
+const unknownKey = () =>
+  fc.oneof(fc.constantFrom("password", "superuserPassword", "apiToken", "secret"), hostile);
+
 /** Up to three values of a config that are not allowed, whatever the rest of it is. */
 export function faultsOf(g: Draw, config: Fields, secret: string): Fault[] {
   const places = [...placesOf(config)].filter(([path]) => path[0] !== "backend");
-  const chosen = g(fc.uniqueArray(fc.constantFrom(...places), { minLength: 1, maxLength: 3 }));
+  const chosen = g(upToThree, places.length - 1).map((i) => places[i]!);
   const apart = chosen.filter(
     ([path]) => !chosen.some(([other]) => other !== path && other.every((part, i) => path[i] === part)),
   );
   return apart.map(([path, value]) => {
-    const isUnknownKey = !Array.isArray(value) && typeof value === "object" && g(fc.boolean());
-    if (isUnknownKey) {
-      const key = g(
-        fc.oneof(fc.constantFrom("password", "superuserPassword", "apiToken", "secret"), hostile),
-      );
-      return {
-        path: [...path, key],
-        value: g(fc.constantFrom<unknown>(secret, { password: secret }, [secret])),
-      };
-    }
-    return { path, value: g(notAllowed(path, value, secret)) };
+    const isUnknownKey = !Array.isArray(value) && typeof value === "object" && g(fc.boolean);
+    if (!isUnknownKey) return { path, value: g(notAllowed, path, value, secret) };
+    return {
+      path: [...path, g(unknownKey)],
+      value: oneOf<unknown>(g, [secret, { password: secret }, [secret]]),
+    };
   });
 }
 
@@ -354,9 +347,9 @@ export function withFaults(config: Fields, faults: readonly Fault[]): Fields {
 export function conflictOf(g: Draw, config: Fields): Fault {
   const read = (...path: Path) => path.reduce<unknown>((at, part) => (at as Fields)[part], config);
   const databases = config["databases"] as Fields[];
-  const d = g(fc.nat({ max: databases.length - 1 }));
+  const d = g(fc.nat, { max: databases.length - 1 });
   const personas = databases[d]!["personas"] as Fields[];
-  const p = g(fc.nat({ max: personas.length - 1 }));
+  const p = g(fc.nat, { max: personas.length - 1 });
   const at = (...path: Path): Path => ["databases", d, ...path];
   const persona = (...path: Path): Path => at("personas", p, ...path);
   const found: Fault[] = [
@@ -391,5 +384,5 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: ["backend"], value: { type: "s3", arguments: { key: "one" } } },
     { path: ["verification"], value: undefined },
   ];
-  return g(fc.constantFrom(...found));
+  return oneOf(g, found);
 }

@@ -95,7 +95,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "vault.namePrefix: received 'leasehold-test-', allowed: a prefix that the planner's policy, leasehold-test-planner, does not start with, since the operator may write what does",
   ],
   [
-    "a persona in capitals, whose AppRole Vault would store in small letters",
+    "a persona in capitals, whose AppRole Vault would store in lowercase letters",
     (d) => (readonly(d)["appRole"] = "db-Report"),
     `${RO}.appRole: received 'db-Report', allowed: ${POLICY_NAME}`,
   ],

@@ -1,12 +1,12 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { Custody } from "../session/custody";
-import { whatIsLeft } from "./gone";
-import { Leases, secretIdOf, type Lease } from "../session/leases";
-import type { ManifestDatabase } from "../../manifest/schema";
-import { Ended } from "../../clients/outage";
-import type { Recorder } from "../report/recorder";
-import { Session, SESSION_ENDED, type PostgresAddress } from "../session/session";
 import type { VaultClient } from "../../clients/vault-client";
+import type { ManifestDatabase } from "../../manifest/schema";
+import { Ended } from "../errors";
+import type { Check, CheckDefinition } from "../report/check";
+import type { Recorder } from "../report/recorder";
+import { Custody } from "../session/custody";
+import { Leases, type Lease } from "../session/leases";
+import { Session, SESSION_ENDED, type PostgresAddress } from "../session/session";
+import { BACKGROUND_MILLISECONDS, expectGone } from "./gone";
 
 /** How late Vault may end a lease, on a busy machine. */
 const LATE_MILLISECONDS = 10_000;
@@ -16,9 +16,20 @@ const LONGEST_SECONDS = 10;
 const EARLY_MILLISECONDS = 1_000;
 /** Within which a server that stops ends its sessions. */
 const OTHERS_MILLISECONDS = 2_000;
-const SECRET_ID_SECONDS = 1;
 const CLEANUP_MILLISECONDS = 30_000;
 const INTERRUPTED = "interrupted";
+
+/** What the checks on what ends by itself share. It is nothing of the other checks', which are made at the same time. */
+export interface ExpiryContext {
+  readonly vault: VaultClient;
+  readonly address: PostgresAddress;
+  readonly database: ManifestDatabase;
+  readonly custody: Custody;
+  readonly leases: Leases;
+  /** Sessions that are closed at the end; the first acts as the owner. */
+  readonly sessions: Session[];
+  readonly signal: AbortSignal;
+}
 
 export interface Expiry {
   /** @default - it was interrupted */
@@ -27,83 +38,59 @@ export interface Expiry {
   readonly left: readonly string[];
 }
 
-/**
- * Waits for what ends by itself: a lease of the probe role whose TTL is seconds, and a secret id of one second. It shares
- * nothing with the other checks, so that they can be made meanwhile.
- */
-export async function expire(
-  vault: VaultClient,
-  address: PostgresAddress,
-  database: ManifestDatabase,
+/** Makes the checks, and takes away what that made. */
+export async function verifyExpiry(
+  checks: readonly CheckDefinition<ExpiryContext>[],
+  deployment: Pick<ExpiryContext, "vault" | "address" | "database" | "signal">,
   recorder: Recorder,
-  signal: AbortSignal,
 ): Promise<Expiry> {
   const custody = new Custody();
-  const leases = new Leases(vault, custody);
-  const sessions: Session[] = [];
+  const leases = new Leases(deployment.vault, custody);
+  const context: ExpiryContext = { ...deployment, custody, leases, sessions: [] };
+  // Each waits; none for the others.
+  const results = await Promise.allSettled(checks.map((check) => recorder.run(check, context)));
+  const { sessions } = context;
+  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS, sessions[0]);
+  for (const session of sessions) await session.close();
+  const failed = results.find(({ status }) => status === "rejected") as PromiseRejectedResult | undefined;
+  // After an outage the report says why already.
+  if (failed && !(failed.reason instanceof Ended)) throw failed.reason;
+  return deployment.signal.aborted ? { left } : { recorder, left };
+}
+
+/** A lease of the probe role whose TTL is seconds. */
+export async function outliveLease(context: ExpiryContext, check: Check): Promise<void> {
+  const { vault, address, database, leases, sessions, signal } = context;
   const probes = database.probes!;
-  const persona = database.personas[0]!;
-  const interrupt = new Promise<string>((resolve) => {
-    signal.addEventListener("abort", () => {
-      resolve(INTERRUPTED);
-    });
-  });
   const open = async (role: string, catalogs = false): Promise<{ lease: Lease; session: Session }> => {
     const lease = await leases.take(vault, database.vault.mount, role);
     const session = await Session.open(address, database.name, lease, { catalogs });
     sessions.push(session);
     return { lease, session };
   };
-
-  let secretId = "";
-  let secretIdTtl: unknown;
-  let secretIdEnds = 0;
-  const lives = async () => {
-    await recorder.check("ended by itself: a lease, its session, its login", async (check) => {
-      const { session: asker } = await open(probes.owner, true);
-      const { lease, session } = await open(probes.short);
-      const opened = await leases.unwrap(
-        await leases.wrappedSecretId(persona, { num_uses: 1, ttl: `${String(SECRET_ID_SECONDS)}s` }),
-      );
-      secretId = secretIdOf(opened);
-      secretIdTtl = opened.body.data?.["secret_id_ttl"];
-      secretIdEnds = performance.now() + SECRET_ID_SECONDS * 1000 + EARLY_MILLISECONDS;
-      if (lease.duration > LONGEST_SECONDS)
-        return `a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`;
-      const milliseconds = lease.duration * 1000;
-      const end = signal.aborted
-        ? INTERRUPTED
-        : await Promise.race([session.waitForEnd(milliseconds + LATE_MILLISECONDS), interrupt]);
-      const after = performance.now() - lease.issuedAt;
-      const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
-      check.note("the open session", `${end}, ${text}`);
-      // A server that goes away ends every session, one after the other.
-      if (after < milliseconds - EARLY_MILLISECONDS) await asker.waitForEnd(OTHERS_MILLISECONDS);
-      await asker.query("SELECT");
-      if (end !== SESSION_ENDED) return `the session must end with ${SESSION_ENDED}, it is ${end} ${text}`;
-      if (after < milliseconds - EARLY_MILLISECONDS) return `the session ended ${text}`;
-      return whatIsLeft({ address, database: database.name, asker, vault }, lease, check);
-    });
-    await recorder.check("ended by itself: a secret id", async (check) => {
-      // Where the session ended too early.
-      await delay(Math.max(0, secretIdEnds - performance.now()));
-      const roleId = await leases.roleId(persona);
-      const answer = await leases.login(persona, roleId, secretId);
-      check.noteAnswer(answer, "with a secret id of 1 s, later than that");
-      if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
-      if (answer.status === 400) return undefined;
-      // HashiCorp's Vault takes one that has ended until it removes it, which it does once a minute.
-      check.note("secret_id_ttl when it was made", String(secretIdTtl));
-      return answer.status === 200 && secretIdTtl === SECRET_ID_SECONDS
-        ? undefined
-        : `a secret id past its TTL must be refused with HTTP 400, received ${String(answer.status)}; Vault says a TTL of ${String(secretIdTtl)} s`;
-    });
-  };
-  await lives().catch((error: unknown) => {
-    // The report says why already.
-    if (!(error instanceof Ended)) throw error;
+  const { session: owner } = await open(probes.owner, true);
+  const { lease, session } = await open(probes.short);
+  if (lease.duration > LONGEST_SECONDS) {
+    check.find(`a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`);
+    return;
+  }
+  const milliseconds = lease.duration * 1000;
+  const interrupt = new Promise<string>((resolve) => {
+    const stop = () => {
+      resolve(INTERRUPTED);
+    };
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
   });
-  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS, sessions[0]);
-  for (const session of sessions) await session.close();
-  return signal.aborted ? { left } : { recorder, left };
+  const end = await Promise.race([session.waitForEnd(milliseconds + LATE_MILLISECONDS), interrupt]);
+  const after = performance.now() - lease.issuedAt;
+  const isEarly = after < milliseconds - EARLY_MILLISECONDS;
+  const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
+  check.note("the open session", `${end}, ${text}`);
+  // A server that goes away ends every session, one after the other.
+  if (isEarly) await owner.waitForEnd(OTHERS_MILLISECONDS);
+  await owner.query("SELECT");
+  if (end !== SESSION_ENDED) check.find(`the session must end with ${SESSION_ENDED}, it is ${end} ${text}`);
+  else if (isEarly) check.find(`the session ended ${text}`);
+  else await expectGone({ address, database, owner, vault }, lease, check, BACKGROUND_MILLISECONDS);
 }

@@ -1,52 +1,125 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { escapeLiteral as literal } from "pg";
-import type { Lease } from "../session/leases";
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { until } from "../../clients/within";
+import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { Notes } from "../report/evidence";
-import { LOGIN_REFUSED, loginRefusal, type PostgresAddress, type Session } from "../session/session";
-import type { VaultClient } from "../../clients/vault-client";
+import type { Lease } from "../session/leases";
+import { probePrefix } from "../session/probes";
+import { LOGIN_REFUSED, loginRefusal, SESSION_ENDED, type Session } from "../session/session";
 
-/** Vault ends what nobody revoked in the background: within moments, which a busy machine makes long. */
-const BACKGROUND_MILLISECONDS = 10_000;
-const PAUSE_MILLISECONDS = 20;
+/** Vault ends in the background what nobody revoked: within moments, which a busy machine makes long. */
+export const BACKGROUND_MILLISECONDS = 10_000;
 
-export interface Witnesses {
-  readonly address: PostgresAddress;
-  readonly database: string;
-  /** Another login's session: it sees the roles. */
-  readonly asker: Session;
-  readonly vault: VaultClient;
+/** Who can see what is left: the owner's session reads the catalogs. */
+type Observers = Pick<DatabaseContext, "address" | "database" | "owner" | "vault">;
+
+/** Waits, within a bound, for the server to end the session of a lease that has ended. */
+export async function expectSessionEnded(
+  { owner }: Pick<Observers, "owner">,
+  session: Session,
+  check: Check,
+): Promise<void> {
+  const end = await session.waitForEnd();
+  check.note("the open session", end);
+  await session.close();
+  if (end === SESSION_ENDED) return;
+  // A server that goes away ends every session.
+  await owner.query("SELECT");
+  check.find(`the session must end with ${SESSION_ENDED}, it is ${end}`);
 }
 
-/**
- * Waits, within a bound, until PostgreSQL has no role of the lease and refuses its login and Vault does not know it any
- * more. Returns what is still there.
- */
-export async function whatIsLeft(
-  { address, database, asker, vault }: Witnesses,
+/** Looks, for so long, until PostgreSQL has no role of the lease and Vault does not know it; then the login must be refused. */
+export async function expectGone(
+  observers: Observers,
   lease: Lease,
   check: Check,
-): Promise<string | undefined> {
-  const roles = `SELECT FROM pg_roles WHERE rolname = ${literal(lease.username)}`;
-  const end = performance.now() + BACKGROUND_MILLISECONDS;
-  for (;;) {
-    // Of the looks that are repeated the last is the check.
-    const looks = new Notes();
-    const found = await asker.attempt(roles, looks);
-    const renewal = await vault.request("POST", "sys/leases/renew", { lease_id: lease.id });
-    looks.noteAnswer(renewal);
-    const isGone = "count" in found && found.count === 0 && renewal.status === 400;
-    if (isGone || performance.now() > end) {
-      check.noteAll(looks);
-      if (!("count" in found) || found.count > 0) return `the role ${lease.username} is still there`;
-      if (renewal.status !== 400)
-        return `Vault still knows the lease ${lease.id}: renewing it gives HTTP ${String(renewal.status)}`;
-      break;
-    }
-    await delay(PAUSE_MILLISECONDS);
-  }
+  milliseconds = 0,
+): Promise<void> {
+  const { address, database } = observers;
+  let left!: Awaited<ReturnType<typeof remainsOf>>;
+  await until(milliseconds, async () => {
+    left = await remainsOf(observers, lease);
+    return left.findings.length === 0 || undefined;
+  });
+  await expectLoginRefused(address, database.name, lease, check);
+  // Of looks that were repeated the last counts.
+  check.noteAll(left.notes);
+  check.find(...left.findings);
+}
+
+async function remainsOf(
+  { owner, vault }: Pick<Observers, "owner" | "vault">,
+  { id, username }: Lease,
+): Promise<{ notes: Notes; findings: string[] }> {
+  const notes = new Notes();
+  const findings: string[] = [];
+  const role = await owner.attempt(`SELECT FROM pg_roles WHERE rolname = ${literal(username)}`, notes);
+  if (!("count" in role) || role.count > 0) findings.push(`the role ${username} is still there`);
+  // Vault renews no lease that has ended.
+  const renewal = await vault.request("POST", "sys/leases/renew", { lease_id: id });
+  notes.noteAnswer(renewal);
+  if (renewal.status !== 400)
+    findings.push(`Vault still knows the lease ${id}: renewing it gives HTTP ${String(renewal.status)}`);
+  return { notes, findings };
+}
+
+export async function expectLoginRefused(
+  address: DatabaseContext["address"],
+  database: string,
+  lease: Lease,
+  check: Check,
+): Promise<void> {
   const refusal = await loginRefusal(address, database, lease);
   check.note(`login as ${lease.username}`, refusal === undefined ? "a session" : `SQLSTATE ${refusal}`);
-  if (refusal !== undefined && LOGIN_REFUSED.includes(refusal)) return undefined;
-  return `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`;
+  if (refusal === undefined || !LOGIN_REFUSED.includes(refusal))
+    check.find(
+      `the login must be refused with ${LOGIN_REFUSED.join(" or ")}, received ${refusal ?? "a session"}`,
+    );
+}
+
+/** PostgreSQL has no probe object and no leased role of this run, Vault no lease. */
+export async function nothingLeft(
+  {
+    owner,
+    vault,
+    leases,
+    database,
+    run,
+  }: Pick<DatabaseContext, "owner" | "vault" | "leases" | "database" | "run">,
+  check: Check,
+): Promise<void> {
+  const [schema, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
+  const objects = await owner.attempt(
+    `SELECT relname AS name FROM pg_class WHERE relnamespace = ${schema} AND starts_with(relname, ${prefix})
+     UNION ALL
+     SELECT proname FROM pg_proc WHERE pronamespace = ${schema} AND starts_with(proname, ${prefix})`,
+    check,
+  );
+  if ("sqlstate" in objects) check.find(objects.message);
+  else check.find(...objects.rows.map(({ name }) => `${String(name)} is still there`));
+  for (const lease of leases.taken) {
+    const { notes, findings } = await remainsOf({ owner, vault }, lease);
+    check.noteAll(notes);
+    check.find(...findings);
+  }
+}
+
+/** What the verifier leased for itself has ended, now that everything else has. */
+export interface OwnLease extends Pick<DatabaseContext, "vault" | "address" | "database"> {
+  readonly lease: Lease;
+}
+
+export async function ownLeaseGone(
+  { vault, address, database, lease }: OwnLease,
+  check: Check,
+): Promise<void> {
+  await expectLoginRefused(address, database.name, lease, check);
+  const prefix = `sys/leases/lookup/${database.vault.mount}/creds/${database.probes!.owner}/`;
+  const answer = await vault.request("LIST", prefix);
+  check.note(`${answer.method} ${answer.path}`, `HTTP ${String(answer.status)}`);
+  const ids = (answer.body.data?.["keys"] ?? []) as string[];
+  // A listing of nothing is 404.
+  if (answer.status !== 200 && answer.status !== 404)
+    check.find(`listing the probe role's leases: HTTP ${String(answer.status)}`);
+  if (ids.some((id) => lease.id.endsWith(`/${id}`))) check.find(`Vault still lists the lease ${lease.id}`);
 }

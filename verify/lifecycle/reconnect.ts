@@ -1,10 +1,11 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { leftOf, revoke, takeLease, together, type Life } from "./logged-in";
 import { Outage } from "../../clients/outage";
-import type { DatabaseContext } from "../context";
 import { oneLine } from "../../clients/text";
+import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, LOGIN_REFUSED, Session } from "../session/session";
+import { expectGone } from "./gone";
+import { takeLease, type LoggedInPersona } from "./logged-in";
 
 /** Each holds a session while it opens the next, as far as the login's connection limit allows. */
 const CLIENTS = 6;
@@ -18,12 +19,12 @@ const BOUND_MILLISECONDS = 10_000;
  * is gone. All have to be refused in the end, and no session may be left with which anything can be done.
  */
 export async function revokeWhileReconnecting(
-  scene: DatabaseContext,
-  life: Life,
+  context: DatabaseContext,
+  persona: LoggedInPersona,
   check: Check,
-): Promise<string | undefined> {
-  const { address, database } = scene;
-  const lease = await takeLease(scene, life);
+): Promise<void> {
+  const { address, database } = context;
+  const lease = await takeLease(context, persona);
   const end = performance.now() + BOUND_MILLISECONDS;
   const open = new Set<Session>();
   const closing: Promise<void>[] = [];
@@ -60,16 +61,21 @@ export async function revokeWhileReconnecting(
     return `still not refused after ${String(BOUND_MILLISECONDS / 1000)} s`;
   };
   const loops = Array.from({ length: CLIENTS }, (_, i) =>
-    reconnect(i % 2 === 0 ? "" : `-c role=${life.persona.groupRole.replace(/[\\\s]/g, "\\$&")}`),
+    reconnect(i % 2 === 0 ? "" : `-c role=${persona.groupRole.replace(/[\\\s]/g, "\\$&")}`),
   );
   await Promise.race([enough, Promise.all(loops)]);
-  await revoke(lease, check);
+  await lease.revoke(check);
   const refusals = await Promise.all(loops);
   await Promise.all(closing);
   check.note(
     `logins of ${String(CLIENTS)} clients in a loop: ${String(logins)} went through, then`,
     [...new Set(refusals)].join(", "),
   );
+  const notRefused = refusals.filter((refusal) => !LOGIN_REFUSED.includes(refusal));
+  if (notRefused.length > 0)
+    check.find(
+      `each client must be refused with ${LOGIN_REFUSED.join(" or ")} in the end, received ${notRefused.join(", ")}`,
+    );
 
   const able: string[] = [];
   const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
@@ -84,14 +90,7 @@ export async function revokeWhileReconnecting(
     await session.close();
   }
   check.note(`${sql} (${String(open.size)} sessions)`, able.length === 0 ? "none held" : able.join(", "));
-  const loose = refusals.filter((refusal) => !LOGIN_REFUSED.includes(refusal));
-  return together(
-    loose.length > 0
-      ? `each client must be refused with ${LOGIN_REFUSED.join(" or ")} in the end, received ${loose.join(", ")}`
-      : undefined,
-    able.length > 0
-      ? `${String(able.length)} of ${String(logins)} sessions outlive it: ${able[0]!}`
-      : undefined,
-    await leftOf(scene, lease, check),
-  );
+  if (able.length > 0)
+    check.find(`${String(able.length)} of ${String(logins)} sessions outlive it: ${able[0]!}`);
+  await expectGone(context, lease, check);
 }

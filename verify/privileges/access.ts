@@ -1,6 +1,6 @@
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 import { declaredMemberships, isDeclaredMembership } from "./declared";
 import { grantsTo, PUBLIC, type Grant } from "./grants";
 
@@ -66,7 +66,7 @@ export function membershipText({ role, member, grantor, admin }: Membership): st
 
 /** Memberships from the leased login upwards: those that are declared, without ADMIN OPTION, and no others. */
 export function memberships(
-  context: Pick<LeaseContext, "database" | "persona" | "access">,
+  context: Pick<LeasedContext, "database" | "persona" | "access">,
   check: Check,
 ): void {
   const found = context.access.memberships;

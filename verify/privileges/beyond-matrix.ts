@@ -2,7 +2,7 @@ import { escapeLiteral as literal } from "pg";
 import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
-import type { LeaseContext, SessionContext } from "./context";
+import type { LeasedContext, SessionContext } from "../context";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
 
 /**
@@ -33,7 +33,7 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
   );
 }
 
-function isDeclared(grant: Grant, { persona, database }: LeaseContext): boolean {
+function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean {
   const { later, owner, schema, privilege, grantee, grantable } = grant;
   if (grantee !== persona.groupRole || grantable) return false;
   const kind = declarableKind(grant);
@@ -46,7 +46,7 @@ function isDeclared(grant: Grant, { persona, database }: LeaseContext): boolean 
 }
 
 /** If it is too much, the matrix says so. */
-function hasRow(grant: Grant, { database }: LeaseContext): boolean {
+function hasRow(grant: Grant, { database }: LeasedContext): boolean {
   return !grant.later && !grant.grantable && declarableKind(grant) !== undefined && isHere(grant, database);
 }
 
@@ -67,7 +67,7 @@ function ownedSql(roles: readonly string[]): string {
  * SECURITY DEFINER functions that one of the persona's roles may execute and that run as none of them, but for extensions'
  * and for probes, which tell who they run as and no more.
  */
-function definersSql({ database, access }: LeaseContext): string {
+function definersSql({ database, access }: LeasedContext): string {
   const roles = literals(access.roles);
   const places = database.schemas.map(({ name, owner }) => `(${literal(name)}, ${literal(owner)})`);
   return `

@@ -3,13 +3,17 @@ import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 import { actingRoles, isDeclaredMembership } from "./declared";
 import { grantText, PUBLIC, type Grant } from "./grants";
 import type { MatrixRow } from "./row";
 
 /** The grants, memberships or attributes behind something that is held and was not declared. */
-export async function causesOfHeld(context: LeaseContext, row: MatrixRow, target: Target): Promise<string[]> {
+export async function causesOfHeld(
+  context: LeasedContext,
+  row: MatrixRow,
+  target: Target,
+): Promise<string[]> {
   const { owner: catalogs, access } = context;
   const { kind, name } = row;
   const holders = await rolesThatHold(context, row, target);
@@ -44,7 +48,7 @@ export async function causesOfHeld(context: LeaseContext, row: MatrixRow, target
 
 /** Why something declared is not held. */
 export async function causesOfMissing(
-  context: LeaseContext,
+  context: LeasedContext,
   row: MatrixRow,
   target: Target,
 ): Promise<string[]> {
@@ -76,7 +80,7 @@ export async function causesOfMissing(
 
 /** Why the login is without what its group has been granted. */
 async function whyWithout(
-  { owner: catalogs, access, persona }: LeaseContext,
+  { owner: catalogs, access, persona }: LeasedContext,
   kind: ObjectKind,
   { schema }: Target,
 ): Promise<string> {
@@ -111,7 +115,7 @@ function serves({ privilege }: Grant, { name, also = [] }: Pick<MatrixRow, "name
 }
 
 async function rolesThatHold(
-  { owner: catalogs, access, persona }: LeaseContext,
+  { owner: catalogs, access, persona }: LeasedContext,
   row: MatrixRow,
   { name }: Target,
 ): Promise<Set<string>> {
@@ -130,7 +134,7 @@ interface CatalogObject {
 }
 
 async function lookUp(
-  { owner: catalogs }: LeaseContext,
+  { owner: catalogs }: LeasedContext,
   kind: ObjectKind,
   { name }: Target,
 ): Promise<CatalogObject | undefined> {

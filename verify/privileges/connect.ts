@@ -3,12 +3,12 @@ import { compare } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
 import { INSUFFICIENT_PRIVILEGE, Session, type Login } from "../session/session";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 import { askCatalogs, observe, type Answer } from "./matrix";
 import { CONNECT } from "./rows";
 
 /** Opens the persona's session: the cell of CONNECT. */
-export async function connect(context: LeaseContext): Promise<Session | undefined> {
+export async function connect(context: LeasedContext): Promise<Session | undefined> {
   const { persona, database, address, lease, recorder } = context;
   const start = performance.now();
   let session: Session | undefined;

@@ -1,6 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import type { ManifestDatabase } from "../../manifest/schema";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 
 // What a database's roles, schemas and memberships are to be, by its manifest.
 
@@ -31,7 +31,7 @@ export function searchPathOf(database: ManifestDatabase): string {
     .join(" || ', ' || ");
 }
 
-type PersonasLogin = Pick<LeaseContext, "database" | "persona" | "access">;
+type PersonasLogin = Pick<LeasedContext, "database" | "persona" | "access">;
 
 /** Roles that a persona's session may act as. */
 export function actingRoles({ database, persona, access }: PersonasLogin): string[] {

@@ -5,7 +5,7 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
-import type { OtherRole } from "./context";
+import type { OtherRole } from "../context";
 import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */

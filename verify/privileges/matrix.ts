@@ -8,7 +8,7 @@ import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "..
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { causesOfHeld, causesOfMissing } from "./causes";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 import type { MatrixRow } from "./row";
 import { OF_ANOTHER_ROLE, sessionRows } from "./rows";
 
@@ -29,7 +29,7 @@ export interface Answer {
 }
 
 /** Makes the cells of the persona's session: what is declared, what the catalogs say, what the statements came to. */
-export async function exerciseMatrix(context: LeaseContext, session: Session): Promise<MatrixFindings> {
+export async function exerciseMatrix(context: LeasedContext, session: Session): Promise<MatrixFindings> {
   const found: MatrixFindings = { rows: [], causes: [] };
   const exercise = (row: MatrixRow, { targets } = context) =>
     exerciseRow({ ...context, targets }, session, row, found);
@@ -40,7 +40,7 @@ export async function exerciseMatrix(context: LeaseContext, session: Session): P
 }
 
 async function exerciseRow(
-  context: LeaseContext,
+  context: LeasedContext,
   session: Session,
   row: MatrixRow,
   found: MatrixFindings,
@@ -68,7 +68,7 @@ async function exerciseRow(
 
 /** Whether any of the roles holds it, for each target. @param roles default: all that the login can act as */
 export async function askCatalogs(
-  { owner: catalogs, access, persona }: LeaseContext,
+  { owner: catalogs, access, persona }: LeasedContext,
   row: MatrixRow,
   targets: readonly Target[],
   notes: Notes,
@@ -94,7 +94,7 @@ async function send(
   session: Session,
   row: MatrixRow,
   targets: readonly Target[],
-  context: LeaseContext,
+  context: LeasedContext,
   notes: Notes,
 ): Promise<Answer[][]> {
   const answers: Answer[][] = [];
@@ -128,7 +128,7 @@ export async function answer(
 
 /** One target of a row, with what is behind a difference. */
 export async function observe(
-  context: LeaseContext,
+  context: LeasedContext,
   row: MatrixRow,
   target: Target,
   declared: boolean,

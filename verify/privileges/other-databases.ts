@@ -2,7 +2,7 @@ import type { Check } from "../report/check";
 import { compare, type Observation } from "../report/compare";
 import { loginRefusal } from "../session/session";
 import { loginAnswer } from "./connect";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 import { observe } from "./matrix";
 import { CONNECT } from "./rows";
 
@@ -10,7 +10,7 @@ import { CONNECT } from "./rows";
  * The server's other databases: a login to those that are declared must be refused. Of the rest it is noted whether the
  * login may connect, and none is tried: a session in template1 keeps others from creating a database.
  */
-export async function otherDatabases(context: LeaseContext, check: Check): Promise<void> {
+export async function otherDatabases(context: LeasedContext, check: Check): Promise<void> {
   const { owner: catalogs, address, lease } = context;
   const others = await catalogs.query<{ name: string; held: boolean }>(
     `SELECT datname AS name, has_database_privilege($1, oid, 'CONNECT') AS held

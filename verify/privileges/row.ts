@@ -4,7 +4,7 @@ import type { ManifestPersona } from "../../manifest/schema";
 import type { RowDescription } from "../report/check";
 import type { Target } from "../session/targets";
 import { SET_OR_MEMBER } from "./access";
-import type { LeaseContext } from "./context";
+import type { LeasedContext } from "../context";
 
 /** A row of the matrix: how a privilege is declared, what the catalogs say, and the statements that use it. */
 export interface MatrixRow extends RowDescription {
@@ -12,7 +12,7 @@ export interface MatrixRow extends RowDescription {
   /** PostgreSQL's server_version_num. @default - every version */
   readonly since?: number;
   declared(persona: ManifestPersona): boolean;
-  targets(context: LeaseContext): readonly Target[];
+  targets(context: LeasedContext): readonly Target[];
   /**
    * SQL over the columns `role` and `target`: whether the catalogs let the role do it.
    * @param declared where it is not, a privilege on a single column of a table is one too many
@@ -21,7 +21,7 @@ export interface MatrixRow extends RowDescription {
   /** Privileges with which the statements work as well. */
   readonly also?: readonly string[];
   /** Empty where only the catalogs can tell without touching what is the users'. */
-  statements(target: Target, context: LeaseContext): readonly string[];
+  statements(target: Target, context: LeasedContext): readonly string[];
   /** SQLSTATEs of errors that come after the check of the privilege. */
   readonly passed?: readonly string[];
   /** It can't stand in a transaction block. */
@@ -31,7 +31,7 @@ export interface MatrixRow extends RowDescription {
 }
 
 /** The statement that uses a privilege. */
-type Use = (target: Target, context: LeaseContext) => string | undefined;
+type Use = (target: Target, context: LeasedContext) => string | undefined;
 
 function statementsOf(use: Use): MatrixRow["statements"] {
   return (target, context) => {
@@ -107,7 +107,7 @@ export function roleRow(
   name: string,
   proves: string,
   declared: MatrixRow["declared"],
-  roles: (context: LeaseContext) => readonly string[],
+  roles: (context: LeasedContext) => readonly string[],
 ): MatrixRow {
   return {
     ...{ kind: "set role", name, proves, declared },
@@ -122,7 +122,7 @@ export function roleRow(
 export function attributeRow(
   name: string,
   attribute: string,
-  use: (context: LeaseContext) => string | undefined,
+  use: (context: LeasedContext) => string | undefined,
 ): MatrixRow {
   return {
     ...{ kind: "attributes", name },

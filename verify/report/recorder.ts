@@ -1,6 +1,7 @@
-import { Ended, Outage } from "../../clients/outage";
+import { Outage } from "../../clients/outage";
 import { oneLine, printable } from "../../clients/text";
-import { Check, type CheckDefinition, type CheckDescription, type CheckGroup } from "./check";
+import { Ended } from "../errors";
+import { Check, type CheckDefinition, type CheckDescription } from "./check";
 import type { Cell, CheckResult, GroupReport, Row } from "./report";
 
 /** Which checks are asked for, by their ids. */
@@ -17,7 +18,7 @@ export function isSelected({ only, skip = [] }: Selection, id: string): boolean 
 
 /** Stable, as `--only` takes it: `tables.SELECT`, `set-role.its-group`. */
 export function rowId({ kind, name }: Row): string {
-  return `${kind}.${name}`.replaceAll(" ", "-");
+  return `${kind}.${name}`.replaceAll(" ", "-").replaceAll("'", "");
 }
 
 /** Makes checks, of a database or of one of its personas, and keeps what came of them. */
@@ -36,54 +37,31 @@ export class Recorder {
     return isSelected(this.selection, id);
   }
 
-  /**
-   * Makes a check where it is asked for, or where others need what it makes. An exception is a finding, so that one failed
-   * check does not hide the others. Returns whether it held.
-   * @throws Ended after an outage, in which the others could only fail for the same reason
-   */
-  async run<Context>(definition: CheckDefinition<Context>, context: Context): Promise<boolean> {
-    const { id, isStep, applies } = definition;
-    const isWanted = this.wants(id);
-    if (!(isWanted || isStep) || applies?.(context) === false) return true;
-    return this.record(definition, (check) => definition.run(context, check), isWanted);
+  wantsAny(definitions: readonly { readonly id: string }[]): boolean {
+    return definitions.some(({ id }) => this.wants(id));
   }
 
-  /** One after the other, until one that others need fails. Returns whether all of those held. */
-  async runAll<Context>(
-    definitions: readonly CheckDefinition<Context>[],
-    context: Context,
-  ): Promise<boolean> {
-    for (const definition of definitions) {
-      const held = await this.run(definition, context);
-      if (!held && definition.isStep) return false;
-    }
-    return true;
+  /**
+   * Makes a check where it is asked for, or where others need what it makes. An exception is a finding, so that one failed
+   * check does not hide the others.
+   * @throws Ended after an outage, in which the others could only fail for the same reason
+   */
+  async run<Context>(definition: CheckDefinition<Context>, context: Context): Promise<void> {
+    const { id, isStep, applies } = definition;
+    const isWanted = this.wants(id);
+    if (!(isWanted || isStep) || applies?.(context) === false) return;
+    await this.record(definition, (check) => definition.run(context, check), isWanted);
+  }
+
+  /** One after the other. What needs something that another did not make does not apply. */
+  async runAll<Context>(definitions: readonly CheckDefinition<Context>[], context: Context): Promise<void> {
+    for (const definition of definitions) await this.run(definition, context);
   }
 
   /** Takes over what another one of the same place has kept. */
   take({ byGroup }: Recorder): void {
     for (const [group, results] of byGroup)
       this.byGroup.set(group, [...(this.byGroup.get(group) ?? []), ...results]);
-  }
-
-  async check(
-    title: string,
-    run: (check: Check) => Promise<string | undefined>,
-    group: CheckGroup = "session",
-  ) {
-    const id = title.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-    return this.run(
-      {
-        id,
-        title,
-        proves: "",
-        group,
-        run: async (_: undefined, check) => {
-          check.find(await run(check));
-        },
-      },
-      undefined,
-    );
   }
 
   /** What ended a database's checks before their end. */
@@ -112,7 +90,7 @@ export class Recorder {
     description: CheckDescription,
     make: (check: Check) => Promise<void> | void,
     isWanted: boolean,
-  ): Promise<boolean> {
+  ): Promise<void> {
     const check = new Check();
     const start = performance.now();
     let failure: unknown;
@@ -122,10 +100,8 @@ export class Recorder {
       failure = error;
       check.find(oneLine(error));
     }
-    const held = check.findings.length === 0;
-    if (isWanted || !held) this.add(description, check, performance.now() - start);
+    if (isWanted || check.findings.length > 0) this.add(description, check, performance.now() - start);
     if (failure instanceof Outage) throw new Ended(check.findings.at(-1));
-    return held;
   }
 
   private add({ id, title, group }: CheckDescription, check: Check, milliseconds: number): void {

@@ -65,7 +65,7 @@ export interface SessionOptions {
   readonly catalogs?: boolean;
 }
 
-/** A login's session. Every statement that goes through it is check. */
+/** A login's session. A statement that is sent with notes becomes evidence. */
 export class Session {
   private client!: Client;
   private ended!: Promise<string>;

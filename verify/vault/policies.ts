@@ -1,6 +1,7 @@
-import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
-import { Notes, type Evidence } from "../report/evidence";
 import type { VaultClient } from "../../clients/vault-client";
+import type { LoggedInContext } from "../context";
+import type { Check } from "../report/check";
+import { Notes, type Evidence } from "../report/evidence";
 
 /** A `path` block of a policy. */
 export interface PolicyRule {
@@ -9,61 +10,141 @@ export interface PolicyRule {
   readonly capabilities: readonly string[];
 }
 
-/** What a persona's policies have to allow, and all that they may. */
-export function declaredRules(
-  database: ManifestDatabase,
-  persona: ManifestPersona,
-): Omit<PolicyRule, "policy">[] {
-  return [
-    { path: `${database.vault.mount}/creds/${persona.databaseRole.name}`, capabilities: ["read"] },
-    ...database.staticRoles
-      .filter((role) => role.persona === persona.name)
-      .map(({ name }) => ({ path: `${database.vault.mount}/static-creds/${name}`, capabilities: ["read"] })),
-    { path: "auth/token/renew-self", capabilities: ["update"] },
-    { path: "sys/leases/renew", capabilities: ["update"] },
-  ];
-}
-
+/** The policies of a token, as Vault has them. */
 export interface Policies {
+  /** By name. */
+  readonly texts: ReadonlyMap<string, string>;
   readonly rules: readonly PolicyRule[];
-  /** Names of those that the verifier may not read. */
+  /** Names of those that the verifier can't read. */
   readonly unread: readonly string[];
   readonly evidence: readonly Evidence[];
 }
 
-/** Reads the policies of a token with the verifier's. */
+/** Reads policies with the verifier's token. */
 export async function readPolicies(vault: VaultClient, names: readonly string[]): Promise<Policies> {
   const notes = new Notes();
-  const rules: PolicyRule[] = [];
-  const unread: string[] = [];
-  for (const policy of names) {
-    const answer = await vault.request("GET", `sys/policies/acl/${policy}`);
+  const texts = new Map<string, string>();
+  for (const name of names) {
+    const answer = await vault.request("GET", `sys/policies/acl/${name}`);
     notes.noteAnswer(answer);
     const text = answer.body.data?.["policy"];
-    if (typeof text === "string") rules.push(...parse(policy, text));
-    else unread.push(policy);
+    if (typeof text === "string") texts.set(name, text);
   }
-  return { rules, unread, evidence: notes.evidence };
+  return {
+    texts,
+    rules: [...texts].flatMap(([name, text]) => parse(name, text).rules),
+    unread: names.filter((name) => !texts.has(name)),
+    evidence: notes.evidence,
+  };
 }
 
-/** The rules of a policy in HCL or JSON (https://developer.hashicorp.com/vault/docs/concepts/policies#policy-syntax). */
-export function parse(policy: string, text: string): PolicyRule[] {
-  if (text.trimStart().startsWith("{")) {
-    const { path = {} } = JSON.parse(text) as { path?: Record<string, { capabilities?: string[] }> };
-    return Object.entries(path).map(([name, { capabilities = [] }]) => ({
+/** The texts of the token's policies are the declared ones, and it has no other policy. */
+export function policiesAsDeclared({ persona, token, policies }: LoggedInContext, check: Check): void {
+  check.noteAll(policies);
+  const declared = new Map(persona.policies.map(({ name, text }) => [name, text]));
+  for (const name of new Set([...persona.login.policies, ...token.auth.policies])) {
+    const text = declared.get(name);
+    const found = policies.texts.get(name);
+    if (!persona.login.policies.includes(name)) check.find(`policy ${name} is not declared`);
+    else if (!token.auth.policies.includes(name)) check.find(`the token has no policy ${name}`);
+    else if (text === undefined) check.find(`the manifest has no text of policy ${name}`);
+    else if (found === undefined) check.find(`the verifier's token can't read policy ${name}`);
+    else check.find(...differences(name, text, found));
+  }
+}
+
+/** Vault gives a policy's text back as it was written; what differs is named by its rules where these tell. */
+export function differences(policy: string, declared: string, found: string): string[] {
+  if (declared.trim() === found.trim()) return [];
+  const [wanted, had] = [parse(policy, declared), parse(policy, found)];
+  const [wantedRules, hadRules] = [wanted.rules.map(ruleText), had.rules.map(ruleText)];
+  const findings = [
+    ...hadRules.filter((rule) => !wantedRules.includes(rule)).map((rule) => `not declared: ${rule}`),
+    ...wantedRules.filter((rule) => !hadRules.includes(rule)).map((rule) => `declared and missing: ${rule}`),
+  ];
+  if (had.rest !== undefined) findings.push(`policy ${policy} can't be read from here on: ${had.rest}`);
+  if (findings.length > 0) return findings;
+  const lines = declared.trim().split("\n");
+  const other = found.trim().split("\n");
+  const at = other.findIndex((line, i) => line !== lines[i]);
+  return [`policy ${policy} is not as declared${at < 0 ? ", it ends early" : `: ${other[at]!.trim()}`}`];
+}
+
+const TOKEN = /(\s+|#.*|\/\/.*|\/\*[^]*?\*\/)|"(?:[^"\\\n]|\\.)*"|[\w.-]+|[{}[\]=,:]/y;
+const PUNCTUATION = /^[{}[\]=,:]$/;
+const REST_LENGTH = 60;
+
+interface Token {
+  readonly text: string;
+  readonly at: number;
+}
+
+/**
+ * The rules of a policy in HCL or JSON (https://developer.hashicorp.com/vault/docs/concepts/policies#policy-syntax). What is
+ * read tells where a difference comes from, and nothing else is decided on it.
+ * @returns as `rest` the beginning of what could not be read
+ */
+export function parse(policy: string, text: string): { rules: PolicyRule[]; rest?: string } {
+  if (text.trimStart().startsWith("{")) return parseJson(policy, text);
+  const tokens: Token[] = [];
+  TOKEN.lastIndex = 0;
+  let end = 0;
+  for (let match; (match = TOKEN.exec(text)); end = TOKEN.lastIndex)
+    if (match[1] === undefined) tokens.push({ text: match[0], at: end });
+  const rules: PolicyRule[] = [];
+  let next = 0;
+  while (next < tokens.length) {
+    const [keyword, path, brace] = tokens.slice(next, next + 3);
+    const close = closingBrace(tokens, next + 2);
+    const isRule = unquoted(keyword!) === "path" && brace?.text === "{" && close > 0;
+    if (!isRule || PUNCTUATION.test(path!.text)) break;
+    const capabilities = capabilitiesOf(tokens.slice(next + 3, close));
+    rules.push({ policy, path: unquoted(path!), capabilities });
+    next = close + 1;
+  }
+  const unread = tokens[next]?.at ?? end;
+  return unread < text.length ? { rules, rest: text.slice(unread).trim().slice(0, REST_LENGTH) } : { rules };
+}
+
+function parseJson(policy: string, text: string): { rules: PolicyRule[]; rest?: string } {
+  try {
+    const { path, ...others } = JSON.parse(text) as { path: Record<string, { capabilities: string[] }> };
+    if (Object.keys(others).length > 0) throw new Error("more than paths");
+    const rules = Object.entries(path).map(([name, { capabilities }]) => ({
       policy,
       path: name,
-      capabilities,
+      capabilities: [...capabilities],
     }));
+    return { rules };
+  } catch {
+    return { rules: [], rest: text.trim().slice(0, REST_LENGTH) };
   }
-  const code = text.replace(/^\s*(#|\/\/).*$/gm, "");
-  const starts = [...code.matchAll(/path\s+"([^"]+)"\s*\{/g)];
-  return starts.map(({ 0: start, 1: path, index }, i) => {
-    const block = code.slice(index + start.length, starts[i + 1]?.index);
-    // The older spelling: policy = "read".
-    const list = /(?:capabilities|policy)\s*=\s*(\[[^\]]*\]|"[^"]*")/.exec(block)?.[1] ?? "";
-    return { policy, path: path!, capabilities: [...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name!) };
+}
+
+/** Where the block ends that starts here; -1 where none does. */
+function closingBrace(tokens: readonly Token[], open: number): number {
+  let depth = 0;
+  return tokens.findIndex(({ text }, i) => {
+    if (i < open) return false;
+    if (text === "{") depth += 1;
+    if (text === "}") depth -= 1;
+    return depth === 0;
   });
+}
+
+/** `capabilities = ["read", "list"]`, or `policy = "read"`, which is the older spelling. */
+function capabilitiesOf(block: readonly Token[]): string[] {
+  const words = block.map(unquoted);
+  const at = words.findIndex(
+    (word, i) => (word === "capabilities" || word === "policy") && words[i + 1] === "=",
+  );
+  if (at < 0) return [];
+  if (words[at + 2] !== "[") return words.slice(at + 2, at + 3);
+  return words.slice(at + 3, words.indexOf("]", at)).filter((word) => word !== ",");
+}
+
+function unquoted({ text }: Token): string {
+  return text.startsWith('"') ? (JSON.parse(text) as string) : text;
 }
 
 export function ruleText({ policy, path, capabilities }: PolicyRule): string {
@@ -71,7 +152,7 @@ export function ruleText({ policy, path, capabilities }: PolicyRule): string {
 }
 
 /** Rules that speak about a path, with `+` for a segment and a `*` at the end for any rest. */
-export function rulesFor({ rules }: Policies, path: string): PolicyRule[] {
+export function rulesFor({ rules }: Pick<Policies, "rules">, path: string): PolicyRule[] {
   // Vault asks about a listing with a slash at the end, and takes a rule without one as well.
   const spellings = [path, path.replace(/\/$/, "")];
   return rules.filter((rule) => {
@@ -82,18 +163,4 @@ export function rulesFor({ rules }: Policies, path: string): PolicyRule[] {
     const matches = new RegExp(`^${pattern}$`);
     return spellings.some((spelling) => matches.test(spelling));
   });
-}
-
-/** What the policies allow beyond what is declared. */
-export function undeclaredRules(
-  { rules }: Policies,
-  declared: readonly Omit<PolicyRule, "policy">[],
-): PolicyRule[] {
-  return rules.filter(
-    ({ path, capabilities }) =>
-      !capabilities.includes("deny") &&
-      !declared.some(
-        (rule) => rule.path === path && capabilities.every((name) => rule.capabilities.includes(name)),
-      ),
-  );
 }

@@ -1,116 +1,109 @@
 import { escapeLiteral as literal } from "pg";
-import { secretIdOf } from "../session/leases";
-import type { ManifestPersona, ManifestWorkload } from "../../manifest/schema";
-import { describe, loginRefusal, Session, type Login } from "../session/session";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
-import { personaOf, type WorkloadScene } from "./context";
+import { AppRole, secretIdOf } from "../login/approle";
+import type { Check } from "../report/check";
+import { describe, loginRefusal, Session, type Login } from "../session/session";
+import { asPersona, personaOf, type WorkloadContext } from "./context";
 
 const WRONG_PASSWORD = "28P01";
 
+interface StaticLogin extends Login {
+  readonly role: string;
+}
+
 /** The AppRole tutorial: a secret id serves as often and as long as was declared, and a static role's password changes. */
-export async function appRoleWorkload(
-  scene: WorkloadScene,
-  workload: ManifestWorkload<"approle">,
-): Promise<void> {
-  const persona = personaOf(scene, workload.reader);
-  await secretIdUses(scene, persona);
-  for (const { name, login } of scene.database.staticRoles.filter((role) => role.persona === persona.name))
-    await staticRole(scene, persona, name, login);
+export interface AppRoleContext extends WorkloadContext<"approle"> {
+  secretId?: string;
+  /** The persona's static roles that gave the login which is declared. */
+  staticLogins?: readonly StaticLogin[];
 }
 
-async function secretIdUses({ leases, recorder }: WorkloadScene, persona: ManifestPersona): Promise<void> {
-  const { authMount, name, secretIdTtl: ttl, secretIdUses: uses } = persona.appRole;
-  if (ttl === undefined || uses === undefined) return;
-  let secretId = "";
-  await recorder.check(
-    `approle example: a secret id of ${persona.name} lives ${String(ttl)} s`,
-    async (check) => {
-      // As a deliverer mints it: without a number of uses of its own.
-      const path = `auth/${authMount}/role/${name}/secret-id`;
-      const { wrap_info: wrapping } = await leases.vault.call("POST", path, {}, "60s");
-      const opened = await leases.unwrap(wrapping!.token);
-      check.noteAnswer(opened);
-      if (opened.status >= 400) throw new VaultError(opened);
-      secretId = secretIdOf(opened);
-      const { secret_id_ttl: foundTtl, secret_id_num_uses: foundUses } = opened.body.data ?? {};
-      check.note("its TTL and uses", `${String(foundTtl)} s, ${String(foundUses)}`);
-      if (foundTtl !== ttl) return `secret id TTL declared: ${String(ttl)} s; it has ${String(foundTtl)} s`;
-      return foundUses === uses ? undefined : `uses declared: ${String(uses)}; it has ${String(foundUses)}`;
-    },
-  );
-  if (!secretId) return;
-  await recorder.check(
-    `approle example: it logs in ${String(uses)} times, and not once more`,
-    async (check) => {
-      const roleId = await leases.roleId(persona);
-      for (let use = 1; use <= uses; use += 1) {
-        const answer = await leases.login(persona, roleId, secretId);
-        check.noteAnswer(answer, `use ${String(use)}`);
-        if (answer.status !== 200)
-          return `use ${String(use)} must log in, received HTTP ${String(answer.status)}`;
-        await leases.keepToken(persona, answer, roleId, secretId).revoke();
-      }
-      const answer = await leases.login(persona, roleId, secretId);
-      check.noteAnswer(answer, `use ${String(uses + 1)}`);
-      if (answer.body.auth) await leases.keepToken(persona, answer, roleId, secretId).revoke();
-      return answer.status === 400
-        ? undefined
-        : `use ${String(uses + 1)} must be refused with HTTP 400, received ${String(answer.status)}`;
-    },
-  );
+function appRoleOf(context: AppRoleContext): AppRole {
+  return new AppRole(context, personaOf(context, context.workload.reader));
 }
 
-async function staticRole(
-  { database, address, leases, recorder }: WorkloadScene,
-  persona: ManifestPersona,
+export async function mintSecretId(context: AppRoleContext, check: Check): Promise<void> {
+  const appRole = appRoleOf(context);
+  const { secretIdTtl: ttl, secretIdUses: uses } = appRole.persona.login;
+  // As a deliverer mints it: without limits of its own.
+  const opened = await appRole.unwrap(await appRole.wrappedSecretId({}));
+  check.noteAnswer(opened);
+  if (opened.status >= 400) throw new VaultError(opened);
+  context.secretId = secretIdOf(opened);
+  const { secret_id_ttl: foundTtl, secret_id_num_uses: foundUses } = opened.body.data ?? {};
+  check.note("its TTL and uses", `${String(foundTtl)} s, ${String(foundUses)}`);
+  if (ttl !== undefined) check.expect("secret id TTL", ttl, Number(foundTtl), "s");
+  if (uses !== undefined) check.expect("uses", uses, Number(foundUses));
+}
+
+export async function useUpSecretId(context: AppRoleContext, check: Check): Promise<void> {
+  const appRole = appRoleOf(context);
+  const uses = appRole.persona.login.secretIdUses!;
+  for (let use = 1; use <= uses; use += 1) {
+    const answer = await appRole.attemptAndRevoke(context.secretId);
+    check.noteAnswer(answer, `use ${String(use)}`);
+    if (answer.status !== 200) {
+      check.find(`use ${String(use)} must log in, received HTTP ${String(answer.status)}`);
+      return;
+    }
+  }
+  const answer = await appRole.attemptAndRevoke(context.secretId);
+  check.noteAnswer(answer, `use ${String(uses + 1)}`);
+  if (answer.status !== 400)
+    check.find(`use ${String(uses + 1)} must be refused with HTTP 400, received ${String(answer.status)}`);
+}
+
+export async function useStaticRoles(context: AppRoleContext, check: Check): Promise<void> {
+  const { database, address } = context;
+  const persona = personaOf(context, context.workload.reader);
+  const logins: StaticLogin[] = [];
+  context.staticLogins = logins;
+  await asPersona(context, persona, async (token) => {
+    for (const { name: role, login } of database.staticRoles.filter(
+      (each) => each.persona === persona.name,
+    )) {
+      const found = await readStatic(context, token.vault, role);
+      check.note(`GET ${database.vault.mount}/static-creds/${role}`, `a password of ${found.username}`);
+      if (!check.expect(`login of ${role}`, login, found.username)) continue;
+      const session = await Session.open(address, database.name, found);
+      const outcome = await session.attempt(
+        `SELECT pg_catalog.pg_has_role(session_user, ${literal(persona.groupRole)}, 'member') AS member`,
+        check,
+      );
+      await session.close();
+      if ("rows" in outcome && outcome.rows[0]?.["member"] === true) logins.push(found);
+      else check.find(`${login} must be a member of ${persona.groupRole}, received ${describe(outcome)}`);
+    }
+  });
+}
+
+export async function rotateStaticRoles(context: AppRoleContext, check: Check): Promise<void> {
+  const { vault, database, address, staticLogins = [] } = context;
+  const persona = personaOf(context, context.workload.reader);
+  for (const before of staticLogins) {
+    const { role, username } = before;
+    const rotated = await vault.request("POST", `${database.vault.mount}/rotate-role/${role}`);
+    check.noteAnswer(rotated);
+    if (rotated.status >= 400) throw new VaultError(rotated);
+    const refusal = await loginRefusal(address, database.name, before);
+    check.note(`login as ${username} with the old password`, refusal ?? "a session");
+    if (refusal !== WRONG_PASSWORD)
+      check.find(
+        `${role}'s old password must be refused with ${WRONG_PASSWORD}, received ${refusal ?? "a session"}`,
+      );
+    const now = await asPersona(context, persona, async (token) =>
+      loginRefusal(address, database.name, await readStatic(context, token.vault, role)),
+    );
+    check.note(`login as ${username} with the new password`, now ?? "a session");
+    if (now) check.find(`${role}'s new password must log in, it is refused with ${now}`);
+  }
+}
+
+async function readStatic(
+  { database }: AppRoleContext,
+  vault: VaultClient,
   role: string,
-  login: string,
-): Promise<void> {
-  const { mount } = database.vault;
-  const read = async (vault: VaultClient): Promise<Login> => {
-    const { data } = await vault.call("GET", `${mount}/static-creds/${role}`);
-    return { username: String(data?.["username"]), password: String(data?.["password"]) };
-  };
-  let before: Login | undefined;
-  await recorder.check(
-    `approle example: ${persona.name} reads the static role ${role} and uses it`,
-    async (check) => {
-      const token = await leases.logIn(persona);
-      try {
-        const found = await read(token.vault);
-        check.note(`GET ${mount}/static-creds/${role}`, `a password of ${found.username}`);
-        if (found.username !== login) return `login declared: ${login}; Vault has ${found.username}`;
-        const session = await Session.open(address, database.name, found);
-        const sql = `SELECT pg_catalog.pg_has_role(session_user, ${literal(persona.groupRole)}, 'member') AS member`;
-        const outcome = await session.attempt(sql, check);
-        await session.close();
-        if (!("rows" in outcome) || outcome.rows[0]?.["member"] !== true)
-          return `${login} must be a member of ${persona.groupRole}, received ${describe(outcome)}`;
-        before = found;
-        return undefined;
-      } finally {
-        await token.revoke();
-      }
-    },
-  );
-  if (!before) return;
-  const old = before;
-  await recorder.check(
-    `approle example: rotated, ${role}'s old password is refused and the new one logs in`,
-    async (check) => {
-      const rotated = await leases.vault.request("POST", `${mount}/rotate-role/${role}`);
-      check.noteAnswer(rotated);
-      if (rotated.status >= 400) throw new VaultError(rotated);
-      const refusal = await loginRefusal(address, database.name, old);
-      check.note(`login as ${login} with the old password`, refusal ?? "logged in");
-      if (refusal !== WRONG_PASSWORD)
-        return `the old password must be refused with ${WRONG_PASSWORD}, received ${refusal ?? "a session"}`;
-      const token = await leases.logIn(persona);
-      const found = await read(token.vault);
-      await token.revoke();
-      const now = await loginRefusal(address, database.name, found);
-      check.note(`login as ${login} with the new password`, now ?? "logged in");
-      return now === undefined ? undefined : `the new password must log in, it is refused with ${now}`;
-    },
-  );
+): Promise<StaticLogin> {
+  const { data } = await vault.call("GET", `${database.vault.mount}/static-creds/${role}`);
+  return { role, username: String(data?.["username"]), password: String(data?.["password"]) };
 }

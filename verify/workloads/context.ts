@@ -1,28 +1,21 @@
 import { escapeLiteral as literal } from "pg";
-import type { Custody } from "../session/custody";
-import type { Leases } from "../session/leases";
-import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
+import type { ManifestDatabase, ManifestPersona, ManifestWorkload } from "../../manifest/schema";
+import type { DatabaseContext } from "../context";
+import { loginMethod, type ApplicationLogin } from "../login/login";
 import type { Notes } from "../report/evidence";
-import type { Recorder } from "../report/recorder";
+import type { PersonaToken } from "../session/leases";
 import type { PostgresAddress, Session } from "../session/session";
 
-/** What the workloads share. */
-export interface WorkloadScene {
-  readonly database: ManifestDatabase;
-  readonly address: PostgresAddress;
-  readonly leases: Leases;
-  readonly custody: Custody;
-  /** Acts as the schema's owner. */
-  readonly owner: Session;
-  readonly recorder: Recorder;
+export type WorkloadKind = NonNullable<ManifestDatabase["workload"]>["kind"];
+
+/** What the checks of a workload share. */
+export interface WorkloadContext<Kind extends WorkloadKind = WorkloadKind> extends DatabaseContext {
+  readonly workload: ManifestWorkload<Kind>;
   /** A table of the run's with one row, quoted and qualified; whoever may read the schema's tables may read it. */
   readonly table: string;
-  /** @default - there is no program to run, and a pool's checks say so */
-  readonly startApplication?: StartApplication;
-  readonly signal?: AbortSignal;
 }
 
-/** What an application with a connection pool is told. The secret id is wrapped and serves once. */
+/** What an application with a connection pool is told. */
 export interface ApplicationSettings {
   readonly vault: {
     readonly address: string;
@@ -30,10 +23,7 @@ export interface ApplicationSettings {
     /** Certificates of the authority that vouches for Vault's, as PEM text. */
     readonly ca?: string;
   };
-  readonly authMount: string;
-  readonly appRole: string;
-  readonly roleId: string;
-  readonly wrappedSecretId: string;
+  readonly login: ApplicationLogin;
   /** Where it leases its login. */
   readonly credentials: string;
   readonly postgres: PostgresAddress;
@@ -56,18 +46,24 @@ export interface Application {
 export type StartApplication = (settings: ApplicationSettings) => Promise<Application>;
 
 /** @throws Error when the manifest has no such persona */
-export function personaOf({ database }: WorkloadScene, name: string): ManifestPersona {
+export function personaOf({ database }: WorkloadContext, name: string): ManifestPersona {
   const persona = database.personas.find((candidate) => candidate.name === name);
   if (!persona) throw new Error(`the manifest has no persona ${name}`);
   return persona;
 }
 
-/** Seconds from now to a role's VALID UNTIL; undefined where there is no such role. */
-export async function secondsValid(owner: Session, role: string, notes?: Notes): Promise<number | undefined> {
-  const sql = `SELECT extract(epoch FROM rolvaliduntil - now())::float AS seconds FROM pg_roles WHERE rolname = ${literal(role)}`;
-  const outcome = await owner.attempt(sql, notes);
-  const seconds = "rows" in outcome ? outcome.rows[0]?.["seconds"] : undefined;
-  return typeof seconds === "number" ? seconds : undefined;
+/** Logs a persona in, and ends its token afterwards. */
+export async function asPersona<T>(
+  context: WorkloadContext,
+  persona: ManifestPersona,
+  use: (token: PersonaToken) => Promise<T>,
+): Promise<T> {
+  const token = await loginMethod(persona).logIn(context, persona);
+  try {
+    return await use(token);
+  } finally {
+    await token.revoke();
+  }
 }
 
 /** Which of the roles are there. */

@@ -1,9 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ManifestWorkload } from "../../manifest/schema";
 import { oneLine } from "../../clients/text";
-import { existing, personaOf, secondsValid, type Application, type WorkloadScene } from "./context";
+import { until } from "../../clients/within";
+import { validUntil } from "../lifecycle/durations";
+import { loginMethod } from "../login/login";
+import type { Check } from "../report/check";
+import { existing, personaOf, type Application, type WorkloadContext } from "./context";
 
-/** Small, so that renewals and a change of lease are seen within seconds of leases that may live for hours. */
+/** Short, so that renewals and a change of lease are seen within seconds of leases that may live for hours. */
 const INCREMENT_SECONDS = 3;
 const MAX_AGE_SECONDS = 6;
 const CLIENTS = 4;
@@ -18,7 +21,7 @@ interface Status {
 }
 
 /** What came back to the clients, and what the server showed meanwhile. */
-interface Seen {
+interface Traffic {
   answered: number;
   /** What went wrong, a line each. */
   readonly dropped: string[];
@@ -34,84 +37,90 @@ interface Seen {
  * An application under requests: its pool's login is renewed and then changed, no request is dropped. The requests are
  * counted here, where they are sent, and the renewals where PostgreSQL shows them; neither is the application's word.
  */
-export async function poolWorkload(scene: WorkloadScene, workload: ManifestWorkload<"pool">): Promise<void> {
-  const { leases, owner, custody, recorder, startApplication } = scene;
-  const persona = personaOf(scene, workload.reader);
-  const seen: Seen = {
+export interface PoolContext extends WorkloadContext<"pool"> {
+  traffic?: Traffic;
+  /** Ends the application. Undefined where it did not start. */
+  stop?: () => Promise<number | string>;
+}
+
+export async function serve(context: PoolContext, check: Check): Promise<void> {
+  const { database, vault, custody, startApplication } = context;
+  const persona = personaOf(context, context.workload.reader);
+  if (!startApplication) {
+    check.find("there is no application to run");
+    return;
+  }
+  const application = await startApplication({
+    vault,
+    login: await loginMethod(persona).applicationLogin(context, persona),
+    credentials: `${database.vault.mount}/creds/${persona.databaseRole.name}`,
+    postgres: context.address,
+    database: database.name,
+    query: `SELECT session_user::pg_catalog.text AS "user", pg_catalog.count(*)::integer AS rows FROM ${context.table}`,
+    increment: INCREMENT_SECONDS,
+    maxAge: MAX_AGE_SECONDS,
+  });
+  context.stop = custody.hold("the pool example's application", () => application.stop());
+  const traffic: Traffic = {
     ...{ answered: 0, dropped: [], logins: new Set(), renewals: 0, tokenRenewals: 0, leases: [] },
   };
-  let stop: (() => Promise<number | string>) | undefined;
+  context.traffic = traffic;
+  await useUntilChanged(context, application, traffic);
+  const { answered, dropped } = traffic;
+  check.note(
+    `${String(answered + dropped.length)} requests of ${String(CLIENTS)} clients`,
+    `${String(answered)} answered, ${String(dropped.length)} dropped`,
+  );
+  if (answered === 0) check.find(`no request was answered: ${dropped[0] ?? "none was sent"}`);
+  else if (dropped.length > 0)
+    check.find(`no request may be dropped, ${String(dropped.length)} were: ${dropped[0]!}`);
+}
 
-  const served = await recorder.check(`pool example: ${persona.name} drops no request`, async (check) => {
-    if (!startApplication) return "there is no application to run";
-    const application = await startApplication({
-      vault: leases.vault,
-      authMount: persona.appRole.authMount,
-      appRole: persona.appRole.name,
-      roleId: await leases.roleId(persona),
-      wrappedSecretId: await leases.wrappedSecretId(persona),
-      credentials: `${scene.database.vault.mount}/creds/${persona.databaseRole.name}`,
-      postgres: scene.address,
-      database: scene.database.name,
-      query: `SELECT session_user::pg_catalog.text AS "user", pg_catalog.count(*)::integer AS rows FROM ${scene.table}`,
-      increment: INCREMENT_SECONDS,
-      maxAge: MAX_AGE_SECONDS,
-    });
-    stop = custody.hold("the pool example's application", () => application.stop());
-    await useUntilChanged(scene, application, seen);
-    check.note(
-      `${String(seen.answered + seen.dropped.length)} requests of ${String(CLIENTS)} clients`,
-      `${String(seen.answered)} answered, ${String(seen.dropped.length)} dropped`,
-    );
-    if (seen.answered === 0) return `no request was answered: ${seen.dropped[0] ?? "none was sent"}`;
-    return seen.dropped.length === 0
-      ? undefined
-      : `no request may be dropped, ${String(seen.dropped.length)} were: ${seen.dropped[0]!}`;
-  });
+export function expectRenewals({ traffic }: PoolContext, check: Check): void {
+  const { renewals, tokenRenewals } = traffic!;
+  check.note("VALID UNTIL of the leased logins", `moved on ${String(renewals)} times`);
+  check.note("GET /status", `token renewed ${String(tokenRenewals)} times`);
+  if (renewals === 0 || tokenRenewals === 0) check.find("token and lease must have been renewed");
+}
 
-  if (served) {
-    await recorder.check("pool example: token and lease renewed", (check) => {
-      check.note("VALID UNTIL of the leased logins", `moved on ${String(seen.renewals)} times`);
-      check.note("GET /status", `token renewed ${String(seen.tokenRenewals)} times`);
-      return Promise.resolve(
-        seen.renewals > 0 && seen.tokenRenewals > 0 ? undefined : "token and lease must have been renewed",
-      );
-    });
-    await recorder.check("pool example: leased anew, the login before is gone", async (check) => {
-      const [first, ...later] = seen.logins;
-      check.note("the logins that served", [...seen.logins].join(", "));
-      if (later.length === 0) return `${first!} served alone for ${String(BOUND_MILLISECONDS)} ms`;
-      const left = await existing(owner, [first!], check);
-      return left.length === 0 ? undefined : `${first!} must be gone, it is still there`;
-    });
+export async function expectLeasedAnew({ owner, traffic }: PoolContext, check: Check): Promise<void> {
+  const [first, ...later] = traffic!.logins;
+  check.note("the logins that served", [...traffic!.logins].join(", "));
+  if (later.length === 0) check.find(`${first!} served alone for ${String(BOUND_MILLISECONDS)} ms`);
+  else if ((await existing(owner, [first!], check)).length > 0)
+    check.find(`${first!} must be gone, it is still there`);
+}
+
+export async function stopApplication(context: PoolContext, check: Check): Promise<void> {
+  const { owner, vault, stop, traffic } = context;
+  if (!stop) {
+    check.find("it did not start");
+    return;
   }
-
-  await recorder.check("pool example: ended, its logins and leases are gone", async (check) => {
-    if (!stop) return "it did not start";
-    const code = await stop();
-    check.note("SIGTERM", `exit code ${String(code)}`);
-    if (code !== 0) return `the application must end with exit code 0, received ${String(code)}`;
-    // It may revoke nothing: it has its token end within a second, and its leases with it.
-    const end = performance.now() + BOUND_MILLISECONDS;
-    let left: string[] = [];
-    do {
-      left = await existing(owner, [...seen.logins]);
-    } while (left.length > 0 && performance.now() < end && (await delay(LOOK_MILLISECONDS, true)));
-    await existing(owner, [...seen.logins], check);
-    for (const { id } of seen.leases) {
-      const renewal = await leases.vault.request("POST", "sys/leases/renew", { lease_id: id });
-      check.noteAnswer(renewal, id);
-      if (renewal.status !== 400) left.push(id);
-    }
-    return left.length === 0 ? undefined : `still there: ${left.join(", ")}`;
-  });
+  const code = await stop();
+  check.note("SIGTERM", `exit code ${String(code)}`);
+  if (code !== 0) check.find(`the application must end with exit code 0, received ${String(code)}`);
+  const { logins, leases } = traffic!;
+  // It may revoke nothing: it has its token end within a second, and its leases with it.
+  await until(
+    BOUND_MILLISECONDS,
+    async () => (await existing(owner, [...logins])).length === 0 || undefined,
+    { intervalMilliseconds: LOOK_MILLISECONDS },
+  );
+  const left = await existing(owner, [...logins], check);
+  for (const { id } of leases) {
+    const renewal = await vault.request("POST", "sys/leases/renew", { lease_id: id });
+    check.noteAnswer(renewal, id);
+    if (renewal.status !== 400) left.push(id);
+  }
+  if (left.length > 0) check.find(`still there: ${left.join(", ")}`);
 }
 
 /** Sends requests until a second login serves and the first is gone, or the bound is reached. */
 async function useUntilChanged(
-  { owner, leases, custody, signal }: WorkloadScene,
+  { owner, vault, custody, signal }: PoolContext,
   { url }: Application,
-  seen: Seen,
+  traffic: Traffic,
 ): Promise<void> {
   const end = performance.now() + BOUND_MILLISECONDS;
   let isDone = false;
@@ -125,38 +134,37 @@ async function useUntilChanged(
         const rows = response.ok ? (JSON.parse(text) as { user: string; rows: number }[]) : [];
         if (rows.length !== 1 || rows[0]!.rows !== 1)
           throw new Error(`HTTP ${String(response.status)}: ${text}`);
-        seen.logins.add(rows[0]!.user);
-        seen.answered += 1;
+        traffic.logins.add(rows[0]!.user);
+        traffic.answered += 1;
       } catch (error) {
-        seen.dropped.push(oneLine(error));
+        traffic.dropped.push(oneLine(error));
       }
       await delay(PAUSE_MILLISECONDS);
     }
   };
 
   const look = async () => {
-    const until = new Map<string, number>();
+    const ends = new Map<string, number>();
     const held = new Set<string>();
     while (goesOn()) {
       const status = (await (await fetch(`${url}/status`)).json()) as Status;
-      seen.tokenRenewals = status.tokenRenewals;
-      seen.leases = status.leases;
+      traffic.tokenRenewals = status.tokenRenewals;
+      traffic.leases = status.leases;
       for (const { id } of status.leases.filter((lease) => !held.has(lease.id))) {
         held.add(id);
         // A lease that ended by itself is fine: Vault then no longer knows it.
         custody.hold(`lease ${id} of the pool example`, () =>
-          leases.vault.call("POST", "sys/leases/revoke", { lease_id: id, sync: true }),
+          vault.call("POST", "sys/leases/revoke", { lease_id: id, sync: true }),
         );
       }
-      for (const login of seen.logins) {
-        const seconds = await secondsValid(owner, login);
-        if (seconds === undefined) continue;
-        const now = performance.now() / 1000 + seconds;
+      for (const login of traffic.logins) {
+        const valid = await validUntil(owner, login);
+        if (!valid) continue;
         // The first renewal cuts the lease to the increment; only what moves on later counts.
-        if (now > (until.get(login) ?? Infinity) + 0.5) seen.renewals += 1;
-        until.set(login, now);
+        if (valid.at > (ends.get(login) ?? Infinity)) traffic.renewals += 1;
+        ends.set(login, valid.at);
       }
-      const [first, second] = seen.logins;
+      const [first, second] = traffic.logins;
       if (second !== undefined) isDone = (await existing(owner, [first!])).length === 0;
       await delay(LOOK_MILLISECONDS);
     }

@@ -1,0 +1,107 @@
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { heirOf } from "../../manifest/names";
+import type { DatabaseContext, LeasedContext } from "../context";
+import type { Check } from "../report/check";
+import { PROBE_COLUMNS, probePrefix, probeTable } from "../session/probes";
+import { describe, firstText, Session } from "../session/session";
+import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
+import { takeLease, type LoggedInPersona } from "./logged-in";
+
+/** Revokes the persona's lease while its session is open. */
+export async function revokeWithSession(context: LeasedContext, check: Check): Promise<void> {
+  const { lease, session } = context;
+  await lease.revoke(check);
+  if (session) await expectSessionEnded(context, session, check);
+  else check.find("there was no session to end");
+}
+
+/** What the login owned is its heir's from then on. */
+export async function handOver(context: LeasedContext, check: Check): Promise<void> {
+  const { persona, database, left } = context;
+  const table = context.tableLeft!;
+  const isHeirs = await expectOwner(context, table, heirOf(database, persona), check);
+  if (isHeirs && persona.actsAsOwner) left.push(probeTable(database.schemas[0]!, table));
+}
+
+/** Vault ends a token's leases with it. */
+export async function endToken(
+  context: DatabaseContext,
+  persona: LoggedInPersona,
+  check: Check,
+): Promise<void> {
+  const { token } = persona;
+  const lease = await takeLease(context, persona);
+  const session = await Session.open(context.address, context.database.name, lease);
+  await token.revoke();
+  check.note(`POST auth/token/revoke (${token.name}'s)`, "revoked");
+  await expectSessionEnded(context, session, check);
+  await expectGone(context, lease, check, BACKGROUND_MILLISECONDS);
+  // Of a lease that is gone this only ends the custody.
+  await lease.revoke();
+}
+
+/** What is unfinished is rolled back; what the login owns is its heir's from then on. */
+export async function revokeInTransaction(
+  context: DatabaseContext,
+  persona: LoggedInPersona,
+  check: Check,
+): Promise<void> {
+  const { database, owner, custody, run } = context;
+  const number = String(database.personas.findIndex(({ name }) => name === persona.name));
+  const table = (what: string) =>
+    `${ident(database.schema)}.${ident(`${probePrefix(run)}${what}_${number}`)}`;
+  const [own, unfinished] = [table("own"), table("unfinished")];
+  // In custody before the lease is, as the owner can only drop them once revocation has made them the owner's.
+  const drops = [own, unfinished].map((name) =>
+    custody.hold(`probe TABLE ${name}`, () => owner.query(`DROP TABLE IF EXISTS ${name}`)),
+  );
+  const lease = await takeLease(context, persona);
+  const session = await Session.open(context.address, database.name, lease);
+  for (const sql of [
+    // As itself, so that what it makes is not the owner's from the start.
+    "SET ROLE NONE",
+    `CREATE TABLE ${own} ${PROBE_COLUMNS}`,
+    "BEGIN",
+    `INSERT INTO ${own} VALUES (1, 'not committed')`,
+    `CREATE TABLE ${unfinished} ${PROBE_COLUMNS}`,
+  ]) {
+    const outcome = await session.attempt(sql, check);
+    if ("sqlstate" in outcome) {
+      check.find(`${sql} → ${describe(outcome)}, ${outcome.message}`);
+      return;
+    }
+  }
+  await expectOwner(context, own, lease.username, check);
+  await lease.revoke(check);
+  await expectSessionEnded(context, session, check);
+  await expectGone(context, lease, check);
+  const heir = heirOf(database, persona);
+  await expectOwner(context, own, heir, check);
+  const isGone = (await ownerOf(context, unfinished, check)) === undefined;
+  // A table of the group's is not the owner's to read; what was in one transaction has one end.
+  const rows = heir === database.owner ? await owner.attempt(`SELECT FROM ${own}`, check) : { count: 0 };
+  if (!isGone || !("count" in rows) || rows.count > 0)
+    check.find(`what was in the transaction on ${own} and ${unfinished} must be rolled back`);
+  for (const drop of drops) await drop();
+}
+
+async function ownerOf({ owner }: DatabaseContext, table: string, check: Check): Promise<string | undefined> {
+  const outcome = await owner.attempt(
+    `SELECT pg_get_userbyid(relowner)::text AS owner FROM pg_class WHERE oid = to_regclass(${literal(table)})`,
+    check,
+  );
+  return firstText(outcome, "owner");
+}
+
+/** @param table quoted and qualified */
+async function expectOwner(
+  context: DatabaseContext,
+  table: string,
+  declared: string,
+  check: Check,
+): Promise<boolean> {
+  const found = await ownerOf(context, table, check);
+  if (found !== declared)
+    check.find(`${table} must belong to ${declared}, it belongs to ${found ?? "nobody: it is not there"}`);
+  return found === declared;
+}
