@@ -1,11 +1,12 @@
 import { Construct } from "constructs";
+import { DEFAULT_CONNECTION_LIMIT } from "../manifest/schema";
 import type { Duration } from "./duration";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
 import { StaticLogin } from "./postgres/static-login";
 import type { DatabaseConnection } from "./vault/database-connection";
 import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
-import { DEFAULT_CONNECTION_LIMIT, LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
+import { LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
 import type { IPersonaLogin } from "./vault/persona-login";
 import type { StaticRole } from "./vault/static-role";
 

@@ -4,6 +4,9 @@ import { z } from "zod";
 import { inputSchema } from "./inputs";
 import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 
+/** How many sessions a leased login may have at a time, where nothing else is declared. */
+export const DEFAULT_CONNECTION_LIMIT = 20;
+
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
@@ -35,7 +38,7 @@ const persona = z
       defaultTtl: seconds,
       maxTtl: seconds,
       /** Sessions that a leased login may have at a time. */
-      connectionLimit: z.int().positive().default(20),
+      connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
     }),
     privileges: z.object({
       database: privileges("database"),
