@@ -49,7 +49,10 @@ const persona = z
     }),
   })
   // How it logs in is a value with a kind, of which another auth method is another.
-  .transform((declared) => ({ ...declared, login: { kind: "approle" as const, ...declared.appRole } }));
+  .transform(({ appRole, ...declared }) => ({
+    ...declared,
+    login: { kind: "approle" as const, ...appRole },
+  }));
 
 const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
@@ -122,8 +125,6 @@ export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = E
   z.output<typeof workload>,
   { kind: Kind }
 >;
-
-export { heirOf } from "./names";
 
 /** Of a folder that synth has just written. */
 export function readAccessManifest(synthesized: string): AccessManifest {
