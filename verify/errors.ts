@@ -3,7 +3,7 @@ export class Ended extends Error {
   override readonly name = "Ended";
 }
 
-/** A verification that could not begin: nobody answers, Vault is sealed, the token is refused. One line. */
+/** A verification that could not begin: a server does not answer, Vault is sealed, the token is refused. One line. */
 export class CannotVerify extends Error {
   override readonly name = "CannotVerify";
 }

@@ -23,7 +23,6 @@ describe("a policy's rules", () => {
       "a parameter of that name",
       'path "a/b" { capabilities = ["read", "list"]\n denied_parameters = { "policy" = ["x"] } }',
     ],
-    ["JSON", '{"path": {"a/b": {"capabilities": ["read", "list"]}}}'],
   ])("%s", (_, text) => {
     expect(parse("p", text)).toEqual({ rules: [rule("a/b", "read", "list")] });
   });
@@ -46,8 +45,14 @@ describe("a policy's rules", () => {
     });
   });
 
-  test("JSON of another shape is not read", () => {
-    const text = '{"path": [{"a": {"capabilities": ["read"]}}]}';
+  test("an escape that JSON does not know", () => {
+    expect(parse("p", String.raw`path "a\U0001F600" { capabilities = ["read"] }`)).toEqual({
+      rules: [rule(String.raw`a\U0001F600`, "read")],
+    });
+  });
+
+  test("JSON, which no policy of ours is, is not read", () => {
+    const text = '{"path": {"a": {"capabilities": ["read"]}}}';
     expect(parse("p", text)).toEqual({ rules: [], rest: text });
   });
 });

@@ -10,7 +10,7 @@ import { BACKGROUND_MILLISECONDS, expectGone } from "./gone";
 
 /** How late Vault may end a lease, on a busy machine. */
 const LATE_MILLISECONDS = 10_000;
-/** A longer lease is no probe's: nobody waits for its end. */
+/** A longer lease is not waited for: the probe role's TTL is seconds. */
 const LONGEST_SECONDS = 10;
 /** Vault counts in whole seconds. */
 const EARLY_MILLISECONDS = 1_000;

@@ -50,7 +50,7 @@ export const APPROLE: LoginMethod = {
       id: "wrapping-opened-by-another",
       title: "a wrapping that another opened is noticed",
       proves:
-        "Who opens a wrapping first leaves a trace: whom it was for finds it refused, and knows whence it came.",
+        "A wrapping tells where it comes from until it is opened; after that its recipient is refused, and so notices.",
       group: "the life of a lease",
       isStep: true,
       run: (context, check) =>
@@ -84,7 +84,7 @@ export const APPROLE: LoginMethod = {
   ],
 };
 
-/** A secret id that nobody will use is gone a second later. */
+/** The TTL of secret ids that are not to be used. */
 const AT_ONCE = "1s";
 const AT_ONCE_SECONDS = 1;
 /** Where the AppRole has ranges, this is refused, with them. */
@@ -138,7 +138,7 @@ async function refuseLogins(context: PersonaContext, check: Check): Promise<void
   const { persona, credential, token } = context;
   const appRole = new AppRole(context, persona);
   const secretIds: [string, string | undefined][] = [["missing", undefined]];
-  // Nobody may be let in with the role id alone, whatever is wrong with the secret ids.
+  // The role id alone must be refused, whatever is wrong with the secret ids.
   if (token) secretIds.unshift(["used-up", credential], ["wrong", "00000000-0000-0000-0000-000000000000"]);
   for (const [what, secretId] of secretIds) {
     const answer = await appRole.attemptAndRevoke(secretId);
@@ -196,8 +196,8 @@ async function expectLimits(context: LoginContext, persona: ManifestPersona, che
 }
 
 /**
- * Another opens the wrapping on its way, and logs in with what is in it. Whom it was for learns of it in two ways: by
- * looking it up, which until then tells where it comes from, and by opening it.
+ * Opens a wrapping before its recipient does, and logs in with what is in it. The recipient looks the wrapping up, which
+ * tells where it comes from until it is opened, and tries to open it.
  */
 async function openByAnother(
   context: LifecycleContext,
@@ -216,7 +216,7 @@ async function openByAnother(
     check.find(`the wrapping must come from ${appRole.secretIdPath}, it comes from ${String(before)}`);
   const another = noted(await appRole.unwrap(wrapping), "by another");
   const after = noted(await appRole.lookUpWrapping(wrapping), "after");
-  const own = noted(await appRole.unwrap(wrapping), "by whom it was for");
+  const own = noted(await appRole.unwrap(wrapping), "by its recipient");
   for (const answer of [after, own]) expectRefused(`${answer.path}, once another opened it,`, answer, check);
   const token = appRole.keep(await appRole.attempt(secretIdOf(another)));
   context.loggedIn.push({ ...persona, token });

@@ -26,7 +26,7 @@ export interface Lease extends Login {
 export interface PersonaToken {
   readonly vault: VaultClient;
   readonly auth: NonNullable<VaultBody["auth"]>;
-  /** As evidence names it, such as the AppRole's. */
+  /** As evidence and custody name it. */
   readonly name: string;
   revoke(): Promise<unknown>;
 }

@@ -2,15 +2,14 @@ import { Outage } from "../../clients/outage";
 import { failureOf, type VaultAnswer } from "../../clients/vault-client";
 import type { LoggedInContext } from "../context";
 import { loginMethod } from "../login/login";
+import type { RowDescription } from "../report/check";
 import { compare, type Observation } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
-import type { Row } from "../report/report";
 import { rulesFor, ruleText } from "./policies";
 
 /** A row of the matrix on what a persona's token may do in Vault. */
-export interface VaultRow extends Row {
-  readonly proves: string;
+export interface VaultRow extends RowDescription {
   readonly declared: boolean;
 }
 
@@ -111,7 +110,7 @@ export async function exerciseRenewal(
 
 const CAPABILITIES = { GET: "read", LIST: "list", POST: "update" } as const;
 
-/** Records the row's cell. What is not declared is not sent where nobody wants it; of what is, the answers are needed. */
+/** Sends requests and records the row's cell. Declared ones are sent even where the row is not asked for: later steps need their answers. */
 async function exercise(
   { token, leases, policies, recorder }: LoggedInContext,
   row: VaultRow,

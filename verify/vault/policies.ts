@@ -80,12 +80,11 @@ interface Token {
 }
 
 /**
- * The rules of a policy in HCL or JSON (https://developer.hashicorp.com/vault/docs/concepts/policies#policy-syntax). What is
- * read tells where a difference comes from, and nothing else is decided on it.
+ * The rules of a policy in HCL (https://developer.hashicorp.com/vault/docs/concepts/policies#policy-syntax). They tell where
+ * a difference comes from; nothing else is decided on them.
  * @returns as `rest` the beginning of what could not be read
  */
 export function parse(policy: string, text: string): { rules: PolicyRule[]; rest?: string } {
-  if (text.trimStart().startsWith("{")) return parseJson(policy, text);
   const tokens: Token[] = [];
   TOKEN.lastIndex = 0;
   let end = 0;
@@ -104,21 +103,6 @@ export function parse(policy: string, text: string): { rules: PolicyRule[]; rest
   }
   const unread = tokens[next]?.at ?? end;
   return unread < text.length ? { rules, rest: text.slice(unread).trim().slice(0, REST_LENGTH) } : { rules };
-}
-
-function parseJson(policy: string, text: string): { rules: PolicyRule[]; rest?: string } {
-  try {
-    const { path, ...others } = JSON.parse(text) as { path: Record<string, { capabilities: string[] }> };
-    if (Object.keys(others).length > 0) throw new Error("more than paths");
-    const rules = Object.entries(path).map(([name, { capabilities }]) => ({
-      policy,
-      path: name,
-      capabilities: [...capabilities],
-    }));
-    return { rules };
-  } catch {
-    return { rules: [], rest: text.trim().slice(0, REST_LENGTH) };
-  }
 }
 
 /** Where the block ends that starts here; -1 where none does. */
@@ -143,8 +127,9 @@ function capabilitiesOf(block: readonly Token[]): string[] {
   return words.slice(at + 3, words.indexOf("]", at)).filter((word) => word !== ",");
 }
 
+/** Escapes stay as they are written. */
 function unquoted({ text }: Token): string {
-  return text.startsWith('"') ? (JSON.parse(text) as string) : text;
+  return text.startsWith('"') ? text.slice(1, -1) : text;
 }
 
 export function ruleText({ policy, path, capabilities }: PolicyRule): string {

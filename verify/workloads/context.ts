@@ -52,18 +52,16 @@ export function personaOf({ database }: WorkloadContext, name: string): Manifest
   return persona;
 }
 
-/** Logs a persona in, and ends its token afterwards. */
+/** Logs a persona in, and ends its token afterwards; after an exception custody does. */
 export async function asPersona<T>(
   context: WorkloadContext,
   persona: ManifestPersona,
   use: (token: PersonaToken) => Promise<T>,
 ): Promise<T> {
   const token = await loginMethod(persona).logIn(context, persona);
-  try {
-    return await use(token);
-  } finally {
-    await token.revoke();
-  }
+  const result = await use(token);
+  await token.revoke();
+  return result;
 }
 
 /** Which of the roles are there. */

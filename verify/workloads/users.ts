@@ -88,11 +88,7 @@ function withSession(
   return asPersona(context, persona, async ({ vault }) => {
     const lease = await leases.take(vault, database.vault.mount, persona.databaseRole.name);
     const session = await Session.open(address, database.name, lease);
-    try {
-      await use(session);
-    } finally {
-      await session.close();
-      await lease.revoke();
-    }
+    await use(session).finally(() => session.close());
+    await lease.revoke();
   });
 }

@@ -505,11 +505,16 @@ describe("what is left behind (13)", () => {
     await sql(undo);
     expect(findings(report)).toEqual([]);
     const said = (persona: string) =>
-      `nanvc ${persona}: nothing else granted or owned: accepted: SECURITY DEFINER function example.f(integer) can be executed and runs as example_owner (id definer:example.f(integer):${persona}_role as example_owner): reports need it`;
-    expect(report.remarks).toEqual([
+      `${persona} nothing else granted or owned: accepted: SECURITY DEFINER function example.f(integer) can be executed and runs as example_owner (id definer:example.f(integer):${persona}_role as example_owner): reports need it`;
+    const remarks = checksOf(report).flatMap(({ persona, result }) =>
+      result.remarks.map((text) => `${persona ?? ""} ${result.title}: ${text}`),
+    );
+    expect(remarks).toEqual([
       expect.stringContaining("max_prepared_transactions"),
       said("readwrite"),
       said("readonly"),
+    ]);
+    expect(report.remarks).toEqual([
       "accepted, and found nowhere in this run: definer:example.f(integer):nobody as example_owner",
     ]);
   });
