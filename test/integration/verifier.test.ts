@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Deployment, findings } from "../support/deployment";
-import { cellsOf } from "../../verify/report/report";
+import { MATRIX_ROWS } from "../../verify/privileges/rows";
+import { rowId } from "../../verify/report/recorder";
+import { cellsOf, checksOf } from "../../verify/report/report";
 
 let deployment: Deployment;
 
@@ -17,6 +19,8 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
   // MAINTAIN came with PostgreSQL 17.
   const maintain = Number.parseInt(report.servers.postgres[0]!) >= 17 ? 1 : 0;
   expect(cellsOf(report)).toHaveLength(3 * (36 + maintain));
+  const ids = new Set(cellsOf(report).map(({ result }) => result.id));
+  expect(MATRIX_ROWS.map(rowId).filter((id) => !ids.has(id))).toEqual(maintain ? [] : ["tables.MAINTAIN"]);
   for (const { result } of cellsOf(report)) {
     const { declared, catalogued, exercised } = result;
     expect(catalogued).toBe(declared);
@@ -56,6 +60,16 @@ test("each cell's statements were really sent: they stand in the server's log", 
     .filter(({ got }) => got === "SQLSTATE 42501");
   expect(refusals.length).toBeGreaterThan(20);
   for (const { sent } of refusals) expect(log).toContain(`STATEMENT:  ${sent}`);
+});
+
+test("a row that is asked for alone is made alone, through a session whose own cell is not recorded", async () => {
+  const report = await deployment.verify({ selection: { only: ["tables.DELETE"] } });
+  expect(cellsOf(report).map(({ persona, result }) => [persona, result.id, result.exercised])).toEqual([
+    ["schema-admin", "tables.DELETE", true],
+    ["readwrite", "tables.DELETE", true],
+    ["readonly", "tables.DELETE", false],
+  ]);
+  expect(checksOf(report)).toEqual([]);
 });
 
 test("a second run finds the users table of the first and holds as well", async () => {
