@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --import tsx
 import { Command, InvalidArgumentError } from "commander";
 import type { BenchOptions } from "./bench/bench";
 import type { DeployOptions } from "./ops/commands/deploy";
@@ -8,7 +7,7 @@ import type { EnvOptions } from "./ops/commands/env";
 import type { InitOptions } from "./ops/commands/init";
 import type { RotateOptions } from "./ops/commands/rotate";
 import type { StartOptions } from "./ops/commands/start";
-import { Interrupted, TerraformError } from "./ops/terraform/terraform";
+import { TerraformError, TerraformInterrupted } from "./ops/terraform/terraform";
 import type { VerifyCommandOptions } from "./ops/commands/verify";
 import { version } from "./package.json";
 import { ApplyError } from "./sandbox/terraform-json";
@@ -138,7 +137,7 @@ program
 
 program
   .command("rotate")
-  .description("have Vault replace the passwords of its own logins by ones that it alone knows")
+  .description("have Vault replace the passwords of its own logins with ones that only Vault knows")
   .option(...ENVIRONMENT)
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) =>
@@ -184,7 +183,7 @@ async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2
     process.exitCode = await work(interrupt.signal);
   } catch (error) {
     if (interrupt.signal.aborted) {
-      const isTold = error instanceof Interrupted || error instanceof CannotVerify;
+      const isTold = error instanceof TerraformInterrupted || error instanceof CannotVerify;
       console.error(isTold ? error.message : "interrupted: what was started is stopped");
       process.exitCode = 130;
     } else if (error instanceof TerraformError) {
@@ -197,16 +196,23 @@ async function run(work: (signal: AbortSignal) => Promise<number>, cannotRun = 2
       // Ctrl-D at a question.
       console.error("ended without an answer: nothing was done");
       process.exitCode = cannotRun;
-    } else if (error instanceof Error && "syscall" in error) {
-      // A full disk, a folder that can't be written: the machine's, and the message names what.
-      console.error(
-        `the system refused: ${error.message}; see that there is room and that it can be written`,
-      );
+    } else if (isFileError(error)) {
+      console.error(`${error.message}: check the free space and the permissions there`);
       process.exitCode = cannotRun;
     } else {
+      // A bug: with its stack.
       throw error;
     }
   }
+}
+
+/** A full disk, a file or folder that is missing or not this user's: the machine's, and the message names it. */
+function isFileError(error: unknown): error is Error {
+  const { code = "", syscall = "" } = error as NodeJS.ErrnoException;
+  return (
+    ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOENT", "ENOTDIR"].includes(code) &&
+    !/^(spawn|connect|listen|bind|kill)/.test(syscall)
+  );
 }
 
 void program.parseAsync();

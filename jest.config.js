@@ -4,7 +4,7 @@ const ESM =
 
 /** @type {import("jest").Config} */
 module.exports = {
-  testEnvironment: "node",
+  testEnvironment: "<rootDir>/test/support/test-environment.ts",
   transform: {
     "^.+\\.(ts|js)$": ["@swc/jest", { jsc: { target: "es2022", parser: { syntax: "typescript" } } }],
   },
@@ -13,6 +13,4 @@ module.exports = {
   // Real servers start and stop; a bound, not an expectation.
   testTimeout: 120_000,
   maxWorkers: 2,
-  // A test that failed half-way may leave a server open; the next workspace clears it.
-  forceExit: true,
 };

@@ -7,7 +7,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  // A bug of ours keeps its stack.
-  console.error(isRefusal(error) ? error.message : error);
+  if (!isRefusal(error)) throw error;
+  console.error(error.message);
   process.exitCode = 2;
 });

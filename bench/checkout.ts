@@ -5,19 +5,8 @@ import { ROOT } from "../ops/deployment/synthesize";
 
 const PARTS = [
   ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],
-  ...[
-    "bench",
-    "clients",
-    "config",
-    "constructs",
-    "examples",
-    "manifest",
-    "ops",
-    "sandbox",
-    "sql",
-    "stacks",
-    "verify",
-  ],
+  ...["bench", "bin", "clients", "config", "constructs", "examples", "manifest", "ops", "sandbox", "sql"],
+  ...["stacks", "verify"],
 ];
 
 /** A copy of the project, as somebody's clone: its configs, cdktf.out, state files and home folder are its own. */

@@ -6,6 +6,7 @@ import { freePort } from "../sandbox/free-port";
 import { Sandbox } from "../sandbox/sandbox";
 import { SetupError } from "../clients/setup-error";
 import { Workspace } from "../sandbox/workspace";
+import type { InputPurpose } from "../manifest/inputs";
 import { readAccessManifest } from "../manifest/schema";
 import { Checkout } from "./checkout";
 import { comparison, time, type Comparison } from "./measure";
@@ -149,16 +150,19 @@ async function onDocker(
   work: (target: Target) => Promise<void>,
 ): Promise<void> {
   const vaultPort = String(await freePort());
-  const variables: NodeJS.ProcessEnv = {
-    TF_VAR_platform_name: `leasehold-bench-${String(process.pid)}`,
-    TF_VAR_vault_port: vaultPort,
-    TF_VAR_vault_address: `http://127.0.0.1:${vaultPort}`,
+  const values: Partial<Record<InputPurpose, () => Promise<string | undefined> | string>> = {
+    "platform-name": () => `leasehold-bench-${String(process.pid)}`,
+    "vault-container-port": () => vaultPort,
+    "vault-address": () => `http://127.0.0.1:${vaultPort}`,
+    port: async () => String(await freePort()),
   };
-  for (const { name } of readAccessManifest(synthesized).servers)
-    variables[`TF_VAR_${name}_port`] = String(await freePort());
-  // The machine's own images, where it has no registry.
-  for (const [name, value] of Object.entries(process.env))
-    if (/^TF_VAR_\w+_image$/.test(name)) variables[name] = value;
+  const variables: NodeJS.ProcessEnv = {};
+  for (const { variable, for: purpose } of readAccessManifest(synthesized).inputs) {
+    const name = `TF_VAR_${variable}`;
+    // The machine's own images, where it has no registry.
+    variables[name] =
+      purpose === "image" || purpose === "vault-image" ? process.env[name] : await values[purpose]?.();
+  }
   const target = { checkout, env: checkout.env(variables) };
   try {
     await work(target);

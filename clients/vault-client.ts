@@ -46,7 +46,7 @@ export function failureOf(answer: VaultAnswer): VaultError | Outage {
 const NO_POSTGRES =
   /failed to connect to `|dial error|connection reset by peer|unexpected EOF|SQLSTATE (08|53|57P0)/;
 
-/** Nobody answered at the address, or not with Vault's JSON, or with a Vault's that serves nobody. */
+/** Nobody answered at the address, or not in Vault's JSON, or Vault is not serving requests. */
 export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
   constructor(
@@ -122,14 +122,14 @@ export class VaultClient {
     try {
       parsed = text ? (JSON.parse(text) as VaultBody) : {};
     } catch {
-      throw new VaultUnreachable(`${this.address} does not answer as Vault does: HTTP ${String(status)}`);
+      throw new VaultUnreachable(`${this.address} does not answer like Vault: HTTP ${String(status)}`);
     }
     const answer: VaultAnswer = { method, path, status, body: parsed };
     // Of a sealed or standby Vault; sys/health has this status too, without `errors`.
     if (status === 503 && parsed.errors) {
       const said = errorText(answer);
       const hint = said.includes("sealed") ? ": run npx leasehold init, or vault operator unseal" : "";
-      throw new VaultUnreachable(`Vault at ${this.address} serves nobody (HTTP 503: ${said})${hint}`);
+      throw new VaultUnreachable(`Vault at ${this.address} is not serving requests (HTTP 503: ${said})${hint}`);
     }
     return answer;
   }

@@ -37,3 +37,12 @@ export const inputSchema = z.object({
 });
 
 export type Input = z.output<typeof inputSchema>;
+
+/** The variable for a purpose; undefined where the stacks have none. */
+export function variableFor(
+  { inputs }: { readonly inputs: readonly Input[] },
+  purpose: InputPurpose,
+  server?: string,
+): string | undefined {
+  return inputs.find((input) => input.for === purpose && input.server === server)?.variable;
+}

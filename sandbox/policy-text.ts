@@ -1,4 +1,5 @@
 import { SetupError } from "../clients/setup-error";
+import { interpolate } from "./terraform-json";
 
 /**
  * A policy as Vault takes it: with the value of each variable, which stands in a quoted text.
@@ -6,7 +7,7 @@ import { SetupError } from "../clients/setup-error";
  * @throws SetupError for a value that would make a pattern of what the policy fixes, or that HCL would read as its own
  */
 export function policyText(template: string, variable: (name: string) => string): string {
-  return template.replace(/\$\{var\.([A-Za-z_][A-Za-z0-9_-]*)\}/g, (_, name: string) => {
+  const quoted = (name: string) => {
     const value = variable(name);
     if (value.includes("*") || value.includes("${")) {
       throw new SetupError(
@@ -14,5 +15,6 @@ export function policyText(template: string, variable: (name: string) => string)
       );
     }
     return JSON.stringify(value).slice(1, -1);
-  });
+  };
+  return interpolate(template, { variable: quoted, attribute: () => null }, "a policy") as string;
 }

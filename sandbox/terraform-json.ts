@@ -206,24 +206,21 @@ function evaluate(expression: string, scope: Scope, where: string): Json {
 /** The texts of a template, as they come out, and the expressions between them. */
 export function templateParts(text: string, where: string): (string | { expression: string })[] {
   const parts: (string | { expression: string })[] = [];
-  let literal = "";
-  for (let rest = text; rest !== "";) {
-    const token = /^(\$\$\{|%%\{|\$\{([^{}"]*)\}|\$\{|%\{)/.exec(rest);
-    if (!token) {
-      literal += rest[0]!;
-      rest = rest.slice(1);
-      continue;
-    }
-    if (token[0] === "$${" || token[0] === "%%{") literal += token[0].slice(1);
-    else if (token[2] === undefined)
-      throw new ApplyError(`${where}: template "${rest.slice(0, 40)}" is not known to the sandbox`);
-    else {
+  let [literal, end] = ["", 0];
+  for (const { 0: token, 1: expression, index } of text.matchAll(/\$\$\{|%%\{|\$\{([^{}"]*)\}|[$%]\{/g)) {
+    literal += text.slice(end, index);
+    end = index + token.length;
+    if (expression !== undefined) {
       if (literal) parts.push(literal);
       literal = "";
-      parts.push({ expression: token[2].trim() });
-    }
-    rest = rest.slice(token[0].length);
+      parts.push({ expression: expression.trim() });
+    } else if (token === "$${" || token === "%%{") literal += token.slice(1);
+    else
+      throw new ApplyError(
+        `${where}: template "${text.slice(index, index + 40)}" is not known to the sandbox`,
+      );
   }
+  literal += text.slice(end);
   if (literal || parts.length === 0) parts.push(literal);
   return parts;
 }

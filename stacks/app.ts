@@ -50,7 +50,8 @@ export function synthesizeApp(environment: Environment, outdir?: string): void {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back, not called
   const { prepareStackTrace } = Error;
   // cdktf notes of each token where in the program it was made, which nobody reads and takes as long as all the rest.
-  Error.prepareStackTrace = () => "";
+  Error.prepareStackTrace = (error, frames) =>
+    error instanceof Error ? [String(error), ...frames.map(String)].join("\n    at ") : "";
   try {
     const app = new App({ outdir, stackTraces: false });
     const { vault, accessManifest } = declareStacks(app, environment);

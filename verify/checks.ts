@@ -495,15 +495,18 @@ export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
     ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
+    ...VAULT_ROWS.map(describeRow("Vault's paths")),
     ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
-    ...MATRIX_ROWS.map((row) => describeRow(row, "session")),
+    ...MATRIX_ROWS.map(describeRow("privileges")),
     ...[...SESSION, ...REVOCATION],
     ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));
 }
 
-function describeRow({ kind, name, proves }: RowDescription, group: CheckGroup): CheckDescription {
-  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group };
+function describeRow(group: CheckGroup) {
+  return ({ kind, name, proves }: RowDescription): CheckDescription => {
+    const id = rowId({ kind, name });
+    return { id, title: id, proves, group };
+  };
 }

@@ -34,7 +34,7 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
           },
         },
         {
-          title: "Look whether all that is needed is there",
+          title: "Check that everything needed is there",
           run: (show) => preflight(deployment, show.detail),
         },
       ],
@@ -59,7 +59,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
   const mark = async (show: Show) => {
     for (const database of deployment.manifest.databases)
       for (const login of await markLeases(deployment, database))
-        show.detail(`marked the login ${login}, leased before leases were`);
+        show.detail(`marked the login ${login}, which was leased before leases were marked`);
   };
   const apply = (
     stack: Stack,
@@ -91,14 +91,14 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
   }
   let operator!: VaultClient;
   steps.push({
-    title: "Make Vault ready",
+    title: "Prepare Vault",
     run: async (show) => {
       if (platform) await awaitHealthy(await deployedPlatform(deployment));
       const prepared = await prepareVault(vaultTarget(deployment));
       operator = prepared.operator;
       if (prepared.did.length > 0) {
         changed.add("vault");
-        show.title(`Made Vault ready: ${prepared.did.join("; ")}`);
+        show.title(`Prepared Vault: ${prepared.did.join("; ")}`);
       }
     },
   });
@@ -136,7 +136,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
         show.title(
           rotated.length > 0
             ? `Rotated the password of ${rotated.join(", ")}`
-            : "Rotated before: Vault alone knows the passwords of its own logins",
+            : "Already rotated: Vault alone knows the passwords of its own logins",
         );
       },
     });
@@ -192,19 +192,19 @@ async function revokeRemoved(deployment: Deployment, show: Show): Promise<void> 
     const groups = groupsOf(database);
     // Those that were on their way.
     for (const login of await dropLogins(deployment, database, groups))
-      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+      show.detail(`dropped the login ${login}, which Vault no longer knows`);
     for (const group of await emptyGroups(deployment, database, groups))
       show.detail(
-        `gave what ${group} owned in ${database.name} to ${database.owner}, its functions and views with their callers' rights`,
+        `gave what ${group} owned in ${database.name} to ${database.owner}; its functions and views run with their callers' privileges now`,
       );
     const going = goingFrom(database, roles, grants).filter((name) => groups.includes(name));
     for (const role of await dropRoles(deployment, database, going))
       show.detail(`dropped the role ${role}, which is no longer declared`);
     const { dropped, kept } = await sweepRevoked(deployment, database);
-    for (const login of dropped) show.detail(`dropped the login ${login}, which a revocation had to leave`);
+    for (const login of dropped) show.detail(`dropped the login ${login}, which a revocation could not drop`);
     for (const line of kept)
       show.detail(
-        `could not drop a login that a revocation had to leave, the next deploy tries again: ${line}`,
+        `could not drop a login that a revocation could not drop either; the next deploy tries again: ${line}`,
       );
   }
 }

@@ -11,7 +11,7 @@ import {
   awaitHealthy,
   deployedPlatform,
   keptVolumes,
-  readPlatform,
+  declaredPlatform,
   removeVolumes,
   startStopped,
 } from "../docker/platform";
@@ -65,8 +65,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     const counts = [...states].filter(([, resources]) => resources.length > 0);
     // What an earlier destroy left is in no state.
     const hasPlatform = deployment.stack("platform") !== undefined;
-    const volumes =
-      options.deleteData && hasPlatform ? await keptVolumes(readPlatform(deployment.folder)) : [];
+    const volumes = options.deleteData && hasPlatform ? await keptVolumes(declaredPlatform(deployment)) : [];
     const marked = options.deleteData && !hasPlatform ? await findMarked(deployment) : [];
     const what = [
       ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
@@ -114,7 +113,7 @@ async function confirm(
 ): Promise<void> {
   if (autoApprove) return;
   if (!process.stdin.isTTY || !process.stdout.isTTY)
-    throw new SetupError(`${question} Nobody can be asked here: add --auto-approve`);
+    throw new SetupError(`${question} There is no terminal to ask on: add --auto-approve`);
   const readline = createInterface({ input: process.stdin, output: process.stdout });
   // Readline takes Ctrl-C for itself.
   readline.once("SIGINT", () => {
@@ -135,7 +134,7 @@ function destroySteps(run: Run): Step[] {
   const platform = deployment.stack("platform");
   if (platform && (has("vault") || has("postgres"))) {
     steps.push({
-      title: "Start what is stopped, and unseal Vault",
+      title: "Start stopped containers, and unseal Vault",
       run: async () => {
         const declared = await deployedPlatform(deployment);
         await startStopped(declared);
@@ -157,7 +156,7 @@ function destroySteps(run: Run): Step[] {
   if (has("postgres")) {
     steps.push(
       {
-        title: "Give PUBLIC back what was its",
+        title: "Give PUBLIC its privileges back",
         run: async () => {
           await checkSuperusers(deployment);
           run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
@@ -174,7 +173,7 @@ function destroySteps(run: Run): Step[] {
     steps.push({
       title: "Volumes",
       run: async (show) => {
-        const declared = readPlatform(deployment.folder);
+        const declared = declaredPlatform(deployment);
         if (!run.options.deleteData) {
           const volumes = await keptVolumes(declared);
           run.left.push(...volumes.map((name) => `the volume ${name} with its data`));
@@ -221,7 +220,7 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) {
-    show.detail(`revoking the leases of ${mount}: minutes, where they are many or PostgreSQL has them wait`);
+    show.detail(`revoking the leases of ${mount}, which takes minutes where there are many or PostgreSQL makes them wait`);
     await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
   }
   if (options.forceLeases) show.title("Revoked all leases, by force");
@@ -240,7 +239,7 @@ async function freeGroups({ deployment, states }: Run, show: Show): Promise<void
       ...Object.values(database.probeGroups ?? {}),
     ];
     for (const login of await dropLogins(deployment, database, groups))
-      show.detail(`dropped the login ${login}, which Vault has forgotten`);
+      show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const login = deployment.superuserOf(database);
     const logins = database.staticRoles.map((role) => role.login);
     if (database.manager !== undefined) logins.push(database.manager);

@@ -60,11 +60,11 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
     const terraform = deployment.terraform(stack, deployment.token("planner"), { forPlan: true });
     await terraform.init(stack.json.terraform);
     const isNew = (await deployment.state(stack)).length === 0;
-    if (isNew) notes.push("not deployed yet: all of it is to add, no server was asked");
+    if (isNew) notes.push("not deployed yet: everything will be added; no server was asked");
     const missing = isNew ? [] : missingToRead(deployment, stack);
     if (missing.length > 0)
       notes.push(
-        `compared with Terraform's state alone, not with the server: ${missing.join(", ")} is not set, and nothing else may read it all`,
+        `compared with Terraform's state only, not with the server: ${missing.join(", ")} is not set, and no other login may read everything`,
       );
     // Terraform would try for half a minute, and say it at length.
     if (!isNew && stack.name === "vault") await checkPlanner(deployment);
@@ -80,7 +80,7 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
     if (stopped.status === "rejected") throw stopped.reason as Error;
     const { hasChanges, text } = await plan;
     for (const name of stopped.value)
-      notes.push(`container ${name} is stopped, which the plan takes for gone: deploy starts it`);
+      notes.push(`container ${name} is stopped, which the plan reports as missing: deploy starts it`);
     show.title(`Planned the stack ${stack.name}: ${hasChanges ? "changes" : "no change"}`);
     return { stack: stack.name, text: [...notes, text].join("\n"), exitCode: hasChanges ? 2 : 0 };
   } catch (error) {
@@ -90,7 +90,7 @@ async function planStack(deployment: Deployment, stack: Stack, show: Show): Prom
   }
 }
 
-/** @throws SetupError when Vault serves nobody, or refuses the token */
+/** @throws SetupError when Vault is not serving requests, or refuses the token */
 async function checkPlanner(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
   await checkVaultServes(vault);
@@ -107,7 +107,7 @@ function missingToRead(deployment: Deployment, stack: Stack): string[] {
     throw new SetupError(`there is no planner's token: run npx leasehold init${orToken(deployment)}`);
   if (stack.name !== "postgres") return [];
   const known = deployment.variables(stack, { forPlan: true });
-  return Object.keys(stack.json.variable ?? {})
-    .filter((name) => name.endsWith("_superuser_password") && known[name] === PLACEHOLDER)
-    .map((name) => `TF_VAR_${name}`);
+  return deployment.manifest.inputs
+    .filter((input) => input.for === "superuser-password" && known[input.variable] === PLACEHOLDER)
+    .map(({ variable }) => `TF_VAR_${variable}`);
 }

@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { policyText } from "../../sandbox/policy-text";
 import { interpolate, parseConfiguration, type Json, type JsonObject } from "../../sandbox/terraform-json";
+import { variableFor, type Input, type InputPurpose } from "../../manifest/inputs";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
 import { Home, type TokenHolder } from "./home";
@@ -63,14 +64,23 @@ export interface SuperuserLogin {
   readonly password: string;
   /** Path of the CA certificate, where the server is reached with TLS. */
   readonly ca?: string;
+  /** What sets a value of this login, such as `TF_VAR_postgres_host`. */
+  readonly variableFor: (purpose: InputPurpose) => string;
 }
 
 /** Variables that have a well-known name outside Terraform too. */
-const WELL_KNOWN: Readonly<Record<string, string>> = {
-  vault_address: "VAULT_ADDR",
-  vault_namespace: "VAULT_NAMESPACE",
-  vault_ca_cert_file: "VAULT_CACERT",
+const WELL_KNOWN: Readonly<Partial<Record<InputPurpose, string>>> = {
+  "vault-address": "VAULT_ADDR",
+  "vault-namespace": "VAULT_NAMESPACE",
+  "vault-ca-file": "VAULT_CACERT",
 };
+/** A plan sends none of them. */
+const SECRETS: readonly InputPurpose[] = [
+  "superuser-password",
+  "superuser-password-file",
+  "manager-password",
+  "vault-dev-token-file",
+];
 
 /** For a password that nobody looks at. */
 export const PLACEHOLDER = "not-needed";
@@ -129,24 +139,48 @@ export class Deployment {
    * @throws SetupError that names each that is missing
    */
   variables({ json }: Stack, { forPlan = false } = {}): Record<string, string> {
-    const own = forPlan ? this.home.existing(json) : this.home.variables(json);
     const values: Record<string, string> = {};
     const missing: string[] = [];
     for (const [name, { default: value, description }] of Object.entries(json.variable ?? {})) {
-      const given = process.env[`TF_VAR_${name}`] || own[name];
+      const input = this.manifest.inputs.find(({ variable }) => variable === name);
+      const { for: purpose } = input ?? {};
+      const set = process.env[`TF_VAR_${name}`];
+      const given =
+        set || (value === undefined && input && (forPlan ? this.home.existing(input) : this.keep(input)));
       if (given) values[name] = given;
       // The address of a container is known: VAULT_ADDR of somebody's shell may be another Vault's.
       else if (value) continue;
-      else if (wellKnown(name)) values[name] = wellKnown(name)!;
+      else if (wellKnown(purpose)) values[name] = wellKnown(purpose)!;
       else if (value !== undefined) continue;
-      else if (forPlan && /_password(_file)?$/.test(name)) values[name] = PLACEHOLDER;
-      else missing.push(`${WELL_KNOWN[name] ?? `TF_VAR_${name}`} is not set: ${description}`);
+      else if (forPlan && purpose && SECRETS.includes(purpose)) values[name] = PLACEHOLDER;
+      else missing.push(`${(purpose && WELL_KNOWN[purpose]) ?? `TF_VAR_${name}`} is not set: ${description}`);
+      if (purpose === "vault-address" && values[name] !== undefined)
+        checkVaultAddress(set ? `TF_VAR_${name}` : "VAULT_ADDR", values[name]);
     }
-    const { vault_address: address } = values;
-    if (address !== undefined)
-      checkVaultAddress(process.env["TF_VAR_vault_address"] ? "TF_VAR_vault_address" : "VAULT_ADDR", address);
     if (missing.length > 0) throw new SetupError(missing.join("\n"));
     return values;
+  }
+
+  /** What the home folder keeps for a variable, made where it is missing. */
+  private keep({ variable, for: purpose, server }: Input): string | undefined {
+    switch (purpose) {
+      case "superuser-password":
+        // On a server that exists already it is nobody's to make.
+        return this.variableFor("superuser-password-file", server) && this.home.password(variable);
+      case "manager-password":
+        return this.home.password(variable);
+      case "superuser-password-file":
+        return this.home.passwordFile(server!, this.variableFor("superuser-password", server)!);
+      case "vault-dev-token-file":
+        return this.home.devTokenFile();
+      default:
+        return undefined;
+    }
+  }
+
+  /** The Terraform variable for a purpose; undefined where the stacks have none. */
+  variableFor(purpose: InputPurpose, server?: string): string | undefined {
+    return variableFor(this.manifest, purpose, server);
   }
 
   /** Terraform in a stack's folder, with its variables and a token. */
@@ -205,12 +239,12 @@ export class Deployment {
   vault(): VaultClient {
     const stack = this.stack("vault")!;
     const value = this.valueOf(stack, { forPlan: true });
-    const text = (name: string) => asText(value(name)) || undefined;
-    const ca = text("vault_ca_cert_file");
+    const text = (purpose: InputPurpose) => asText(value(this.variableFor(purpose) ?? "")) || undefined;
+    const ca = text("vault-ca-file");
     return new VaultClient(
-      text("vault_address")!.replace(/\/+$/, ""),
+      text("vault-address")!.replace(/\/+$/, ""),
       undefined,
-      text("vault_namespace"),
+      text("vault-namespace"),
       ca && readFileSync(ca, "utf8"),
     );
   }
@@ -229,14 +263,16 @@ export class Deployment {
     return [...providers].map(([name, settings], i) => {
       const scope = { variable: value, attribute: () => null };
       const resolved = interpolate(settings, scope, name) as Record<string, Json>;
+      const server = this.manifest.servers[i]!.name;
       return {
-        server: this.manifest.servers[i]!.name,
+        server,
         host: asText(resolved["host"]),
         port: Number(resolved["port"]),
         database: asText(resolved["database"]),
         user: asText(resolved["username"]),
         password: asText(resolved["password"]),
         ca: typeof resolved["sslrootcert"] === "string" ? resolved["sslrootcert"] : undefined,
+        variableFor: (purpose) => `TF_VAR_${this.variableFor(purpose, server) ?? ""}`,
       };
     });
   }
@@ -249,11 +285,12 @@ export class Deployment {
   /** What `leasehold verify` looks for in the environment, where it is known: addresses, certificates, the verifier's token. */
   verifierEnvironment(): Record<string, string> {
     const { address, namespace } = this.vault();
-    const { vault_ca_cert_file: ca } = this.variables(this.stack("vault")!, { forPlan: true });
     const found: Record<string, string | undefined> = {
       VAULT_ADDR: address,
       VAULT_NAMESPACE: namespace,
-      VAULT_CACERT: ca,
+      VAULT_CACERT: this.variables(this.stack("vault")!, { forPlan: true })[
+        this.variableFor("vault-ca-file") ?? ""
+      ],
       VAULT_TOKEN: this.home.token("verifier"),
     };
     this.superusers({ forPlan: true }).forEach(({ server, host, port, ca }, i) => {
@@ -267,8 +304,8 @@ export class Deployment {
 
   /** What a text of a stack's JSON is once its variables have their values. */
   resolve(stack: Stack, text: unknown): string {
-    const value = this.valueOf(stack, { forPlan: true });
-    return String(text).replace(/\$\{var\.(\w+)\}/g, (_, name: string) => asText(value(name)));
+    const scope = { variable: this.valueOf(stack, { forPlan: true }), attribute: () => null };
+    return asText(interpolate(text as Json, scope, `the stack ${stack.name}`));
   }
 
   /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
@@ -310,8 +347,8 @@ export class Deployment {
   }
 }
 
-function wellKnown(variable: string): string | undefined {
-  const name = WELL_KNOWN[variable];
+function wellKnown(purpose: InputPurpose | undefined): string | undefined {
+  const name = purpose && WELL_KNOWN[purpose];
   const value = name && process.env[name];
   // Terraform runs in another folder.
   return value && name === "VAULT_CACERT" ? resolve(value) : value;

@@ -19,18 +19,15 @@ import {
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
+import type { Input } from "../../manifest/inputs";
 
 export type TokenHolder = "operator" | "planner" | "deliverer" | "verifier";
-
-/** A stack's Terraform JSON, as far as it asks for values. */
-interface Variables {
-  readonly variable?: Readonly<Record<string, { readonly default?: unknown }>>;
-}
 
 const UNSEAL_KEYS = "unseal-keys";
 const ROOT_TOKEN = "root-token";
 const PUBLIC_PRIVILEGES = "public-privileges.json";
 const DEV_TOKEN = "vault-dev-token";
+const MOUNTED_DEV_TOKEN = "vault-dev-token-mounted";
 
 /**
  * An environment's secrets, outside the repository: `$XDG_CONFIG_HOME/leasehold/<environment>/`, a file each, readable by
@@ -64,9 +61,12 @@ export class Home {
     return this.read(variable) ?? this.create(variable, randomBytes(24).toString("base64url"));
   }
 
-  /** The file that PostgreSQL's container has mounted, with the superuser's password and nothing else. */
-  passwordFile(server: string): string {
-    return this.mounted(`${server}-password`, this.password(`${server}_superuser_password`));
+  /**
+   * The file that PostgreSQL's container has mounted, with the superuser's password and nothing else.
+   * @param variable the password's
+   */
+  passwordFile(server: string, variable: string): string {
+    return this.mounted(`${server}-password`, this.password(variable));
   }
 
   /** The root token of a Vault in dev mode, which is told it at each start; none before there is a file for it. */
@@ -77,7 +77,7 @@ export class Home {
   /** The file that a dev mode's container has mounted, with its root token and nothing else. */
   devTokenFile(): string {
     const token = this.devToken() ?? this.create(DEV_TOKEN, `dev-${randomBytes(24).toString("hex")}`);
-    return this.mounted(`${DEV_TOKEN}-mounted`, token);
+    return this.mounted(MOUNTED_DEV_TOKEN, token);
   }
 
   token(who: TokenHolder): string | undefined {
@@ -137,26 +137,6 @@ export class Home {
   }
 
   /**
-   * A value for each of a stack's variables that is a password, or a file with a secret, and has no default. The superuser's
-   * password on a server that exists already (its host has no default) is nobody's to make.
-   */
-  variables(stack: Variables): Record<string, string> {
-    const values: Record<string, string> = {};
-    for (const [name, variable] of Object.entries(stack.variable ?? {})) {
-      if (variable.default !== undefined) continue;
-      const given = process.env[`TF_VAR_${name}`];
-      const file = /^(.+)_password_file$/.exec(name);
-      const superuser = /^(.+)_superuser_password$/.exec(name);
-      if (name === "vault_dev_token_file") values[name] = given || this.devTokenFile();
-      else if (file) values[name] = given || this.passwordFile(file[1]!);
-      else if (superuser && !given && stack.variable?.[`${superuser[1]!}_host`]?.default === undefined)
-        continue;
-      else if (name.endsWith("_password")) values[name] = this.password(name);
-    }
-    return values;
-  }
-
-  /**
    * A server in a container runs as another user, so everybody may read the file; the folder lets only its owner get there.
    * Not written anew while it holds: a mount follows the file, not its name.
    */
@@ -167,18 +147,20 @@ export class Home {
     return file;
   }
 
-  /** As {@link variables}, of what is on file already. */
-  existing(stack: Variables): Record<string, string> {
-    const values: Record<string, string> = {};
-    for (const name of Object.keys(stack.variable ?? {})) {
-      const server = /^(.+)_password_file$/.exec(name)?.[1];
-      const mounted =
-        name === "vault_dev_token_file" ? `${DEV_TOKEN}-mounted` : server && `${server}-password`;
+  /** A password, or the path of a file that a container has mounted, where it is here already. */
+  existing({ variable, for: purpose, server }: Input): string | undefined {
+    switch (purpose) {
+      case "superuser-password":
+      case "manager-password":
+        return this.read(variable);
       // A mount's source is a path, and a difference where it is another one.
-      const value = mounted ? this.pathOf(mounted) : this.read(name);
-      if (value !== undefined) values[name] = value;
+      case "superuser-password-file":
+        return this.pathOf(`${server!}-password`);
+      case "vault-dev-token-file":
+        return this.pathOf(MOUNTED_DEV_TOKEN);
+      default:
+        return undefined;
     }
-    return values;
   }
 
   private pathOf(name: string): string | undefined {
@@ -264,7 +246,7 @@ function check(path: string, { uid, mode }: Stats, forbidden: number): void {
   if ((mode & forbidden) !== 0) {
     const rights = (mode & 0o777).toString(8).padStart(4, "0");
     throw new SetupError(
-      `${path} holds secrets and is open to others (mode ${rights}): chmod ${forbidden === 0o022 ? "go-w" : "go="} ${path}`,
+      `${path} holds secrets and is accessible to others (mode ${rights}): chmod ${forbidden === 0o022 ? "go-w" : "go="} ${path}`,
     );
   }
 }

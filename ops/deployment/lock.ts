@@ -79,6 +79,6 @@ function parse(text: string): Holder | undefined {
 
 function busy({ command, pid }: Holder): SetupError {
   return new SetupError(
-    `leasehold ${command} (process ${String(pid)}) is at work in this checkout: wait until it has ended`,
+    `leasehold ${command} (process ${String(pid)}) is running in this checkout: wait until it has ended`,
   );
 }

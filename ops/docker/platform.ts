@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { until } from "../../clients/within";
 import type { Deployment } from "../deployment/deployment";
@@ -15,43 +13,22 @@ export interface Platform {
   readonly volumes: readonly string[];
 }
 
-interface Declared {
-  readonly variable: Readonly<Record<string, { readonly default?: unknown }>>;
-  readonly resource: {
-    readonly docker_container: Readonly<
-      Record<
-        string,
-        { readonly name: string; readonly volumes?: readonly { readonly volume_name: string }[] }
-      >
-    >;
-  };
-}
-
-/**
- * Reads the names from what was synthesized, so that they are those of a deploy with the same variables.
- * @param synthesized the folder cdktf.out
- * @param variables with `TF_VAR_<name>` where a variable is not its default
- */
-export function readPlatform(
-  synthesized: string,
-  variables: Readonly<Record<string, string | undefined>> = process.env,
-): Platform {
-  const text = readFileSync(join(synthesized, "stacks/platform/cdk.tf.json"), "utf8");
-  const { variable, resource } = JSON.parse(text) as Declared;
-  const resolve = (value: string) =>
-    value.replace(/\$\{var\.([a-z0-9_]+)\}/g, (_, name: string) =>
-      String(variables[`TF_VAR_${name}`] ?? variable[name]!.default),
-    );
-  const containers = Object.values(resource.docker_container);
+/** The names, as a deploy with the same variables gives them. */
+export function declaredPlatform(deployment: Deployment): Platform {
+  const stack = deployment.stack("platform")!;
+  const containers = Object.values(stack.json.resource["docker_container"] ?? {});
+  const resolve = (name: unknown) => deployment.resolve(stack, name);
   return {
     containers: containers.map(({ name }) => resolve(name)),
-    volumes: containers.flatMap(({ volumes = [] }) => volumes.map((volume) => resolve(volume.volume_name))),
+    volumes: containers.flatMap(({ volumes = [] }) =>
+      (volumes as { volume_name: string }[]).map((volume) => resolve(volume.volume_name)),
+    ),
   };
 }
 
-/** As {@link readPlatform}, of the containers those in Terraform's state: another one of such a name is somebody else's. */
+/** As {@link declaredPlatform}, of the containers those in Terraform's state: another one of such a name is somebody else's. */
 export async function deployedPlatform(deployment: Deployment): Promise<Platform> {
-  const platform = readPlatform(deployment.folder);
+  const platform = declaredPlatform(deployment);
   const state = await deployment.state(deployment.stack("platform")!);
   const names = state
     .filter(({ type }) => type === "docker_container")
@@ -113,7 +90,7 @@ async function healthy(name: string): Promise<void> {
   await until(HEALTHY_TIMEOUT_MILLISECONDS, isDecided, { intervalMilliseconds: POLL_MILLISECONDS });
   if (state?.Health?.Status === "healthy") return;
   if (!state)
-    throw new SetupError(`container ${name} is gone: npx leasehold deploy makes it anew, with the same data`);
+    throw new SetupError(`container ${name} no longer exists: npx leasehold deploy creates it again, with the same data`);
   throw new SetupError(
     `container ${name} is ${state.Running ? "not healthy" : state.Status}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
   );

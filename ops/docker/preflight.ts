@@ -71,7 +71,7 @@ export async function checkSuperusers(
   for (const login of deployment.superusers(options)) await asSuperuser(login, () => Promise.resolve());
 }
 
-/** @throws SetupError when Vault serves nobody */
+/** @throws SetupError when Vault is not serving requests */
 export async function checkVaultServes(vault: VaultClient): Promise<void> {
   const at = `Vault at ${vault.address}`;
   const { initialized, sealed } = await sealStatus(vault);
@@ -86,10 +86,10 @@ export function orToken(deployment: Deployment): string {
 
 /** Of a token that may not even look at itself. */
 export function refusalText(deployment: Deployment, who: TokenHolder, answer: VaultAnswer): string {
-  return `Vault at ${deployment.vault().address} refuses the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
+  return `Vault at ${deployment.vault().address} rejects the ${who}'s token (HTTP ${String(answer.status)}: ${errorText(answer)}): run npx leasehold init${orToken(deployment)}`;
 }
 
-/** @throws SetupError when Vault serves nobody, or its answer to the operator's token is no */
+/** @throws SetupError when Vault is not serving requests, or its answer to the operator's token is no */
 export async function checkVault(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
   const at = `Vault at ${vault.address}`;
@@ -123,7 +123,6 @@ async function checkDocker(
 ): Promise<void> {
   await docker(DOCKER_STOPPED, "version", "--format", "{{.Server.Version}}");
   const resolve = (text: unknown) => deployment.resolve(platform, text);
-  const of = (type: string) => Object.values(platform.json.resource[type] ?? {});
   const checkPorts = async (container: Attributes) => {
     const name = resolve(container["name"]);
     const filter = ["--filter", `name=^/${name}$`];
@@ -135,19 +134,25 @@ async function checkDocker(
     }
   };
   await all([
-    ...of("docker_image").map((image) => checkImage(resolve(image["name"]), onProgress)),
-    ...of("docker_container").map(checkPorts),
+    ...deployment.manifest.inputs
+      .filter((input) => input.for === "image" || input.for === "vault-image")
+      .map(({ variable }) => checkImage(resolve(`\${var.${variable}}`), variable, onProgress)),
+    ...Object.values(platform.json.resource["docker_container"] ?? {}).map(checkPorts),
   ]);
 }
 
 /** Pulls it if it is not there: what else would tell that it is to be had. */
-async function checkImage(image: string, onProgress: (text: string) => void): Promise<void> {
+async function checkImage(
+  image: string,
+  variable: string,
+  onProgress: (text: string) => void,
+): Promise<void> {
   if (!(await tryDocker("image", "inspect", image)).failed) return;
   onProgress(`pulling ${image}`);
   const { failed, stderr } = await tryDocker("pull", "--quiet", image);
   if (failed)
     throw new SetupError(
-      `the image ${image} is not here and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or name one from a registry in reach in the config (docs/air-gapped.md)`,
+      `the image ${image} is not on this machine and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or set TF_VAR_${variable}, or image in the config, to one from a registry in reach (docs/air-gapped.md)`,
     );
 }
 
@@ -157,7 +162,7 @@ function checkPort(port: number, container: string): Promise<void> {
     server.once("error", (error) => {
       reject(
         new SetupError(
-          `port ${String(port)} of 127.0.0.1 can't be had for ${container} (${error.message}): free it, or set another hostPort in the config`,
+          `port ${String(port)} of 127.0.0.1 is not available for ${container} (${error.message}): stop what uses it, or set another hostPort in the config`,
         ),
       );
     });

@@ -1,8 +1,8 @@
-import { escapeIdentifier, escapeLiteral, type Client, type DatabaseError } from "pg";
+import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { leaseMark, REVOKED } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
-import { asSuperuser, whereverNamed } from "./superuser";
+import { asSuperuser, whereverNamed, type StatementError } from "./superuser";
 
 /** What a deploy did with logins that no revocation could drop. */
 export interface Swept {
@@ -168,7 +168,7 @@ async function dropLogin(
 /**
  * Ends the sessions of a login and lets it begin no more. One that holds its own row, in a transaction that it leaves open or has
  * prepared, loses all of them until it lets go.
- * @throws DatabaseError (55P03) where that takes longer than its bound
+ * @throws StatementError (55P03) where that takes longer than its bound
  */
 async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void> {
   const end = performance.now() + CLOSE_MILLISECONDS;
@@ -186,7 +186,7 @@ async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void
     )
       .then(
         () => undefined,
-        (error: unknown) => error as DatabaseError,
+        (error: unknown) => error as StatementError,
       )
       .finally(() => (closing.isWaiting = false));
     // Meanwhile it waits: it is the next to have the row, before what the login takes anew.
@@ -228,7 +228,7 @@ export async function dropRoles(
       dropped.push(name);
     } catch (error) {
       // It is named in a database where nobody may connect. Terraform comes to it as well, and says so.
-      if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+      if ((error as StatementError).code !== DEPENDENT_OBJECTS) throw error;
     }
   }
   return dropped;

@@ -57,7 +57,7 @@ export async function findLeftover(
     addresses.push(...parts.flatMap((resource) => (resource ? resource.address : [])));
     if (inside > 0)
       lines.push(
-        `the schema ${schema} of the database ${name} with what it holds (${counted(inside)}), and its owner ${owner}`,
+        `the schema ${schema} of the database ${name} with its contents (${counted(inside)}), and its owner ${owner}`,
       );
     if (outside > 0)
       lines.push(

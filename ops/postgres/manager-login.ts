@@ -14,9 +14,9 @@ export async function equipManagers(deployment: Deployment): Promise<string[]> {
     if (manager === undefined) continue;
     await asSuperuser(deployment.superuserOf(database), async (client) => {
       if (await pinSearchPath(client, manager))
-        did.push(`set the search path of ${manager} to pg_catalog, where nobody else can create`);
+        did.push(`set the search path of ${manager} to pg_catalog, in which nobody else can create objects`);
       if (await grantReservedConnections(client, manager))
-        did.push(`let ${manager} use the server's reserved connections`);
+        did.push(`allowed ${manager} to use the server's reserved connections`);
     });
   }
   return did;

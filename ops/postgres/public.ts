@@ -84,7 +84,7 @@ export async function givePublicBack(
     const name = escapeIdentifier(database.name);
     if (!before)
       left.push(
-        `the database ${database.name} without rights of PUBLIC's, since what it had before is not on record (PostgreSQL's default: GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC)`,
+        `the database ${database.name} without PUBLIC's privileges, since those that it had before are not on record (PostgreSQL's default: GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC)`,
       );
     await asSuperuser(
       deployment.superuserOf(database),

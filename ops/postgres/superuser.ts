@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
 import { distrust } from "../../clients/http";
+import { printable } from "../../clients/text";
 import type { SuperuserLogin } from "../deployment/deployment";
 
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
@@ -12,7 +13,7 @@ const NO_SUCH_DATABASE = "3D000";
 /**
  * Works as the superuser, in the server's first database or another one.
  * @returns undefined where the database is not there
- * @throws SetupError when the server does not answer or refuses the login
+ * @throws SetupError when the server does not answer or refuses the login, StatementError
  */
 export async function asSuperuser<T>(
   login: SuperuserLogin,
@@ -30,6 +31,8 @@ export async function asSuperuser<T>(
       throw connectError(login, error);
     }
     return await work(client);
+  } catch (error) {
+    throw statementError(login, database, error);
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -73,6 +76,34 @@ async function pin(client: Client): Promise<void> {
   );
 }
 
+/** PostgreSQL refused a statement. The message is one line. */
+export class StatementError extends SetupError {
+  constructor(
+    message: string,
+    /** SQLSTATE. */
+    readonly code: string | undefined,
+    cause: unknown,
+  ) {
+    super(message, { cause });
+  }
+}
+
+function statementError({ host, port }: SuperuserLogin, database: string, error: unknown): unknown {
+  const where = `PostgreSQL at ${host}:${String(port)}`;
+  if (error instanceof DatabaseError)
+    return new StatementError(
+      `${where} refused a statement in the database ${printable(database)} (${error.code ?? "no SQLSTATE"}): ${printable(error.message)}`,
+      error.code,
+      error,
+    );
+  const { message, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === "read" || syscall === "write" || message.startsWith("Connection terminated"))
+    return new SetupError(`${where} ended the connection (${message}): run the command again`, {
+      cause: error,
+    });
+  return error;
+}
+
 /** Not connected yet. */
 export function clientOf({ host, port, user, password, ca }: SuperuserLogin, database: string): Client {
   const client = new Client({
@@ -85,11 +116,11 @@ export function clientOf({ host, port, user, password, ca }: SuperuserLogin, dat
   return client;
 }
 
-function connectError({ server, host, port, user }: SuperuserLogin, error: unknown): SetupError {
+function connectError({ host, port, user, variableFor }: SuperuserLogin, error: unknown): SetupError {
   const where = `${host}:${String(port)}`;
   if (error instanceof DatabaseError && REFUSED.includes(error.code ?? "")) {
     return new SetupError(
-      `PostgreSQL at ${where} refuses the login of ${user} (${error.code!}): set TF_VAR_${server}_superuser_password to its password`,
+      `PostgreSQL at ${where} rejects the login of ${user} (${error.code!}): set ${variableFor("superuser-password")} to its password`,
     );
   }
   // Of several addresses that were tried, each has a reason and their sum has none.
@@ -97,10 +128,10 @@ function connectError({ server, host, port, user }: SuperuserLogin, error: unkno
   const untrusted = distrust(error as NodeJS.ErrnoException);
   if (untrusted !== undefined) {
     return new SetupError(
-      `the certificate of PostgreSQL at ${where} is not trusted (${untrusted}): set TF_VAR_${server}_sslrootcert to the file with the certificate of its CA`,
+      `the certificate of PostgreSQL at ${where} is not trusted (${untrusted}): set ${variableFor("ca-file")} to the file with the certificate of its CA`,
     );
   }
   return new SetupError(
-    `PostgreSQL does not answer at ${where} (${message || (code ?? "no reason")}): start it, or set TF_VAR_${server}_host and TF_VAR_${server}_port`,
+    `PostgreSQL does not answer at ${where} (${message || (code ?? "no reason")}): start it, or set ${variableFor("host")} and ${variableFor("port")}`,
   );
 }

@@ -32,7 +32,7 @@ function withRemedy(diagnostic: Diagnostic, deployment: Deployment, stack: Stack
     const container = deployment.resolve(stack, attributes["name"]);
     return {
       ...diagnostic,
-      detail: `see docker logs ${container}; mended, or with the image of before, deploy replaces it`,
+      detail: `see docker logs ${container}; once that is fixed, or with the image that it had before, deploy replaces it`,
     };
   }
   if (!EXISTS.test(message) || !attributes) return diagnostic;
@@ -42,7 +42,7 @@ function withRemedy(diagnostic: Diagnostic, deployment: Deployment, stack: Stack
   const command = `(eval "$(npx leasehold env --env ${environment})" && terraform -chdir=cdktf.out/stacks/${stack.name} import ${address} ${id})`;
   const another =
     stack.name === "platform"
-      ? "set TF_VAR_platform_name to another name"
+      ? `set TF_VAR_${deployment.variableFor("platform-name")!} to another name`
       : `choose another name in config/${environment}.ts`;
   return {
     ...diagnostic,

@@ -39,8 +39,8 @@ export class TerraformError extends Error {
 }
 
 /** Somebody ended the command; the message says what holds now. */
-export class Interrupted extends Error {
-  override readonly name = "Interrupted";
+export class TerraformInterrupted extends Error {
+  override readonly name = "TerraformInterrupted";
 }
 
 /** A stack's JSON, as far as Terraform is run with it. */
@@ -160,12 +160,12 @@ export class Terraform {
     return { hasChanges: code === 2, text: planText(stdout) };
   }
 
-  /** @throws TerraformError, Interrupted */
+  /** @throws TerraformError, TerraformInterrupted */
   apply(onProgress: (text: string) => void): Promise<Changes> {
     return this.change(["apply"], onProgress);
   }
 
-  /** @throws TerraformError, Interrupted */
+  /** @throws TerraformError, TerraformInterrupted */
   destroy(onProgress: (text: string) => void): Promise<Changes> {
     return this.change(["destroy"], onProgress);
   }
@@ -189,8 +189,8 @@ export class Terraform {
       }
     });
     if (this.signal.aborted)
-      throw new Interrupted(
-        "interrupted: Terraform has saved its state; the same command goes on from here, or names what to import",
+      throw new TerraformInterrupted(
+        "interrupted: Terraform has saved its state; run the same command again to continue, or to be told what to import",
       );
     if (code !== 0) {
       const found = diagnostics.length > 0 ? diagnostics : plainErrors(stderr);
@@ -347,7 +347,7 @@ function plainErrors(stderr: string): Diagnostic[] {
       const [summary, address] = block.split(/ with (\S+), on \S+ line .*$/);
       return { severity: "error", summary: summary!, detail: "", address };
     });
-  return found.length > 0 ? found : [{ severity: "error", summary: "terraform said no more", detail: "" }];
+  return found.length > 0 ? found : [{ severity: "error", summary: "terraform gave no reason", detail: "" }];
 }
 
 function diagnosticText({ summary, detail }: Diagnostic): string {

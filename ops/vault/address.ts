@@ -8,6 +8,6 @@ import { SetupError } from "../../clients/setup-error";
 export function checkVaultAddress(variable: string, value: string): void {
   if (/^https?:\/\/[!-~]+$/i.test(value) && !/[?#@\\]/.test(value) && URL.canParse(value)) return;
   throw new SetupError(
-    `${variable} is not an address alone: set it to Vault's, such as https://vault.example.com:8200, without user, password or query (a token goes into VAULT_TOKEN)`,
+    `${variable} must be an address and nothing else: set it to Vault's, such as https://vault.example.com:8200, without user, password or query (a token goes into VAULT_TOKEN)`,
   );
 }

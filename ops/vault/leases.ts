@@ -53,10 +53,10 @@ export async function revokeLeases(deployment: Deployment, prefix: string, force
   const reason = `HTTP ${String(answer.status)}: ${errorText(answer)}`;
   if (answer.status === 403 && force) {
     throw new SetupError(
-      `the operator may not force the leases of ${prefix} (${reason}): set VAULT_TOKEN to a token that may (sys/leases/revoke-force), such as a root token`,
+      `the operator is not allowed to force the revocation of the leases of ${prefix} (${reason}): set VAULT_TOKEN to a token that is (sys/leases/revoke-force), such as a root token`,
     );
   }
   throw new SetupError(
-    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with a token that may: vault lease revoke -force -prefix ${prefix}, or leasehold destroy --force-leases where all is to go`,
+    `the leases of ${prefix} can't be revoked (${reason}): make PostgreSQL drop their logins, or have Vault forget them with a token that is allowed to: vault lease revoke -force -prefix ${prefix}, or leasehold destroy --force-leases where all is to go`,
   );
 }

@@ -65,7 +65,7 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   if (!status.initialized) {
     if (!isContainer && !explicit) {
       throw new SetupError(
-        `the Vault at ${vault.address} is not initialised, and is no container of this environment: ${RUN_INIT}, if it is yours`,
+        `the Vault at ${vault.address} is not initialised, and is not a container of this environment: ${RUN_INIT}, if it is yours`,
       );
     }
     made = await initialiseAndKeep(target, explicit, did);
@@ -77,7 +77,7 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
       const source =
         (home.unsealKeys() ?? []).length >= status.t ? `in ${home.unsealKeysFile}` : "that were given";
       throw new SetupError(
-        `the unseal keys ${source} are not those of the Vault at ${vault.address}, which stays sealed: put its own there, a line each (those of a Vault before it are in unseal-keys.previous)`,
+        `the unseal keys ${source} are not those of the Vault at ${vault.address}, which stays sealed: put its own there, one per line (an earlier Vault's are in unseal-keys.previous)`,
       );
     }
     did.push(`unsealed with ${String(status.t)} of ${String(status.n)} keys`);
@@ -87,7 +87,7 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   const standing = operator ? await standingOf(target, operator) : "missing";
   if (operator && standing === "current" && (!explicit || (await renewOthers(target)))) {
     if (home.rootToken() !== undefined) await revokeRoot(target, vault.withToken(home.rootToken()), did);
-    else if (explicit && did.length === 0) did.push("the tokens are renewed, and nothing else was to do");
+    else if (explicit && did.length === 0) did.push("renewed the tokens; there was nothing else to do");
     return { operator, did };
   }
   const valid = standing === "refused" || standing === "missing" ? undefined : operator;
@@ -128,7 +128,7 @@ async function initialiseAndKeep(
   }
   const where = explicit?.onKeys ? "shown above and stored nowhere" : `in ${home.unsealKeysFile}`;
   did.push(
-    `initialised the Vault at ${vault.address}: ${count(shares, "unseal key")}, of which it takes ${String(threshold)}, ${where}`,
+    `initialised the Vault at ${vault.address}: ${count(shares, "unseal key")}, of which it needs ${String(threshold)}, ${where}`,
   );
   return keys;
 }
@@ -147,7 +147,7 @@ function unsealKeys(
     const { ask } = explicit ?? {};
     if (keys.length < threshold && !ask) {
       throw new SetupError(
-        `the Vault at ${vault.address} ${why}, and ${home.unsealKeysFile} holds ${String(keys.length)} of the ${count(threshold, "unseal key")} that it takes: put them there, a line each, or ${RUN_INIT} on a terminal, which asks for them`,
+        `the Vault at ${vault.address} ${why}, and ${home.unsealKeysFile} holds ${String(keys.length)} of the ${count(threshold, "unseal key")} that it needs: put them there, one per line, or ${RUN_INIT} on a terminal, which asks for them`,
       );
     }
     while (keys.length < threshold)
@@ -282,10 +282,10 @@ async function renew(root: VaultClient, token: string | undefined, policy: strin
 function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): string {
   const otherwise = isContainer ? "" : ", with VAULT_TOKEN a root token";
   if (typeof standing === "object")
-    return `the ${standing.outdated}'s policy at ${vault.address} is not what the config wants any more: ${RUN_INIT}${otherwise}, then deploy again`;
+    return `the ${standing.outdated}'s policy at ${vault.address} is no longer what the config declares: ${RUN_INIT}${otherwise}, then deploy again`;
   switch (standing) {
     case "refused":
-      return `the Vault at ${vault.address} refuses the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;
+      return `the Vault at ${vault.address} rejects the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;
     default:
       return `there is no operator's token in ${home.folder}: ${RUN_INIT}${otherwise}`;
   }
@@ -294,7 +294,7 @@ function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): 
 /** As `vault operator init` shows them. */
 export function keysText(keys: readonly string[], threshold: number): string {
   const lines = keys.map((key, i) => `Unseal Key ${String(i + 1)}: ${key}`);
-  return [...lines, `Vault takes ${String(threshold)} of them after each start. Keep them apart.`].join("\n");
+  return [...lines, `Vault needs ${String(threshold)} of them after each start. Store them separately.`].join("\n");
 }
 
 function count(number: number, noun: string): string {

@@ -34,7 +34,7 @@ export async function generateRootToken(
     if (attempt) return finish(api, attempt, keys);
   }
   throw new SetupError(
-    `the Vault at ${vault.address} makes no root token from unseal keys without a valid token (OpenBao from 2.5.3 on): set VAULT_TOKEN to a root token, or disable_unauthed_generate_root_endpoints = false in its listener, restart it, and run npx leasehold init again`,
+    `the Vault at ${vault.address} generates no root token from unseal keys without a valid token (OpenBao from 2.5.3 on): set VAULT_TOKEN to a root token, or disable_unauthed_generate_root_endpoints = false in its listener, restart it, and run npx leasehold init again`,
   );
 }
 
@@ -47,7 +47,7 @@ async function begin({ client, path }: Api): Promise<Attempt | undefined> {
     // Nobody has sent a key to it: mostly a command of ours that was killed. Its one-time password is lost with it.
     if (progress > 0) {
       throw new SetupError(
-        `somebody is making a root token with the unseal keys (${String(progress)} sent): wait, or end that with vault delete ${path}/attempt`,
+        `a root token is already being generated from the unseal keys (${String(progress)} sent): wait, or cancel it with vault delete ${path}/attempt`,
       );
     }
     await client.request("DELETE", `${path}/attempt`);

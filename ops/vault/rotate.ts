@@ -9,7 +9,7 @@ import { clientOf } from "../postgres/superuser";
 const WRONG_PASSWORD = "28P01";
 
 /**
- * Has Vault replace the passwords of its own logins by ones that it alone knows.
+ * Has Vault replace the passwords of its own logins with ones that only Vault knows.
  * @param vault with the operator's token
  * @param isWanted which databases' logins; left out, those whose config says so
  * @returns the connections, as `mount/name`
@@ -50,7 +50,7 @@ export async function rotateDue(deployment: Deployment, operator: VaultClient): 
   for (const database of due) {
     if (await takesConfiguredPassword(deployment, database)) {
       throw new SetupError(
-        `PostgreSQL takes any password of ${database.manager!}: have its pg_hba.conf ask for one (scram-sha-256)`,
+        `PostgreSQL accepts any password for ${database.manager!}: set its authentication method in pg_hba.conf to scram-sha-256`,
       );
     }
   }

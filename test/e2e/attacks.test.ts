@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { ROOT } from "../support/program";
-import { named, operators, plant, SPRUNG } from "../integration/attacks/traps";
+import { named, operators, plant, SPRUNG } from "../support/traps";
 import { OwnServers } from "./own-servers";
 import type { Ended } from "./terraform";
 

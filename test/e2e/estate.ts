@@ -10,6 +10,7 @@ import { Program } from "../support/program";
 import { Checkout } from "./checkout";
 import { docker } from "./docker";
 import { postgresImage, vaultImage, type PostgresVersion } from "./images";
+import { NAME } from "./one-run";
 import { Watch } from "./search";
 import { run, type Ended } from "./terraform";
 import { Wire } from "./wire";
@@ -36,7 +37,7 @@ export class Estate {
     return new Estate(
       new Checkout(environment),
       {
-        TF_VAR_platform_name: `leasehold-e2e-${String(process.pid)}-${environment}`,
+        TF_VAR_platform_name: `${NAME}-${environment}`,
         TF_VAR_postgres_image: await postgresImage(version, progress),
         TF_VAR_vault_image: await vaultImage(progress),
         TF_VAR_postgres_host: WIRES,

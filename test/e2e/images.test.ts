@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { docker } from "./docker";
 import { postgresImage, vaultImage } from "./images";
 import { inDocker } from "./needs";
+import { NAME as RUN_NAME } from "./one-run";
 import { poll } from "./poll";
 
 /** The part of the official images' interface that the platform relies on, of whichever images this machine has. */
-const NAME = `leasehold-e2e-image-${String(process.pid)}`;
+const NAME = `${RUN_NAME}-image`;
 const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const progress = (text: string) => process.stderr.write(`${text}\n`);
 

@@ -70,7 +70,9 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     estate.configure();
     const output = await ends(2, "diff");
     for (const stack of ["platform", "postgres", "vault"])
-      expect(output).toContain(`# ${stack}\nnot deployed yet: all of it is to add, no server was asked\n`);
+      expect(output).toContain(
+        `# ${stack}\nnot deployed yet: everything will be added; no server was asked\n`,
+      );
     const { docker: wire, postgres, vault } = estate.wires;
     expect(postgres.heard + vault.heard).toBe("");
     expect(wire.heard).not.toMatch(/^(POST|PUT|DELETE) /m);
@@ -108,7 +110,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
   test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
     estate.configure(another);
     expect(await ends(2, "deploy")).toMatch(
-      /the operator's policy at \S+ is not what the config wants any more/,
+      /the operator's policy at \S+ is no longer what the config declares/,
     );
     await ends(0, "init");
     await ends(0, "deploy");
@@ -155,7 +157,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     expect(other).toEqual({
       code: 2,
       output: expect.stringMatching(
-        /^leasehold deploy \(process \d+\) is at work in this checkout: wait until it has ended\n$/,
+        /^leasehold deploy \(process \d+\) is running in this checkout: wait until it has ended\n$/,
       ) as string,
     });
     await estate.lease("readonly");
@@ -431,7 +433,7 @@ inDocker.describe.each(VERSIONS)(`ended half-way on PostgreSQL %s${inDocker.beca
     });
     expect(code).toBe(130);
     expect(output).toContain(
-      "interrupted: Terraform has saved its state; the same command goes on from here, or names what to import\n",
+      "interrupted: Terraform has saved its state; run the same command again to continue, or to be told what to import\n",
     );
     const made = (await estate.roles("")).filter((name) => !/^(pg_|nanvc$)/.test(name));
     expect(made).toContain("example_owner");
@@ -535,7 +537,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     writeFileSync(file, "s.AnotherVaultsToken");
     expect(await reason(2, "deploy")).toEqual([
       expect.stringMatching(
-        /refuses the operator's token, which has expired or is another Vault's: run npx leasehold init$/,
+        /rejects the operator's token, which has expired or is another Vault's: run npx leasehold init$/,
       ),
     ]);
     writeFileSync(file, token);
@@ -593,7 +595,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     await docker("rm", "--force", `${estate.name}-vault`);
     expect(await reason(2, "destroy", "--auto-approve")).toEqual([
       expect.stringMatching(
-        /^container \S+-vault is gone: npx leasehold deploy makes it anew, with the same data$/,
+        /^container \S+-vault no longer exists: npx leasehold deploy creates it again, with the same data$/,
       ),
     ]);
     await ends(0, "deploy");

@@ -8,7 +8,7 @@ import { App, TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
 import { Client } from "pg";
 import { VaultContainer } from "../../constructs/docker/vault-container";
-import { readPlatform, removeVolumes, startStopped } from "../../ops/docker/platform";
+import { removeVolumes, startStopped } from "../../ops/docker/platform";
 import { freePort } from "../../sandbox/free-port";
 import { PlatformStack } from "../../stacks/platform";
 import { LeaseholdStack } from "../../stacks/stack";
@@ -16,11 +16,11 @@ import { environment } from "../support/synth";
 import { docker } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage, type PostgresVersion } from "./images";
 import { inDocker, withAll } from "./needs";
+import { NAME } from "./one-run";
 import { poll } from "./poll";
 import { run, type Ended } from "./terraform";
 
 /** The stack `platform` with real Terraform and Docker, under names and ports of this run. The tests are its steps, in order. */
-const NAME = `leasehold-e2e-${String(process.pid)}`;
 const IMAGES_TIMEOUT_MILLISECONDS = 900_000;
 const PASSWORD = "Geheim-der-Superuser-3141";
 const DEV_TOKEN = "Geheim-des-Dev-Servers-2718";
@@ -133,7 +133,7 @@ interface Inspected {
 
 const list = async (...args: string[]) => (await docker(...args)).split("\n").filter(Boolean);
 /** Of another run on the same Docker. */
-const OTHERS = new RegExp(`^leasehold-e2e-(?!${String(process.pid)}-)`);
+const OTHERS = new RegExp(`^leasehold-e2e-(?!${NAME.slice("leasehold-e2e-".length)}-)`);
 const volumes = async () => (await list("volume", "ls", "--quiet")).filter((name) => !OTHERS.test(name));
 
 /** Every place where somebody could read what Terraform and Docker were given. */
@@ -246,6 +246,7 @@ afterAll(async () => {
 inDocker.describe(`the platform${inDocker.because}`, () => {
   const postgres = `${NAME}-postgres`;
   const vault = `${NAME}-vault`;
+  const platform = { containers: [postgres, vault], volumes: [`${postgres}-data`] };
 
   test("deploys", async () => {
     expect(await apply("platform")).toContain("Apply complete! Resources: 5 added, 0 changed, 0 destroyed.");
@@ -304,8 +305,6 @@ inDocker.describe(`the platform${inDocker.because}`, () => {
   });
 
   test("no diff deletes a stopped container, and startStopped starts it, so that the plan is empty again", async () => {
-    const platform = readPlatform(synthesized, variables);
-    expect(platform).toEqual({ containers: [postgres, vault], volumes: [`${postgres}-data`] });
     const before = await Promise.all([postgres, vault].map(idOf));
     await docker("stop", postgres, vault);
     // The provider sees no ports of a stopped container, and would replace it.
@@ -333,12 +332,12 @@ inDocker.describe(`the platform${inDocker.because}`, () => {
     const file = variables["TF_VAR_postgres_password_file"]!;
     await docker("stop", postgres);
     rmSync(file);
-    await expect(startStopped(readPlatform(synthesized, variables))).rejects.toThrow(
+    await expect(startStopped(platform)).rejects.toThrow(
       new RegExp(`^container ${postgres} can't be started: .*${file}`),
     );
     writeFileSync(file, PASSWORD);
     chmodSync(file, 0o444);
-    expect(await startStopped(readPlatform(synthesized, variables))).toEqual([postgres]);
+    expect(await startStopped(platform)).toEqual([postgres]);
   });
 
   test("the password stands nowhere", async () => {
@@ -360,7 +359,6 @@ inDocker.describe(`the platform${inDocker.because}`, () => {
   });
 
   test("removeVolumes refuses while a container is there, and afterwards removes the data", async () => {
-    const platform = readPlatform(synthesized, variables);
     await expect(removeVolumes(platform)).rejects.toThrow(`volume ${postgres}-data can't be removed: `);
     await destroy("platform");
     expect(await removeVolumes(platform)).toEqual([`${postgres}-data`]);
@@ -379,7 +377,7 @@ inDocker.describe(`the platform${inDocker.because}`, () => {
       await terraform("platform", "apply", "-auto-approve", `-replace=docker_container.Postgres_9DC8BB04`);
       expect(await query("SELECT answer FROM kept")).toEqual([{ answer: 42 }]);
       await destroy("platform");
-      await removeVolumes(readPlatform(synthesized, variables));
+      await removeVolumes(platform);
       expect(await volumes()).toEqual(volumesBefore);
     },
   );

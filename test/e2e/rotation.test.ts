@@ -246,7 +246,7 @@ test("a mount that is new to the config wants another operator's policy: init wr
   expect({ code, output }).toEqual({
     code: 2,
     output: expect.stringMatching(
-      /the operator's policy at \S+ is not what the config wants any more: run npx leasehold init/,
+      /the operator's policy at \S+ is no longer what the config declares: run npx leasehold init/,
     ) as string,
   });
   expect(await leasehold("init")).toEqual({
@@ -333,7 +333,7 @@ test("destroy where PostgreSQL refuses Vault's login: a line says so, and anothe
     code: 2,
     lines: [
       expect.stringMatching(
-        /^the operator may not force the leases of database\/creds \(HTTP 403: .*\): set VAULT_TOKEN to a token that may/,
+        /^the operator is not allowed to force the revocation of the leases of database\/creds \(HTTP 403: .*\): set VAULT_TOKEN to a token that may/,
       ),
     ],
   });
@@ -382,7 +382,7 @@ test("destroy by force leaves no login, but the users' data, and says so, and de
     expect(output).toContain(
       `left: ${String(count)} objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
     );
-  expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault has forgotten`);
+  expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault no longer knows`);
   const deployed = await leasehold("deploy");
   expect(deployed).toMatchObject({ code: 0 });
   for (const what of ["role app_owner", "role more_owner", "database more"])

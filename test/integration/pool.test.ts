@@ -23,6 +23,13 @@ afterAll(async () => {
   remove();
 });
 
+/** Also those of a test that failed. */
+const started: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+});
+
 async function deliver(): Promise<string> {
   const { wrap_info: wrapping } = await deployment
     .as("deliverer")
@@ -55,6 +62,7 @@ class Running {
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
+    started.push(this.child);
     this.ended = once(this.child, "close").then(([code]) => code as number | null);
     this.child.stderr!.on("data", (text) => (this.log += String(text)));
     this.child.stdout!.on("data", (text) => (this.url += String(text)));
@@ -196,7 +204,7 @@ describe("the verifier", () => {
       ),
       " pool example: ended, its logins and leases are gone: it did not start",
     ]);
-    expect(processesWith("examples/pool/main.ts")).toEqual([]);
+    expect(processesWith(deployment.sandbox.vault.address)).toEqual([]);
   });
 
   test("finds one that keeps its login for good", async () => {

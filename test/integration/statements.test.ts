@@ -195,9 +195,11 @@ test("a login that can't finish does not hold up a revocation for long", async (
   startup.writeInt32BE(startup.length);
   stalled.write(startup);
   await once(stalled, "data");
-  const start = performance.now();
+  let hasEnded = false;
+  stalled.on("close", () => (hasEnded = true));
   expect((await revoke(id)).status).toBe(204);
-  expect(performance.now() - start).toBeLessThan(3_000);
+  // It would be there for a minute, PostgreSQL's authentication_timeout.
+  expect(hasEnded).toBe(false);
   stalled.destroy();
   await client.end().catch(() => undefined);
 });

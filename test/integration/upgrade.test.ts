@@ -10,7 +10,7 @@ import { readConfiguration } from "../../sandbox/terraform-json";
 import { vaultProvider } from "../../sandbox/vault-provider";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
 import { release } from "../upgrade/release";
-import { named, plant, SPRUNG } from "./attacks/traps";
+import { named, plant, SPRUNG } from "../support/traps";
 import { Deployment, findings } from "../support/deployment";
 import { temporaryFolder } from "../support/folder";
 

@@ -30,6 +30,8 @@ export class Deployment {
     );
     const sandbox = await Sandbox.start(workspace, {
       synthesized,
+      // 0.1.0's folder does not have them.
+      inputs: readAccessManifest(synthesized).inputs,
       keepRootToken: true,
       // The same tests on another major version.
       postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),

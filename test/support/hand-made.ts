@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
+import type { Input } from "../../manifest/inputs";
 import type { PostgresServer } from "../../sandbox/postgres-server";
 import { Sandbox, type SandboxOptions } from "../../sandbox/sandbox";
 import type { JsonObject } from "../../sandbox/terraform-json";
@@ -12,6 +13,25 @@ export interface HandMade {
   readonly postgres: JsonObject;
   readonly vault?: JsonObject;
 }
+
+/** Of the variables that hand-made stacks declare. */
+const INPUTS: Input[] = [
+  { variable: "vault_address", for: "vault-address" },
+  { variable: "vault_ca_cert_file", for: "vault-ca-file" },
+  ...["postgres", "weekly-reports", "reporting"].flatMap((server): Input[] => {
+    const prefix = server.replaceAll("-", "_");
+    return [
+      { variable: `${prefix}_host`, for: "host", server },
+      { variable: `${prefix}_port`, for: "port", server },
+      { variable: `${prefix}_superuser_password`, for: "superuser-password", server },
+      { variable: `${prefix}_sslrootcert`, for: "ca-file", server },
+      { variable: `vault_${prefix}_host`, for: "host-from-vault", server },
+      { variable: `vault_${prefix}_port`, for: "port-from-vault", server },
+      { variable: `vault_${prefix}_tls_ca`, for: "ca-from-vault", server },
+      { variable: `vault_${prefix}_sslrootcert`, for: "ca-file-from-vault", server },
+    ];
+  }),
+];
 
 /** A sandbox on a hand-made folder, with root's token; nothing is applied yet. */
 export async function handMadeSandbox(
@@ -25,7 +45,8 @@ export async function handMadeSandbox(
     writeFileSync(join(synthesized, file), text);
   };
   const policies = { operator: "everything", planner: "p", deliverer: "d", verifier: "v" };
-  write("access.json", JSON.stringify({ version: 1, policies, databases: [], ...access }));
+  const manifest = { version: 1, policies, databases: [], inputs: INPUTS, ...access };
+  write("access.json", JSON.stringify(manifest));
   write("operator.hcl", 'path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }');
   write("stacks/postgres/cdk.tf.json", JSON.stringify(postgres));
   write("stacks/vault/cdk.tf.json", JSON.stringify(vault));

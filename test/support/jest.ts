@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { ROOT } from "./program";
 import { printSeen, SEEN_FILE } from "./seen";
-import { reasonOf } from "./skip";
+import { skippedBy, type TestTitles } from "./skip";
 
 export interface Counts {
   passed: number;
@@ -19,11 +19,7 @@ interface Results {
   readonly numPendingTests: number;
   readonly numRuntimeErrorTestSuites: number;
   readonly testResults: readonly {
-    readonly assertionResults: readonly {
-      readonly status: string;
-      readonly ancestorTitles: readonly string[];
-      readonly title: string;
-    }[];
+    readonly assertionResults: readonly ({ status: string } & TestTitles)[];
   }[];
 }
 
@@ -82,7 +78,9 @@ export async function runJest(
     // An exit code that no test explains, such as an obsolete snapshot's, is a failure as well.
     counts.failed += failed === 0 && ended.failed ? 1 : failed;
     printSeen(seen);
-    printSkipped(results);
+    const tests = results.testResults.flatMap((file) => file.assertionResults);
+    const lines = skippedBy(tests.filter(({ status }) => status === "pending"));
+    if (lines.length > 0) console.log(["\nSkipped:", ...lines].join("\n"));
   } else {
     console.log("jest wrote no results");
     counts.failed += 1;
@@ -100,18 +98,6 @@ function readResults(text: string): Results | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Each reason once, with the number of tests. */
-function printSkipped({ testResults }: Results): void {
-  const counted = new Map<string, number>();
-  for (const { status, ancestorTitles, title } of testResults.flatMap((file) => file.assertionResults)) {
-    if (status !== "pending") continue;
-    const reason = reasonOf([...ancestorTitles, title]) ?? `no reason given: ${title}`;
-    counted.set(reason, (counted.get(reason) ?? 0) + 1);
-  }
-  if (counted.size > 0) console.log("\nSkipped:");
-  for (const [reason, count] of [...counted].sort()) console.log(`  ${String(count).padStart(4)}  ${reason}`);
 }
 
 /** Such as `3 passed, 0 failed, 1 skipped`. */

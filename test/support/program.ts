@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../../clients/within";
 
 export const ROOT = join(__dirname, "../..");
 
@@ -46,15 +47,12 @@ export function messages(output: string): string[] {
 
 /** Waits, within a bound, until a condition holds. */
 export async function eventually(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   milliseconds: number,
   otherwise: () => string,
 ): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(otherwise());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  if (!(await until(milliseconds, async () => (await condition()) || undefined)))
+    throw new Error(otherwise());
 }
 
 /** Command lines and environments of all processes that mention a text; not readable ones count as empty. */

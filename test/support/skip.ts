@@ -10,13 +10,24 @@ export function unless(reason: string | false | undefined) {
   };
 }
 
-/** Why a test was skipped, of its titles. */
-export function reasonOf(titles: readonly string[]): string | undefined {
-  for (const title of titles) {
-    const [, reason] = / \(skipped: (.*)\)$/s.exec(title) ?? [];
-    if (reason) return reason;
+/** As jest reports a test. */
+export interface TestTitles {
+  readonly ancestorTitles: readonly string[];
+  readonly title: string;
+}
+
+/** Lines with each reason once, and the number of tests. */
+export function skippedBy(tests: readonly TestTitles[]): string[] {
+  const counted = new Map<string, number>();
+  for (const test of tests) {
+    const reason = reasonOf(test) ?? `no reason given: ${test.title}`;
+    counted.set(reason, (counted.get(reason) ?? 0) + 1);
   }
-  return undefined;
+  return [...counted].sort().map(([reason, count]) => `  ${String(count).padStart(4)}  ${reason}`);
+}
+
+function reasonOf({ ancestorTitles, title }: TestTitles): string | undefined {
+  return [...ancestorTitles, title].map((each) => / \(skipped: (.*)\)$/s.exec(each)?.[1]).find(Boolean);
 }
 
 export const asRoot = () => unless(process.getuid?.() !== 0 && "only root can");

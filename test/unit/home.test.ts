@@ -39,7 +39,10 @@ test("reading makes no folder", () => {
   const home = Home.open("local");
   expect(home.token("verifier")).toBeUndefined();
   expect(home.unsealKeys()).toBeUndefined();
-  expect(home.existing({ variable: { vault_manager_password: {}, postgres_password_file: {} } })).toEqual({});
+  expect(home.existing({ variable: "vault_manager_password", for: "manager-password" })).toBeUndefined();
+  expect(
+    home.existing({ variable: "postgres_password_file", for: "superuser-password-file", server: "postgres" }),
+  ).toBeUndefined();
   expect(readdirSync(base.folder)).toEqual([]);
 });
 
@@ -70,16 +73,16 @@ test("a variable of the environment's wins and is not kept", () => {
 
 test("the password file holds the superuser's password alone and follows it", () => {
   const home = Home.open("local");
-  const file = home.passwordFile("postgres");
+  const file = home.passwordFile("postgres", "postgres_superuser_password");
   expect(file).toBe(join(home.folder, "postgres-password"));
   expect(mode(file)).toBe(0o444);
   expect(readFileSync(file, "utf8")).toBe(home.password("postgres_superuser_password"));
   const before = statSync(file).ino;
-  home.passwordFile("postgres");
+  home.passwordFile("postgres", "postgres_superuser_password");
   // A bind mount follows the file, not its name.
   expect(statSync(file).ino).toBe(before);
   process.env["TF_VAR_postgres_superuser_password"] = "given";
-  expect(readFileSync(home.passwordFile("postgres"), "utf8")).toBe("given");
+  expect(readFileSync(home.passwordFile("postgres", "postgres_superuser_password"), "utf8")).toBe("given");
   expect(mode(file)).toBe(0o444);
 });
 
@@ -98,34 +101,6 @@ test("tokens and keys: none at first, then what was set; the keys of before stay
   expect(readdirSync(home.folder).sort()).toEqual(["planner-token", "unseal-keys", "unseal-keys.previous"]);
 });
 
-test("variables: passwords and password files without a default, and nothing else", () => {
-  const home = Home.open("local");
-  const none = {};
-  const values = home.variables({
-    variable: {
-      postgres_host: { default: "127.0.0.1" },
-      postgres_superuser_password: none,
-      vault_manager_password: none,
-      postgres_password_file: none,
-      old_password: { default: "x" },
-      vault_namespace: none,
-    },
-  });
-  expect(values).toEqual({
-    postgres_superuser_password: home.password("postgres_superuser_password"),
-    vault_manager_password: home.password("vault_manager_password"),
-    postgres_password_file: home.passwordFile("postgres"),
-  });
-  expect(home.variables({})).toEqual({});
-});
-
-test("variables: no superuser's password is made for a server that exists already", () => {
-  const variable = { postgres_host: {}, postgres_superuser_password: {} };
-  expect(Home.open("external").variables({ variable })).toEqual({});
-  process.env["TF_VAR_postgres_superuser_password"] = "given";
-  expect(Home.open("external").variables({ variable })).toEqual({ postgres_superuser_password: "given" });
-});
-
 describe("refuses, in one line,", () => {
   function made(): Home {
     const home = Home.open("local");
@@ -137,7 +112,7 @@ describe("refuses, in one line,", () => {
     const { folder } = made();
     chmodSync(folder, 0o750);
     expect(() => Home.open("local")).toThrow(
-      `${folder} holds secrets and is open to others (mode 0750): chmod go= ${folder}`,
+      `${folder} holds secrets and is accessible to others (mode 0750): chmod go= ${folder}`,
     );
   });
 
@@ -146,7 +121,7 @@ describe("refuses, in one line,", () => {
     const parent = join(base.folder, "leasehold");
     chmodSync(parent, 0o775);
     expect(() => Home.open("local")).toThrow(
-      `${parent} holds secrets and is open to others (mode 0775): chmod go-w ${parent}`,
+      `${parent} holds secrets and is accessible to others (mode 0775): chmod go-w ${parent}`,
     );
   });
 
@@ -156,7 +131,7 @@ describe("refuses, in one line,", () => {
     const file = join(home.folder, "unseal-keys");
     chmodSync(file, 0o640);
     expect(() => home.unsealKeys()).toThrow(
-      `${file} holds secrets and is open to others (mode 0640): chmod go= ${file}`,
+      `${file} holds secrets and is accessible to others (mode 0640): chmod go= ${file}`,
     );
   });
 

@@ -1,22 +1,23 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { readPlatform } from "../../ops/docker/platform";
-import { stacks, synth } from "../support/synth";
+import { declaredPlatform } from "../../ops/docker/platform";
+import { Deployment } from "../../ops/deployment/deployment";
+import { synthesizeApp } from "../../stacks/app";
+import { temporaryFolder } from "../support/folder";
+import { environment } from "../support/synth";
 
 describe("the platform's names, as synthesized", () => {
-  const folder = mkdtempSync(join(tmpdir(), "leasehold-unit-"));
-  mkdirSync(join(folder, "stacks/platform"), { recursive: true });
-  writeFileSync(join(folder, "stacks/platform/cdk.tf.json"), synth(stacks().platform).text);
-  afterAll(() => {
-    rmSync(folder, { recursive: true });
+  const { folder, remove } = temporaryFolder();
+  synthesizeApp(environment(), folder);
+  afterAll(remove);
+  afterEach(() => {
+    delete process.env["TF_VAR_platform_name"];
   });
 
   test.each([
-    ["by default", {}, "leasehold-local"],
-    ["with a variable", { TF_VAR_platform_name: "mine" }, "mine"],
-  ])("%s", (_, variables, name) => {
-    expect(readPlatform(folder, variables)).toEqual({
+    ["by default", undefined, "leasehold-local"],
+    ["with a variable", "mine", "mine"],
+  ])("%s", (_, variable, name) => {
+    if (variable) process.env["TF_VAR_platform_name"] = variable;
+    expect(declaredPlatform(Deployment.read(folder)!)).toEqual({
       containers: [`${name}-postgres`, `${name}-vault`],
       volumes: [`${name}-postgres-data`],
     });

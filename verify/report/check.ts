@@ -9,6 +9,7 @@ export type CheckGroup =
   | "login"
   | "Vault's paths"
   | "lease"
+  | "privileges"
   | "session"
   | "revocation"
   | "the life of a lease"

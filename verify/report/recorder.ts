@@ -18,7 +18,7 @@ export function isSelected({ only, skip = [] }: Selection, id: string): boolean 
 
 /** Stable, as `--only` takes it: `tables.SELECT`, `set-role.its-group`. */
 export function rowId({ kind, name }: Row): string {
-  return `${kind}.${name}`.replaceAll(" ", "-");
+  return `${kind}.${name}`.replaceAll(" ", "-").replaceAll("'", "");
 }
 
 /** Makes checks, of a database or of one of its personas, and keeps what came of them. */

@@ -1,4 +1,5 @@
 import { Deployment } from "../../support/deployment";
+import { eventually } from "../../support/program";
 import { attacked } from "./environment";
 import {
   ask,
@@ -276,16 +277,13 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     },
   );
 
-  async function untilWaits(pid: number, event: string): Promise<void> {
-    const end = performance.now() + 10_000;
-    while (performance.now() < end) {
-      const { rowCount } = await deployment.superuser.query(
-        "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = $2",
-        [pid, event],
-      );
-      if (rowCount) return;
-    }
-    throw new Error(`the session ${String(pid)} does not wait for ${event}`);
+  function untilWaits(pid: number, event: string): Promise<void> {
+    const sql = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = $2";
+    return eventually(
+      async () => (await deployment.superuser.query(sql, [pid, event])).rowCount === 1,
+      10_000,
+      () => `the session ${String(pid)} does not wait for ${event}`,
+    );
   }
 });
 

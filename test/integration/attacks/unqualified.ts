@@ -1,4 +1,4 @@
-import { tokens, type Token } from "./tokens";
+import { tokens, type Token } from "../../support/sql-tokens";
 
 /** What PostgreSQL's grammar reads before a parenthesis as a word of its own; none is looked up in a schema. */
 const BEFORE_PARENTHESIS = new Set(

@@ -1,6 +1,6 @@
 import type { Client } from "pg";
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { tokens } from "./tokens";
+import { tokens } from "./sql-tokens";
 
 /** In the server's log where a trap has run, and in the error of who ran into it. */
 export const SPRUNG = "leasehold-trap";
