@@ -12,7 +12,7 @@ const only = (files, ...forbidden) => ({
 });
 
 export default tseslint.config(
-  { ignores: ["node_modules", "cdktf.out", ".sandbox", "*.mjs", "*.js"] },
+  { ignores: ["node_modules", "cdktf.out", ".sandbox", "**/*.mjs", "**/*.js"] },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {

@@ -129,7 +129,9 @@ export class VaultClient {
     if (status === 503 && parsed.errors) {
       const said = errorText(answer);
       const hint = said.includes("sealed") ? ": run npx leasehold init, or vault operator unseal" : "";
-      throw new VaultUnreachable(`Vault at ${this.address} is not serving requests (HTTP 503: ${said})${hint}`);
+      throw new VaultUnreachable(
+        `Vault at ${this.address} is not serving requests (HTTP 503: ${said})${hint}`,
+      );
     }
     return answer;
   }

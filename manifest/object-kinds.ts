@@ -22,6 +22,8 @@ export const OBJECT_KINDS = {
     privileges: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
     keyword: "TABLE",
     grants: ["table", "column"],
+    /** Those that can be granted on single columns. */
+    columns: ["SELECT", "INSERT", "UPDATE", "REFERENCES"],
     catalog: "pg_class",
     regtype: "regclass",
     owner: "relowner",
@@ -45,6 +47,15 @@ export const OBJECT_KINDS = {
     owner: "proowner",
     schema: "pronamespace",
   },
+} as const;
+
+/** What a role may have beside privileges, each with its column of pg_roles. */
+export const ROLE_ATTRIBUTES = {
+  SUPERUSER: "rolsuper",
+  CREATEROLE: "rolcreaterole",
+  CREATEDB: "rolcreatedb",
+  REPLICATION: "rolreplication",
+  BYPASSRLS: "rolbypassrls",
 } as const;
 
 export type ObjectKind = keyof typeof OBJECT_KINDS;

@@ -19,11 +19,11 @@ import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
 import { roleChanges } from "./privileges/role-changes";
 import { MATRIX_ROWS } from "./privileges/rows";
+import { startsAs } from "./privileges/session-start";
 import { undeclaredRoles } from "./privileges/undeclared-roles";
 import type { CheckDefinition, CheckDescription, CheckGroup, RowDescription } from "./report/check";
 import { rowId } from "./report/recorder";
 import { dropStaleProbes } from "./session/probes";
-import { startsAs } from "./session/start";
 import { VAULT_ROWS } from "./vault/paths";
 import { policiesAsDeclared } from "./vault/policies";
 import {
@@ -495,18 +495,15 @@ export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
     ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map(describeRow("Vault's paths")),
+    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
     ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
-    ...MATRIX_ROWS.map(describeRow("privileges")),
+    ...MATRIX_ROWS.map((row) => describeRow(row, "privileges")),
     ...[...SESSION, ...REVOCATION],
     ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));
 }
 
-function describeRow(group: CheckGroup) {
-  return ({ kind, name, proves }: RowDescription): CheckDescription => {
-    const id = rowId({ kind, name });
-    return { id, title: id, proves, group };
-  };
+function describeRow({ kind, name, proves }: RowDescription, group: CheckGroup): CheckDescription {
+  return { id: rowId({ kind, name }), title: `${kind}.${name}`, proves, group };
 }

@@ -1,6 +1,7 @@
 import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
 import type { Access } from "./privileges/access";
+import type { OtherRole } from "./privileges/groups";
 import type { MatrixFindings } from "./privileges/matrix";
 import type { Acceptance } from "./report/accepted";
 import type { Recorder } from "./report/recorder";
@@ -41,12 +42,6 @@ export interface DatabaseContext {
   readonly signal?: AbortSignal;
 }
 
-export interface OtherRole {
-  readonly name: string;
-  /** Declared, or a superuser: worth a statement. For the others the catalogs tell. */
-  readonly tried: boolean;
-}
-
 /** What the checks of one of its personas share. */
 export interface PersonaContext extends DatabaseContext {
   readonly persona: ManifestPersona;
@@ -69,10 +64,10 @@ export interface LoggedInContext extends PersonaContext {
 /** Those that need a lease. */
 export interface LeasedContext extends LoggedInContext {
   readonly lease: Lease;
-  /** What the login can act as, and what is granted to that. */
-  readonly access: Access;
   /** Probe objects from before the lease and after it, and the users' own. */
   readonly targets: Targets;
+  /** What the login can act as, and what is granted to that. */
+  readonly access: Access;
   /** A table that it makes and leaves, quoted and qualified. Undefined where it may make none. */
   readonly tableLeft?: string;
   /** The login's. Undefined where it was refused. */
@@ -82,6 +77,6 @@ export interface LeasedContext extends LoggedInContext {
 /** Those that need the login's session. */
 export interface SessionContext extends LeasedContext {
   readonly session: Session;
-  /** What the matrix has found already. */
+  /** What the cells of the matrix have said already. */
   readonly found: MatrixFindings;
 }

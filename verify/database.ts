@@ -107,9 +107,7 @@ export async function verifyDatabase(
     const isKnown = (stays: readonly string[]) => outage && stays.length > 0;
     const stays = await custody.releaseAll(deadline(), owner);
     if (owner && !isKnown(stays))
-      await recorder
-        .run(NOTHING_LEFT, { owner, vault, leases, database, run: id })
-        .catch(rethrowUnlessReported);
+      await recorder.run(NOTHING_LEFT, { owner, vault, leases, run: id }).catch(rethrowUnlessReported);
     await owner?.close();
     const ownerStays = await ownerCustody.releaseAll(deadline());
     run.left.push(...stays, ...ownerStays);

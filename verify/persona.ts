@@ -1,12 +1,10 @@
-import { escapeIdentifier as ident } from "pg";
 import { LEASE, MEMBERSHIPS, POLICIES, REVOCATION, SESSION, SESSION_START } from "./checks";
 import type { LeasedContext, LoggedInContext, PersonaContext, SessionContext } from "./context";
 import { loginMethod } from "./login/login";
 import { readAccess } from "./privileges/access";
 import { connect } from "./privileges/connect";
 import { exerciseMatrix } from "./privileges/matrix";
-import { makeProbes, PROBE_COLUMNS, probePrefix } from "./session/probes";
-import type { Session } from "./session/session";
+import { makeProbes, PROBE_COLUMNS, probeName } from "./session/probes";
 import { join, NO_TARGETS, ownObjects, type Targets } from "./session/targets";
 import { exercisePaths } from "./vault/paths";
 import { readPolicies } from "./vault/policies";
@@ -26,7 +24,7 @@ export async function verifyPersona(context: PersonaContext): Promise<void> {
   const { lease } = loggedIn;
   if (lease) {
     const targets = await targetsOf(context);
-    // Last, as it has the grants on these objects.
+    // It has the grants on these as well.
     const access = await readAccess(owner, lease.username);
     await useAndRevoke({ ...loggedIn, lease, targets, access, tableLeft });
   }
@@ -39,7 +37,7 @@ async function useAndRevoke(context: LeasedContext): Promise<void> {
   const session = await connect(context);
   context.session = session;
   if (session) {
-    await useSession(context, session);
+    await useSession({ ...context, session, found: { rows: [], causes: [] } });
     if (tableLeft) await session.attempt(`CREATE TABLE ${tableLeft} ${PROBE_COLUMNS}`);
   }
   await recorder.runAll(REVOCATION, context);
@@ -47,11 +45,11 @@ async function useAndRevoke(context: LeasedContext): Promise<void> {
 }
 
 /** What the session can do, as it is and as what it can make of itself. */
-async function useSession(context: LeasedContext, session: Session): Promise<void> {
+async function useSession(context: SessionContext): Promise<void> {
   const { recorder } = context;
-  const started: SessionContext = { ...context, session, found: { rows: [], causes: [] } };
-  await recorder.runAll(SESSION_START, started);
-  await recorder.runAll(SESSION, { ...started, found: await exerciseMatrix(context, session) });
+  await recorder.runAll(SESSION_START, context);
+  await exerciseMatrix(context);
+  await recorder.runAll(SESSION, context);
 }
 
 /**
@@ -60,12 +58,12 @@ async function useSession(context: LeasedContext, session: Session): Promise<voi
  */
 function holdTable({ persona, database, owner, custody, run, readOnly }: PersonaContext): string | undefined {
   if (readOnly || !persona.privileges.schema.includes("CREATE")) return undefined;
-  const table = `${ident(database.schema)}.${ident(`${probePrefix(run)}left_${String(database.personas.indexOf(persona))}`)}`;
+  const table = probeName(run, database.schemas[0]!, `left_${String(database.personas.indexOf(persona))}`);
   custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
   return table;
 }
 
-/** What the persona's statements are about. */
+/** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */
 async function targetsOf(context: PersonaContext): Promise<Targets> {
   const { persona, database, readOnly, before, left } = context;
   const targets = [before, { ...NO_TARGETS, tables: left }, await ownObjects(context)];

@@ -130,7 +130,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
 function reportOf({ database, recorder, personas }: DatabaseRun): DatabaseReport {
   return {
     name: database.name,
-    schemas: [database.schema],
+    schemas: database.schemas.map(({ name }) => name),
     groups: recorder.groups,
     personas: [...personas].map(([name, { matrix, groups }]) => ({ name, matrix, groups })),
   };

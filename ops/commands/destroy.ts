@@ -220,7 +220,9 @@ async function revokeAll({ deployment, options, states }: Run, show: Show): Prom
   await endLeasing(deployment, states.get("vault")!);
   const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
   for (const mount of mounts) {
-    show.detail(`revoking the leases of ${mount}, which takes minutes where there are many or PostgreSQL makes them wait`);
+    show.detail(
+      `revoking the leases of ${mount}, which takes minutes where there are many or PostgreSQL makes them wait`,
+    );
     await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
   }
   if (options.forceLeases) show.title("Revoked all leases, by force");

@@ -90,7 +90,9 @@ async function healthy(name: string): Promise<void> {
   await until(HEALTHY_TIMEOUT_MILLISECONDS, isDecided, { intervalMilliseconds: POLL_MILLISECONDS });
   if (state?.Health?.Status === "healthy") return;
   if (!state)
-    throw new SetupError(`container ${name} no longer exists: npx leasehold deploy creates it again, with the same data`);
+    throw new SetupError(
+      `container ${name} no longer exists: npx leasehold deploy creates it again, with the same data`,
+    );
   throw new SetupError(
     `container ${name} is ${state.Running ? "not healthy" : state.Status}: see docker logs ${name}; npx leasehold deploy replaces it where its image has changed`,
   );

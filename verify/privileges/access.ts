@@ -1,6 +1,6 @@
+import type { LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import type { LeasedContext } from "../context";
 import { declaredMemberships, isDeclaredMembership } from "./declared";
 import { grantsTo, PUBLIC, type Grant } from "./grants";
 

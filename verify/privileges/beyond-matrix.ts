@@ -1,8 +1,9 @@
 import { escapeLiteral as literal } from "pg";
+import type { LeasedContext, SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
-import type { LeasedContext, SessionContext } from "../context";
+import { dependenciesOf } from "./dependencies";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
 
 /**
@@ -19,8 +20,8 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
   check.note("aclexplode of every ACL", grants.join("; ") || "as declared");
   for (const text of grants) if (!found.causes.includes(text)) check.find(`not declared: ${text}`);
 
-  const owned = await catalogs.read<{ owner: string; object: string }>(ownedSql(own), check);
-  for (const { owner, object } of owned) check.find(`not declared: ${owner} owns ${object}`);
+  for (const { role, owns, object } of await dependenciesOf(catalogs, own, check))
+    if (owns) check.find(`not declared: ${role} owns ${object}`);
 
   const definers = await catalogs.read<{ name: string; owner: string }>(definersSql(context), check);
   acceptance.find(
@@ -48,19 +49,6 @@ function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean
 /** If it is too much, the matrix says so. */
 function hasRow(grant: Grant, { database }: LeasedContext): boolean {
   return !grant.later && !grant.grantable && declarableKind(grant) !== undefined && isHere(grant, database);
-}
-
-/** Objects of the roles, in whatever database of the server. */
-function ownedSql(roles: readonly string[]): string {
-  return `
-    SELECT pg_get_userbyid(refobjid) AS owner,
-      coalesce(pg_describe_object(classid, objid, objsubid), 'an object')
-        || CASE WHEN dbid NOT IN (0, here.oid)
-          THEN ' in database ' || (SELECT datname FROM pg_database d WHERE d.oid = dbid) ELSE ''
-        END AS object
-    FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) here
-    WHERE refclassid = 'pg_authid'::regclass AND classid <> 'pg_auth_members'::regclass AND deptype = 'o'
-      AND refobjid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals(roles)}))`;
 }
 
 /**

@@ -1,9 +1,9 @@
 import { escapeLiteral as literal } from "pg";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
+import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
-import type { LeasedContext } from "../context";
 import { actingRoles, isDeclaredMembership } from "./declared";
 import { grantText, PUBLIC, type Grant } from "./grants";
 import type { MatrixRow } from "./row";

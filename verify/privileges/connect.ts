@@ -1,9 +1,9 @@
 import { Outage } from "../../clients/outage";
+import type { LeasedContext } from "../context";
 import { compare } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
 import { INSUFFICIENT_PRIVILEGE, Session, type Login } from "../session/session";
-import type { LeasedContext } from "../context";
 import { askCatalogs, observe, type Answer } from "./matrix";
 import { CONNECT } from "./rows";
 

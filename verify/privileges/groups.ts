@@ -1,17 +1,23 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
-import type { OtherRole } from "../context";
 import { groupsOf, ownersOf, rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
 
-/** Every role of the server that is no leased login. */
+export interface OtherRole {
+  readonly name: string;
+  /** Declared, or a superuser: worth a statement. For the others the catalogs tell. */
+  readonly tried: boolean;
+}
+
+/** Every role of the server that is not a leased login. */
 export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
   return catalogs.query<OtherRole>(
     `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
@@ -42,7 +48,7 @@ export async function groupRoles(
   const names = [...owners, ...groupsOf(database)];
   const found = await catalogs.read<GroupRole>(
     `SELECT rolname AS name, rolcanlogin AS "canLogIn",
-       rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls AS "isPowerful",
+       ${Object.values(ROLE_ATTRIBUTES).join(" OR ")} AS "isPowerful",
        ARRAY(
          SELECT setting FROM pg_db_role_setting, unnest(setconfig) setting
          WHERE setrole = r.oid AND setting <> 'search_path=' || ${searchPathOf(database)}

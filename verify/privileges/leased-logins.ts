@@ -1,5 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED, leaseMark } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
@@ -17,8 +18,8 @@ interface LeasedLogin {
   readonly comment: string | null;
 }
 
-const ATTRIBUTES = ["super", "createrole", "createdb", "replication", "bypassrls"]
-  .map((name) => `CASE WHEN rol${name} THEN '${name === "super" ? "SUPERUSER" : name.toUpperCase()}' END`)
+const ATTRIBUTES = Object.entries(ROLE_ATTRIBUTES)
+  .map(([name, column]) => `CASE WHEN ${column} THEN '${name}' END`)
   .join(", ");
 
 /**

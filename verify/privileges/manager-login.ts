@@ -1,23 +1,17 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
 import { groupsOf, ownersOf } from "./declared";
+import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";
 
-/** As the stack makes it, each with its column of pg_roles. */
-const ATTRIBUTES = {
-  LOGIN: { column: "rolcanlogin", declared: true },
-  CREATEROLE: { column: "rolcreaterole", declared: true },
-  INHERIT: { column: "rolinherit", declared: true },
-  SUPERUSER: { column: "rolsuper", declared: false },
-  CREATEDB: { column: "rolcreatedb", declared: false },
-  REPLICATION: { column: "rolreplication", declared: false },
-  BYPASSRLS: { column: "rolbypassrls", declared: false },
-} as const;
-
-type Attribute = keyof typeof ATTRIBUTES;
+/** Each with its column of pg_roles. */
+const ATTRIBUTES = { LOGIN: "rolcanlogin", INHERIT: "rolinherit", ...ROLE_ATTRIBUTES };
+/** Those that the stack gives it; an update of them is deploy's matter. */
+const DECLARED = ["LOGIN", "INHERIT", "CREATEROLE"];
 
 const SEARCH_PATHS = ["search_path=pg_catalog", "search_path=pg_catalog, pg_temp"];
 /** From PostgreSQL 16 on it keeps a slot of the server's reserved connections, so that it can always revoke. */
@@ -41,15 +35,14 @@ async function attributesAndSettings(
   manager: string,
   check: Check,
 ): Promise<boolean> {
-  const attributes = Object.entries(ATTRIBUTES) as [Attribute, (typeof ATTRIBUTES)[Attribute]][];
-  const columns = attributes.map(([attribute, { column }]) => `'${attribute}', ${column}`).join(", ");
+  const columns = Object.entries(ATTRIBUTES).flatMap(([attribute, column]) => [`'${attribute}'`, column]);
   const [found] = await catalogs.read<{
-    attributes: Record<Attribute, boolean>;
+    attributes: Record<string, boolean>;
     limit: number;
     until: string | null;
     settings: string[];
   }>(
-    `SELECT jsonb_build_object(${columns}) AS attributes, rolconnlimit AS limit,
+    `SELECT jsonb_build_object(${columns.join(", ")}) AS attributes, rolconnlimit AS limit,
        CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::text END AS until,
        ARRAY(
          SELECT setting || coalesce(' in database ' || datname, '')
@@ -64,8 +57,9 @@ async function attributesAndSettings(
     return false;
   }
   check.note(manager, JSON.stringify(found));
-  for (const [attribute, { declared }] of attributes) {
-    if (found.attributes[attribute] === declared) continue;
+  for (const [attribute, has] of Object.entries(found.attributes)) {
+    const declared = DECLARED.includes(attribute);
+    if (has === declared) continue;
     const remedy = `ALTER ROLE ${manager} ${declared ? "" : "NO"}${attribute}`;
     check.find(`${manager} ${declared ? "is without" : "has"} ${attribute}: ${remedy}`);
   }
@@ -129,20 +123,8 @@ async function grantedAndOwned(
     if (kind === "database" && privilege === "CONNECT" && !grantable && isHere(grant, database)) continue;
     check.find(`not declared: ${grantText(grant)}`);
   }
-  // What is granted in this database is known by now.
-  const dependencies = await catalogs.read<{ what: string }>(
-    `SELECT DISTINCT CASE WHEN deptype = 'o' THEN 'owns ' ELSE 'is granted something on ' END
-       || CASE WHEN dbid IN (0, here.oid)
-         THEN coalesce(pg_describe_object(classid, objid, objsubid), 'an object')
-         ELSE 'an object in database ' || (SELECT datname FROM pg_database d WHERE d.oid = dbid)
-       END AS what
-     FROM pg_shdepend, (SELECT oid FROM pg_database WHERE datname = current_database()) here
-     WHERE refclassid = 'pg_authid'::regclass
-       AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = ${literal(manager)})
-       AND classid <> 'pg_auth_members'::regclass
-       AND (deptype = 'o' OR deptype = 'a' AND dbid NOT IN (0, here.oid))
-     ORDER BY 1`,
-    check,
-  );
-  for (const { what } of dependencies) check.find(`${manager} ${what}`);
+  for (const { owns, inThisDatabase, object } of await dependenciesOf(catalogs, [manager], check))
+    // What is granted in this database is known by now.
+    if (owns || !inThisDatabase)
+      check.find(`${manager} ${owns ? "owns" : "is granted something on"} ${object}`);
 }

@@ -1,5 +1,6 @@
 import { Outage } from "../../clients/outage";
 import { oneLine } from "../../clients/text";
+import type { LeasedContext, SessionContext } from "../context";
 import { catalogsSay, compare, type Observation } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
@@ -8,7 +9,6 @@ import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "..
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { causesOfHeld, causesOfMissing } from "./causes";
-import type { LeasedContext } from "../context";
 import type { MatrixRow } from "./row";
 import { OF_ANOTHER_ROLE, sessionRows } from "./rows";
 
@@ -29,33 +29,27 @@ export interface Answer {
 }
 
 /** Makes the cells of the persona's session: what is declared, what the catalogs say, what the statements came to. */
-export async function exerciseMatrix(context: LeasedContext, session: Session): Promise<MatrixFindings> {
-  const found: MatrixFindings = { rows: [], causes: [] };
-  const exercise = (row: MatrixRow, { targets } = context) =>
-    exerciseRow({ ...context, targets }, session, row, found);
-  for (const row of sessionRows(context.version)) await exercise(row);
+export async function exerciseMatrix(context: SessionContext): Promise<void> {
+  for (const row of sessionRows(context.version)) await exerciseRow(context, row);
   if (!context.readOnly && context.recorder.wants(rowId(OF_ANOTHER_ROLE)))
-    await withTablesOfAnotherRole(context, (targets) => exercise(OF_ANOTHER_ROLE, { ...context, targets }));
-  return found;
+    await withTablesOfAnotherRole(context, (targets) =>
+      exerciseRow({ ...context, targets }, OF_ANOTHER_ROLE),
+    );
 }
 
-async function exerciseRow(
-  context: LeasedContext,
-  session: Session,
-  row: MatrixRow,
-  found: MatrixFindings,
-): Promise<void> {
+async function exerciseRow(context: SessionContext, row: MatrixRow): Promise<void> {
+  const { persona, recorder, found } = context;
   const targets = row.targets(context);
   // Without probe objects, and where the users have none of the kind, there is nothing to try.
-  if (targets.length === 0 || !context.recorder.wants(rowId(row))) return;
+  if (targets.length === 0 || !recorder.wants(rowId(row))) return;
   const [asked, sent] = [new Notes(), new Notes()];
   const start = performance.now();
   const [held, answers] = await Promise.all([
     askCatalogs(context, row, targets, asked),
-    send(session, row, targets, context, sent),
+    send(context, row, targets, sent),
   ]);
   const milliseconds = performance.now() - start;
-  const declared = row.declared(context.persona);
+  const declared = row.declared(persona);
   const observations: Observation[] = [];
   for (const [i, target] of targets.entries())
     observations.push(await observe(context, row, target, declared, held.get(target.name), answers[i]!));
@@ -63,7 +57,7 @@ async function exerciseRow(
   if (comparison.findings.length > 0) found.rows.push(row);
   found.causes.push(...observations.flatMap(({ causes }) => causes));
   const evidence = [...asked.evidence, ...sent.evidence];
-  context.recorder.cell(row, { ...comparison, remarks: [], evidence, milliseconds });
+  recorder.cell(row, { ...comparison, remarks: [], evidence, milliseconds });
 }
 
 /** Whether any of the roles holds it, for each target. @param roles default: all that the login can act as */
@@ -91,16 +85,16 @@ GROUP BY target`;
 }
 
 async function send(
-  session: Session,
+  context: SessionContext,
   row: MatrixRow,
   targets: readonly Target[],
-  context: LeasedContext,
   notes: Notes,
 ): Promise<Answer[][]> {
   const answers: Answer[][] = [];
   for (const target of targets) {
     const ofTarget: Answer[] = [];
-    for (const sql of row.statements(target, context)) ofTarget.push(await answer(session, row, sql, notes));
+    for (const sql of row.statements(target, context))
+      ofTarget.push(await answer(context.session, row, sql, notes));
     answers.push(ofTarget);
   }
   return answers;

@@ -1,8 +1,8 @@
+import type { LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import { compare, type Observation } from "../report/compare";
 import { loginRefusal } from "../session/session";
 import { loginAnswer } from "./connect";
-import type { LeasedContext } from "../context";
 import { observe } from "./matrix";
 import { CONNECT } from "./rows";
 

@@ -18,9 +18,15 @@ export async function overloads(context: DatabaseContext, check: Check): Promise
   const { manager = "" } = database;
   const path = await searchPath(catalogs, manager);
   const schemas = literals([...new Set([...schemaNames(database), ...path])]);
-  const routines = await catalogs.read<Routine>(routinesSql(schemas), check);
-  const casts = await catalogs.read<Cast>(castsSql(schemas), check);
-  const namesakes = await catalogs.read<Namesake>(namesakesSql(manager), check);
+  const routines = await catalogs.read<Record<"object" | "shadowed" | "owner" | "kind", string>>(
+    routinesSql(schemas),
+    check,
+  );
+  const casts = await catalogs.read<Record<"object" | "context", string>>(castsSql(schemas), check);
+  const namesakes = await catalogs.read<Record<"object" | "owner" | "kind", string>>(
+    namesakesSql(manager),
+    check,
+  );
   acceptance.find(check, [
     ...routines.map(({ object, shadowed, owner, kind }) => ({
       id: `overload:${object}:${shadowed}`,
@@ -35,13 +41,6 @@ export async function overloads(context: DatabaseContext, check: Check): Promise
       text: `schema ${object} of ${owner} has the name of the ${kind} ${object}, whose search path may begin with it`,
     })),
   ]);
-}
-
-interface Routine {
-  readonly object: string;
-  readonly shadowed: string;
-  readonly owner: string;
-  readonly kind: "function" | "aggregate" | "procedure" | "operator";
 }
 
 function routinesSql(schemas: string): string {
@@ -73,11 +72,6 @@ function routinesSql(schemas: string): string {
     ORDER BY 1`;
 }
 
-interface Cast {
-  readonly object: string;
-  readonly context: "implicit" | "assignment";
-}
-
 /** A cast is an extension's where both of its types are of a superuser's. */
 function castsSql(schemas: string): string {
   const extension = (type: string) => extensionOf("'pg_cast'::regclass", "c.oid", `${type}.typowner`);
@@ -94,13 +88,6 @@ function castsSql(schemas: string): string {
           AND nspname IN (${schemas}) AND nspname <> 'pg_catalog'
       )
     ORDER BY 1`;
-}
-
-interface Namesake {
-  readonly object: string;
-  readonly owner: string;
-  /** Whose name it is. */
-  readonly kind: "superuser" | "login";
 }
 
 /** Schemas with a superuser's name or that of Vault's login, where others can create. */

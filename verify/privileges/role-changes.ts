@@ -1,7 +1,7 @@
 import { escapeIdentifier as ident } from "pg";
+import type { SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, firstText } from "../session/session";
-import type { SessionContext } from "../context";
 import { actingRoles, ownersOf } from "./declared";
 import { answer } from "./matrix";
 import { sessionRows } from "./rows";

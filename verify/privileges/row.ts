@@ -1,10 +1,15 @@
 import { escapeIdentifier as ident } from "pg";
-import { OBJECT_KINDS, type ObjectKind, type SchemaObjectKind } from "../../manifest/object-kinds";
+import {
+  OBJECT_KINDS,
+  ROLE_ATTRIBUTES,
+  type ObjectKind,
+  type SchemaObjectKind,
+} from "../../manifest/object-kinds";
 import type { ManifestPersona } from "../../manifest/schema";
+import type { LeasedContext } from "../context";
 import type { RowDescription } from "../report/check";
 import type { Target } from "../session/targets";
 import { SET_OR_MEMBER } from "./access";
-import type { LeasedContext } from "../context";
 
 /** A row of the matrix: how a privilege is declared, what the catalogs say, and the statements that use it. */
 export interface MatrixRow extends RowDescription {
@@ -65,18 +70,18 @@ export function privilegeRow(kind: ObjectKind, name: string, use: Use): MatrixRo
   };
 }
 
-/** Privileges that can be granted on single columns of a table. */
-const OF_COLUMNS = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+/** SQL over `role` and `target`. @param anyColumn where a privilege on a single column counts as well */
+export function heldOnTable(name: string, anyColumn: boolean): string {
+  const columns: readonly string[] = anyColumn ? OBJECT_KINDS.tables.columns : [];
+  return `has_${columns.includes(name) ? "any_column" : "table"}_privilege(role, target, '${name}')`;
+}
 
 export function tableRow(name: string, use: Use): MatrixRow {
   return {
     ...privilegeRow("tables", name, (target, context) =>
       target.column === undefined ? undefined : use(target, context),
     ),
-    held: (declared) => {
-      const of = !declared && OF_COLUMNS.includes(name) ? "any_column" : "table";
-      return `has_${of}_privilege(role, target, '${name}')`;
-    },
+    held: (declared) => heldOnTable(name, !declared),
   };
 }
 
@@ -120,8 +125,7 @@ export function roleRow(
 
 /** Attributes are not inherited, but a session may change to a role that has them. */
 export function attributeRow(
-  name: string,
-  attribute: string,
+  name: keyof typeof ROLE_ATTRIBUTES,
   use: (context: LeasedContext) => string | undefined,
 ): MatrixRow {
   return {
@@ -129,7 +133,7 @@ export function attributeRow(
     proves: `No role that a persona's session can act as has ${name}.`,
     declared: () => false,
     targets: ({ lease }) => [{ name: lease.username, probe: false }],
-    held: () => `(SELECT ${attribute} FROM pg_roles WHERE rolname = role)`,
+    held: () => `(SELECT ${ROLE_ATTRIBUTES[name]} FROM pg_roles WHERE rolname = role)`,
     statements: statementsOf((_, context) => (context.readOnly ? undefined : use(context))),
     says: ({ name: login }) => `${name} of ${login}`,
   };

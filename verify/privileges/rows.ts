@@ -2,7 +2,16 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
 import { probeName, probePrefix } from "../session/probes";
 import { ownersOf } from "./declared";
-import { attributeRow, ownerRows, privilegeRow, probeRow, roleRow, tableRow, type MatrixRow } from "./row";
+import {
+  attributeRow,
+  heldOnTable,
+  ownerRows,
+  privilegeRow,
+  probeRow,
+  roleRow,
+  tableRow,
+  type MatrixRow,
+} from "./row";
 
 const PG17 = 170_000;
 const DUPLICATE_DATABASE = "42P04";
@@ -18,11 +27,7 @@ export const OF_ANOTHER_ROLE: MatrixRow = {
   proves: "A persona has nothing on tables in the schemas that a role other than the owner made.",
   declared: () => false,
   targets: ({ targets }) => targets.ofAnotherRole,
-  held: () =>
-    ["SELECT", "INSERT", "UPDATE", "REFERENCES"]
-      .map((name) => `has_any_column_privilege(role, target, '${name}')`)
-      .concat(["DELETE", "TRUNCATE", "TRIGGER"].map((name) => `has_table_privilege(role, target, '${name}')`))
-      .join(" OR "),
+  held: () => OBJECT_KINDS.tables.privileges.map((name) => heldOnTable(name, true)).join(" OR "),
   also: OBJECT_KINDS.tables.privileges,
   statements: ({ name }) => [
     `SELECT * FROM ${name}`,
@@ -128,27 +133,22 @@ const SESSION_ROWS: readonly MatrixRow[] = [
   },
 
   // Says what is so already: it would change nothing, and who is no superuser is refused for naming the attribute.
-  attributeRow("SUPERUSER", "rolsuper", ({ lease }) => `ALTER ROLE ${ident(lease.username)} NOSUPERUSER`),
-  attributeRow("CREATEROLE", "rolcreaterole", ({ run }) => `CREATE ROLE ${ident(`${probePrefix(run)}role`)}`),
+  attributeRow("SUPERUSER", ({ lease }) => `ALTER ROLE ${ident(lease.username)} NOSUPERUSER`),
+  attributeRow("CREATEROLE", ({ run }) => `CREATE ROLE ${ident(`${probePrefix(run)}role`)}`),
   {
     // It can't be rolled back, so it names a database that exists: PostgreSQL checks the privilege first and the name
     // before it copies anything (createdb() in src/backend/commands/dbcommands.c).
-    ...attributeRow("CREATEDB", "rolcreatedb", ({ database }) => `CREATE DATABASE ${ident(database.name)}`),
+    ...attributeRow("CREATEDB", ({ database }) => `CREATE DATABASE ${ident(database.name)}`),
     passed: [DUPLICATE_DATABASE],
     alone: true,
   },
   {
     // There is no such slot: PostgreSQL checks the attribute before it looks for one.
-    ...attributeRow(
-      "REPLICATION",
-      "rolreplication",
-      () => "SELECT pg_catalog.pg_drop_replication_slot('leasehold_probe')",
-    ),
+    ...attributeRow("REPLICATION", () => "SELECT pg_catalog.pg_drop_replication_slot('leasehold_probe')"),
     passed: [UNDEFINED_OBJECT, NOT_IN_STATE],
   },
   attributeRow(
     "BYPASSRLS",
-    "rolbypassrls",
     ({ targets: { guarded } }) =>
       // Refused with 42501 where a policy would apply to the session, and the table's forces one on its owner as well.
       guarded && `SET LOCAL row_security = off; SELECT * FROM ${guarded.name}`,
