@@ -1,17 +1,21 @@
 import { Construct } from "constructs";
+import { DEFAULT_CONNECTION_LIMIT } from "../manifest/schema";
 import type { Duration } from "./duration";
 import { Manifest } from "./manifest";
-import type { AccessRole, IAccessRole } from "./postgres/access-role";
-import type { Privileges } from "./postgres/privileges";
+import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
 import { StaticLogin } from "./postgres/static-login";
 import type { DatabaseConnection } from "./vault/database-connection";
-import type { DatabaseRole } from "./vault/database-role";
-import { DEFAULT_CONNECTION_LIMIT, LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
+import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
+import { LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
 import type { IPersonaLogin } from "./vault/persona-login";
 import type { StaticRole } from "./vault/static-role";
 
-export interface PersonaProps {
-  /** How Vault reaches the database; it puts leased logins in the group role as the connection's manager. */
+export interface PersonaProps
+  extends
+    Pick<AccessRoleProps, "privileges" | "actsAsOwner">,
+    Pick<DatabaseRoleProps, "defaultTtl" | "maxTtl" | "leaseEndsWithToken">,
+    Pick<LeasedLoginProps, "connectionLimit"> {
+  /** How Vault reaches the database, as its own login, which puts leased logins in the group role. */
   readonly connection: DatabaseConnection;
   /** How it proves to Vault who it is, such as an AppRole. */
   readonly login: IPersonaLogin;
@@ -22,33 +26,6 @@ export interface PersonaProps {
   readonly name?: string;
   /** The role in PostgreSQL that holds its privileges, and Vault's database role. */
   readonly groupRole: string;
-  /** What it may do on the database, the schema and its objects. */
-  readonly privileges: Privileges;
-  /**
-   * Its sessions act as the schema's owner, so that what it creates belongs to the owner from the start.
-   * @default - they act as themselves
-   */
-  readonly actsAsOwner?: boolean;
-  /**
-   * How long a lease lives until it is renewed.
-   * @default - 1 hour
-   */
-  readonly defaultTtl?: Duration;
-  /**
-   * How long it lives however often it is renewed.
-   * @default - 24 hours
-   */
-  readonly maxTtl?: Duration;
-  /**
-   * How many sessions a leased login may have at a time.
-   * @default - 20
-   */
-  readonly connectionLimit?: number;
-  /**
-   * Says that a lease is meant to end early, with the token that took it.
-   * @default - a warning where its tokens live shorter than a lease
-   */
-  readonly leaseEndsWithToken?: boolean;
   /**
    * What Vault runs in PostgreSQL for a lease.
    * @default - {@link LeaseStatements.ofOwners} for a persona that acts as the owner, else {@link LeaseStatements.ofMembers}
@@ -72,59 +49,47 @@ export interface PersonaStaticRoleProps {
 export class Persona extends Construct {
   readonly accessRole: AccessRole;
   readonly databaseRole: DatabaseRole;
-  private readonly personaName: string;
-  private readonly props: PersonaProps;
+  private readonly name: string;
 
-  constructor(scope: Construct, id: string, props: PersonaProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly props: PersonaProps,
+  ) {
     super(scope, id);
-    const { connection, login, name = id, privileges, actsAsOwner = false } = props;
-    const { connectionLimit = DEFAULT_CONNECTION_LIMIT } = props;
+    const { connection, login, name = id, groupRole, privileges, actsAsOwner = false } = props;
+    const { statements = actsAsOwner ? LeaseStatements.ofOwners : LeaseStatements.ofMembers } = props;
+    const { connectionLimit = DEFAULT_CONNECTION_LIMIT, defaultTtl, maxTtl, leaseEndsWithToken } = props;
     const { manager, mark } = connection;
     const { database } = manager;
-    this.props = props;
-    this.personaName = name;
+    this.name = name;
 
-    this.accessRole = database.addRole(name, { name: props.groupRole, privileges, actsAsOwner });
-    manager.manage(this.accessRole);
-    const { statements = actsAsOwner ? LeaseStatements.ofOwners : LeaseStatements.ofMembers } = props;
-    this.databaseRole = connection.addRole(name, {
-      member: this.accessRole,
-      statements: statements(this.accessRole, { mark, connectionLimit }),
-      defaultTtl: props.defaultTtl,
-      maxTtl: props.maxTtl,
-      leaseEndsWithToken: props.leaseEndsWithToken,
+    const member = database.addRole(name, { name: groupRole, privileges, actsAsOwner });
+    manager.manage(member);
+    const role = connection.addRole(name, {
+      ...{ member, statements: statements(member, { mark, connectionLimit }) },
+      ...{ defaultTtl, maxTtl, leaseEndsWithToken },
     });
-    this.databaseRole.grantRead(login);
+    role.grantRead(login);
+    this.accessRole = member;
+    this.databaseRole = role;
 
-    Manifest.of(this).addPersona(this, database.databaseName, () => ({
-      name,
-      groupRole: this.accessRole.roleName,
-      actsAsOwner,
-      ...login.declared,
-      databaseRole: {
-        name: this.databaseRole.databaseRoleName,
-        defaultTtl: this.databaseRole.defaultTtl.toSeconds(),
-        maxTtl: this.databaseRole.maxTtl.toSeconds(),
-        connectionLimit,
-      },
-      privileges,
-    }));
+    Manifest.of(this).addToDatabase(this, database.databaseName, () => {
+      const databaseRole = { ...role.declared, connectionLimit };
+      return { personas: [{ name, groupRole, actsAsOwner, ...login.declared, databaseRole, privileges }] };
+    });
   }
 
   /** Adds a login with its privileges that is kept, and whose password it reads from Vault. */
   addStaticRole(id: string, { name, login, rotationPeriod }: PersonaStaticRoleProps): StaticRole {
-    const { connection } = this.props;
-    const { manager } = connection;
+    const { manager } = this.props.connection;
     const { roles, databaseName } = manager.database;
     const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole });
     manager.manage(kept);
-    const role = connection.addStaticRole(id, { name, login: kept, rotationPeriod });
+    const role = this.props.connection.addStaticRole(id, { name, login: kept, rotationPeriod });
     role.grantRead(this.props.login);
-    Manifest.of(this).addStaticRole(this, databaseName, () => ({
-      name,
-      login,
-      persona: this.personaName,
-      rotationPeriod: rotationPeriod.toSeconds(),
+    Manifest.of(this).addToDatabase(this, databaseName, () => ({
+      staticRoles: [{ name, login, persona: this.name, rotationPeriod: rotationPeriod.toSeconds() }],
     }));
     return role;
   }

@@ -4,6 +4,9 @@ import { z } from "zod";
 import { inputSchema } from "./inputs";
 import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 
+/** How many sessions a leased login may have at a time, where nothing else is declared. */
+export const DEFAULT_CONNECTION_LIMIT = 20;
+
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
@@ -35,7 +38,7 @@ const persona = z
       defaultTtl: seconds,
       maxTtl: seconds,
       /** Sessions that a leased login may have at a time. */
-      connectionLimit: z.int().positive().default(20),
+      connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
     }),
     privileges: z.object({
       database: privileges("database"),
@@ -46,7 +49,10 @@ const persona = z
     }),
   })
   // How it logs in is a value with a kind, of which another auth method is another.
-  .transform((declared) => ({ ...declared, login: { kind: "approle" as const, ...declared.appRole } }));
+  .transform(({ appRole, ...declared }) => ({
+    ...declared,
+    login: { kind: "approle" as const, ...appRole },
+  }));
 
 const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
@@ -119,8 +125,6 @@ export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = E
   z.output<typeof workload>,
   { kind: Kind }
 >;
-
-export { heirOf } from "./names";
 
 /** Of a folder that synth has just written. */
 export function readAccessManifest(synthesized: string): AccessManifest {

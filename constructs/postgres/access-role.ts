@@ -24,7 +24,7 @@ export interface AccessRoleProps {
   /** What it may do on the database, the schema and its objects. */
   readonly privileges: Privileges;
   /**
-   * Makes it a member of the schema's owner.
+   * Makes it a member of the schema's owner, as which its logins act: what they create is the owner's from the start.
    * @default - it has only the privileges that are granted to it
    */
   readonly actsAsOwner?: boolean;

@@ -118,14 +118,7 @@ abstract class DatabaseBase extends Construct implements IDatabase {
 /** One that exists already, with its schema and owner: nothing of it is made or taken. */
 class ExistingDatabase extends DatabaseBase {}
 
-export interface DatabaseProps {
-  /** The database's name. */
-  readonly name: string;
-  /**
-   * Where it is.
-   * @default - on the server of the stack's provider without an alias
-   */
-  readonly server?: IPostgresServer;
+export interface DatabaseProps extends Pick<DatabaseNames, "name" | "server"> {
   /**
    * Makes the database, and never drops it: what it holds is the users'.
    * @default - it is there already
@@ -159,54 +152,37 @@ export class Database extends DatabaseBase {
       schema: typeof schema === "string" ? schema : schema.schemaName,
       owner: typeof owner === "string" ? owner : owner.roleName,
     });
-    const database = this.databaseName;
+    const on = { database: this.databaseName, objectType: "database" };
 
     if (create) {
-      this.chain(
-        (meta) =>
-          new DatabaseResource(this, "Resource", { name, ...meta, lifecycle: { preventDestroy: true } }),
-      );
+      const lifecycle = { preventDestroy: true };
+      this.chain((meta) => new DatabaseResource(this, "Resource", { name, ...meta, lifecycle }));
     }
-    const role =
-      typeof owner === "string"
-        ? this.chain(
-            (meta) =>
-              new Role(this, "Owner", { name: owner, login: false, searchPath: [this.schemaName], ...meta }),
-          ).name
-        : this.ownerName;
+    const role = typeof owner === "string" ? this.makeOwner(owner) : this.ownerName;
     this.chain((meta) => {
       const privileges = Lazy.listValue({ produce: () => [...this.ownerPrivileges].sort() });
-      return new Grant(this, "OwnerDatabase", {
-        database,
-        objectType: "database",
-        role,
-        privileges,
-        ...meta,
-      });
+      return new Grant(this, "OwnerDatabase", { ...on, role, privileges, ...meta });
     });
     if (typeof schema === "string") {
-      this.chain(
-        (meta) =>
-          new SchemaResource(this, "Schema", {
-            name: schema,
-            database,
-            owner: role,
-            dropCascade: false,
-            ...meta,
-          }),
-      );
+      const of = { database: this.databaseName, owner: role, dropCascade: false };
+      this.chain((meta) => new SchemaResource(this, "Schema", { name: schema, ...of, ...meta }));
     }
 
-    const nobody = { role: "public", database, privileges: [] };
-    this.chain((meta) => new Grant(this, "PublicDatabase", { ...nobody, objectType: "database", ...meta }));
+    const nobody = { role: "public", ...on, privileges: [] };
+    this.chain((meta) => new Grant(this, "PublicDatabase", { ...nobody, ...meta }));
     this.chain((meta) => {
-      const on = { schema: this.schemaName, objectType: "function" };
-      return new Grant(this, "PublicFunctions", { ...nobody, ...on, ...meta });
+      const functions = { schema: this.schemaName, objectType: "function" };
+      return new Grant(this, "PublicFunctions", { ...nobody, ...functions, ...meta });
     });
     // Without a schema: default privileges of a schema can only add to those of the whole database.
     this.chain((meta) => {
-      const on = { owner: role, objectType: "function" };
-      return new DefaultPrivileges(this, "PublicDefaultFunctions", { ...nobody, ...on, ...meta });
+      const functions = { owner: role, objectType: "function" };
+      return new DefaultPrivileges(this, "PublicDefaultFunctions", { ...nobody, ...functions, ...meta });
     });
+  }
+
+  private makeOwner(name: string): string {
+    const config = { name, login: false, searchPath: [this.schemaName] };
+    return this.chain((meta) => new Role(this, "Owner", { ...config, ...meta })).name;
   }
 }

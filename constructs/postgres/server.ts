@@ -1,7 +1,7 @@
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import type { TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
-import { Input } from "../input";
+import { Input, type InputProps } from "../input";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../names";
 import { Secret } from "../secret";
@@ -59,30 +59,26 @@ export class PostgresServer extends Construct implements IPostgresServer {
     const superuser = checkName(POSTGRES_ROLE, "superuser", props.superuser);
     const { alias, tls = false } = props;
     this.serverName = name;
-    const host = new Input(this, `${name}_host`, {
+    const of = `the PostgreSQL server ${name}`;
+    const input = (suffix: string, inputProps: Omit<InputProps, "server">) =>
+      new Input(this, `${name}_${suffix}`, { server: name, ...inputProps });
+    const host = input("host", {
       for: "host",
-      server: name,
       default: props.host,
-      description: `the host of the PostgreSQL server ${name}, as Terraform reaches it`,
+      description: `the host of ${of}, as Terraform reaches it`,
     });
-    const port = new Input(this, `${name}_port`, {
+    const port = input("port", {
       for: "port",
-      server: name,
       default: props.port ?? 5432,
-      description: `the port of the PostgreSQL server ${name}, as Terraform reaches it`,
+      description: `the port of ${of}, as Terraform reaches it`,
     });
     const password = Secret.fromVariable(`${name}_superuser_password`, {
       for: "superuser-password",
       server: name,
-      description: `the bootstrap superuser's password on the PostgreSQL server ${name}`,
+      description: `the bootstrap superuser's password on ${of}`,
     });
-    const authority = tls
-      ? new Input(this, `${name}_sslrootcert`, {
-          for: "ca-file",
-          server: name,
-          description: `absolute path of the CA certificate of the PostgreSQL server ${name}`,
-        })
-      : undefined;
+    const description = `absolute path of the CA certificate of ${of}`;
+    const authority = tls ? input("sslrootcert", { for: "ca-file", description }) : undefined;
     const provider = new PostgresqlProvider(this, "Provider", {
       alias,
       host: host.stringValue,
@@ -94,6 +90,6 @@ export class PostgresServer extends Construct implements IPostgresServer {
       sslrootcert: authority?.stringValue,
     });
     if (alias !== undefined) this.provider = provider;
-    Manifest.of(this).addServer(this, () => ({ name, superuser, tls }));
+    Manifest.of(this).addServer({ name, superuser, tls });
   }
 }

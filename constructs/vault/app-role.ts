@@ -56,47 +56,55 @@ export interface AppRoleProps {
  */
 export class AppRole extends Construct implements IPersonaLogin {
   readonly appRoleName: string;
-  readonly tokenTtl: Duration;
   readonly tokenMaxTtl: Duration;
-  readonly secretIdTtl: Duration;
-  readonly secretIdUses: number;
-  private readonly props: AppRoleProps;
+  private readonly appRole: IPersonaLogin["declared"]["appRole"];
   private readonly policy: Policy;
-  private readonly policyNames: readonly string[];
   private readonly resource: ApproleAuthBackendRole;
 
   constructor(scope: Construct, id: string, props: AppRoleProps) {
     super(scope, id);
-    this.props = props;
-    this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
-    this.tokenTtl = props.tokenTtl ?? Duration.hours(1);
-    this.tokenMaxTtl = props.tokenMaxTtl ?? Duration.hours(24);
-    this.secretIdTtl = props.secretIdTtl ?? Duration.hours(24);
-    this.secretIdUses = props.secretIdUses ?? 1;
-    if (this.tokenMaxTtl.isShorterThan(this.tokenTtl)) {
+    const { auth, policies = [] } = props;
+    const { tokenTtl = Duration.hours(1), tokenMaxTtl = Duration.hours(24), tokenBoundCidrs } = props;
+    const { secretIdTtl = Duration.hours(24), secretIdUses = 1, secretIdBoundCidrs } = props;
+    if (tokenMaxTtl.isShorterThan(tokenTtl)) {
       throw new DeclarationError(
-        `token max TTL (${this.tokenMaxTtl.toString()}) must be at least the token TTL (${this.tokenTtl.toString()})`,
+        `token max TTL (${tokenMaxTtl.toString()}) must be at least the token TTL (${tokenTtl.toString()})`,
       );
     }
-    props.auth.appRoles.push(this);
+    auth.appRoles.push(this);
+    this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
+    this.tokenMaxTtl = tokenMaxTtl;
     this.policy = new Policy(this, "Policy", { name: this.appRoleName });
-    this.policyNames = [this.policy, ...(props.policies ?? [])].map(({ policyName }) => policyName);
     this.allow(
       { path: "auth/token/renew-self", capabilities: ["update"] },
       { path: "sys/leases/renew", capabilities: ["update"] },
     );
+    this.appRole = {
+      authMount: auth.path,
+      name: this.appRoleName,
+      policies: [this.policy, ...policies].map(({ policyName }) => policyName),
+      tokenTtl: tokenTtl.toSeconds(),
+      tokenMaxTtl: tokenMaxTtl.toSeconds(),
+      tokenBoundCidrs: tokenBoundCidrs && [...tokenBoundCidrs],
+      secretIdTtl: secretIdTtl.toSeconds(),
+      secretIdUses,
+      secretIdBoundCidrs: secretIdBoundCidrs && [...secretIdBoundCidrs],
+    };
+    const {
+      authMount: _,
+      name: roleName,
+      policies: tokenPolicies,
+      secretIdUses: uses,
+      ...settings
+    } = this.appRole;
     this.resource = new ApproleAuthBackendRole(this, "Resource", {
-      backend: props.auth.mountedPath,
-      roleName: this.appRoleName,
+      backend: auth.mountedPath,
+      roleName,
       bindSecretId: true,
-      secretIdTtl: this.secretIdTtl.toSeconds(),
-      secretIdNumUses: this.secretIdUses,
-      secretIdBoundCidrs: props.secretIdBoundCidrs && [...props.secretIdBoundCidrs],
-      tokenBoundCidrs: props.tokenBoundCidrs && [...props.tokenBoundCidrs],
-      tokenPolicies: [...this.policyNames],
+      secretIdNumUses: uses,
+      tokenPolicies,
       tokenNoDefaultPolicy: true,
-      tokenTtl: this.tokenTtl.toSeconds(),
-      tokenMaxTtl: this.tokenMaxTtl.toSeconds(),
+      ...settings,
     });
   }
 
@@ -109,21 +117,8 @@ export class AppRole extends Construct implements IPersonaLogin {
     return this.resource.roleId;
   }
 
-  get declared() {
-    return {
-      appRole: {
-        authMount: this.props.auth.path,
-        name: this.appRoleName,
-        policies: [...this.policyNames],
-        tokenTtl: this.tokenTtl.toSeconds(),
-        tokenMaxTtl: this.tokenMaxTtl.toSeconds(),
-        tokenBoundCidrs: this.props.tokenBoundCidrs && [...this.props.tokenBoundCidrs],
-        secretIdTtl: this.secretIdTtl.toSeconds(),
-        secretIdUses: this.secretIdUses,
-        secretIdBoundCidrs: this.props.secretIdBoundCidrs && [...this.props.secretIdBoundCidrs],
-      },
-      policies: [{ name: this.policy.policyName, text: this.policy.text }],
-    };
+  get declared(): IPersonaLogin["declared"] {
+    return { appRole: this.appRole, policies: [{ name: this.policy.policyName, text: this.policy.text }] };
   }
 
   /**
@@ -133,13 +128,13 @@ export class AppRole extends Construct implements IPersonaLogin {
   grantManage(grantee: IGrantee): void {
     this.policy.grantManage(grantee);
     grantee.allow({
-      path: `auth/${this.props.auth.path}/role/${this.appRoleName}`,
+      path: `auth/${this.appRole.authMount}/role/${this.appRoleName}`,
       capabilities: ["create", "read", "update", "delete"],
       parameters: {
         // An AppRole that logs in without a secret id would give its writer every credential.
         bind_secret_id: [true],
         // A list in a list: the whole list is compared. What has no line is refused, such as the old name, `policies`.
-        token_policies: [this.policyNames],
+        token_policies: [this.appRole.policies],
         token_no_default_policy: [true],
         secret_id_ttl: [],
         secret_id_num_uses: [],

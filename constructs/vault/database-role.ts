@@ -41,34 +41,34 @@ export interface DatabaseRoleProps {
 /** What can be leased: logins in one group role. */
 export class DatabaseRole extends Construct {
   readonly databaseRoleName: string;
-  readonly defaultTtl: Duration;
-  readonly maxTtl: Duration;
-  private readonly connection: DatabaseConnection;
-  private readonly leaseEndsWithToken: boolean;
+  /** As the manifest has it. */
+  readonly declared: { readonly name: string; readonly defaultTtl: number; readonly maxTtl: number };
+  private readonly defaultTtl: Duration;
 
-  constructor(scope: Construct, id: string, props: DatabaseRoleProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly props: DatabaseRoleProps,
+  ) {
     super(scope, id);
     const { connection, member, statements } = props;
-    this.connection = connection;
-    this.databaseRoleName = checkName(VAULT_NAME, "database role name", props.name ?? member.roleName);
-    this.defaultTtl = props.defaultTtl ?? Duration.hours(1);
-    this.maxTtl = props.maxTtl ?? Duration.hours(24);
-    this.leaseEndsWithToken = props.leaseEndsWithToken ?? false;
-    if (this.maxTtl.isShorterThan(this.defaultTtl)) {
+    const { name = member.roleName, defaultTtl = Duration.hours(1), maxTtl = Duration.hours(24) } = props;
+    this.databaseRoleName = checkName(VAULT_NAME, "database role name", name);
+    this.defaultTtl = defaultTtl;
+    this.declared = { name, defaultTtl: defaultTtl.toSeconds(), maxTtl: maxTtl.toSeconds() };
+    if (maxTtl.isShorterThan(defaultTtl)) {
       throw new DeclarationError(
-        `lease max TTL (${this.maxTtl.toString()}) must be at least the default TTL (${this.defaultTtl.toString()})`,
+        `lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`,
       );
     }
     connection.allow(this.databaseRoleName);
     new DatabaseSecretBackendRole(this, "Resource", {
       backend: connection.mount.mountedPath,
       dbName: connection.reference,
-      name: this.databaseRoleName,
+      ...this.declared,
       creationStatements: [...statements.creation],
       renewStatements: [...statements.renewal],
       revocationStatements: [...statements.revocation],
-      defaultTtl: this.defaultTtl.toSeconds(),
-      maxTtl: this.maxTtl.toSeconds(),
       dependsOn: member.database.requiredBy(this),
     });
   }
@@ -77,7 +77,7 @@ export class DatabaseRole extends Construct {
   grantRead(grantee: IGrantee): void {
     grantee.allow({ path: this.credentials, capabilities: ["read"] });
     const { tokenMaxTtl } = grantee;
-    if (!this.leaseEndsWithToken && tokenMaxTtl?.isShorterThan(this.defaultTtl)) {
+    if (!this.props.leaseEndsWithToken && tokenMaxTtl?.isShorterThan(this.defaultTtl)) {
       Annotations.of(this).addWarning(
         `a lease of ${this.databaseRoleName} (${this.defaultTtl.toString()}) ends with the token that took it, after ${tokenMaxTtl.toString()} at most`,
       );
@@ -94,6 +94,6 @@ export class DatabaseRole extends Construct {
   }
 
   private get credentials(): string {
-    return `${this.connection.mount.path}/creds/${this.databaseRoleName}`;
+    return `${this.props.connection.mount.path}/creds/${this.databaseRoleName}`;
   }
 }

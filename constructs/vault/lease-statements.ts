@@ -1,3 +1,4 @@
+import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import type { IAccessRole } from "../postgres/access-role";
 import { statements } from "./statements";
 
@@ -17,8 +18,6 @@ export interface LeasedLoginProps {
    */
   readonly connectionLimit?: number;
 }
-
-export const DEFAULT_CONNECTION_LIMIT = 20;
 
 export const LeaseStatements = {
   /**

@@ -1,5 +1,5 @@
 import type { Construct } from "constructs";
-import { Input } from "../input";
+import { Input, type InputProps } from "../input";
 
 /** Where a PostgreSQL server is, as Vault reaches it. */
 export interface ServerAddress {
@@ -36,38 +36,33 @@ export const ServerAddress = {
   /** A variable for each part of it. */
   fromVariables(scope: Construct, { server, host, tls = false }: ServerAddressVariables): ServerAddress {
     const of = `the PostgreSQL server ${server}`;
-    const hostInput = new Input(scope, `vault_${server}_host`, {
-      for: "host-from-vault",
-      server,
-      default: host,
-      description: `the host of ${of}, as Vault reaches it`,
-    });
-    const port = new Input(scope, `vault_${server}_port`, {
-      for: "port-from-vault",
-      server,
-      default: 5432,
-      description: `the port of ${of}, as Vault reaches it`,
-    });
+    const input = (suffix: string, props: Omit<InputProps, "server">): string =>
+      String(new Input(scope, `vault_${server}_${suffix}`, { server, ...props }).value);
     return {
-      host: hostInput.stringValue,
-      port: String(port.value),
-      tls: tls ? authority(scope, server, of) : undefined,
+      host: input("host", {
+        for: "host-from-vault",
+        default: host,
+        description: `the host of ${of}, as Vault reaches it`,
+      }),
+      port: input("port", {
+        for: "port-from-vault",
+        default: 5432,
+        description: `the port of ${of}, as Vault reaches it`,
+      }),
+      tls: tls
+        ? {
+            ca: input("tls_ca", {
+              for: "ca-from-vault",
+              default: "",
+              description: `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
+            }),
+            rootCertFile: input("sslrootcert", {
+              for: "ca-file-from-vault",
+              default: "",
+              description: `the file with the CA certificate of ${of} on Vault's machine, for OpenBao`,
+            }),
+          }
+        : undefined,
     };
   },
 };
-
-function authority(scope: Construct, server: string, of: string): ServerAddress["tls"] {
-  const ca = new Input(scope, `vault_${server}_tls_ca`, {
-    for: "ca-from-vault",
-    server,
-    default: "",
-    description: `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
-  });
-  const rootCertFile = new Input(scope, `vault_${server}_sslrootcert`, {
-    for: "ca-file-from-vault",
-    server,
-    default: "",
-    description: `the file with the CA certificate of ${of} on Vault's machine, for OpenBao`,
-  });
-  return { ca: ca.stringValue, rootCertFile: rootCertFile.stringValue };
-}

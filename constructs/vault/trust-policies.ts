@@ -4,7 +4,7 @@ import type { TrustToken } from "../../manifest/names";
 import { spell } from "../manifest";
 import type { AppRoleAuth } from "./app-role-auth";
 import type { DatabaseMount } from "./database-mount";
-import { PolicyDocument, type IGrantee, type PolicyRule } from "./policy-document";
+import { PolicyDocument, type PolicyRule } from "./policy-document";
 
 export interface TrustPoliciesProps {
   /** What the policies are called in Vault. */
@@ -34,10 +34,9 @@ const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F6
  * can do what that may.
  */
 export class TrustPolicies extends Construct {
-  private readonly mounts: DatabaseMount[] = [];
   /** Logs in as each persona; what it leases itself is granted to it. */
-  readonly verifier: IGrantee;
-  private readonly verifierPolicy = new PolicyDocument();
+  readonly verifier = new PolicyDocument();
+  private readonly mounts: DatabaseMount[] = [];
 
   constructor(
     scope: Construct,
@@ -45,7 +44,6 @@ export class TrustPolicies extends Construct {
     private readonly props: TrustPoliciesProps,
   ) {
     super(scope, id);
-    this.verifier = this.verifierPolicy;
     // They leave the stack's state, and stay in Vault.
     TerraformStack.of(this).addOverride(
       "removed",
@@ -67,7 +65,7 @@ export class TrustPolicies extends Construct {
       operator: this.operator().toString(),
       planner: this.planner().toString(),
       deliverer: this.deliverer().toString(),
-      verifier: this.verifiers().toString(),
+      verifier: this.verifierPolicy().toString(),
     });
   }
 
@@ -104,8 +102,8 @@ export class TrustPolicies extends Construct {
     return deliverer;
   }
 
-  private verifiers(): PolicyDocument {
-    const verifier = this.verifierPolicy;
+  private verifierPolicy(): PolicyDocument {
+    const { verifier } = this;
     const { auth, verification = false } = this.props;
     if (verification) {
       auth.grantDeliver(verifier);

@@ -171,7 +171,7 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
   const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   // Another server may have one of the same name, which is declared.
-  const groupsOf = (database: ManifestDatabase) => {
+  const removedRoles = (database: ManifestDatabase) => {
     const declared = declaredBeside(deployment, database);
     return roles
       .map(({ attributes }) => String(attributes["name"]))
@@ -182,7 +182,7 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
   // Before Vault revokes: a lease whose database role is gone carries the statements that it was made with, and those of an
   // earlier version wait for what its holder holds. They find nothing left to do.
   for (const database of deployment.manifest.databases)
-    for (const login of await dropLogins(deployment, database, groupsOf(database)))
+    for (const login of await dropLogins(deployment, database, removedRoles(database)))
       show.detail(`dropped the login ${login}, whose persona is no longer declared`);
   for (const { attributes } of removed) {
     const prefix = `${String(attributes["backend"])}/creds/${String(attributes["name"])}`;
@@ -190,7 +190,7 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
     await revokeLeases(deployment, prefix);
   }
   for (const database of deployment.manifest.databases) {
-    const groups = groupsOf(database);
+    const groups = removedRoles(database);
     // Those that were on their way.
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);

@@ -142,13 +142,13 @@ export class Estate {
   /** As an application does it: with a secret id that was delivered wrapped. */
   async lease(persona: string): Promise<Lease> {
     const [database] = this.manifest.databases;
-    const { appRole, databaseRole } = database!.personas.find(({ name }) => name === persona)!;
+    const { login, databaseRole } = database!.personas.find(({ name }) => name === persona)!;
     const deliverer = this.vault(this.secret("deliverer-token"));
-    const path = `auth/${appRole.authMount}/role/${appRole.name}`;
+    const path = `auth/${login.authMount}/role/${login.name}`;
     const role = await this.vault(this.secret("operator-token")).call("GET", `${path}/role-id`);
     const wrapped = await deliverer.call("POST", `${path}/secret-id`, { num_uses: 1 }, "60s");
     const opened = await this.vault(wrapped.wrap_info!.token).call("POST", "sys/wrapping/unwrap");
-    const { auth } = await this.vault().call("POST", `auth/${appRole.authMount}/login`, {
+    const { auth } = await this.vault().call("POST", `auth/${login.authMount}/login`, {
       role_id: role.data!["role_id"],
       secret_id: opened.data!["secret_id"],
     });

@@ -165,8 +165,8 @@ describe("PostgreSQL restarts", () => {
       const line = (name: string) =>
         expect.stringMatching(new RegExp(`^${name}: ${SESSION_ENDED.source}`)) as string;
       expect(findings(report)).toEqual([
-        line(`schema-admin revoked: ${check}`),
         line(" ended by itself: a lease, its session, its login"),
+        line(`schema-admin revoked: ${check}`),
       ]);
       expect(report.left).toEqual([]);
       expect(exitCode(report)).toBe(1);

@@ -431,9 +431,7 @@ describe("the access manifest", () => {
   const manifest = stacks().accessManifest();
 
   test("is what the verifier reads", () => {
-    expect(accessManifestSchema.parse(JSON.parse(JSON.stringify(manifest)))).toMatchObject(
-      JSON.parse(JSON.stringify(manifest)),
-    );
+    expect(accessManifestSchema.safeParse(JSON.parse(JSON.stringify(manifest))).error).toBeUndefined();
   });
 
   test("has what is accepted", () => {

@@ -1,10 +1,10 @@
 import { escapeLiteral as literal } from "pg";
 import { LEASED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { groupRolesOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
-import { groupRolesOf } from "../../manifest/names";
 import { ownersOf } from "./declared";
 import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";

@@ -19,7 +19,11 @@ const UNDEFINED_OBJECT = "42704";
 const NOT_IN_STATE = "55000";
 
 /** Its statement is the login itself, so connect.ts makes its cell. */
-export const CONNECT = privilegeRow("database", "CONNECT", () => undefined);
+export const CONNECT: MatrixRow = {
+  ...privilegeRow("database", "CONNECT", () => undefined),
+  proves:
+    "A persona has CONNECT on its database exactly where that is declared: by the catalogs and by a login.",
+};
 
 /** The owner's default privileges do not reach them. They are there for this row alone. */
 export const OF_ANOTHER_ROLE: MatrixRow = {

@@ -1,1 +1,0 @@
-export { leaseMark, REVOKED } from "./names";

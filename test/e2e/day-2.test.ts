@@ -1,0 +1,137 @@
+import type { EnvironmentInput } from "../../config/schema/schema";
+import external from "../../config/external";
+import { personasOf } from "../environments/two-databases";
+import { query } from "../support/hand-made";
+import { OwnServers } from "./own-servers";
+
+/**
+ * What becomes of living leases when a config changes, as docs/day-2.md says it, with the real Terraform and providers. The
+ * tests are its steps, in order.
+ */
+type Database = EnvironmentInput["databases"][number];
+
+interface Lease {
+  readonly id: string;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+const app = external.databases[0]!;
+const [admin, service, report] = app.personas;
+const shorter = { ...report!, lease: { defaultTtl: "10m", maxTtl: "20m" } };
+const renamed = { ...shorter, name: "audit", groupRole: "app_audit", appRole: "app-audit" };
+/** The stack makes it. */
+const billing: Database = {
+  name: "billing",
+  schema: "billing",
+  owner: "billing_owner",
+  manager: { name: "vault_billing", passwordVersion: 1 },
+  vault: { mount: "database", connection: "billing" },
+  personas: personasOf("billing"),
+};
+
+let servers: OwnServers;
+/** Of a persona that no step changes. */
+let other: Lease;
+
+beforeAll(async () => {
+  servers = await OwnServers.start();
+  await change([admin!, service!, report!], billing);
+  other = await lease("app_service");
+}, 120_000);
+
+afterAll(() => servers.stop());
+
+afterEach(async () => {
+  expect(await opens(other)).toBe(true);
+});
+
+async function holds(...command: string[]): Promise<string> {
+  const { code, output } = await servers.leasehold(...command);
+  expect({ command, code, output: code === 0 ? "" : output }).toEqual({ command, code: 0, output: "" });
+  return output;
+}
+
+function configure(personas: Database["personas"], ...more: Database[]): void {
+  servers.configure((draft) => {
+    draft.databases = [{ ...app, personas, workload: undefined }, ...more];
+  });
+}
+
+/** Returns what deploy said. */
+async function change(personas: Database["personas"], ...more: Database[]): Promise<string> {
+  configure(personas, ...more);
+  await holds("init");
+  return holds("deploy");
+}
+
+async function lease(role: string, database = "app"): Promise<Lease> {
+  const { lease_id: id, data } = await servers.root().call("GET", `database/creds/${role}`);
+  const { username: user, password } = data as { username: string; password: string };
+  return { id: id!, database, user, password };
+}
+
+/** Whether a login begins a session. */
+function opens({ database, user, password }: Lease): Promise<boolean> {
+  const login = { database, user, password };
+  return query(servers.deployment.sandbox.postgres, "SELECT 1", login).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function validUntil({ user }: Lease): Promise<number> {
+  const [end] = await servers.query(`SELECT rolvaliduntil FROM pg_roles WHERE rolname = '${user}'`);
+  return (end as Date).getTime();
+}
+
+test("a shorter TTL: a living lease keeps its end until it is renewed", async () => {
+  const living = await lease("app_report");
+  const before = await validUntil(living);
+  configure([admin!, service!, shorter], billing);
+  expect(await holds("deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+  expect(await validUntil(living)).toBe(before);
+  const { body } = await servers.root().request("PUT", "sys/leases/renew", { lease_id: living.id });
+  expect(body.lease_duration).toBe(600);
+  expect(await validUntil(living)).toBeLessThan(before);
+});
+
+test("a persona renamed, the new one beside the old one first: each lease lives as long as its persona", async () => {
+  const before = await lease("app_report");
+  await change([admin!, service!, shorter, renamed], billing);
+  const after = await lease("app_audit");
+  expect(await Promise.all([before, after].map(opens))).toEqual([true, true]);
+  const output = await change([admin!, service!, renamed], billing);
+  expect(output).toContain(`dropped the login ${before.user}, whose persona is no longer declared`);
+  expect(await Promise.all([before, after].map(opens))).toEqual([false, true]);
+});
+
+test("a database given up: its leases end, its data and their owner stay", async () => {
+  const living = await lease("billing_report", "billing");
+  const { postgres } = servers.deployment.sandbox;
+  const asOwner = { database: "billing", options: "-c role=billing_owner" };
+  await query(postgres, "CREATE TABLE billing.kept AS SELECT 42 AS answer", asOwner);
+  configure([admin!, service!, renamed]);
+  await holds("init");
+  expect(await servers.leasehold("deploy")).toEqual({
+    code: 2,
+    output: expect.stringMatching(/^Terraform has the database billing, /m) as string,
+  });
+  expect(await opens(living)).toBe(true);
+  const forgotten = await servers.shell(
+    `cd cdktf.out/stacks/postgres
+     terraform state rm $(terraform state list | grep -E '^postgresql_(database|schema|role)\\.Database-billing_([0-9A-F]|Schema|Owner)')`,
+  );
+  expect(forgotten).toEqual({
+    code: 0,
+    output: expect.stringContaining("removed 3 resource instance(s)") as string,
+  });
+  await holds("deploy");
+  expect(await opens(living)).toBe(false);
+  expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname ~ 'billing'")).toEqual([
+    "billing_owner",
+  ]);
+  expect(await query(postgres, "SELECT answer FROM billing.kept", asOwner)).toEqual([42]);
+  await holds("diff");
+});
