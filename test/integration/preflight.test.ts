@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { Checkout } from "../../bench/checkout";
+import local from "../../config/local";
 import { messages, Program } from "../support/program";
 
 /** What is missing on a machine, played by programs of a PATH of its own: neither Terraform nor Docker is needed. */
@@ -13,7 +14,11 @@ afterAll(() => {
 const TERRAFORM = `case "$1" in version) echo '{"terraform_version":"1.11.4"}' ;; esac`;
 const DOCKER = `case "$1" in version | image) ;; ps) echo '127.0.0.1:1->5432/tcp' ;; *) exit 1 ;; esac`;
 
-async function deploy(programs: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv = {}) {
+async function deploy(
+  programs: Readonly<Record<string, string>>,
+  env: NodeJS.ProcessEnv = {},
+  from = checkout,
+) {
   const bin = checkout.path(`bin-${String(readdirSync(checkout.folder).length)}`);
   mkdirSync(bin);
   symlinkSync(process.execPath, `${bin}/node`);
@@ -21,7 +26,7 @@ async function deploy(programs: Readonly<Record<string, string>>, env: NodeJS.Pr
     writeFileSync(`${bin}/${name}`, `#!/bin/sh\n${script}\n`);
     chmodSync(`${bin}/${name}`, 0o755);
   }
-  const program = new Program(["deploy"], { ...checkout.env(env), PATH: bin }, checkout.folder);
+  const program = new Program(["deploy"], { ...from.env(env), PATH: bin }, from.folder);
   const code = await program.ended;
   return { code, lines: messages(program.output) };
 }
@@ -45,8 +50,8 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
       terraform: TERRAFORM,
       docker: `case "$1" in version) ;; ps) echo ':35432-> :8200->' ;; *) echo denied >&2; exit 1 ;; esac`,
     },
-    /^the image postgres:18\.4 is not on this machine and can't be pulled \(denied\): docker load it/,
-    /^the image hashicorp\/vault:1\.21\.4 is not on this machine and can't be pulled \(denied\): docker load it/,
+    /^the image postgres:18\.4 is not on this machine and can't be pulled \(denied\): docker load it, or set TF_VAR_postgres_image,/,
+    /^the image hashicorp\/vault:1\.21\.4 is not on this machine and can't be pulled \(denied\): docker load it, or set TF_VAR_vault_image,/,
   ],
   [
     "a provider that can't be installed",
@@ -60,6 +65,23 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
   expect(await deploy(programs)).toEqual({
     code: 2,
     lines: lines.map((line) => expect.stringMatching(line) as string),
+  });
+});
+
+test("a missing image of a server with another name: its own variable", async () => {
+  const other = new Checkout("other");
+  const draft = structuredClone(local);
+  draft.servers[0]!.name = "pg";
+  writeFileSync(
+    other.path("config/other.ts"),
+    `export default ${JSON.stringify({ ...draft, name: "other" })};\n`,
+  );
+  const docker = `case "$1" in version) ;; ps) echo ':35432-> :8200->' ;; *) echo denied >&2; exit 1 ;; esac`;
+  const { code, lines } = await deploy({ terraform: TERRAFORM, docker }, {}, other);
+  other.remove();
+  expect({ code, line: lines[0] }).toEqual({
+    code: 2,
+    line: expect.stringContaining("or set TF_VAR_pg_image, or image in the config") as string,
   });
 });
 
