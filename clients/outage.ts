@@ -1,4 +1,4 @@
-/** A server that has stopped to answer, or lets nobody in: whatever were tried next would tell nothing. One line. */
+/** A server that does not answer or accepts no login, so that further attempts would prove nothing. The message is one line. */
 export class Outage extends Error {
   override readonly name: string = "Outage";
 }

@@ -46,7 +46,7 @@ export function failureOf(answer: VaultAnswer): VaultError | Outage {
 const NO_POSTGRES =
   /failed to connect to `|dial error|connection reset by peer|unexpected EOF|SQLSTATE (08|53|57P0)/;
 
-/** Nobody answered at the address, or not in Vault's JSON, or Vault is not serving requests. */
+/** There is no answer at the address, or none in Vault's JSON, or Vault is not serving requests. */
 export class VaultUnreachable extends Outage {
   override readonly name = "VaultUnreachable";
   constructor(

@@ -26,7 +26,7 @@ export function checkCached(program: string): void {
   for (let part = program; !relative(cacheFolder(), part).startsWith(".."); part = dirname(part)) {
     if (isOwn(statSync(part))) continue;
     throw new SetupError(
-      `${part} can be changed by other users: remove it, and what belongs there is downloaded again, or set XDG_CACHE_HOME to another folder`,
+      `${part} belongs to another user or can be changed by others: remove it, and what belongs there is downloaded again, or set XDG_CACHE_HOME to another folder`,
     );
   }
 }

@@ -122,7 +122,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
         isUnmarked = await leasesUnmarked(deployment);
         if (isUnmarked) await mark(show);
       },
-      // Those that were made meanwhile.
+      // Leases made during the apply.
       async (show) => {
         if (isUnmarked) await mark(show);
       },
@@ -210,7 +210,7 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
   }
 }
 
-/** Group roles and static logins that a declared database had and has no more; a database's that goes are Terraform's. */
+/** Group roles and static logins that are no longer declared of a database that still is. Terraform drops the others. */
 function goingFrom(
   database: ManifestDatabase,
   roles: readonly StateResource[],

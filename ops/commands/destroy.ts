@@ -37,7 +37,7 @@ interface Run {
   readonly left: string[];
 }
 
-/** Takes away what deploy brought, but for the users' data. Returns the exit code. */
+/** Removes what deploy created, except the users' data. Returns the exit code. */
 export async function destroy(options: DestroyOptions, signal: AbortSignal): Promise<number> {
   const release = lock("destroy");
   try {
@@ -106,7 +106,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
   }
 }
 
-/** @throws SetupError when the answer is no, or nobody can be asked */
+/** @throws SetupError when the answer is no, or there is no terminal to ask on */
 async function confirm(
   question: string,
   { autoApprove }: DestroyOptions,
@@ -252,13 +252,13 @@ async function freeGroups({ deployment, states }: Run, show: StepOutput): Promis
         for (const role of existing.filter((name) => name !== owner)) await emptyGroup(client, role, owner);
       },
     );
-    // Not somebody else's of the same name, on which a deploy failed.
+    // Not a role of the same name that was there before, on which a deploy failed.
     const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
     await dropRoles(deployment, database, made);
   }
 }
 
-/** Leaves the users' data, or lets them go. */
+/** Keeps the users' data, or deletes them. */
 async function sparePostgres({ deployment, options, states, left }: Run): Promise<void> {
   const state = states.get("postgres")!;
   if (options.deleteData) {
@@ -275,7 +275,7 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
   left.push(...found.lines);
 }
 
-/** Takes from the owners that go what would stand in the way of DROP ROLE: their default privileges beside the declared ones. */
+/** Drops what would make DROP ROLE fail for an owner: default privileges that are not declared. */
 async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
   for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner)))
     await whereverNamed(

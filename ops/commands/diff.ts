@@ -56,7 +56,7 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
 async function planStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<StackDiff> {
   try {
     const notes: string[] = [];
-    // As much as is at hand: a plan sends no password, but PostgreSQL is read as the superuser.
+    // With what is known: a plan sends no password, but reads PostgreSQL as the superuser.
     const terraform = deployment.terraform(stack, deployment.token("planner"), { forPlan: true });
     await terraform.init(stack.json.terraform);
     const isNew = (await deployment.state(stack)).length === 0;

@@ -19,7 +19,7 @@ import { publish, ROOT, synthesize } from "../deployment/synthesize";
 import { color } from "../terminal/color";
 import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
 
-/** Read at once: who started the program may be gone before there is anything to keep. */
+/** Read at the start: the parent process may have ended by the time that there is something to keep. */
 const STARTED_BY = process.ppid;
 
 export interface StartOptions {
@@ -109,7 +109,7 @@ async function verifySandbox(
     vault: sandbox.vaultClient(initialised.tokens.verifier),
     postgres: (server) => servers.get(server)!,
   });
-  // The server says its version, the program also whose it is.
+  // The server tells its version, the program also which product it is.
   return { ...report, servers: { ...report.servers, vault: vault.label } };
 }
 

@@ -86,7 +86,7 @@ const SECRETS: readonly InputPurpose[] = [
 /** Of Terraform 0.12 and later. */
 const STATE_VERSION = 4;
 
-/** For a password that nobody looks at. */
+/** In place of a password that is not used. */
 export const PLACEHOLDER = "not-needed";
 
 /** An environment as it was synthesized, with what this machine knows of it: addresses, passwords, tokens. */
@@ -152,7 +152,7 @@ export class Deployment {
       const given =
         set || (value === undefined && input && (forPlan ? this.home.existing(input) : this.keep(input)));
       if (given) values[name] = given;
-      // The address of a container is known: VAULT_ADDR of somebody's shell may be another Vault's.
+      // The address of a container is known, and VAULT_ADDR may be another Vault's.
       else if (value) continue;
       else if (wellKnown(purpose)) values[name] = wellKnown(purpose)!;
       else if (value !== undefined) continue;
@@ -169,7 +169,7 @@ export class Deployment {
   private keep({ variable, for: purpose, server }: Input): string | undefined {
     switch (purpose) {
       case "superuser-password":
-        // On a server that exists already it is nobody's to make.
+        // A server that exists already has one.
         return this.variableFor("superuser-password-file", server) && this.home.password(variable);
       case "manager-password":
         return this.home.password(variable);
@@ -325,7 +325,7 @@ export class Deployment {
     return (name) => variables[name] ?? (stack.json.variable?.[name]?.default as Json | undefined) ?? null;
   }
 
-  /** Lets the databases go that Terraform is told to keep; the next synth takes it back. */
+  /** Removes prevent_destroy until the next synth. */
   allowDestroy({ folder, json }: Stack): void {
     const unlocked = JSON.stringify(json, (key, value: unknown) =>
       key === "prevent_destroy" ? undefined : value,
@@ -347,7 +347,7 @@ function wellKnown(purpose: InputPurpose | undefined): string | undefined {
   return value && name === "VAULT_CACERT" ? resolve(value) : value;
 }
 
-/** @returns nothing where the state is elsewhere */
+/** @returns undefined where the state is not on this machine */
 function stateFile({ folder, json }: Stack): string | undefined {
   const path = json.terraform.backend["local"]?.["path"];
   return typeof path === "string" ? resolve(folder, path) : undefined;

@@ -68,7 +68,7 @@ export class Home {
     return this.mounted(`${server}-password`, this.password(variable));
   }
 
-  /** The root token of a Vault in dev mode, which is told it at each start; none before there is a file for it. */
+  /** The root token that a Vault in dev mode is started with; undefined before {@link devTokenFile} was called. */
   devToken(): string | undefined {
     return this.read(DEV_TOKEN);
   }
@@ -136,8 +136,8 @@ export class Home {
   }
 
   /**
-   * A server in a container runs as another user, so everybody may read the file; the folder lets only its owner get there.
-   * Not written anew while it holds: a mount follows the file, not its name.
+   * A server in a container runs as another user, so the file is readable for all; its folder is accessible to its owner alone.
+   * Left as it is while its content is right: a mount follows the file, not its name.
    */
   private mounted(name: string, secret: string): string {
     const file = join(this.folder, name);
@@ -181,7 +181,7 @@ export class Home {
     });
   }
 
-  /** Of two programs that make a file at once, the first one's stays. */
+  /** Where two programs create a file at the same time, the first one's stays. */
   private create(name: string, text: string): string {
     const file = join(this.folder, name);
     const whole = this.writeBeside(name, text, 0o600);

@@ -40,7 +40,7 @@ export function lock(command: string): () => void {
   return release;
 }
 
-/** Of two commands that find a stale lock at once, one gets it; a new one that the other made meanwhile is put back. */
+/** Where two commands find a stale lock at the same time, one gets it; a new lock that the other has made by then is put back. */
 function takeAway(file: string, stale: string, aside: string): void {
   try {
     renameSync(file, aside);

@@ -12,7 +12,7 @@ export const CDKTF_OUT = join(ROOT, "cdktf.out");
  * @throws SetupError with the lines that say what about the config is not allowed
  */
 export async function synthesize(environment: string | undefined, outdir: string): Promise<void> {
-  // Loading cdktf takes as long as all else that a command loads.
+  // Loading cdktf takes as long as everything else that a command loads.
   const [{ loadEnvironment }, { isRefusal, synthesizeApp }] = await Promise.all([
     import("../../config/load.js"),
     import("../../stacks/app.js"),

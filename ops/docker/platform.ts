@@ -26,7 +26,7 @@ export function declaredPlatform(deployment: Deployment): Platform {
   };
 }
 
-/** As {@link declaredPlatform}, of the containers those in Terraform's state: another one of such a name is somebody else's. */
+/** As {@link declaredPlatform}, but only the containers that are in Terraform's state: others with these names are not ours. */
 export async function deployedPlatform(deployment: Deployment): Promise<Platform> {
   const platform = declaredPlatform(deployment);
   const state = await deployment.state(deployment.stack("platform")!);

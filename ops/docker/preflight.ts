@@ -130,7 +130,7 @@ async function checkDocker(
     const ports = await docker("containers can't be listed", "ps", "--format", "{{.Ports}}", ...filter);
     for (const { external } of container["ports"] as { external: unknown }[]) {
       const port = resolve(external);
-      // Its own port is taken by itself, and a new one may be somebody else's.
+      // A running container uses its own port; a new port may be in use by something else.
       if (!ports.includes(`:${port}->`)) await checkPort(Number(port), name);
     }
   };
@@ -142,7 +142,7 @@ async function checkDocker(
   ]);
 }
 
-/** Pulls it if it is not there: what else would tell that it is to be had. */
+/** Pulls an image that is not on this machine: nothing else tells whether it is available. */
 async function checkImage(
   image: string,
   variable: string,

@@ -23,7 +23,7 @@ interface LeasedLogin {
 /** As many objects as one transaction has locks for, beside what else a server has to do. */
 const BATCH = 200;
 const CLOSE_MILLISECONDS = 10_000;
-/** A lock that was not to be had in time, and a row that somebody else has just changed. */
+/** A lock that was not available in time, and a row that another session has just changed. */
 const CONTENDED = ["55P03", "XX000"];
 const DEPENDENT_OBJECTS = "2BP01";
 
@@ -87,7 +87,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
     return rows;
   });
   for (const { name, comment } of found ?? []) {
-    // Vault's login may write comments: nobody but who is declared for it inherits.
+    // Vault's login may write comments, so only a declared role may inherit.
     const named = /; heir (\S+)$/.exec(comment)?.[1];
     const heir = heirs.find((role) => role === named);
     try {
@@ -111,7 +111,7 @@ async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** In the database in which each was prepared, as PostgreSQL wants it. */
+/** In the database in which each was prepared, as PostgreSQL demands. */
 async function endPrepared(superuser: SuperuserLogin, login: string): Promise<void> {
   const prepared = await asSuperuser(superuser, (client) =>
     client.query<{ gid: string; database: string }>(
@@ -166,8 +166,8 @@ async function dropLogin(
 }
 
 /**
- * Ends the sessions of a login and lets it begin no more. One that holds its own row, in a transaction that it leaves open or has
- * prepared, loses all of them until it lets go.
+ * Ends the sessions of a login and stops it from logging in again. Where it locks its own row, in a transaction that is open or
+ * prepared, its sessions are ended until the lock is free.
  * @throws StatementError (55P03) where that takes longer than its bound
  */
 async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void> {
@@ -189,7 +189,7 @@ async function closeLogin(superuser: SuperuserLogin, name: string): Promise<void
         (error: unknown) => error as StatementError,
       )
       .finally(() => (closing.isWaiting = false));
-    // Meanwhile it waits: it is the next to have the row, before what the login takes anew.
+    // While ALTER ROLE waits, it is the next to get the row, before any new session of the login.
     do {
       await endSessions(0);
       await endPrepared(superuser, name);
@@ -227,7 +227,7 @@ export async function dropRoles(
       await dropLogin(superuser, { name }, database);
       dropped.push(name);
     } catch (error) {
-      // It is named in a database where nobody may connect. Terraform comes to it as well, and says so.
+      // A database that allows no connection depends on it. Terraform will fail on it too, and says so.
       if ((error as StatementError).code !== DEPENDENT_OBJECTS) throw error;
     }
   }
@@ -263,7 +263,7 @@ export async function emptyGroups(
 /** By which ALTER ROUTINE finds it and no other: of two procedures that differ in their OUT arguments, regprocedure fits both. */
 const ROUTINE =
   "format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(p.oid))";
-/** A dependency on somebody's function or operator: PostgreSQL's own are in no such row. */
+/** A dependency on a user's function or operator: pg_depend has no rows for PostgreSQL's own. */
 const CALLS = (catalog: string, oid: string) =>
   `EXISTS (SELECT FROM pg_depend WHERE classid = '${catalog}'::regclass AND objid = ${oid}
      AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))`;

@@ -13,7 +13,7 @@ export interface Leftover {
   readonly lines: readonly string[];
 }
 
-/** How deploy tells what destroy left from what is somebody else's. */
+/** By this comment deploy recognises what destroy left. */
 function mark({ manifest }: Deployment): string {
   return `left by leasehold destroy, environment ${manifest.environment}`;
 }
@@ -30,7 +30,7 @@ const KINDS = [
 ] as const;
 
 /**
- * A schema that holds objects, with its owner, an owner of objects elsewhere, and a database that the stack made.
+ * A schema that holds objects, with its owner; an owner of objects outside the schema; a database that the stack created.
  * @param databasesGo leaves no database
  */
 export async function findLeftover(
@@ -83,7 +83,7 @@ export function findResource(
   );
 }
 
-/** Takes it out of the state, marked so that the next deploy takes it back. */
+/** Removes the resources from the state, and marks them for the next deploy to import. */
 export async function leave(
   deployment: Deployment,
   { addresses }: Leftover,
@@ -132,7 +132,7 @@ export async function findMarked(deployment: Deployment): Promise<Marked[]> {
   return found;
 }
 
-/** Takes it back into Terraform's state. */
+/** Imports it into Terraform's state. */
 export async function adopt(
   deployment: Deployment,
   marked: readonly Marked[],

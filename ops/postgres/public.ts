@@ -4,7 +4,7 @@ import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
-/** What the stack takes from PUBLIC and it had before. */
+/** Privileges that PUBLIC had before the stack revoked them. */
 const had = z.object({
   database: z.array(z.enum(["CONNECT", "TEMPORARY"])),
   /** Functions of the schema that it could execute, as PostgreSQL writes them. */

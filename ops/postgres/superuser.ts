@@ -67,8 +67,8 @@ export async function whereverNamed(
 }
 
 /**
- * So that no name is looked up in a schema that somebody else may create in, such as the one with the superuser's name, and
- * nobody's lock is waited for longer than that.
+ * So that no name is looked up in a schema that others may create in, such as the one with the superuser's name, and no lock
+ * is waited for longer than that.
  */
 async function pin(client: Client): Promise<void> {
   await client.query(

@@ -1,7 +1,7 @@
 import type { Deployment, Stack } from "../deployment/deployment";
 import { TerraformError, type Diagnostic } from "./terraform";
 
-/** What Terraform's import wants, for the types whose creation fails where one is there; the others are written over. */
+/** The id for terraform import, for the types whose creation fails where the object exists; the others are overwritten. */
 const IMPORT_ID: Readonly<
   Record<string, (attribute: (name: string) => string, message: string) => string | undefined>
 > = {
@@ -15,8 +15,8 @@ const IMPORT_ID: Readonly<
 const EXISTS = /already (exists|in use)/i;
 
 /**
- * Puts the remedy behind each error that comes from a thing which is there and not in the state (a killed deploy made it, or
- * somebody else), and where to look behind that of a container which does not become healthy.
+ * Adds the remedy to each error about an object that exists and is not in the state (a killed deploy made it, or somebody
+ * else), and where to look to that of a container which does not become healthy.
  */
 export function explain(error: TerraformError, deployment: Deployment, stack: Stack): TerraformError {
   return new TerraformError(error.diagnostics.map((diagnostic) => withRemedy(diagnostic, deployment, stack)));

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 
 /**
- * A file that a program writes to and this one follows, without a name. Other than a pipe it outlives its reader: Terraform
- * goes on to its end, and saves its state, where this program is killed.
+ * An unnamed file that a program writes to and this one follows. Unlike a pipe it outlives its reader: where this program is
+ * killed, Terraform still finishes and saves its state.
  */
 export class OutputFile {
   readonly descriptor: number;

@@ -38,7 +38,7 @@ export class TerraformError extends Error {
   }
 }
 
-/** Somebody ended the command; the message says what holds now. */
+/** The command was interrupted; the message says what to do next. */
 export class TerraformInterrupted extends Error {
   override readonly name = "TerraformInterrupted";
 }

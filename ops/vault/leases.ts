@@ -10,11 +10,11 @@ const LITERALS: Scope = { variable: () => null, attribute: () => null };
 /** All leases one after the other, each of which may wait for a lock. By its own default Vault gives up after 90 s. */
 const REVOCATION_TIMEOUT_MILLISECONDS = 10 * 60_000;
 
-/** For those who lease meanwhile. */
+/** The creation statements of a database role whose leases are being revoked. */
 const NO_MORE = "DO $$ BEGIN RAISE 'no login is leased here any more'; END $$";
 
 /**
- * Has database roles lease nothing more before their leases are revoked: an application whose session ends leases anew at once.
+ * Makes database roles refuse new leases before their leases are revoked, since an application whose session ends leases again at once.
  * The leases of a declared one are revoked by its declared statements, whoever made them; one that is declared no more is taken
  * away, for Terraform to find it gone, and each of its leases keeps what revokes it.
  */
@@ -39,7 +39,7 @@ export async function endLeasing(deployment: Deployment, resources: readonly Sta
 
 /**
  * Revokes all leases below a prefix, and waits until their logins are gone.
- * @param force forgets a lease whose login PostgreSQL does not drop
+ * @param force makes Vault forget a lease whose login PostgreSQL does not drop
  * @throws SetupError when one is not revoked
  */
 export async function revokeLeases(deployment: Deployment, prefix: string, force = false): Promise<void> {

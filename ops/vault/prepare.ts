@@ -35,7 +35,7 @@ export interface Prepared {
   readonly did: readonly string[];
 }
 
-/** What is known of the operator's token before anything is done, or whose policy is not as it is to be. */
+/** Whether the operator's token works, or whose policy differs from the declared one. */
 type OperatorState = "current" | "refused" | "missing" | { readonly outdated: TrustToken };
 
 const RUN_INIT = "run npx leasehold init";
@@ -93,7 +93,7 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
   const valid = state === "refused" || state === "missing" ? undefined : operator;
   const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
   if (!root) throw new SetupError(remedy(target, state));
-  // Where this fails, the root token stays on file, and the next run goes on with it.
+  // Where this fails, the root token stays on file for the next run.
   await grant(target, root.client, did);
   if (root.isOurs) await revokeRoot(target, root.client, did);
   return { operator: vault.withToken(home.token("operator")), did };
@@ -156,14 +156,14 @@ function unsealKeys(
   };
 }
 
-/** The token on file, or the one that somebody else made and gave to a deploy. */
+/** The token on file, or the one in VAULT_TOKEN, which another machine's init may have made. */
 function operatorOf({ vault, home }: VaultTarget, explicit: Explicit | undefined): VaultClient | undefined {
   const given = explicit ? undefined : process.env["VAULT_TOKEN"];
   const token = home.token("operator") ?? (given || undefined);
   return token === undefined ? undefined : vault.withToken(token);
 }
 
-/** Renews the operator's token and compares the trust model's policies with those that the config wants. */
+/** Renews the operator's token and compares the trust model's policies with the declared ones. */
 async function operatorState(target: VaultTarget, operator: VaultClient): Promise<OperatorState> {
   const { home, manifest, policies } = target;
   const { status, body } = await operator.request("GET", "auth/token/lookup-self");
@@ -246,7 +246,7 @@ async function rootFromKeys(
   return { client: vault.withToken(token), isOurs: true };
 }
 
-/** As root: the policies as the config wants them, and for each holder a token that is valid. */
+/** Writes the declared policies, and creates each token that is missing or no longer valid. */
 async function grant(
   { home, manifest, policies }: VaultTarget,
   root: VaultClient,

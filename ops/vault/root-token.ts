@@ -19,7 +19,7 @@ interface Api {
 
 /**
  * Makes a root token from unseal keys.
- * @param operator the operator's view where its token is valid: OpenBao from 2.6 on answers nobody without a token
+ * @param operator the operator's view where its token is valid: OpenBao from 2.6 on answers no request without a token
  * @throws SetupError when the server makes none, or the keys are not its own
  */
 export async function generateRootToken(
@@ -44,7 +44,7 @@ async function begin({ client, path }: Api): Promise<Attempt | undefined> {
   let answer = await start();
   if (answer.status === 400) {
     const { progress } = bodyOf(await client.request("GET", `${path}/attempt`));
-    // Nobody has sent a key to it: mostly a command of ours that was killed. Its one-time password is lost with it.
+    // No key was sent yet: most likely an attempt of a command that was killed, whose one-time password is lost.
     if (progress > 0) {
       throw new SetupError(
         `a root token is already being generated from the unseal keys (${String(progress)} sent): wait, or cancel it with vault delete ${path}/attempt`,

@@ -35,10 +35,10 @@ export async function rotateRoot(
 }
 
 /**
- * Rotates where the config wants it and PostgreSQL still takes the password that the stacks gave: after the first deploy, and
- * after each that set it anew.
+ * Rotates where the config says so and PostgreSQL still accepts the password that the stacks set: after the first deploy, and
+ * after each that sets it again.
  * @returns the connections, as `mount/name`
- * @throws SetupError when PostgreSQL does not say whether it takes the password, or takes any
+ * @throws SetupError when PostgreSQL can't be asked, or accepts any password
  */
 export async function rotateDue(deployment: Deployment, operator: VaultClient): Promise<string[]> {
   const due: ManifestDatabase[] = [];

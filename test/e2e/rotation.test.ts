@@ -267,7 +267,7 @@ test("a database that is taken out of the config while it is deployed: nothing i
     expect({
       command,
       code,
-      lines: output.split("\n").filter((line) => line.startsWith("Terraform")),
+      lines: output.split("\n").filter((line) => line.startsWith("config/")),
     }).toEqual({
       command,
       code: 2,
@@ -375,7 +375,7 @@ test("destroy by force leaves no login, but the users' data, and says so, and de
   const { code, output } = await leasehold("destroy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).not.toContain("not on record");
-  expect(output).toMatch(/left: the schema app of the database app with what it holds \(\d objects\)/);
+  expect(output).toMatch(/left: the schema app of the database app with its contents \(\d objects\)/);
   expect(output).toContain("left: the database more");
   for (const [database, count] of [
     ["app", 3],
@@ -420,7 +420,7 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   expect(output).toMatch(
     /^left: 3 objects of app_owner outside the schema app of the database app, and app_owner$/m,
   );
-  expect(output).toMatch(/^left: the schema app of the database app with what it holds/m);
+  expect(output).toMatch(/^left: the schema app of the database app with its contents/m);
   expect(output).toMatch(/^left: the database more$/m);
   expect(output).toMatch(/^left: the policies leasehold-rotation-operator, leasehold-rotation-planner, /m);
   expect(output.match(/^left: /gm)).toHaveLength(4);

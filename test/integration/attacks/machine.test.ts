@@ -175,14 +175,16 @@ describe("a program in the cache folder", () => {
   ])("of which others may write to %s is refused", async (_, open) => {
     chmodSync(open(), 0o777);
     await expect(openBao()).rejects.toThrow(
-      `${open()} can be changed by other users: remove it, and what belongs there is downloaded again, or set XDG_CACHE_HOME to another folder`,
+      `${open()} belongs to another user or can be changed by others: remove it, and what belongs there is downloaded again, or set XDG_CACHE_HOME to another folder`,
     );
   });
 
   rootTest(`whose folder belongs to somebody else is refused${because}`, async () => {
     const { uid, gid } = idOf("nobody");
     chownSync(dirname(bao), uid, gid);
-    await expect(openBao()).rejects.toThrow(`${dirname(bao)} is not this user's alone: `);
+    await expect(openBao()).rejects.toThrow(
+      `${dirname(bao)} belongs to another user or can be changed by others: `,
+    );
   });
 
   test("of PostgreSQL of another major that is another is not run", async () => {
