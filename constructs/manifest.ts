@@ -1,5 +1,6 @@
 import { DefaultTokenResolver, StringConcat, TerraformStack, Tokenization } from "cdktf";
 import type { IConstruct } from "constructs";
+import { DeclarationError } from "./declaration-error";
 import type { Input } from "../manifest/inputs";
 import type { AccessManifestInput } from "../manifest/schema";
 
@@ -43,7 +44,7 @@ export class Manifest {
     const databases = [...this.databases.values()].map((constructs) => {
       const parts = constructs.map((facts) => facts());
       return {
-        ...(Object.assign({}, ...parts) as Database),
+        ...(parts.reduce(merge, {}) as Database),
         personas: parts.flatMap(({ personas = [] }) => personas),
         staticRoles: parts.flatMap(({ staticRoles = [] }) => staticRoles),
       };
@@ -54,6 +55,19 @@ export class Manifest {
       ...{ databases, inputs: [...inputs.values()], accepted },
     };
   }
+}
+
+/** @throws DeclarationError where two constructs say different things of one database */
+function merge(known: Partial<Database>, facts: Partial<Database>): Partial<Database> {
+  for (const [key, value] of Object.entries(facts)) {
+    if (key === "personas" || key === "staticRoles") continue;
+    const before = known[key as keyof Database];
+    if (before !== undefined && value !== undefined && JSON.stringify(before) !== JSON.stringify(value))
+      throw new DeclarationError(
+        `${key} of a database (${JSON.stringify(value)}) must be declared once, it is ${JSON.stringify(before)} already`,
+      );
+  }
+  return { ...known, ...facts };
 }
 
 /** A value with each Token as Terraform spells it in the stack of the scope: `${var.name}`. */

@@ -198,6 +198,20 @@ function missing(): string | false {
   );
 }
 
+test("two constructs that say different things of one database are refused, and none is lost", () => {
+  const stack = new TerraformStack(testApp(), "twice");
+  const manifest = Manifest.of(stack);
+  for (const schema of ["sales", "hr"]) manifest.addToDatabase(stack, "app", () => ({ schema }));
+  expect(() =>
+    manifest.synthesize({
+      environment: "twice",
+      vault: { shares: 1, threshold: 1, tls: false },
+      policies: undefined,
+      accepted: [],
+    }),
+  ).toThrow('schema of a database ("hr") must be declared once, it is "sales" already');
+});
+
 const terraform = unless(missing());
 
 terraform.test.each([
