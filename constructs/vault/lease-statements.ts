@@ -26,7 +26,7 @@ export const LeaseStatements = {
    */
   ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
     leaseStatements("member/creation.sql", role, role.roleName, props),
-  /** Logins in a group role that act as the schema's owner, whose is what they make. */
+  /** Logins in a group role that act as the schema's owner, who owns what they make. */
   ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
     leaseStatements("owner/creation.sql", role, role.database.ownerName, props),
 };

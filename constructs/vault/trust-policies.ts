@@ -30,7 +30,7 @@ const OWN_TOKEN: readonly PolicyRule[] = [
 const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];
 
 /**
- * The policies of the trust model, which whoever initialises Vault writes. No resources: who can write the policy of a token
+ * The policies of the trust model, which whoever initialises Vault writes. No resources: whoever can write the policy of a token
  * can do what that may.
  */
 export class TrustPolicies extends Construct {
@@ -78,7 +78,7 @@ export class TrustPolicies extends Construct {
     operator.allow(
       // Those of personas that are no longer declared.
       { path: `sys/policies/acl/${this.props.namePrefix}*`, capabilities: ["delete"] },
-      // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
+      // Where that takes a token (OpenBao 2.6 and later): makes a root token for whoever has the unseal keys, for nobody else.
       { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
       { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
       ...OWN_TOKEN,
