@@ -2,7 +2,7 @@ import { TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import { Input, type InputProps } from "./input";
 
-export type SecretProps = Pick<InputProps, "for" | "server" | "description">;
+type SecretProps = Pick<InputProps, "for" | "server" | "description">;
 
 /**
  * A secret that Terraform receives at run time and stores nowhere: an ephemeral, sensitive variable, set as
