@@ -72,6 +72,7 @@ export class TrustPolicies extends Construct {
   /** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
   private operator(): PolicyDocument {
     const operator = new PolicyDocument();
+    // database-mount.ts with database-connection.ts, app-role-auth.ts with app-role.ts and policy.ts: each says what is managed.
     for (const part of [...this.mounts, this.props.auth]) part.grantManage(operator);
     // The policies of the trust model too, so that init sees whether they are still what the config wants.
     operator.allow(...this.readablePolicies());
