@@ -10,6 +10,7 @@ type SecretProps = Pick<InputProps, "for" | "server" | "description">;
  * (https://developer.hashicorp.com/terraform/language/manage-sensitive-data/ephemeral).
  */
 export class Secret {
+  /** The variable says what it is for as an {@link Input} does, and is declared in each stack that refers to the secret. */
   static fromVariable(variable: string, props: SecretProps): Secret {
     return new Secret(variable, props);
   }

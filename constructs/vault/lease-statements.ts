@@ -4,8 +4,11 @@ import { statements } from "./statements";
 
 /** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
 export interface LeaseStatements {
+  /** Makes the login. */
   readonly creation: readonly string[];
+  /** Moves its end. */
   readonly renewal: readonly string[];
+  /** Ends its sessions, hands over what it owns and drops it. */
   readonly revocation: readonly string[];
 }
 
