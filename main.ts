@@ -7,7 +7,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  if (!isRefusal(error)) throw error;
-  console.error(error.message);
+  // A bug of ours keeps its stack trace.
+  console.error(isRefusal(error) ? error.message : error);
   process.exitCode = 2;
 });

@@ -32,7 +32,7 @@ import {
   useStaticRoles,
   useUpSecretId,
   type AppRoleContext,
-} from "./workloads/approle";
+} from "./workloads/approle-tutorial";
 import type { WorkloadContext, WorkloadKind } from "./workloads/context";
 import {
   leaseAndList,

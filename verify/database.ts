@@ -124,10 +124,10 @@ async function openOwner(
   return Session.open(address, database.name, lease, { catalogs: true }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
     const reason = error instanceof Outage ? error.cause : error;
-    // A server that says why is the right one.
-    const hint = error instanceof Outage && reason instanceof DatabaseError ? "" : "; set PGHOST and PGPORT";
     throw new CannotVerify(
-      `PostgreSQL at ${where} does not take the login ${lease.username}: ${oneLine(reason)}${hint}`,
+      reason instanceof DatabaseError
+        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}${error instanceof Outage ? "" : "; set PGHOST and PGPORT"}`
+        : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
     );
   });
 }

@@ -7,7 +7,7 @@ import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { verifyExpiry } from "./lifecycle/expiry";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
-import { resultsOf, type DatabaseReport, type Report } from "./report/report";
+import { resultsOf, type DatabaseReport, type Placed, type Report } from "./report/report";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -118,13 +118,21 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     environment: manifest.environment,
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
-    remarks: acceptance.unmet().map((accepted) => `accepted, and found nowhere in this run: ${accepted}`),
+    remarks: [
+      ...acceptance.unmet().map((accepted) => `accepted, and found nowhere in this run: ${accepted}`),
+      ...notMade(selection, results).map((check) => `asked for, and not applicable in this run: ${check}`),
+    ],
     left,
     interrupted,
     passed: results.length - failed,
     failed,
     milliseconds: performance.now() - start,
   };
+}
+
+/** Checks that were named and had nothing to look at. */
+function notMade({ only = [], skip = [] }: Selection, results: readonly Placed[]): string[] {
+  return only.filter((id) => !skip.includes(id) && !results.some(({ result }) => result.id === id));
 }
 
 function reportOf({ database, recorder, personas }: DatabaseRun): DatabaseReport {

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { VAULT_LOWER_NAME } from "../../constructs/names";
-import { backend } from "./backend";
+import { backend } from "./state-backend";
 import { database } from "./database";
 import { boolean, list, name, object, text } from "./fields";
 import { server } from "./server";

@@ -12,7 +12,7 @@ import { equipManagers } from "../postgres/manager-login";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
-import { recordPublic } from "../postgres/public";
+import { recordPublic } from "../postgres/public-privileges";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
 import { changesText, TerraformError, type Changes } from "../terraform/terraform";
@@ -30,8 +30,9 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
       [
         {
           title: "Synthesize",
-          run: async () => {
+          run: async (show) => {
             deployment = await Deployment.open(env, signal);
+            show.title("Synthesized");
           },
         },
         {

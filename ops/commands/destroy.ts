@@ -17,7 +17,7 @@ import {
   startStopped,
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
-import { givePublicBack } from "../postgres/public";
+import { givePublicBack } from "../postgres/public-privileges";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
 import { changesText, Terraform } from "../terraform/terraform";

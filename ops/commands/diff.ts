@@ -26,8 +26,9 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
       [
         {
           title: "Synthesize",
-          run: async () => {
+          run: async (show) => {
             [deployment] = await Promise.all([Deployment.open(env, signal), Terraform.check()]);
+            show.title("Synthesized");
           },
         },
       ],

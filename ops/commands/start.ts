@@ -48,10 +48,11 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
       [
         {
           title: "Synthesize",
-          run: async () => {
+          run: async (show) => {
             await synthesize(options.env, synthesized);
             publish(synthesized);
             manifest = readAccessManifest(synthesized);
+            show.title("Synthesized");
           },
         },
         {

@@ -4,6 +4,8 @@ import { describeChecks } from "../../verify/checks";
 import { renderDetails } from "../../verify/report/details";
 import { renderOverview } from "../../verify/report/overview";
 import { verify } from "../../verify/verify";
+import { Deployment } from "../deployment/deployment";
+import { lock } from "../deployment/lock";
 import { color } from "../terminal/color";
 import { startApplication } from "../verification/application";
 import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
@@ -13,6 +15,8 @@ export interface VerifyCommandOptions {
   /** Commander's for `--no-expiry`: true unless that is given. */
   readonly expiry: boolean;
   readonly details?: boolean;
+  /** @default - the environment of the manifest that is there */
+  readonly env?: string;
   readonly json?: string;
   readonly list?: boolean;
   readonly manifest: string;
@@ -24,7 +28,7 @@ export interface VerifyCommandOptions {
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { details, expiry, json, list, manifest: file, only, readOnly, skip }: VerifyCommandOptions,
+  { details, env, expiry, json, list, manifest: file, only, readOnly, skip }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
   if (list) {
@@ -33,8 +37,9 @@ export async function verifyCommand(
   }
   checkIds("--only", only);
   checkIds("--skip", skip);
-  const target = verificationTarget(file);
   if (json) checkReportFile(json);
+  if (env !== undefined) await synthesizeAnew(env, signal);
+  const target = verificationTarget(file);
   const report = await verify({
     ...target,
     selection: { only, skip },
@@ -46,9 +51,24 @@ export async function verifyCommand(
       if (process.stderr.isTTY) console.error(step);
     },
   });
+  // What nobody looked at is not green.
+  if (report.passed + report.failed === 0 && !report.interrupted)
+    throw new SetupError(
+      "no check was made: none that --only and --skip leave applies to this environment, with these options",
+    );
   console.log((details ? renderDetails : renderOverview)(report, color()));
   if (json) writeReport(json, report);
   return exitCode(report);
+}
+
+/** The manifest in cdktf.out is that of whichever environment was synthesized last. */
+async function synthesizeAnew(env: string, signal: AbortSignal): Promise<void> {
+  const release = lock("verify");
+  try {
+    await Deployment.open(env, signal);
+  } finally {
+    release();
+  }
 }
 
 /** Every check there is, a line each. */

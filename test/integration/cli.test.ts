@@ -43,10 +43,13 @@ describe("an error that is not the config's", () => {
       stacks,
       `${source}\nObject.defineProperty(PostgresStack.prototype, "addDependency", { value: () => ${thrown} });\n`,
     );
-    for (const [main, ...args] of [["cli.ts", "env"], ["main.ts"]] as const) {
+    for (const [code, main, ...args] of [
+      [1, "cli.ts", "env"],
+      [2, "main.ts"],
+    ] as const) {
       const program = new Program(args, checkout.env(), checkout.folder, main);
       expect({ code: await program.ended, output: program.output }).toEqual({
-        code: 1,
+        code,
         output: expect.stringMatching(trace) as string,
       });
     }

@@ -173,6 +173,28 @@ describe("kept until Ctrl-C", () => {
     const refused = new Program(["verify"], { ...env, VAULT_TOKEN: "nonsense" });
     expect(await refused.ended).toBe(2);
     expect(refused.output.trim().split("\n")).toHaveLength(1);
+    // What nobody looked at is not green.
+    const empty = new Program(["verify", "--only", "pool-ended"], env);
+    expect(await empty.ended).toBe(2);
+    expect(messages(empty.output)).toEqual([expect.stringMatching(/^no check was made: /)]);
+  });
+
+  test("--env synthesizes the environment whose manifest verify takes", async () => {
+    const { vault, postgres } = connection;
+    const checkout = new Checkout("local");
+    const program = new Program(
+      ["verify", "--env", "local", "--only", "public"],
+      {
+        VAULT_ADDR: vault.address,
+        VAULT_TOKEN: vault.verifierToken,
+        PGHOST: postgres.host,
+        PGPORT: String(postgres.port),
+      },
+      checkout.folder,
+    );
+    expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
+    expect(program.output).toContain("1 check passed, 0 failed");
+    checkout.remove();
   });
 
   test("no password or token is on a command line, in an environment, in output, or on disk but in the connection file", () => {

@@ -109,7 +109,7 @@ describe("where a download is needed", () => {
     const registry = await fakeRegistry();
     const { port } = registry.address() as AddressInfo;
     expect(await refusal({ npm_config_registry: `http://127.0.0.1:${String(port)}` })).toMatch(
-      /^.* is not the package that is expected \(npm's EINTEGRITY\): see which registry npm config get registry names, or/,
+      /^.* is not the package that is expected \(npm's EINTEGRITY\): check which registry npm config get registry names, or/,
     );
     expect(readdirSync(join(folder, "cache/leasehold"))).toEqual([]);
     registry.close();

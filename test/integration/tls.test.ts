@@ -65,7 +65,7 @@ test.each<[string, () => NodeJS.ProcessEnv, RegExp]>([
   [
     "another authority's certificate for PostgreSQL",
     () => ({ PGSSLROOTCERT: otherCaFile }),
-    /^PostgreSQL at \S+ does not take the login \S+: .*certificate/,
+    /^PostgreSQL at \S+ can't be reached: .*certificate/,
   ],
   [
     "no certificate for Vault",
@@ -78,11 +78,7 @@ test.each<[string, () => NodeJS.ProcessEnv, RegExp]>([
     () => ({ VAULT_CACERT: "/nowhere/ca.crt" }),
     /^VAULT_CACERT can't be read: ENOENT/,
   ],
-  [
-    "no TLS",
-    () => ({ PGSSLMODE: "disable" }),
-    /^PostgreSQL at \S+ does not take the login \S+: .*no encryption/,
-  ],
+  ["no TLS", () => ({ PGSSLMODE: "disable" }), /^PostgreSQL at \S+ rejects the login \S+: .*no encryption/],
   [
     "TLS without a check",
     () => ({ PGSSLMODE: "require" }),

@@ -62,6 +62,12 @@ test("--only makes the named checks alone, and what they need; --skip leaves che
   expect(await ids({ skip: ["tables.SELECT", "token-end"] })).toEqual(all.filter((id) => !isSkipped(id)));
 });
 
+test("a check that was asked for and has nothing to look at is said", async () => {
+  const report = await deployment.verify({ selection: { only: ["public", "pool-ended"] } });
+  expect(resultsOf(report).map(({ result }) => result.id)).toEqual(["public"]);
+  expect(report.remarks).toEqual(["asked for, and not applicable in this run: pool-ended"]);
+});
+
 test("a check that others need is reported where it fails, though nobody asked for it", async () => {
   const manifest = structuredClone(deployment.manifest);
   const [admin, readwrite, readonly] = manifest.databases[0]!.personas;
@@ -318,7 +324,7 @@ test("it is refused in one line where it can't begin", async () => {
   // A full stop matches no line break.
   await expect(deployment.verify({ vault: deployment.as("deliverer") })).rejects.toThrow(/^.*HTTP 403.*$/);
   await expect(deployment.verify({ postgres: () => ({ host: "127.0.0.1", port: 1 }) })).rejects.toThrow(
-    /^PostgreSQL at 127.0.0.1:1 does not take the login .*; set PGHOST and PGPORT$/,
+    /^PostgreSQL at 127.0.0.1:1 can't be reached: .*; set PGHOST and PGPORT$/,
   );
   expect(await deployment.leasedRoles()).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { escapeLiteral as literal } from "pg";
 import type { LoggedInContext } from "../context";
 import type { Check } from "../report/check";
 import { exerciseCredentials, exerciseRenewal } from "../vault/paths";
-import { expectCut, SECONDS_OF_TOLERANCE, validUntil } from "./durations";
+import { expectCut, SECONDS_OF_TOLERANCE, validUntil } from "./valid-until";
 
 /** Leases the login that the persona's other checks use. */
 export async function leaseLogin(context: LoggedInContext, check: Check): Promise<void> {

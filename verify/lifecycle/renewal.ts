@@ -2,7 +2,7 @@ import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vau
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Lease } from "../session/leases";
-import { isCutTo, validUntil } from "./durations";
+import { isCutTo, validUntil } from "./valid-until";
 import { forEach, takeLease, type LifecycleContext, type LoggedInPersona } from "./logged-in";
 
 /** Seconds. */

@@ -5,7 +5,7 @@ import type { PersonaContext } from "../context";
 import type { ExpiryContext } from "../lifecycle/expiry";
 import { forEach, type LifecycleContext } from "../lifecycle/logged-in";
 import type { Check } from "../report/check";
-import { expectCut } from "../lifecycle/durations";
+import { expectCut } from "../lifecycle/valid-until";
 import { AppRole, secretIdOf, type SecretIdLimits } from "./approle";
 import type { LoginContext, LoginMethod } from "./login";
 

@@ -74,6 +74,6 @@ export function verdict({ passed, failed, left, interrupted, milliseconds }: Rep
   const stays = left.length === 0 ? "nothing" : String(left.length);
   return style(
     isGood ? "green" : "red",
-    `${String(passed)} checks passed, ${String(failed)} failed, in ${seconds} s; left behind: ${stays}`,
+    `${String(passed)} ${passed === 1 ? "check" : "checks"} passed, ${String(failed)} failed, in ${seconds} s; left behind: ${stays}`,
   );
 }

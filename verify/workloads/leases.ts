@@ -1,6 +1,6 @@
 import type { Check } from "../report/check";
 import { expectLoginRefused } from "../lifecycle/gone";
-import { SECONDS_OF_TOLERANCE, validUntil } from "../lifecycle/durations";
+import { SECONDS_OF_TOLERANCE, validUntil } from "../lifecycle/valid-until";
 import type { Lease } from "../session/leases";
 import { loginRefusal } from "../session/session";
 import { asPersona, existing, personaOf, type WorkloadContext } from "./context";

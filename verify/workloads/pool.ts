@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { oneLine } from "../../clients/text";
 import { until } from "../../clients/within";
-import { validUntil } from "../lifecycle/durations";
+import { validUntil } from "../lifecycle/valid-until";
 import { loginMethod } from "../login/login";
 import type { Check } from "../report/check";
 import { existing, personaOf, type Application, type WorkloadContext } from "./context";
