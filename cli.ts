@@ -157,10 +157,12 @@ program
   );
 
 function ids(text: string): string[] {
-  return text
+  const named = text
     .split(",")
     .map((id) => id.trim())
     .filter((id) => id !== "");
+  if (named.length === 0) throw new InvalidArgumentError("allowed: ids of checks, separated by commas");
+  return named;
 }
 
 function rounds(text: string): number {

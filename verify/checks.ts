@@ -179,6 +179,8 @@ export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
     title: "lease max TTL",
     proves: "No renewal takes the lease beyond the declared maximum.",
     group: "lease",
+    // The row of the lease's renewal is made with it.
+    isStep: true,
     applies: hasLease,
     run: expectMaximum,
   },

@@ -7,7 +7,7 @@ import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { verifyExpiry } from "./lifecycle/expiry";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
-import { resultsOf, type DatabaseReport, type Placed, type Report } from "./report/report";
+import { resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -111,15 +111,23 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     throw left.length > 0 ? new CannotVerify(`${unable.message}; left behind: ${left.join(", ")}`) : unable;
 
   const databases = runs.map(reportOf);
+  const asked: Asked = {
+    ...selection,
+    ...(options.readOnly && { readOnly: true }),
+    ...(options.expiry === false && { expiry: false }),
+  };
   const results = resultsOf({ databases });
   const failed = results.filter(({ result }) => !result.held).length;
   return {
     version: 2,
     environment: manifest.environment,
+    asked,
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
-      ...acceptance.unmet().map((accepted) => `accepted, and found nowhere in this run: ${accepted}`),
+      ...(Object.keys(asked).length > 0 ? [] : acceptance.unmet()).map(
+        (accepted) => `accepted, and found nowhere in this run: ${accepted}`,
+      ),
       ...notMade(selection, results).map((check) => `asked for, and not applicable in this run: ${check}`),
     ],
     left,

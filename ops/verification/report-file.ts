@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import type { Report } from "../../verify/report/report";
@@ -8,6 +8,7 @@ export function checkReportFile(file: string): void {
   try {
     accessSync(dirname(resolve(file)), constants.W_OK);
     if (existsSync(file)) accessSync(file, constants.W_OK);
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw new Error(`${file} is a folder`);
   } catch (error) {
     throw new SetupError(
       `the report can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,

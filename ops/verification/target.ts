@@ -29,7 +29,7 @@ export function verificationTarget(file: string): VerificationTarget {
   const manifest = readManifest(file);
   const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
   const addresses = new Map(
-    [...new Set(manifest.databases.map(({ server }) => server))].map((server, i) => [
+    serversOf(manifest).map((server, i) => [
       server,
       addressOf(env, i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
     ]),
@@ -44,6 +44,12 @@ export function verificationTarget(file: string): VerificationTarget {
     ),
     postgres: (server) => addresses.get(server)!,
   };
+}
+
+/** In the order in which their variables are numbered; those that have a database. */
+function serversOf({ servers, databases }: AccessManifest): string[] {
+  const used = new Set(databases.map(({ server }) => server));
+  return servers.length > 0 ? servers.map(({ name }) => name) : [...used];
 }
 
 /** What is set; for the rest, what the deployment beside the manifest has, such as the verifier's token on file. */

@@ -9,6 +9,19 @@ import { messages, Program, ROOT } from "../support/program";
 const { folder, remove } = temporaryFolder();
 afterAll(remove);
 
+test("the bin takes nothing from the working folder's settings of TypeScript", () => {
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    '{"compilerOptions":{"baseUrl":".","paths":{"pg":["./other.ts"],"zod":["./other.ts"]}}}',
+  );
+  writeFileSync(join(folder, "other.ts"), 'throw new Error("not ours");');
+  const { status, stderr } = spawnSync(join(ROOT, bin.leasehold), ["verify", "--list"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
 test("the bin runs in a working folder without tsx, and reads files from there", () => {
   const run = (...args: string[]) =>
     spawnSync(join(ROOT, bin.leasehold), args, {

@@ -45,6 +45,7 @@ function report(...databases: DatabaseReport[]): Report {
     remarks: [],
     left: [],
     interrupted: false,
+    asked: {},
     ...counts,
   };
 }
@@ -104,6 +105,23 @@ test("personas that do not fit beside each other follow below, and none is missi
   );
   for (const line of text.split("\n")) expect(width(line)).toBeLessThanOrEqual(COLUMNS);
   expect(text.match(/persona-\d+/g)).toEqual(names);
+});
+
+test("a database with more personas than a terminal has room for is a line for each", () => {
+  const rows = Array.from({ length: 40 }, (_, i): [string, string] => ["tables", `PRIVILEGE_${String(i)}`]);
+  const names = Array.from({ length: 9 }, (_, i) => `persona-${String(i)}`);
+  const personas = names.map((name, i) => ({
+    ...persona(name),
+    // No two rows have the same marks.
+    matrix: rows.map((row, at) => ({
+      ...cell(row, i === 3 && at === 5 ? ["is refused"] : []),
+      declared: at % 2 === 0,
+    })),
+  }));
+  const lines = renderOverview(report(database("nanvc", personas)), false).split("\n");
+  expect(lines.length).toBeLessThanOrEqual(LINES);
+  expect(lines.join("\n").match(/^[✓✗] persona-\d+ .*passed/gm)).toHaveLength(names.length);
+  expect(lines).toContainEqual(expect.stringMatching(/^✗ persona-3 .* 40 passed, 1 failed$/));
 });
 
 test("of twenty databases each is a line, and what failed is said", () => {
@@ -182,6 +200,12 @@ describe("comparing what is declared with what the catalogs say and what the ser
       true,
       observation("SELECT on a", true, undefined),
       "SELECT on a is declared and could not be tried, but is held by the catalogs: granted to PUBLIC",
+    ],
+    [
+      "one unclear and one allowed",
+      false,
+      observation("a privilege on a", false, undefined, true),
+      "a privilege on a is not declared and is allowed, but is not held by the catalogs: granted to PUBLIC",
     ],
     [
       "one of several statements",

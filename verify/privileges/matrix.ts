@@ -2,7 +2,7 @@ import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
 import { Outage } from "../../clients/outage";
 import { oneLine } from "../../clients/text";
 import type { LeasedContext, SessionContext } from "../context";
-import { catalogsSay, compare, type Observation } from "../report/compare";
+import { catalogsSay, clearest, compare, type Observation } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
 import { withTablesOfAnotherRole } from "../session/probes";
@@ -131,7 +131,8 @@ export async function observe(
   answers: readonly Answer[],
 ): Promise<Observation> {
   const exercised = answers.map(({ allowed }) => allowed);
-  const shown = answers.find(({ allowed }) => allowed !== declared) ?? answers[0];
+  const clear = clearest(declared, exercised);
+  const shown = answers.find(({ allowed }) => allowed === clear) ?? answers[0];
   return {
     what: row.says?.(target) ?? `${row.name} on ${target.name}`,
     short: target.name,

@@ -43,30 +43,32 @@ export function compare(declared: boolean, observations: readonly Observation[])
   }
   return {
     declared,
-    catalogued: deviating(
+    catalogued: clearest(
+      declared,
       observations.map(({ catalogued }) => catalogued),
-      declared,
     ),
-    exercised: deviating(
-      observations.flatMap(({ exercised }) => exercised),
+    exercised: clearest(
       declared,
+      observations.flatMap(({ exercised }) => exercised),
     ),
     findings: [...findings].map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`),
   };
 }
 
-function deviating(values: readonly (boolean | undefined)[], declared: boolean): boolean | undefined {
-  if (values.length === 0) return undefined;
-  const at = values.findIndex((value) => value !== declared);
-  return at < 0 ? declared : values[at];
+/** The opposite of what is declared, where any answer says so; else what is unclear, else what is declared. */
+export function clearest(
+  declared: boolean,
+  exercised: readonly (boolean | undefined)[],
+): boolean | undefined {
+  if (exercised.includes(!declared)) return !declared;
+  return exercised.every((answer) => answer === declared) && exercised.length > 0 ? declared : undefined;
 }
 
 function difference(declared: boolean, { catalogued, exercised, said, causes }: Observation): string {
   const parts: string[] = [];
-  const odd = exercised.length > 0 ? { allowed: exercised.find((answer) => answer !== declared) } : undefined;
-  // Where every answer is as declared, the catalogs differ from the first.
-  const allowed = odd && exercised.every((answer) => answer === declared) ? declared : odd?.allowed;
-  if (odd) parts.push(allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused");
+  const allowed = clearest(declared, exercised);
+  if (exercised.length > 0)
+    parts.push(allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused");
   if (catalogued === undefined || catalogued !== allowed) parts.push(said);
   const why = causes.length > 0 ? `: ${causes.join("; ")}` : "";
   return `${declared ? "is declared" : "is not declared"} and ${parts.join(", but ")}${why}`;

@@ -1,5 +1,5 @@
 import { pad, width } from "../../clients/text";
-import type { Cell, CheckResult, DatabaseReport, PersonaReport, Report } from "./report";
+import type { Cell, CheckResult, DatabaseReport, GroupReport, PersonaReport, Report } from "./report";
 import {
   byKind,
   COLUMNS,
@@ -17,8 +17,8 @@ const LABEL_WIDTH = 45;
 const LONGEST_NAME = 20;
 
 /**
- * What a terminal has room for: the matrix without times, the checks by group, and what failed. Where the matrices of several
- * databases are too long for it, each database is a line.
+ * What a terminal has room for: the matrix without times, the checks by group, and what failed. Where the matrices are too
+ * long for it, each database is a line; of a single one each persona is.
  */
 export function renderOverview(report: Report, color: boolean): string {
   const style = styles(color);
@@ -26,20 +26,44 @@ export function renderOverview(report: Report, color: boolean): string {
   const said = remarks(report);
   const end = [...(said.length > 0 ? [...said, ""] : []), ...failed, verdict(report, style)];
   const matrices = report.databases.flatMap((database) => [...matrix(database, style), ""]);
-  const legend = `● declared and used   ○ not declared, and refused or not held   ${style("red", "✗")} differs`;
-  const whole = [...matrices, legend, "", ...end];
-  if (report.databases.length === 1 || whole.length <= LINES) return whole.join("\n");
-  return [...report.databases.map((database) => line(database, style)), "", ...end].join("\n");
+  const whole = [...matrices, legend(style), "", ...end];
+  if (whole.length <= LINES + failed.length + said.length) return whole.join("\n");
+  const lines =
+    report.databases.length === 1
+      ? report.databases.flatMap((database) => [
+          ...personaLines(database, style),
+          "",
+          ...groups(database, style),
+        ])
+      : report.databases.map((database) => databaseLine(database, style));
+  return [...lines, "", ...end].join("\n");
 }
 
-function line({ name, groups, personas }: DatabaseReport, style: Style): string {
-  const results = [
-    ...personas.flatMap(({ matrix: cells }) => cells),
-    ...[...groups, ...personas.flatMap((persona) => persona.groups)].flatMap(({ checks }) => checks),
-  ];
+function legend(style: Style): string {
+  return `● declared and used   ○ not declared, and refused or not held   ${style("red", "✗")} differs`;
+}
+
+function databaseLine({ name, groups, personas }: DatabaseReport, style: Style): string {
+  const results = [...inGroups(groups), ...personas.flatMap(resultsOfPersona)];
+  return line(name, `${String(personas.length)} personas, `, results, style);
+}
+
+function personaLines({ personas }: DatabaseReport, style: Style): string[] {
+  return personas.map((persona) => line(persona.name, "", resultsOfPersona(persona), style));
+}
+
+function resultsOfPersona({ matrix, groups }: PersonaReport): CheckResult[] {
+  return [...matrix, ...inGroups(groups)];
+}
+
+function inGroups(groups: readonly GroupReport[]): CheckResult[] {
+  return groups.flatMap(({ checks }) => checks);
+}
+
+function line(name: string, what: string, results: readonly CheckResult[], style: Style): string {
   const failed = results.filter(({ held }) => !held).length;
   const count = `${String(results.length - failed)} passed${failed > 0 ? `, ${String(failed)} failed` : ""}`;
-  return `${mark(failed === 0, style)} ${pad(cut(name, LABEL_WIDTH), LABEL_WIDTH)} ${String(personas.length)} personas, ${count}`;
+  return `${mark(failed === 0, style)} ${pad(cut(name, LABEL_WIDTH), LABEL_WIDTH)} ${what}${count}`;
 }
 
 function matrix(database: DatabaseReport, style: Style): string[] {
@@ -118,5 +142,11 @@ function groups({ groups: own, personas }: DatabaseReport, style: Style): string
 }
 
 function cut(text: string, longest: number): string {
-  return width(text) <= longest ? text : `${text.slice(0, longest - 1)}…`;
+  if (width(text) <= longest) return text;
+  let short = "";
+  for (const character of text) {
+    if (width(short + character) >= longest) break;
+    short += character;
+  }
+  return `${short}…`;
 }

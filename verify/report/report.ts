@@ -49,6 +49,14 @@ export interface DatabaseReport {
   readonly personas: readonly PersonaReport[];
 }
 
+export interface Asked {
+  /** Ids of the checks that were to be made, and of those that were not. */
+  readonly only?: readonly string[];
+  readonly skip?: readonly string[];
+  readonly readOnly?: true;
+  readonly expiry?: false;
+}
+
 /** What a verification came to. A renderer needs nothing beside it. */
 export interface Report {
   readonly version: 2;
@@ -56,6 +64,8 @@ export interface Report {
   /** Versions; PostgreSQL's once a database. */
   readonly servers: { readonly vault: string; readonly postgres: readonly string[] };
   readonly databases: readonly DatabaseReport[];
+  /** What the run was to leave out; an empty object where it was to make every check. */
+  readonly asked: Asked;
   /** Of the run as a whole. */
   readonly remarks: readonly string[];
   /** What the run made and could not take away again. */

@@ -68,12 +68,13 @@ function placeText({ database, persona, result }: Placed): string {
 }
 
 /** The one line that says what it came to. */
-export function verdict({ passed, failed, left, interrupted, milliseconds }: Report, style: Style): string {
+export function verdict(report: Report, style: Style): string {
+  const { asked, passed, failed, left, interrupted, milliseconds } = report;
   const isGood = failed + left.length === 0 && !interrupted;
   const seconds = (milliseconds / 1000).toFixed(1);
   const stays = left.length === 0 ? "nothing" : String(left.length);
   return style(
     isGood ? "green" : "red",
-    `${String(passed)} ${passed === 1 ? "check" : "checks"} passed, ${String(failed)} failed, in ${seconds} s; left behind: ${stays}`,
+    `${String(passed)} ${passed === 1 ? "check" : "checks"}${asked.only || asked.skip ? " of those asked for" : ""} passed, ${String(failed)} failed, in ${seconds} s; left behind: ${stays}`,
   );
 }

@@ -60,6 +60,22 @@ function each(check: string, faults: Readonly<Record<string, Fault>>): void {
   });
 }
 
+test("an owner whose later functions are PUBLIC's by PostgreSQL's own default is found, without a probe too, by an id that stays", async () => {
+  await sql("ALTER DEFAULT PRIVILEGES FOR ROLE example_owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC");
+  try {
+    const id = "public:later functions of example_owner:EXECUTE";
+    const text = "EXECUTE on later functions of example_owner";
+    for (const readOnly of [true, false]) {
+      const lines = findings(await deployment.verify({ readOnly, selection: { only: ["public"] } }));
+      expect(lines).toEqual([
+        ` PUBLIC has nothing: not declared: granted to PUBLIC by PostgreSQL's own default privileges: ${text} (id ${id})`,
+      ]);
+    }
+  } finally {
+    await sql("ALTER DEFAULT PRIVILEGES FOR ROLE example_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC");
+  }
+});
+
 test("nothing is found as it is deployed, and what the server leaves possible is said", async () => {
   const report = await verify();
   expect(findings(report)).toEqual([]);
