@@ -12,17 +12,17 @@ export class Duration {
   /** What {@link Duration.parse} takes, in words for a message. */
   static readonly FORMAT = 'a duration such as "30s", "20m", "24h" or "7d"';
 
-  /** @throws DeclarationError where it is no positive whole number */
+  /** So many seconds. @throws DeclarationError where it is no positive whole number */
   static seconds(amount: number): Duration {
     return Duration.of(amount, UNITS.s);
   }
 
-  /** @throws DeclarationError where it is no positive whole number of seconds */
+  /** So many minutes. @throws DeclarationError where it is no positive whole number of seconds */
   static minutes(amount: number): Duration {
     return Duration.of(amount, UNITS.m);
   }
 
-  /** @throws DeclarationError where it is no positive whole number of seconds */
+  /** So many hours. @throws DeclarationError where it is no positive whole number of seconds */
   static hours(amount: number): Duration {
     return Duration.of(amount, UNITS.h);
   }

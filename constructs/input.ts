@@ -30,7 +30,10 @@ export interface InputProps {
   readonly sensitive?: boolean;
 }
 
-/** A Terraform variable of the stack in which the scope is, whose id is its name. */
+/**
+ * A Terraform variable of the stack in which the scope is, whose id is its name. `for` stands where the variable is declared: in
+ * the servers, addresses and containers of constructs/, in stacks/platform.ts, and for Vault's own login in stacks/postgres.ts.
+ */
 export class Input extends TerraformVariable {
   constructor(scope: Construct, name: string, props: InputProps) {
     const { for: purpose, server, ...config } = props;

@@ -2,7 +2,7 @@ import { TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import { Input, type InputProps } from "./input";
 
-export type SecretProps = Pick<InputProps, "for" | "server" | "description">;
+type SecretProps = Pick<InputProps, "for" | "server" | "description">;
 
 /**
  * A secret that Terraform receives at run time and stores nowhere: an ephemeral, sensitive variable, set as
@@ -10,6 +10,7 @@ export type SecretProps = Pick<InputProps, "for" | "server" | "description">;
  * (https://developer.hashicorp.com/terraform/language/manage-sensitive-data/ephemeral).
  */
 export class Secret {
+  /** The variable says what it is for as an {@link Input} does, and is declared in each stack that refers to the secret. */
   static fromVariable(variable: string, props: SecretProps): Secret {
     return new Secret(variable, props);
   }

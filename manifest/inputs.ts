@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** What a Terraform variable is for: who sets one looks it up by this, never by its name. */
-export const INPUT_PURPOSES = [
+const INPUT_PURPOSES = [
   "platform-name",
   "image",
   "superuser-password-file",

@@ -44,7 +44,7 @@ export function probeRoleNames(database: { readonly name: string }): { owner: st
   return { owner: `${database.name}_verify_owner`, short: `${database.name}_verify_short` };
 }
 
-/** To whom a revocation hands over what a persona's login owns. */
+/** The role that gets what a persona's login owns, when it is revoked. */
 export function heirOf(
   { owner }: Pick<ManifestDatabase, "owner">,
   { actsAsOwner, groupRole }: Pick<ManifestPersona, "actsAsOwner" | "groupRole">,

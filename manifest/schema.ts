@@ -48,7 +48,7 @@ const persona = z
       functions: privileges("functions"),
     }),
   })
-  // How it logs in is a value with a kind, of which another auth method is another.
+  // How it logs in is a tagged value; another auth method adds a kind.
   .transform(({ appRole, ...declared }) => ({
     ...declared,
     login: { kind: "approle" as const, ...appRole },
@@ -108,7 +108,7 @@ export const accessManifestSchema = z.object({
   databases: z.array(database).min(1),
   /** Every Terraform variable of the stacks. */
   inputs: z.array(inputSchema).default([]),
-  /** Findings that are meant, by their ids. */
+  /** Accepted findings, by their ids. */
   accepted: z.array(z.object({ id: z.string().min(1), reason: z.string().min(1) })).default([]),
 });
 

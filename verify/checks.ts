@@ -60,7 +60,7 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
   {
     id: "schema-owner",
     title: "the schema is the owner's",
-    proves: "Each schema belongs to the declared owner, whose default privileges reach what is made in it.",
+    proves: "Each schema belongs to the declared owner.",
     group: "roles and PUBLIC",
     run: schemaOwner,
   },
@@ -120,7 +120,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     id: "leased-logins",
     title: "leased logins as a lease makes them",
     proves:
-      "Every leased login of the database's has the mark, attributes, memberships and settings that a lease gives it.",
+      "Every leased login of the database has the mark, attributes, memberships and settings that a lease gives it.",
     group: "roles and PUBLIC",
     run: leasedLogins,
   },
@@ -160,7 +160,8 @@ export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
   {
     id: "valid-until",
     title: "VALID UNTIL the lease's end",
-    proves: "PostgreSQL refuses the login from the lease's end on, even if Vault never comes to end it.",
+    proves:
+      "VALID UNTIL is the lease's end, give or take 10 s, so PostgreSQL refuses the login even if Vault never revokes it.",
     group: "lease",
     applies: hasLease,
     run: expectValidUntil,
@@ -168,7 +169,7 @@ export const LEASE: readonly CheckDefinition<LoggedInContext>[] = [
   {
     id: "connection-limit",
     title: "connection limit as declared",
-    proves: "The login can have as many sessions at a time as is declared.",
+    proves: "The login's CONNECTION LIMIT is the declared one.",
     group: "lease",
     applies: hasLease,
     run: expectConnectionLimit,
@@ -437,7 +438,7 @@ const APPROLE: readonly CheckDefinition<AppRoleContext>[] = [
   {
     id: "approle-uses",
     title: "approle example: it logs in as often as declared, and not once more",
-    proves: "A secret id logs in the declared number of times.",
+    proves: "A secret id logs in the declared number of times, and is then refused.",
     group: "workload",
     applies: ({ secretId }) => secretId !== undefined,
     run: useUpSecretId,

@@ -34,7 +34,7 @@ export interface DatabaseContext {
   readonly roles: readonly OtherRole[];
   /** Names of the manifest's databases on this server. */
   readonly databases: readonly string[];
-  /** What the config says is meant. */
+  /** What the config accepts. */
   readonly acceptance: Acceptance;
   readonly readOnly: boolean;
   /** @default - there is no application to run, and a pool's checks say so */

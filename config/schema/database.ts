@@ -25,7 +25,7 @@ const staticRole = object("a static role", {
       (period) => !period.isShorterThan(Duration.seconds(5)),
       "at least 5s, the shortest that Vault allows",
     )
-    .describe("After how long Vault sets a new password, at least `5s`."),
+    .describe("How often Vault sets a new password, at least `5s`."),
 }).describe("A login that is not leased but kept, and given a new password by Vault again and again.");
 
 const KINDS = 'one of the kinds "users", "pool", "leases", "approle", with its personas';
@@ -64,7 +64,9 @@ const fields = object("a database", {
       (value) => value !== "information_schema",
       "a schema other than information_schema, which is PostgreSQL's own",
     )
-    .describe("The schema on whose objects the personas have privileges."),
+    .describe(
+      "The schema on whose objects the personas have privileges, other than public and information_schema.",
+    ),
   owner: name(POSTGRES_ROLE).describe("The role that owns the schema and whatever is in it."),
   manager: object("Vault's own login", {
     name: name(POSTGRES_ROLE).describe(

@@ -12,8 +12,8 @@ const accepted = object("an accepted finding", {
     .describe("The finding's id, as `verify` prints it."),
   reason: text("a reason, in words")
     .refine((words) => words.trim() !== "", "a reason, in words")
-    .describe("Why it is meant."),
-}).describe("What the verifier finds and somebody means.");
+    .describe("Why it is accepted."),
+}).describe("A finding that is accepted.");
 
 /** An environment, each field for itself. */
 export const environmentFields = object("an environment as the default export", {
@@ -32,7 +32,7 @@ export const environmentFields = object("an environment as the default export", 
   verification: boolean.describe("Whether to declare the probe roles with which the verifier tests."),
   accepted: list("accepted findings, each with its id and a reason", accepted)
     .default([])
-    .meta({ description: "Findings that are meant.", otherwise: "none" }),
+    .meta({ description: "Accepted findings.", otherwise: "none" }),
 });
 
 export type Environment = z.output<typeof environmentFields>;

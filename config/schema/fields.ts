@@ -108,5 +108,5 @@ export function privileges<Kind extends ObjectKind>(kind: Kind) {
     .readonly()
     .refine((given) => new Set(given).size === given.length, "each privilege once")
     .transform((given) => all.filter((privilege) => (given as readonly string[]).includes(privilege)))
-    .meta({ allowed: `a list of any of ${names}` });
+    .meta({ allowed: all.length === 1 ? `${names}, or an empty list` : `a list of any of ${names}` });
 }

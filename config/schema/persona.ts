@@ -9,6 +9,7 @@ import {
 } from "../../constructs/names";
 import { Privileges } from "../../constructs/postgres/privileges";
 import type { ObjectKind } from "../../manifest/object-kinds";
+import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import {
   boolean,
   boundCidrs,
@@ -27,7 +28,7 @@ const fields = object("a persona", {
       (value) => value !== "constructor",
       "a name other than constructor, which the tree of constructs has already",
     )
-    .describe("What people, the manifest and the report call it."),
+    .describe("What people, the manifest and the report call it; other than constructor."),
   groupRole: name(POSTGRES_ROLE)
     .refine(
       (value) => isName(VAULT_NAME, value),
@@ -58,7 +59,7 @@ const fields = object("a persona", {
     maxTtl: ttl.describe("How long renewals can make it live, at least `defaultTtl`."),
   }).describe("Its database credentials."),
   connectionLimit: integer(1, 10_000)
-    .default(20)
+    .default(DEFAULT_CONNECTION_LIMIT)
     .describe("How many sessions each of its leased logins may have at a time."),
   token: object("a token's TTLs", {
     ttl: ttl.describe("How long a token lives unless it is renewed."),

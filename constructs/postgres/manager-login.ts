@@ -68,7 +68,7 @@ class ExistingManagerLogin extends ManagerLoginBase {
 }
 
 /**
- * Vault's own login. CREATEROLE lets it make the leased roles and member of the owner lets it hand over what they leave;
+ * Vault's own login. CREATEROLE lets it make the leased roles and membership in the owner lets it hand over what they leave;
  * it is no superuser.
  */
 export class ManagerLogin extends ManagerLoginBase {

@@ -12,7 +12,9 @@ const NONE: Privileges = { database: ["CONNECT"], schema: [], tables: [], sequen
 export const Privileges = {
   /** Logs in, and may do nothing there. */
   CONNECT: NONE,
+  /** Reads all tables and sequences, and calls functions. */
   READ: { ...NONE, schema: ["USAGE"], tables: ["SELECT"], sequences: ["SELECT"], functions: ["EXECUTE"] },
+  /** Writes rows too, and draws from sequences. */
   READ_WRITE: {
     ...NONE,
     schema: ["USAGE"],

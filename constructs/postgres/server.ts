@@ -45,11 +45,6 @@ export interface PostgresServerProps {
 
 /** A PostgreSQL server as Terraform reaches it: a provider, and a variable for each part of its address. */
 export class PostgresServer extends Construct implements IPostgresServer {
-  /** A server whose provider is there already. */
-  static fromProvider(serverName: string, provider?: TerraformProvider): IPostgresServer {
-    return { serverName, provider };
-  }
-
   readonly serverName: string;
   readonly provider?: TerraformProvider;
 

@@ -122,7 +122,7 @@ export class AppRole extends Construct implements IPersonaLogin {
   }
 
   /**
-   * The AppRole with its own policies and no other, and its own policy with its own text: who could write either otherwise
+   * The AppRole with its own policies and no other, and its own policy with its own text: whoever could write either otherwise
    * would give the AppRole's tokens what it likes.
    */
   grantManage(grantee: IGrantee): void {

@@ -117,8 +117,8 @@ export class DatabaseConnection extends Construct {
   }
 
   /**
-   * The connection as it is declared, with any password, and to have that replaced. With another plugin or URL who writes it
-   * would read files of Vault's machine, or be sent the password.
+   * The connection as it is declared, with any password, and to have that replaced. With another plugin or URL whoever writes
+   * it would read files of Vault's machine, or be sent the password.
    */
   grantManage(grantee: IGrantee): void {
     grantee.allow(

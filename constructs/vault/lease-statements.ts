@@ -4,8 +4,11 @@ import { statements } from "./statements";
 
 /** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
 export interface LeaseStatements {
+  /** Makes the login. */
   readonly creation: readonly string[];
+  /** Moves its end. */
   readonly renewal: readonly string[];
+  /** Ends its sessions, hands over what it owns and drops it. */
   readonly revocation: readonly string[];
 }
 
@@ -26,7 +29,7 @@ export const LeaseStatements = {
    */
   ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
     leaseStatements("member/creation.sql", role, role.roleName, props),
-  /** Logins in a group role that act as the schema's owner, whose is what they make. */
+  /** Logins in a group role that act as the schema's owner, who owns what they make. */
   ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
     leaseStatements("owner/creation.sql", role, role.database.ownerName, props),
 };

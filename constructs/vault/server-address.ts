@@ -3,7 +3,9 @@ import { Input, type InputProps } from "../input";
 
 /** Where a PostgreSQL server is, as Vault reaches it. */
 export interface ServerAddress {
+  /** Its name or its address. */
   readonly host: string;
+  /** As text, since it may be a variable. */
   readonly port: string;
   /**
    * Makes Vault check the server's certificate, against the authorities of its machine where both are empty.
@@ -33,7 +35,7 @@ export interface ServerAddressVariables {
 }
 
 export const ServerAddress = {
-  /** A variable for each part of it. */
+  /** A variable for each part of it, `TF_VAR_vault_<server>_host` and so on; `props.host` is the host where nobody sets it. */
   fromVariables(scope: Construct, { server, host, tls = false }: ServerAddressVariables): ServerAddress {
     const of = `the PostgreSQL server ${server}`;
     const input = (suffix: string, props: Omit<InputProps, "server">): string =>

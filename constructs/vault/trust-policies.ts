@@ -30,7 +30,7 @@ const OWN_TOKEN: readonly PolicyRule[] = [
 const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];
 
 /**
- * The policies of the trust model, which whoever initialises Vault writes. No resources: who can write the policy of a token
+ * The policies of the trust model, which whoever initialises Vault writes. No resources: whoever can write the policy of a token
  * can do what that may.
  */
 export class TrustPolicies extends Construct {
@@ -72,13 +72,14 @@ export class TrustPolicies extends Construct {
   /** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
   private operator(): PolicyDocument {
     const operator = new PolicyDocument();
+    // database-mount.ts with database-connection.ts, app-role-auth.ts with app-role.ts and policy.ts: each says what is managed.
     for (const part of [...this.mounts, this.props.auth]) part.grantManage(operator);
     // The policies of the trust model too, so that init sees whether they are still what the config wants.
     operator.allow(...this.readablePolicies());
     operator.allow(
       // Those of personas that are no longer declared.
       { path: `sys/policies/acl/${this.props.namePrefix}*`, capabilities: ["delete"] },
-      // Where that takes a token (OpenBao 2.6 and later): makes a root token for who has the unseal keys, for nobody else.
+      // Where that takes a token (OpenBao 2.6 and later): makes a root token for whoever has the unseal keys, for nobody else.
       { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
       { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
       ...OWN_TOKEN,

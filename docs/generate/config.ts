@@ -9,8 +9,8 @@ const INTRODUCTION = `# A config file
 
 An environment is one file in [config/](../config/), which exports it as its default. For one of your own copy
 [config/local.ts](../config/local.ts), servers in containers on your machine, or [config/external.ts](../config/external.ts),
-servers that exist already, to \`config/shop.ts\`, and set \`name: "shop"\`. \`LEASEHOLD_ENV=shop npm start\` then runs it
-on embedded servers, and \`npx jest test/unit/environments.test.ts\` loads and synthesizes every file in config/.
+servers that exist already, to \`config/shop.ts\`, and set \`name: "shop"\`. \`npm start -- --env shop\` then runs it on
+embedded servers, and \`npx jest test/unit/environments.test.ts\` loads and synthesizes every file in config/.
 
 Each error is one line: the path, the value received, what is allowed; a syntax error has file, line and column. No secret is
 ever written in a config file: passwords come from variables.

@@ -15,9 +15,10 @@ may stand in one stack, or in two of which Vault's depends on PostgreSQL's.
 const ROOMS = { ".": "Both sides", postgres: "PostgreSQL", vault: "Vault", docker: "Containers" };
 
 type Class = ts.ClassDeclaration & { readonly name: ts.Identifier };
-type Interfaces = ReadonlyMap<string, ts.InterfaceDeclaration>;
+type Type = ts.InterfaceDeclaration | ts.TypeAliasDeclaration;
+type Types = ReadonlyMap<string, Type>;
 
-/** The classes of constructs/, each with what it is, its properties and what can be done with it. */
+/** The classes of constructs/ and what makes values of a type, each with what it is, its properties and what can be done with it. */
 export function constructsDocument(): string {
   const sources = readdirSync(FOLDER, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
@@ -25,36 +26,65 @@ export function constructsDocument(): string {
     .map((file) =>
       ts.createSourceFile(file, readFileSync(join(FOLDER, file), "utf8"), ts.ScriptTarget.ES2022, true),
     );
-  const interfaces = new Map(
-    sources.flatMap(({ statements }) =>
-      statements.filter(ts.isInterfaceDeclaration).map((each) => [each.name.text, each]),
-    ),
+  const types = new Map(
+    sources.flatMap(({ statements }) => statements.filter(isType).map((each) => [each.name.text, each])),
   );
   const rooms = Object.entries(ROOMS).map(([folder, title]) => {
     const inRoom = sources.filter(({ fileName }) => dirname(fileName) === folder);
-    const sections = inRoom.flatMap(({ statements }) =>
-      statements.filter(isPublicClass).map((each) => section(each, interfaces)),
-    );
+    const sections = inRoom.flatMap(({ statements }) => [
+      ...statements.filter(isPublicClass).map((each) => classSection(each, types)),
+      ...statements.filter(ts.isVariableStatement).flatMap((each) => makerSections(each, types)),
+    ]);
     return [`## ${title}\n`, ...sections].join("\n");
   });
   return [INTRODUCTION, ...rooms].join("\n");
 }
 
-function section(declared: Class, interfaces: Interfaces): string {
+function classSection(declared: Class, types: Types): string {
   const name = declared.name.text;
-  const { fileName, statements } = declared.getSourceFile();
-  const props = propertiesOf(`${name}Props`, interfaces);
-  // What a class has from an abstract one of its file is its own to a reader.
-  const parents = (declared.heritageClauses ?? []).flatMap(({ types }) =>
-    types.map((type) => type.getText()),
-  );
+  const { statements } = declared.getSourceFile();
+  // What a class has from an abstract one of its file is its own to a reader, and what an interface says of it.
+  const parents = ancestors(declared);
   const family = [
     declared,
     ...statements.filter(ts.isClassDeclaration).filter((each) => parents.includes(each.name!.text)),
   ];
+  const interfaces = family.flatMap(ancestors).flatMap((parent) => types.get(parent) ?? []);
+  const described = (method: ts.MethodDeclaration) =>
+    documentation(method) || interfaces.map((each) => memberDocumentation(each, method)).join("");
   const methods = family
     .flatMap(({ members }) => members.filter(ts.isMethodDeclaration))
-    .filter((method) => !isHidden(method) && documentation(method) !== "");
+    .filter((method) => !isHidden(method) && described(method) !== "")
+    .map((method) => {
+      const prefix = has(method, ts.ModifierFlags.Static) ? `${name}.` : "";
+      return `- \`${prefix}${signature(method.name, method)}\`: ${described(method)}\n`;
+    });
+  return section(declared, name, documentation(declared), propertiesOf(`${name}Props`, types), methods);
+}
+
+/** A constant with the name of a type, or of the interface that its values have, and a member for each way to make one. */
+function makerSections({ declarationList }: ts.VariableStatement, types: Types): string[] {
+  return declarationList.declarations.flatMap((declared) => {
+    const name = declared.name.getText();
+    const type = types.get(name) ?? types.get(`I${name}`);
+    let value = declared.initializer;
+    if (value && ts.isSatisfiesExpression(value)) value = value.expression;
+    if (!type || !value || !ts.isObjectLiteralExpression(value)) return [];
+    const members = value.properties.map((member) => {
+      const made = ts.isPropertyAssignment(member) ? member.initializer : member;
+      return `- \`${name}.${signature(member.name!, made)}\`: ${documentation(member)}\n`;
+    });
+    return [section(declared, name, documentation(type), propertiesOf(name, types), members)];
+  });
+}
+
+function section(
+  declared: ts.Node,
+  name: string,
+  description: string,
+  props: readonly ts.PropertySignature[],
+  members: readonly string[],
+): string {
   const properties = table(
     ["property", "type", "what it is", "without it"],
     props.map((prop) => [
@@ -64,22 +94,34 @@ function section(declared: Class, interfaces: Interfaces): string {
       prop.questionToken ? defaultOf(prop) : "required",
     ]),
   );
-  const list = methods.map((method) => `- \`${signature(name, method)}\`: ${documentation(method)}\n`);
   return [
-    `### ${name}\n\n\`constructs/${fileName}\`. ${documentation(declared)}\n`,
+    `### ${name}\n\n\`constructs/${declared.getSourceFile().fileName}\`. ${description}\n`,
     ...(props.length > 0 ? [properties] : []),
-    ...(list.length > 0 ? [list.join("")] : []),
+    ...(members.length > 0 ? [members.join("")] : []),
   ].join("\n");
 }
 
+/** The classes and interfaces that a class names as its own. */
+function ancestors({ heritageClauses }: ts.ClassDeclaration): string[] {
+  return (heritageClauses ?? []).flatMap(({ types }) => types.map((type) => type.getText()));
+}
+
+function memberDocumentation(type: Type, { name }: ts.MethodDeclaration): string {
+  const members = ts.isInterfaceDeclaration(type) ? [...type.members] : [];
+  return members
+    .filter((member) => member.name?.getText() === name.getText())
+    .map(documentation)
+    .join("");
+}
+
 /** Those of an interface, and those that it picks of others. */
-function propertiesOf(name: string, interfaces: Interfaces): ts.PropertySignature[] {
-  const declared = interfaces.get(name);
-  if (!declared) return [];
-  const inherited = (declared.heritageClauses ?? []).flatMap(({ types }) =>
-    types.flatMap((type) => {
+function propertiesOf(name: string, types: Types): ts.PropertySignature[] {
+  const declared = types.get(name);
+  if (!declared || !ts.isInterfaceDeclaration(declared)) return [];
+  const inherited = (declared.heritageClauses ?? []).flatMap((clause) =>
+    clause.types.flatMap((type) => {
       const [of, picked] = (type.typeArguments ?? []).map((argument) => argument.getText());
-      return propertiesOf(of ?? type.getText(), interfaces).filter(
+      return propertiesOf(of ?? type.getText(), types).filter(
         (property) => picked === undefined || picked.includes(`"${property.name.getText()}"`),
       );
     }),
@@ -87,12 +129,18 @@ function propertiesOf(name: string, interfaces: Interfaces): ts.PropertySignatur
   return [...declared.members.filter(ts.isPropertySignature), ...inherited];
 }
 
-function signature(className: string, method: ts.MethodDeclaration): string {
-  const parameters = method.parameters.map(({ name, dotDotDotToken }) =>
+/** With its parameters where it is called. */
+function signature(name: ts.Node, made: ts.Node): string {
+  if (!ts.isFunctionLike(made)) return name.getText();
+  const parameters = made.parameters.map(({ name: parameter, dotDotDotToken }) =>
     // A pattern takes the props apart.
-    ts.isIdentifier(name) ? `${dotDotDotToken ? "…" : ""}${name.text}` : "props",
+    ts.isIdentifier(parameter) ? `${dotDotDotToken ? "…" : ""}${parameter.text}` : "props",
   );
-  return `${has(method, ts.ModifierFlags.Static) ? `${className}.` : ""}${method.name.getText()}(${parameters.join(", ")})`;
+  return `${name.getText()}(${parameters.join(", ")})`;
+}
+
+function isType(node: ts.Statement): node is Type {
+  return ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node);
 }
 
 function isPublicClass(node: ts.Statement): node is Class {

@@ -227,7 +227,7 @@ export class Home {
 }
 
 function checkHome(folder: string): void {
-  // Who can write the parent can put another folder in its place.
+  // Whoever can write the parent can put another folder in its place.
   checkFolder(dirname(folder), 0o022);
   checkFolder(folder, 0o077);
 }

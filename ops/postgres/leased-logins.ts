@@ -1,6 +1,7 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
-import { groupRolesOf, leaseMark, REVOKED } from "../../manifest/names";
-import type { ManifestDatabase } from "../../manifest/schema";
+import { groupRolesOf, LEASED_PREFIX, leaseMark, REVOKED } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { DEFAULT_CONNECTION_LIMIT, type ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser, whereverNamed, type StatementError } from "./superuser";
 
@@ -26,6 +27,11 @@ const CLOSE_MILLISECONDS = 10_000;
 /** A lock that was not available in time, and a row that another session has just changed. */
 const CONTENDED = ["55P03", "XX000"];
 const DEPENDENT_OBJECTS = "2BP01";
+const LEASED_NAMES = `${LEASED_PREFIX}%`;
+/** Of the role `member`. */
+const POWERFUL = Object.values(ROLE_ATTRIBUTES)
+  .map((column) => `member.${column}`)
+  .join(" OR ");
 
 /**
  * Marks the living leases that were made before creation statements did. What a holder could have forged, a login with an
@@ -39,9 +45,9 @@ export async function markLeases(deployment: Deployment, database: ManifestDatab
       const { rows } = await client.query<{ name: string }>(
         `SELECT member.rolname AS name FROM pg_auth_members m
          JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
-         WHERE grp.rolname = $1 AND member.rolname LIKE 'v-%' AND member.rolvaliduntil IS NOT NULL
+         WHERE grp.rolname = $1 AND member.rolname LIKE '${LEASED_NAMES}' AND member.rolvaliduntil IS NOT NULL
            AND shobj_description(member.oid, 'pg_authid') IS NULL
-           AND NOT (member.rolsuper OR member.rolcreaterole OR member.rolcreatedb OR member.rolreplication OR member.rolbypassrls)
+           AND NOT (${POWERFUL})
          GROUP BY 1 ORDER BY 1`,
         [groupRole],
       );
@@ -61,7 +67,7 @@ export async function markLeases(deployment: Deployment, database: ManifestDatab
 function leasedGroups({ personas, probeGroups }: ManifestDatabase): { groupRole: string; limit: number }[] {
   return [
     ...personas.map(({ groupRole, databaseRole }) => ({ groupRole, limit: databaseRole.connectionLimit })),
-    ...Object.values(probeGroups ?? {}).map((groupRole) => ({ groupRole, limit: 20 })),
+    ...Object.values(probeGroups ?? {}).map((groupRole) => ({ groupRole, limit: DEFAULT_CONNECTION_LIMIT })),
   ];
 }
 
@@ -81,7 +87,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
     }
     const { rows } = await client.query<{ name: string; comment: string }>(
       `SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
-       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) AND rolname LIKE 'v-%' AND NOT rolsuper ORDER BY 1`,
+       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) AND rolname LIKE '${LEASED_NAMES}' AND NOT rolsuper ORDER BY 1`,
       [`${mark}${REVOKED}`],
     );
     return rows;
@@ -104,7 +110,7 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
 async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
     `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
-     WHERE shobj_description(r.oid, 'pg_authid') = $1 AND rolname LIKE 'v-%' AND NOT rolsuper
+     WHERE shobj_description(r.oid, 'pg_authid') = $1 AND rolname LIKE '${LEASED_NAMES}' AND NOT rolsuper
        AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
     [mark],
   );
@@ -144,7 +150,7 @@ export async function dropLogins(
       `SELECT member.rolname AS name, min(CASE WHEN acts.member IS NULL THEN grp.rolname ELSE $2 END) AS heir
        FROM pg_auth_members m JOIN pg_roles member ON member.oid = m.member JOIN pg_roles grp ON grp.oid = m.roleid
        LEFT JOIN pg_auth_members acts ON acts.member = grp.oid AND acts.roleid = (SELECT oid FROM pg_roles WHERE rolname = $2)
-       WHERE grp.rolname = ANY ($1) AND member.rolname LIKE 'v-%' GROUP BY 1 ORDER BY 1`,
+       WHERE grp.rolname = ANY ($1) AND member.rolname LIKE '${LEASED_NAMES}' GROUP BY 1 ORDER BY 1`,
       [groups, database.owner],
     );
     return rows;

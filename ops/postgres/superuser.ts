@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
+import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { distrust } from "../../clients/http";
 import { printable } from "../../clients/text";
 import type { SuperuserLogin } from "../deployment/deployment";
 
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 /** https://www.postgresql.org/docs/18/errcodes-appendix.html */
-const REFUSED = ["28P01", "28000"];
 const NO_SUCH_DATABASE = "3D000";
 
 /**
@@ -118,7 +118,7 @@ export function clientOf({ host, port, user, password, ca }: SuperuserLogin, dat
 
 function connectError({ host, port, user, variableFor }: SuperuserLogin, error: unknown): SetupError {
   const where = `${host}:${String(port)}`;
-  if (error instanceof DatabaseError && REFUSED.includes(error.code ?? "")) {
+  if (error instanceof DatabaseError && LOGIN_REFUSED.includes(error.code ?? "")) {
     return new SetupError(
       `PostgreSQL at ${where} rejects the login of ${user} (${error.code!}): set ${variableFor("superuser-password")} to its password`,
     );

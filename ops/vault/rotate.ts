@@ -1,12 +1,10 @@
 import { DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
+import { WRONG_PASSWORD } from "../../clients/sqlstates";
 import type { AccessManifest, ManifestDatabase } from "../../manifest/schema";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
 import type { Deployment } from "../deployment/deployment";
 import { clientOf } from "../postgres/superuser";
-
-/** https://www.postgresql.org/docs/18/errcodes-appendix.html */
-const WRONG_PASSWORD = "28P01";
 
 /**
  * Has Vault replace the passwords of its own logins with ones that only Vault knows.

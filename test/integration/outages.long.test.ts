@@ -308,7 +308,9 @@ describe("PostgreSQL's connections are exhausted", () => {
       vault: faulty(READERS_LEASE, exhaust),
     });
     expect(findings(report)).toEqual([
-      expect.stringMatching(/^ the run: PostgreSQL at \S+ lets nobody in: sorry, too many clients already$/),
+      expect.stringMatching(
+        /^ the run: PostgreSQL at \S+ refuses connections: sorry, too many clients already$/,
+      ),
     ]);
     expect(cellsOf(report).filter(({ result }) => !result.held)).toEqual([]);
     expect(report.left).toEqual([]);

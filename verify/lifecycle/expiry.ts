@@ -31,7 +31,7 @@ export interface ExpiryContext {
   readonly signal: AbortSignal;
 }
 
-export interface Expiry {
+interface Expiry {
   /** @default - it was interrupted */
   readonly recorder?: Recorder;
   /** What it made and could not take away again. */

@@ -1,11 +1,12 @@
 import { escapeLiteral as literal } from "pg";
+import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { until } from "../../clients/within";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { Notes } from "../report/evidence";
 import type { Lease } from "../session/leases";
 import { probePrefix } from "../session/probes";
-import { LOGIN_REFUSED, loginRefusal, SESSION_ENDED, type Session } from "../session/session";
+import { loginRefusal, SESSION_ENDED, type Session } from "../session/session";
 
 /** For what Vault ends by itself, in the background: moments, which a busy machine makes long. */
 export const BACKGROUND_MILLISECONDS = 10_000;

@@ -1,9 +1,10 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { Outage } from "../../clients/outage";
+import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { oneLine } from "../../clients/text";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
-import { describe, LOGIN_REFUSED, Session } from "../session/session";
+import { describe, Session } from "../session/session";
 import { expectGone } from "./gone";
 import { takeLease, type LoggedInPersona } from "./logged-in";
 

@@ -15,7 +15,7 @@ export const APPROLE: LoginMethod = {
     {
       id: "secret-id-wrapped",
       title: "secret id wrapped, opened once",
-      proves: "The deliverer gets a secret id in a wrapping alone, and the wrapping opens once.",
+      proves: "A secret id is issued only wrapped, and its wrapping opens once.",
       group: "login",
       isStep: true,
       run: deliver,
@@ -32,7 +32,8 @@ export const APPROLE: LoginMethod = {
     {
       id: "login-refused",
       title: "login refused without secret id",
-      proves: "The role id logs nobody in without a secret id, with a wrong one or with one that is used up.",
+      proves:
+        "The role id is refused a login without a secret id, with a wrong one or with one that is used up.",
       group: "login",
       run: refuseLogins,
     },
@@ -61,7 +62,7 @@ export const APPROLE: LoginMethod = {
     {
       id: "secret-id-expired",
       title: "ended by itself: a secret id",
-      proves: "A secret id past its TTL logs nobody in.",
+      proves: "A secret id past its TTL is refused a login.",
       group: "the life of a lease",
       run: outliveSecretId,
     },

@@ -3,6 +3,7 @@ import type { LeasedContext, SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
+import { PROBE_PREFIX } from "../session/targets";
 import { dependenciesOf } from "./dependencies";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
 
@@ -53,7 +54,7 @@ function hasRow(grant: Grant, { database }: LeasedContext): boolean {
 
 /**
  * SECURITY DEFINER functions that one of the persona's roles may execute and that run as none of them, but for extensions'
- * and for probes, which tell who they run as and no more.
+ * and for probes, which tell the role they run as and no more.
  */
 function definersSql({ database, access }: LeasedContext): string {
   const roles = literals(access.roles);
@@ -74,7 +75,7 @@ function definersSql({ database, access }: LeasedContext): string {
 
 /** As makeProbes makes it: a name alone proves nothing. */
 const IS_PROBE = `(
-  starts_with(proname, 'leasehold_probe_') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0
+  starts_with(proname, '${PROBE_PREFIX}') AND prosrc = ${literal(DEFINER_BODY)} AND pronargs = 0
   AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')
   AND proconfig IS NOT DISTINCT FROM ARRAY[${literal(`search_path=${DEFINER_PATH}`)}]
 )`;

@@ -1,9 +1,10 @@
 import { Outage } from "../../clients/outage";
+import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
 import type { LeasedContext } from "../context";
 import { compare } from "../report/compare";
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
-import { INSUFFICIENT_PRIVILEGE, Session, type Login } from "../session/session";
+import { Session, type Login } from "../session/session";
 import { askCatalogs, observe, type Answer } from "./matrix";
 import { CONNECT } from "./rows";
 

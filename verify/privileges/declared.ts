@@ -14,7 +14,7 @@ export function schemaNames({ schemas }: ManifestDatabase): string[] {
   return schemas.map(({ name }) => name);
 }
 
-/** Every role of the database's but logins. */
+/** Every role of the database but logins. */
 export function rolesOf(database: ManifestDatabase): string[] {
   const { manager } = database;
   return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupRolesOf(database)];

@@ -3,7 +3,7 @@ import type { Session } from "../session/session";
 import { literals } from "../session/sql";
 
 /** An object that a role owns, or on which it is granted something, in whatever database of the server. */
-export interface Dependency {
+interface Dependency {
   readonly role: string;
   readonly owns: boolean;
   /** In the session's database, or shared. */

@@ -1,9 +1,8 @@
 import { escapeLiteral as literal } from "pg";
-import { LEASED } from "../../manifest/names";
+import { groupRolesOf, LEASED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
-import { groupRolesOf } from "../../manifest/names";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
@@ -153,7 +152,7 @@ function declaredMembers(database: ManifestDatabase): string {
   return [owned, ...logins].join(" OR ");
 }
 
-/** Each schema is the declared owner's, or no default privilege of its holds. */
+/** Each schema is the declared owner's: otherwise its default privileges do not apply. */
 export async function schemaOwner(
   { owner: catalogs, database }: DatabaseContext,
   check: Check,

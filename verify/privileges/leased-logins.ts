@@ -1,10 +1,10 @@
 import { escapeLiteral as literal } from "pg";
-import { LEASED, leaseMark } from "../../manifest/names";
+import { groupRolesOf, LEASED, leaseMark } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import { groupRolesOf } from "../../manifest/names";
+import { FIRST_OBJECT } from "../session/sql";
 
 interface LeasedLogin {
   readonly name: string;
@@ -33,7 +33,7 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
   const found = await catalogs.read<LeasedLogin>(
     `WITH roles AS (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles),
      held AS (
-       SELECT member, rolname::text AS name, roleid < 16384 AS predefined
+       SELECT member, rolname::text AS name, roleid < ${FIRST_OBJECT} AS predefined
        FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid
      )
      SELECT rolname AS name, rolcanlogin AS "canLogIn",

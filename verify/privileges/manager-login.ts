@@ -1,7 +1,6 @@
 import { escapeLiteral as literal } from "pg";
-import { LEASED } from "../../manifest/names";
+import { groupRolesOf, LEASED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
-import { groupRolesOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";

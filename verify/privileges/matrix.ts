@@ -1,3 +1,4 @@
+import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
 import { Outage } from "../../clients/outage";
 import { oneLine } from "../../clients/text";
 import type { LeasedContext, SessionContext } from "../context";
@@ -5,7 +6,7 @@ import { catalogsSay, clearest, compare, type Observation } from "../report/comp
 import { Notes } from "../report/evidence";
 import { rowId } from "../report/recorder";
 import { withTablesOfAnotherRole } from "../session/probes";
-import { describe, INSUFFICIENT_PRIVILEGE, type Outcome, type Session } from "../session/session";
+import { describe, type Outcome, type Session } from "../session/session";
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { causesOfHeld, causesOfMissing } from "./causes";

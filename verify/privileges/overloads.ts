@@ -2,11 +2,8 @@ import { escapeLiteral as literal } from "pg";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import { extensionOf, isOwn, literals } from "../session/sql";
+import { extensionOf, FIRST_OBJECT, isOwn, literals } from "../session/sql";
 import { schemaNames } from "./declared";
-
-/** PostgreSQL's own objects have lower numbers (FirstNormalObjectId). */
-const FIRST_OBJECT = "16384";
 
 /**
  * What PostgreSQL could take for its own: functions (aggregates and procedures too), operators and casts in a schema on the

@@ -1,4 +1,5 @@
 import { escapeIdentifier as ident } from "pg";
+import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
 import type { SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, firstText } from "../session/session";
@@ -49,7 +50,7 @@ async function tryUndeclared(context: SessionContext, change: string, check: Che
 
 async function expectRefused({ session }: SessionContext, sql: string, check: Check): Promise<void> {
   const { allowed, got } = await answer(session, {}, sql, check);
-  if (allowed !== false) check.find(`${sql} must be refused with 42501, received ${got}`);
+  if (allowed !== false) check.find(`${sql} must be refused with ${INSUFFICIENT_PRIVILEGE}, received ${got}`);
 }
 
 /** Statements that would make it another role, prolong its login, or give away what it holds. */

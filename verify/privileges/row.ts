@@ -58,7 +58,7 @@ const ON: Readonly<Record<ObjectKind, string>> = {
 export function privilegeRow(kind: ObjectKind, name: string, use: Use): MatrixRow {
   return {
     ...{ kind, name },
-    proves: `A persona has ${name} on ${ON[kind]} exactly where that is declared: by the catalogs and by a statement.`,
+    proves: `A persona has ${name} on ${ON[kind]} exactly where that is declared: by the catalogs, and by a statement where one can be tried.`,
     declared: ({ privileges }) => (privileges[kind] as readonly string[]).includes(name),
     targets: ({ database, targets }) => {
       if (kind === "database") return [{ name: database.name, probe: false }];

@@ -136,7 +136,7 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       roles.some((role) => role.name === name && role.tried) ? [`SET LOCAL ROLE ${ident(name)}`] : [],
   },
 
-  // Says what is so already: it would change nothing, and who is no superuser is refused for naming the attribute.
+  // Says what is so already: it would change nothing, and a role that is no superuser is refused for naming the attribute.
   attributeRow("SUPERUSER", ({ lease }) => `ALTER ROLE ${ident(lease.username)} NOSUPERUSER`),
   attributeRow("CREATEROLE", ({ run }) => `CREATE ROLE ${ident(`${probePrefix(run)}role`)}`),
   {

@@ -1,13 +1,13 @@
 import type { Check } from "./check";
 
-/** What the config says is meant, by the id of its finding. */
-export interface Accepted {
+/** What the config accepts, by the id of the finding. */
+interface Accepted {
   readonly id: string;
   readonly reason: string;
 }
 
-/** A finding that somebody may mean. Its id is made of the rule, the object and what is gained, and is the same in each run. */
-export interface Finding {
+/** A finding that may be accepted. Its id is made of the rule, the object and what is gained, and is the same in each run. */
+interface Finding {
   readonly id: string;
   readonly text: string;
 }

@@ -1,12 +1,11 @@
 import { pad, width } from "../../clients/text";
 import type { Cell, CheckResult, DatabaseReport, PersonaReport, Report } from "./report";
-import { byKind, failures, remarks, styles, verdict, type Style } from "./terminal";
+import { byKind, failures, KIND_WIDTH, mark, remarks, styles, verdict, type Style } from "./terminal";
 
 /** Wider tables are shown in several parts. */
 const PERSONAS_ABREAST = 4;
 const LABEL_WIDTH = 36;
 const COLUMN_WIDTH = 21;
-const KIND_WIDTH = 11;
 
 /** All of a report but its evidence: a column for each persona, a row for each privilege and each check, with their times. */
 export function renderDetails(report: Report, color: boolean): string {
@@ -16,7 +15,7 @@ export function renderDetails(report: Report, color: boolean): string {
     for (let first = 0; first < database.personas.length; first += PERSONAS_ABREAST)
       lines.push(...part(database, database.personas.slice(first, first + PERSONAS_ABREAST), style), "");
     for (const check of database.groups.flatMap(({ checks }) => checks))
-      lines.push(`${mark(check, style)} ${check.title} ${style("dim", duration(check))}`);
+      lines.push(`${mark(check.held, style)} ${check.title} ${style("dim", duration(check))}`);
     lines.push("");
   }
   lines.push(
@@ -55,7 +54,7 @@ function part(
     if (checks.every((check) => check === undefined)) continue;
     const cells = checks.map((check, i) =>
       check
-        ? mark(check, style) + pad(pad(duration(check), COLUMN_WIDTH - 4, true), widths[i]! - 1)
+        ? mark(check.held, style) + pad(pad(duration(check), COLUMN_WIDTH - 4, true), widths[i]! - 1)
         : pad("", widths[i]!),
     );
     lines.push(row(title, cells));
@@ -72,10 +71,6 @@ function shownCell(cell: Cell, columnWidth: number, style: Style): string {
   const time = pad(differs ? (asked ?? "?") : duration(cell), COLUMN_WIDTH - 14, true);
   const text = `${(tried ?? (held ? asked : undefined) ?? "unclear").padEnd(8)}${time} ${held ? "" : "✗"}`;
   return `${declared ? "●" : "○"} ${style(held ? undefined : "red", text, columnWidth - 2)}`;
-}
-
-function mark({ held }: CheckResult, style: Style): string {
-  return held ? style("green", "✓") : style("red", "✗");
 }
 
 function duration({ milliseconds }: CheckResult): string {

@@ -1,8 +1,18 @@
 import { pad, width } from "../../clients/text";
 import type { Cell, CheckResult, DatabaseReport, GroupReport, PersonaReport, Report } from "./report";
-import { byKind, COLUMNS, failures, LINES, remarks, styles, verdict, type Style } from "./terminal";
+import {
+  byKind,
+  COLUMNS,
+  failures,
+  KIND_WIDTH,
+  LINES,
+  mark,
+  remarks,
+  styles,
+  verdict,
+  type Style,
+} from "./terminal";
 
-const KIND_WIDTH = 11;
 const LABEL_WIDTH = 45;
 const LONGEST_NAME = 20;
 
@@ -30,7 +40,7 @@ export function renderOverview(report: Report, color: boolean): string {
 }
 
 function legend(style: Style): string {
-  return `● declared and used   ○ not declared and refused   ${style("red", "✗")} differs`;
+  return `● declared and used   ○ not declared, and refused or not held   ${style("red", "✗")} differs`;
 }
 
 function databaseLine({ name, groups, personas }: DatabaseReport, style: Style): string {
@@ -129,10 +139,6 @@ function groups({ groups: own, personas }: DatabaseReport, style: Style): string
     const count = passed === checks.length ? String(passed) : `${String(passed)} of ${String(checks.length)}`;
     return `${mark(passed === checks.length, style)} ${pad(title, LABEL_WIDTH - 2)}${count}`;
   });
-}
-
-function mark(held: boolean, style: Style): string {
-  return held ? style("green", "✓") : style("red", "✗");
 }
 
 function cut(text: string, longest: number): string {

@@ -17,6 +17,13 @@ export function styles(color: boolean): Style {
   };
 }
 
+/** Of the column with the kinds of a matrix's rows. */
+export const KIND_WIDTH = 11;
+
+export function mark(held: boolean, style: Style): string {
+  return held ? style("green", "✓") : style("red", "✗");
+}
+
 /** Findings that a line of the terminal has room for, the first ones; the report has them all. */
 const SHOWN = 3;
 const LONGEST = 500;

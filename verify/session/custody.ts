@@ -37,7 +37,7 @@ export class Custody {
     const failed = await releaseEach(this.items.splice(0).reverse(), deadline);
     // Where that fails, each thing that can't be dropped says why.
     if (failed.length > 0) await session?.reopen().catch(() => undefined);
-    // Who did not answer won't so soon.
+    // What did not answer will not answer soon.
     const hung = failed.filter(({ reason }) => reason === NO_ANSWER);
     const refused = failed.filter(({ reason }) => reason !== NO_ANSWER);
     const left = await releaseEach(

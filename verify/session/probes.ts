@@ -2,13 +2,13 @@ import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } fr
 import type { ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
-import { join, NO_TARGETS, type Target, type Targets } from "./targets";
+import { join, NO_TARGETS, PROBE_PREFIX, type Target, type Targets } from "./targets";
 
 type ProbeContext = Pick<DatabaseContext, "owner" | "custody" | "database" | "run">;
 
 /** A run's probe objects are called this, followed by something. */
 export function probePrefix(run: string): string {
-  return `leasehold_probe_${run}_`;
+  return `${PROBE_PREFIX}${run}_`;
 }
 
 /** A probe object's name, quoted and qualified. */
@@ -28,6 +28,7 @@ export const DEFINER_PATH = "pg_catalog, pg_temp";
 
 /** Older than any run: what carries such a number belongs to a run that was killed. */
 const STALE_SECONDS = 3600;
+const NAME_OF_A_RUN = new RegExp(`^${PROBE_PREFIX}([0-9]{10})_`);
 
 /** Makes a table with a row, a sequence and two functions in each schema, as the owner. They are in custody until the end. */
 export async function makeProbes(context: ProbeContext, when: string): Promise<Targets> {
@@ -120,15 +121,15 @@ export async function dropStaleProbes({ owner, database }: DatabaseContext, chec
       `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop,
          relname AS name
        FROM pg_class
-       WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND relname LIKE 'leasehold\\_probe\\_%'
+       WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND starts_with(relname, '${PROBE_PREFIX}')
        UNION ALL
        SELECT format('DROP ROUTINE %s', oid::regprocedure), proname
        FROM pg_proc
-       WHERE pronamespace = $1::regnamespace AND proname LIKE 'leasehold\\_probe\\_%'`,
+       WHERE pronamespace = $1::regnamespace AND starts_with(proname, '${PROBE_PREFIX}')`,
       [ident(schema)],
     );
     for (const { drop, name } of found) {
-      const made = Number(/^leasehold_probe_([0-9]{10})_/.exec(name)?.[1] ?? Infinity);
+      const made = Number(NAME_OF_A_RUN.exec(name)?.[1] ?? Infinity);
       if (made > Date.now() / 1000 - STALE_SECONDS) continue;
       const outcome = await owner.attempt(drop, check);
       if ("sqlstate" in outcome) check.find(`${drop}: ${outcome.message}`);

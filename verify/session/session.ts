@@ -26,9 +26,6 @@ export type Outcome =
   | { readonly rows: readonly Record<string, unknown>[]; readonly count: number }
   | { readonly sqlstate: string; readonly message: string };
 
-export const INSUFFICIENT_PRIVILEGE = "42501";
-/** With which PostgreSQL refuses a login that is not (any more) valid. */
-export const LOGIN_REFUSED: readonly string[] = ["28P01", "28000"];
 export const SESSION_ENDED = "57P01";
 /** Connection, resources, a server that starts or stops: it is not the statement or the login that is refused. */
 const OUTAGE = /^(08|53|57P0)/;
@@ -58,7 +55,7 @@ export function firstText(outcome: Outcome, column: string): string | undefined 
   return typeof value === "string" ? value : undefined;
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   /** More of libpq's `options`, such as `-c role=…`. */
   readonly options?: string;
   /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
@@ -127,11 +124,13 @@ export class Session {
       const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
       if (!isOutage) throw error;
       const { message } = error as Error;
-      throw new Outage(`PostgreSQL at ${addressText(address)} lets nobody in: ${message}`, { cause: error });
+      throw new Outage(`PostgreSQL at ${addressText(address)} refuses connections: ${message}`, {
+        cause: error,
+      });
     }
   }
 
-  /** Of a connection that another has taken the place of, nothing is to be learned. */
+  /** A connection that was replaced says nothing about the session. */
   private lose(client: Client, reason: string): void {
     if (client === this.client && !this.closed) this.lost ??= reason;
   }
@@ -222,7 +221,7 @@ export class Session {
     if (this.closed) return;
     this.closed = true;
     const end = this.client.end().catch(() => undefined);
-    // Whom nobody answers is not waited for, and must not keep the program alive.
+    // A server that does not answer is not waited for, and must not keep the program alive.
     await within(CLOSE_TIMEOUT_MILLISECONDS, end, undefined);
     this.client.connection.stream.destroy();
   }

@@ -2,6 +2,9 @@ import { escapeLiteral as literal } from "pg";
 
 // Parts of SQL that several questions to the catalogs share.
 
+/** The lowest oid of an object that is not PostgreSQL's own (FirstNormalObjectId). */
+export const FIRST_OBJECT = "16384";
+
 /** For `IN (…)`, which holds for nothing where there are no names. */
 export function literals(names: readonly string[]): string {
   return names.map((name) => literal(name)).join(", ") || "NULL";

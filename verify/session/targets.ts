@@ -4,6 +4,9 @@ import type { ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import { constructorOf, isOwn } from "./sql";
 
+/** What the names of the verifier's objects in a schema start with. */
+export const PROBE_PREFIX = "leasehold_probe_";
+
 /** What a privilege is tried on: an object of a schema, its name quoted and qualified; or a schema, a database or a role. */
 export interface Target {
   readonly name: string;
@@ -51,13 +54,13 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
          ) END AS column
        FROM pg_class c
        WHERE relnamespace = ${oid} AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-         AND relname NOT LIKE 'leasehold\\_probe\\_%'
+         AND NOT starts_with(relname, '${PROBE_PREFIX}')
          AND ${isOwn("pg_class", "c", "relowner")}
        UNION ALL
        SELECT 'functions', ${qualifier} || quote_ident(proname) || '(' || oidvectortypes(proargtypes) || ')', NULL
        FROM pg_proc p
        WHERE pronamespace = ${oid}
-         AND proname NOT LIKE 'leasehold\\_probe\\_%'
+         AND NOT starts_with(proname, '${PROBE_PREFIX}')
          AND ${isOwn("pg_proc", "p", "proowner")}
          AND NOT EXISTS (${constructorOf("p.oid")})
        ORDER BY name`,

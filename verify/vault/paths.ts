@@ -9,7 +9,7 @@ import { rowId } from "../report/recorder";
 import { rulesFor, ruleText } from "./policies";
 
 /** A row of the matrix on what a persona's token may do in Vault. */
-export interface VaultRow extends RowDescription {
+interface VaultRow extends RowDescription {
   readonly declared: boolean;
 }
 

@@ -1,11 +1,10 @@
 import { escapeLiteral as literal } from "pg";
+import { WRONG_PASSWORD } from "../../clients/sqlstates";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
 import { AppRole, secretIdOf } from "../login/approle";
 import type { Check } from "../report/check";
 import { describe, loginRefusal, Session, type Login } from "../session/session";
 import { asPersona, personaOf, type WorkloadContext } from "./context";
-
-const WRONG_PASSWORD = "28P01";
 
 interface StaticLogin extends Login {
   readonly role: string;

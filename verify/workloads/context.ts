@@ -1,10 +1,10 @@
-import { escapeLiteral as literal } from "pg";
 import type { ManifestDatabase, ManifestPersona, ManifestWorkload } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import { loginMethod, type ApplicationLogin } from "../login/login";
 import type { Notes } from "../report/evidence";
 import type { PersonaToken } from "../session/leases";
 import type { PostgresAddress, Session } from "../session/session";
+import { literals } from "../session/sql";
 
 export type WorkloadKind = NonNullable<ManifestDatabase["workload"]>["kind"];
 
@@ -66,9 +66,8 @@ export async function asPersona<T>(
 
 /** Which of the roles are there. */
 export async function existing(owner: Session, roles: readonly string[], notes?: Notes): Promise<string[]> {
-  const list = roles.map((role) => literal(role)).join(", ");
   const outcome = await owner.attempt(
-    `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${list})`,
+    `SELECT rolname AS name FROM pg_roles WHERE rolname IN (${literals(roles)})`,
     notes,
   );
   return "rows" in outcome ? outcome.rows.map(({ name }) => String(name)) : [...roles];
