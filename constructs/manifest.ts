@@ -61,8 +61,9 @@ export class Manifest {
 function merge(known: Partial<Database>, facts: Partial<Database>): Partial<Database> {
   for (const [key, value] of Object.entries(facts)) {
     if (key === "personas" || key === "staticRoles") continue;
-    const before = known[key as keyof Database];
-    if (before !== undefined && value !== undefined && JSON.stringify(before) !== JSON.stringify(value))
+    const before: unknown = known[key as keyof Database];
+    const isRepeated = before !== undefined && (value as unknown) !== undefined;
+    if (isRepeated && JSON.stringify(before) !== JSON.stringify(value))
       throw new DeclarationError(
         `${key} of a database (${JSON.stringify(value)}) must be declared once, it is ${JSON.stringify(before)} already`,
       );
