@@ -3,6 +3,7 @@ import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   cpSync,
   existsSync,
   lstatSync,
@@ -91,16 +92,15 @@ rootTest(
     mkdirSync(data);
     const nobody = idOf("nobody");
     chownSync(data, nobody.uid, nobody.gid);
-    const swapper = spawn(
-      process.execPath,
-      ["-e", `(${swap.toString()})(...${JSON.stringify([victim, names])})`],
-      {
-        ...nobody,
-        // So that it finds its way when the folder has another name.
-        cwd: data,
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
+    // Node itself may be below a folder that is root's alone.
+    const node = workspace.path("node");
+    copyFileSync(process.execPath, node);
+    const swapper = spawn(node, ["-e", `(${swap.toString()})(...${JSON.stringify([victim, names])})`], {
+      ...nobody,
+      // So that it finds its way when the folder has another name.
+      cwd: data,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await Promise.race([once(swapper.stdout, "data"), once(swapper, "close")]);
     expect(swapper.exitCode).toBe(null);
     try {
