@@ -255,7 +255,7 @@ const TO_PUBLIC: Readonly<Record<string, Fault>> = {
       `${OWNERS} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC`,
     ),
     finds: [
-      " PUBLIC has nothing: not declared: granted to PUBLIC by example_owner: EXECUTE on function example.PROBE_before_definer()",
+      " PUBLIC has nothing: not declared: granted to PUBLIC by PostgreSQL's own default privileges: EXECUTE on later functions of example_owner",
     ],
   },
   "creating in another schema": {
