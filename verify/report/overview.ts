@@ -69,7 +69,9 @@ function line(name: string, what: string, results: readonly CheckResult[], style
 function matrix(database: DatabaseReport, style: Style): string[] {
   const title = cut(`${database.name}, schema ${database.schemas.join(", ")}`, LABEL_WIDTH - 1);
   const lines: string[] = [];
-  for (const personas of abreast(database.personas)) {
+  // Where no row was asked for there is no matrix.
+  const shown = database.personas.filter(({ matrix: cells }) => cells.length > 0);
+  for (const personas of abreast(shown)) {
     const widths = personas.map(columnWidth);
     const heads = personas.map(({ name }, i) => pad(cut(name, LONGEST_NAME), widths[i]!));
     lines.push(style("bold", `${pad(title, LABEL_WIDTH)}${heads.join("").trimEnd()}`));
