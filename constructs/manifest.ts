@@ -1,8 +1,8 @@
 import { DefaultTokenResolver, StringConcat, TerraformStack, Tokenization } from "cdktf";
 import type { IConstruct } from "constructs";
-import { DeclarationError } from "./declaration-error";
 import type { Input } from "../manifest/inputs";
 import type { AccessManifestInput } from "../manifest/schema";
+import { DeclarationError } from "./declaration-error";
 
 type Database = AccessManifestInput["databases"][number];
 type Server = NonNullable<AccessManifestInput["servers"]>[number];

@@ -1,5 +1,4 @@
-import type { VaultClient } from "../clients/vault-client";
-import { errorText } from "../clients/vault-client";
+import { errorText, type VaultClient } from "../clients/vault-client";
 import type { AccessManifest, ManifestDatabase } from "../manifest/schema";
 import { EXPIRY } from "./checks";
 import { verifyDatabase } from "./database";

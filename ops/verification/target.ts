@@ -29,10 +29,7 @@ export function verificationTarget(file: string): VerificationTarget {
   const manifest = readManifest(file);
   const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
   const addresses = new Map(
-    serversOf(manifest).map((server, i) => [
-      server,
-      addressOf(env, i === 0 ? "" : `_${server.toUpperCase()}`, encrypted.has(server)),
-    ]),
+    serversOf(manifest).map(({ server, suffix }) => [server, addressOf(env, suffix, encrypted.has(server))]),
   );
   return {
     manifest,
@@ -46,10 +43,11 @@ export function verificationTarget(file: string): VerificationTarget {
   };
 }
 
-/** In the order in which their variables are numbered; those that have a database. */
-function serversOf({ servers, databases }: AccessManifest): string[] {
-  const used = new Set(databases.map(({ server }) => server));
-  return servers.length > 0 ? servers.map(({ name }) => name) : [...used];
+/** Those that have a database, with what their variables end in: nothing for the first server of all. */
+function serversOf({ servers, databases }: AccessManifest): { server: string; suffix: string }[] {
+  const used = [...new Set(databases.map(({ server }) => server))];
+  const [first] = servers.length > 0 ? servers.map(({ name }) => name) : used;
+  return used.map((server) => ({ server, suffix: server === first ? "" : `_${server.toUpperCase()}` }));
 }
 
 /** What is set; for the rest, what the deployment beside the manifest has, such as the verifier's token on file. */

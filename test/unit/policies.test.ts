@@ -1,4 +1,6 @@
-import { differences, parse, rulesFor } from "../../verify/vault/policies";
+import type { LoggedInContext } from "../../verify/context";
+import { Check } from "../../verify/report/check";
+import { differences, parse, policiesAsDeclared, rulesFor } from "../../verify/vault/policies";
 
 const rule = (path: string, ...capabilities: string[]) => ({ policy: "p", path, capabilities });
 
@@ -130,4 +132,15 @@ describe("a policy that is not as declared", () => {
   ])("%s", (_, found, findings) => {
     expect(differences("p", DECLARED, found)).toEqual(findings);
   });
+});
+
+test("a declared policy whose text the manifest does not hold is a finding: nothing can be compared", () => {
+  const check = new Check();
+  const context = {
+    persona: { login: { policies: ["p"] }, policies: [] },
+    token: { auth: { policies: ["p"] } },
+    policies: { texts: new Map([["p", 'path "a" { capabilities = ["read"] }']]), evidence: [] },
+  };
+  policiesAsDeclared(context as unknown as LoggedInContext, check);
+  expect(check.findings).toEqual(["the manifest has no text of policy p"]);
 });

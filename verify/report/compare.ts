@@ -24,7 +24,7 @@ export interface Comparison {
   readonly findings: readonly string[];
 }
 
-export function differs(
+function differs(
   declared: boolean,
   { catalogued, exercised }: Pick<Observation, "catalogued" | "exercised">,
 ): boolean {

@@ -47,8 +47,7 @@ export function policiesAsDeclared({ persona, token, policies }: LoggedInContext
     const found = policies.texts.get(name);
     if (!persona.login.policies.includes(name)) check.find(`policy ${name} is not declared`);
     else if (!token.auth.policies.includes(name)) check.find(`the token has no policy ${name}`);
-    else if (text === undefined)
-      check.remark(`policy ${name} is not this manifest's: its text is not compared`);
+    else if (text === undefined) check.find(`the manifest has no text of policy ${name}`);
     else if (found === undefined) check.find(`the verifier's token can't read policy ${name}`);
     else check.find(...differences(name, text, found));
   }
