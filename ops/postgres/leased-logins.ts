@@ -115,8 +115,9 @@ const PREPARED_BY_OR_ON = `(
   OR p.transaction IN (
     SELECT xmax FROM pg_authid WHERE oid = r.oid
     UNION ALL
-    SELECT split_part(virtualtransaction, '/', 2)::xid FROM pg_locks
-    WHERE pid IS NULL AND classid = 'pg_authid'::regclass AND objid = r.oid
+    SELECT own.transactionid FROM pg_locks held JOIN pg_locks own USING (virtualtransaction)
+    WHERE held.classid = 'pg_authid'::regclass AND held.objid = r.oid
+      AND held.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
   )
 )`;
 
