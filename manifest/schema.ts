@@ -64,7 +64,9 @@ const workload = z.discriminatedUnion("kind", [
 
 const databaseFields = z.object({
   name,
+  /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
+  /** As whom personas act that act as the owner, and who gets what roles leave that are dropped. */
   owner: name,
   /** @default - the one of `schema` and `owner` */
   schemas: z
@@ -92,9 +94,9 @@ const databaseFields = z.object({
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });
 
-const database = databaseFields.transform(({ schemas, ...declared }) => ({
+const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({
   ...declared,
-  schemas: schemas ?? [{ name: declared.schema, owner: declared.owner }],
+  schemas: schemas ?? [{ name: schema, owner: declared.owner }],
 }));
 
 /** `cdktf.out/access.json`: what was declared, free of secrets. More fields may come, so unknown ones are let through. */
