@@ -1,6 +1,7 @@
 import type { z } from "zod";
+import { OTHER_DATABASES } from "../../manifest/schema";
 import { POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../../constructs/names";
-import { boolean, image, name, object, port, withRules, type Breach } from "./fields";
+import { boolean, image, name, object, oneOf, port, withRules, type Breach } from "./fields";
 
 /** Why TLS is for servers of one's own alone. */
 export const NO_TLS = "false, since containers are reached on this machine alone";
@@ -25,6 +26,13 @@ const fields = object("a PostgreSQL server", {
   tls: boolean
     .default(false)
     .describe("Reached with TLS alone, and its certificate checked. Not for a container."),
+  otherDatabases: oneOf(...OTHER_DATABASES)
+    .optional()
+    .meta({
+      description:
+        "`close` has `deploy` take CONNECT from PUBLIC in each database of the server that the config does not name, so that no leased login gets in; it stops and asks where somebody else would be locked out. With `keep` verify says what PUBLIC may do there.",
+      otherwise: "`keep`",
+    }),
 });
 
 function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterable<Breach> {
