@@ -146,6 +146,13 @@ describe("AppRole", () => {
     );
   });
 
+  test("a secret id for no login, which to Vault is one for any number, is refused", () => {
+    const { auth } = example();
+    expect(() => auth.addAppRole("App", { name: "app", ...identity, secretIdUses: 0 })).toThrow(
+      "secret id uses (0) must be a positive whole number",
+    );
+  });
+
   test("a grant adds one rule to its policy", () => {
     const { stack, auth, add } = example();
     const app = auth.addAppRole("App", { name: "app", ...identity });
