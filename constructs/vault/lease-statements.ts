@@ -1,6 +1,7 @@
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import type { IAccessRole } from "../postgres/access-role";
-import { statements } from "./statements";
+import type { LeaseFunctions } from "../postgres/lease-functions";
+import { statements } from "../sql";
 
 /** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
 export interface LeaseStatements {
@@ -20,18 +21,34 @@ export interface LeasedLoginProps {
    * @default - 20
    */
   readonly connectionLimit?: number;
+  /**
+   * What makes and ends it, in the groups that were added.
+   * @default - Vault's login, which has CREATEROLE and ADMIN OPTION on the group role
+   */
+  readonly functions?: LeaseFunctions;
 }
 
 export const LeaseStatements = {
+  /** Logins in a group role, which act as the owner where it does. */
+  of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
+    if (props.functions) return LeaseStatements.throughFunctions(role);
+    return role.actsAsOwner ? LeaseStatements.ofOwners(role, props) : LeaseStatements.ofMembers(role, props);
+  },
   /**
    * Logins in a group role that act as themselves. What they make becomes the group's: as the owner's, a function that runs
    * as its owner would have the owner's rights.
    */
   ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("member/creation.sql", role, role.roleName, props),
+    leaseStatements("createrole/member/creation.sql", role, role.roleName, props),
   /** Logins in a group role that act as the schema's owner, who owns what they make. */
   ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("owner/creation.sql", role, role.database.ownerName, props),
+    leaseStatements("createrole/owner/creation.sql", role, role.database.ownerName, props),
+  /** Calls of the functions that make and end logins in a group role. */
+  throughFunctions: ({ roleName: group }: IAccessRole): LeaseStatements => ({
+    creation: statements("functions/creation.sql", { group }),
+    renewal: statements("functions/renewal.sql", { group }),
+    revocation: statements("functions/revocation.sql", { group }),
+  }),
 };
 
 function leaseStatements(
@@ -43,7 +60,7 @@ function leaseStatements(
   const values = { group, owner: database.ownerName, schema: database.schemaName, heir, limit, mark };
   return {
     creation: statements(creation, values),
-    renewal: statements("renewal.sql", values),
-    revocation: statements("revocation.sql", values),
+    renewal: statements("createrole/renewal.sql", values),
+    revocation: statements("createrole/revocation.sql", values),
   };
 }
