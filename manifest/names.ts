@@ -63,8 +63,14 @@ export function groupRolesOf({
 /** What the name of a leased login starts with, and no declared role's does. */
 export const LEASED_PREFIX = "v-";
 
-/** The whole of such a name, as a regular expression of PostgreSQL's: v-, who asked, the role, twenty letters, the time. */
-export const LEASED = `^${LEASED_PREFIX}.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$`;
+/** Of what stands in such a name for who asked and for the role: no quote, since it stands in statements. */
+const SHORTENED = `[^[:cntrl:]"'']{0,8}`;
+
+/**
+ * The whole of such a name, as a regular expression of PostgreSQL's, as it stands between the quotes of a literal: v-, who asked,
+ * the role, twenty letters, the time.
+ */
+export const LEASED = `^${LEASED_PREFIX}${SHORTENED}-${SHORTENED}-[A-Za-z0-9]{20}-[0-9]{10}$`;
 
 /**
  * The comment on each role that Vault leases for a database, written as it is made. Its holder can't write one, so it tells
