@@ -58,7 +58,13 @@ export class Persona extends Construct {
   ) {
     super(scope, id);
     const { connection, login, name = id, groupRole, privileges, actsAsOwner = false } = props;
-    const { statements = LeaseStatements.of, connectionLimit = DEFAULT_CONNECTION_LIMIT, defaultTtl, maxTtl, leaseEndsWithToken } = props;
+    const {
+      statements = LeaseStatements.of,
+      connectionLimit = DEFAULT_CONNECTION_LIMIT,
+      defaultTtl,
+      maxTtl,
+      leaseEndsWithToken,
+    } = props;
     const { manager } = connection;
     const { database, mark, functions } = manager;
     this.name = name;

@@ -10,9 +10,6 @@ const SQL_FOLDER = join(__dirname, "../sql");
 /** Letters, digits, spaces and what names are made of: nothing that ends a literal or that Vault's templates take. */
 const PLAIN_TEXT = /^[A-Za-z0-9 _-]+$/;
 
-/** As Vault spells the end of a lease, as a regular expression of PostgreSQL's. */
-const TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4}$";
-
 type Values = Readonly<Record<string, string | number>>;
 
 /** A group role that may be leased, as the functions know it. */
@@ -47,7 +44,6 @@ export function functionBody(
   name: string,
   { groups, logins, mark }: { groups: readonly LeasedGroup[]; logins: readonly string[]; mark: string },
 ): string {
-  const file = `functions/body/${name}.sql`;
   const role = (value: string) => `'${checkName(POSTGRES_ROLE, "role", value)}'`;
   const groupRows = groups.map(({ group, heir, schema, connectionLimit }) =>
     [
@@ -57,15 +53,16 @@ export function functionBody(
       Token.isUnresolved(connectionLimit) ? Token.asString(connectionLimit) : String(connectionLimit),
     ].join(", "),
   );
-  const raw: Readonly<Record<string, string>> = {
+  const values: Readonly<Record<string, string>> = {
     // A list of values has a row at least.
     ":groups": list(groupRows, "NULL::pg_catalog.text, NULL, NULL, NULL"),
     ":logins": list(logins.map(role), "NULL::pg_catalog.text"),
     ":'leased'": `'${LEASED}'`,
-    ":'timestamp'": `'${TIMESTAMP}'`,
+    ":'mark'": literal("mark", mark),
   };
-  const text = read(file).replace(/:groups\b|:logins\b|:'leased'|:'timestamp'/g, (key) => raw[key]!);
-  return fill(file, text, { mark }).trim();
+  return read(`functions/body/${name}.sql`)
+    .replace(/:(groups|logins|'leased'|'mark')/g, (placeholder) => values[placeholder]!)
+    .trim();
 }
 
 const list = (rows: readonly string[], none: string) =>
@@ -73,6 +70,12 @@ const list = (rows: readonly string[], none: string) =>
 
 function read(file: string): string {
   return readFileSync(join(SQL_FOLDER, file), "utf8");
+}
+
+function literal(key: string, text: string): string {
+  if (!Token.isUnresolved(text) && !PLAIN_TEXT.test(text))
+    throw new DeclarationError(`${key} (${JSON.stringify(text)}) must be plain text`);
+  return `'${text}'`;
 }
 
 function fill(file: string, text: string, values: Values): string {
@@ -86,12 +89,7 @@ function fill(file: string, text: string, values: Values): string {
       (placeholder, key: string) =>
         `"${checkName(POSTGRES_IDENTIFIER, key, String(value(placeholder, key)))}"`,
     )
-    .replace(/:'([a-z]+)'/g, (placeholder, key: string) => {
-      const literal = String(value(placeholder, key));
-      if (!Token.isUnresolved(literal) && !PLAIN_TEXT.test(literal))
-        throw new DeclarationError(`${key} (${JSON.stringify(literal)}) must be plain text`);
-      return `'${literal}'`;
-    })
+    .replace(/:'([a-z]+)'/g, (placeholder, key: string) => literal(key, String(value(placeholder, key))))
     .replace(/(?<!:):([a-z]+)\b/g, (placeholder, key: string) => {
       const number = Number(value(placeholder, key));
       if (Token.isUnresolved(number)) return Token.asString(number);

@@ -23,10 +23,12 @@ export const environmentFields = object("an environment as the default export", 
     .min(1, { error: "at least one server", abort: true })
     .describe("The PostgreSQL servers."),
   vault: vault.describe("The Vault server, and what it has for this environment."),
-  leases: oneOf(...LEASES).default("functions").meta({
-    description:
-      "How Vault's login makes and ends leased logins: through functions that the superuser owns, or by CREATEROLE and ADMIN OPTION on the group roles.",
-  }),
+  leases: oneOf(...LEASES)
+    .default("functions")
+    .meta({
+      description:
+        "How Vault's login makes and ends leased logins: through functions that the superuser owns, or by CREATEROLE and ADMIN OPTION on the group roles.",
+    }),
   backend: backend.optional().meta({
     description: "Where Terraform keeps its state.",
     otherwise: "local files",

@@ -147,7 +147,9 @@ export class ManagerLogin extends ManagerLoginBase {
       lifecycle: { ignoreChanges: ["roles", "search_path", "create_role"] },
     });
     if (createRole)
-      database.chain((meta) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, ...meta }));
+      database.chain(
+        (meta) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, ...meta }),
+      );
     else new Forgotten(this, "Owner", "postgresql_grant_role");
     database.chain((meta) => {
       const on = { database: database.databaseName, objectType: "database" };

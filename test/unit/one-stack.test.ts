@@ -91,7 +91,7 @@ function existing(): TerraformStack {
   const member = AccessRole.fromName({ database, name: "shop_readonly", privileges: Privileges.READ });
   const role = connection.addRole("Readonly", {
     member,
-    statements: LeaseStatements.ofMembers(member, { mark: connection.mark }),
+    statements: LeaseStatements.ofMembers(member, { mark: connection.manager.mark }),
     defaultTtl: Duration.seconds(number("ttl")),
     maxTtl: Duration.hours(number("hours")),
   });

@@ -132,7 +132,7 @@ describe("ManagerLogin", () => {
   const synthesized = example((database) => {
     const manager = new ManagerLogin(database, "Manager", { database, name: "vault", password });
     for (const id of ["One", "Two"])
-      manager.manage(database.addRole(id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }));
+      manager.manageGroup(database.addRole(id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }));
   });
   const [login] = find(synthesized, "postgresql_role", { name: "vault" });
 
