@@ -15,7 +15,7 @@ import {
 } from "../../constructs/names";
 import { Secret } from "../../constructs/secret";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
-import { statements } from "../../constructs/sql";
+import { functionBody, statements } from "../../constructs/sql";
 import { synth, testApp } from "../support/synth";
 
 describe("Duration", () => {
@@ -129,6 +129,7 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
       "createrole/renewal.sql",
       "createrole/revocation.sql",
       "createrole/rotation.sql",
+      ...["creation", "renewal", "revocation", "rotation"].map((name) => `functions/${name}.sql`),
     ]) {
       expect(statements(file, values).join("\n")).not.toContain("--");
     }
@@ -161,6 +162,22 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
       "limit (20; x) must be a whole number",
     );
   });
+});
+
+test.each([
+  [{ group: "a'b" }, `role ("a'b") must be a PostgreSQL identifier`],
+  [{ heir: "none" }, 'role ("none") must be a PostgreSQL identifier'],
+  [{ schema: "a b" }, 'schema ("a b") must be a PostgreSQL identifier'],
+])("a function's list refuses %j", (wrong, message) => {
+  const row = { group: "a", heir: "b", schema: "c", connectionLimit: 1, ...wrong };
+  expect(() => functionBody("open", { groups: [row], logins: [], mark: "m" })).toThrow(message);
+});
+
+test("a function's mark is plain text, and a static login a role's name", () => {
+  expect(() => functionBody("open", { groups: [], logins: [], mark: "a'" })).toThrow("must be plain text");
+  expect(() => functionBody("set_password", { groups: [], logins: ["a'"], mark: "m" })).toThrow(
+    'role ("a\'") must be',
+  );
 });
 
 describe("PolicyDocument", () => {
