@@ -1,3 +1,4 @@
+import { heirOf } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import type { IAccessRole } from "../postgres/access-role";
 import type { LeaseFunctions } from "../postgres/lease-functions";
@@ -29,38 +30,20 @@ export interface LeasedLoginProps {
 }
 
 export const LeaseStatements = {
-  /** Logins in a group role, which act as the owner where it does. */
-  of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
-    if (props.functions) return LeaseStatements.throughFunctions(role);
-    return role.actsAsOwner ? LeaseStatements.ofOwners(role, props) : LeaseStatements.ofMembers(role, props);
-  },
   /**
-   * Logins in a group role that act as themselves. What they make becomes the group's: as the owner's, a function that runs
-   * as its owner would have the owner's rights.
+   * Logins in a group role that act as the schema's owner where the role does, and otherwise as the role, which then owns what
+   * they make: as the owner's, a function that runs as its owner would have the owner's rights.
    */
-  ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("createrole/member/creation.sql", role, role.roleName, props),
-  /** Logins in a group role that act as the schema's owner, who owns what they make. */
-  ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("createrole/owner/creation.sql", role, role.database.ownerName, props),
-  /** Calls of the functions that make and end logins in a group role. */
-  throughFunctions: ({ roleName: group }: IAccessRole): LeaseStatements => ({
-    creation: statements("functions/creation.sql", { group }),
-    renewal: statements("functions/renewal.sql", { group }),
-    revocation: statements("functions/revocation.sql", { group }),
-  }),
+  of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
+    const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, functions } = props;
+    const { roleName: group, actsAsOwner, database } = role;
+    const heir = heirOf({ owner: database.ownerName }, { actsAsOwner, groupRole: group });
+    const values = { group, schema: database.schemaName, heir, limit, mark };
+    const way = functions ? "functions" : "createrole";
+    return {
+      creation: statements(`${way}/creation.sql`, values),
+      renewal: statements(`${way}/renewal.sql`, values),
+      revocation: statements(`${way}/revocation.sql`, values),
+    };
+  },
 };
-
-function leaseStatements(
-  creation: string,
-  { roleName: group, database }: IAccessRole,
-  heir: string,
-  { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT }: LeasedLoginProps,
-): LeaseStatements {
-  const values = { group, owner: database.ownerName, schema: database.schemaName, heir, limit, mark };
-  return {
-    creation: statements(creation, values),
-    renewal: statements("createrole/renewal.sql", values),
-    revocation: statements("createrole/revocation.sql", values),
-  };
-}

@@ -109,28 +109,23 @@ describe("names", () => {
 
 describe("statements", () => {
   const values = {
-    ...{ group: "readonly_role", owner: "example_owner", schema: "example", heir: "readonly_role" },
+    ...{ group: "readonly_role", schema: "example", heir: "readonly_role" },
     ...{ limit: 20, mark: "leasehold local nanvc" },
   };
 
   test("put quoted identifiers, literals and numbers for our placeholders and leave Vault's", () => {
-    expect(statements("createrole/member/creation.sql", values)).toEqual([
+    expect(statements("createrole/creation.sql", values)).toEqual([
       `SET LOCAL lock_timeout = '5s';
 CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20 IN ROLE "readonly_role";
 ALTER ROLE "{{name}}" SET search_path = "example";
+ALTER ROLE "{{name}}" SET role = "readonly_role";
 COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
     ]);
   });
 
   test("hold no comment, at whose semicolons Vault would split", () => {
-    for (const file of [
-      "createrole/member/creation.sql",
-      "createrole/owner/creation.sql",
-      "createrole/renewal.sql",
-      "createrole/revocation.sql",
-      "createrole/rotation.sql",
-      ...["creation", "renewal", "revocation", "rotation"].map((name) => `functions/${name}.sql`),
-    ]) {
+    const files = ["creation", "renewal", "revocation", "rotation"];
+    for (const file of files.flatMap((name) => [`createrole/${name}.sql`, `functions/${name}.sql`])) {
       expect(statements(file, values).join("\n")).not.toContain("--");
     }
   });
@@ -140,8 +135,8 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
       `sql/createrole/revocation.sql wants a value for :"heir"`,
     );
     const { mark: _, ...unmarked } = values;
-    expect(() => statements("createrole/member/creation.sql", unmarked)).toThrow(
-      "sql/createrole/member/creation.sql wants a value for :'mark'",
+    expect(() => statements("createrole/creation.sql", unmarked)).toThrow(
+      "sql/createrole/creation.sql wants a value for :'mark'",
     );
   });
 
@@ -155,10 +150,10 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
   );
 
   test("refuse what would end a literal, and what is no number", () => {
-    expect(() => statements("createrole/member/creation.sql", { ...values, mark: "a' IS" })).toThrow(
+    expect(() => statements("createrole/creation.sql", { ...values, mark: "a' IS" })).toThrow(
       `mark ("a' IS") must be plain text`,
     );
-    expect(() => statements("createrole/member/creation.sql", { ...values, limit: "20; x" })).toThrow(
+    expect(() => statements("createrole/creation.sql", { ...values, limit: "20; x" })).toThrow(
       "limit (20; x) must be a whole number",
     );
   });

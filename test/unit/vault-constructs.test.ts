@@ -43,7 +43,7 @@ function example() {
   /** Leases logins in a group role that exists already. */
   const add = (id: string, name: string, props: Partial<DatabaseRoleProps> = {}) => {
     const member = AccessRole.fromName({ database, name, privileges: Privileges.READ });
-    const statements = LeaseStatements.ofMembers(member, { mark: connection.manager.mark });
+    const statements = LeaseStatements.of(member, { mark: connection.manager.mark });
     return connection.addRole(id, { member, statements, ...lease, ...props });
   };
   return { stack, mount, database, connection, auth, add };
@@ -84,7 +84,7 @@ describe("DatabaseRole", () => {
     privileges: Privileges.OWNER,
     actsAsOwner: true,
   });
-  add("Owner", "admins", { statements: LeaseStatements.ofOwners(admins, { mark: connection.manager.mark }) });
+  add("Owner", "admins", { statements: LeaseStatements.of(admins, { mark: connection.manager.mark }) });
   const synthesized = synth(stack);
   const role = (name: string) =>
     find(synthesized, "vault_database_secret_backend_role", { name })[0] as Record<string, string[]>;
@@ -93,9 +93,9 @@ describe("DatabaseRole", () => {
     expect(role("readers")).toMatchObject({ default_ttl: 300, max_ttl: 3600 });
   });
 
-  test("a member's login joins its group and acts as itself", () => {
+  test("a member's login joins its group and acts as it from its start", () => {
     expect(role("readers")["creation_statements"]!.join()).toContain('IN ROLE "readers"');
-    expect(role("readers")["creation_statements"]!.join()).not.toContain("SET role");
+    expect(role("readers")["creation_statements"]!.join()).toContain('SET role = "readers"');
   });
 
   test("an owner's login acts as the owner from its start", () => {
