@@ -106,10 +106,25 @@ export async function sweepRevoked(deployment: Deployment, database: ManifestDat
   return { dropped, kept };
 }
 
-/** Leased logins that a revocation took out of their group, and could not close for a transaction that they had prepared. */
+/**
+ * SQL over pg_prepared_xacts p and the role r: what it prepared, what changed its row, and what holds a lock on it. Who prepares
+ * as its group, which owns the transaction then, is as little to stay as the rest.
+ */
+const PREPARED_BY_OR_ON = `(
+  p.owner = r.rolname
+  OR p.transaction IN (
+    SELECT xmax FROM pg_authid WHERE oid = r.oid
+    UNION ALL
+    SELECT own.transactionid FROM pg_locks held JOIN pg_locks own USING (virtualtransaction)
+    WHERE held.classid = 'pg_authid'::regclass AND held.objid = r.oid
+      AND held.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+  )
+)`;
+
+/** Leased logins that a revocation took out of their group, and could not close for a transaction that was prepared. */
 async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
-    `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
+    `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts p JOIN pg_roles r ON ${PREPARED_BY_OR_ON}
      WHERE shobj_description(r.oid, 'pg_authid') = $1 AND rolname LIKE '${LEASED_NAMES}' AND NOT rolsuper
        AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
     [mark],
@@ -121,7 +136,7 @@ async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
 async function endPrepared(superuser: SuperuserLogin, login: string): Promise<void> {
   const prepared = await asSuperuser(superuser, (client) =>
     client.query<{ gid: string; database: string }>(
-      "SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1",
+      `SELECT gid, database FROM pg_prepared_xacts p JOIN pg_roles r ON ${PREPARED_BY_OR_ON} WHERE rolname = $1`,
       [login],
     ),
   );
