@@ -82,3 +82,6 @@ export function leaseMark(environment: string, database: string): string {
 
 /** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/revocation.sql). */
 export const REVOKED = ": revoked, not dropped";
+
+/** The schema of the functions through which Vault's login leases, in each database that has them. */
+export const LEASE_SCHEMA = "leasehold";
