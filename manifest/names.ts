@@ -44,6 +44,11 @@ export function probeRoleNames(database: { readonly name: string }): { owner: st
   return { owner: `${database.name}_verify_owner`, short: `${database.name}_verify_short` };
 }
 
+/** Of the schemas, each once. */
+export function ownersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string[] {
+  return [...new Set(schemas.map(({ owner }) => owner))];
+}
+
 /** The role that gets what a persona's login owns, when it is revoked. */
 export function heirOf(
   { owner }: Pick<ManifestDatabase, "owner">,

@@ -12,16 +12,15 @@ const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
   z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
 
-const appRole = z.object({
+/** How a persona logs in: what every kind has. A kind's own fields are let through, to whoever knows the kind. */
+const login = z.looseObject({
+  kind: name,
   authMount: name,
   name,
   policies: z.array(name),
   tokenTtl: seconds,
   tokenMaxTtl: seconds,
   tokenBoundCidrs: z.array(z.string()).optional(),
-  secretIdTtl: seconds.optional(),
-  secretIdUses: z.int().positive().optional(),
-  secretIdBoundCidrs: z.array(z.string()).optional(),
 });
 
 const persona = z
@@ -30,7 +29,9 @@ const persona = z
     groupRole: name,
     /** Its sessions act as the schema's owner. */
     actsAsOwner: z.boolean().default(false),
-    appRole,
+    login: login.optional(),
+    /** The older name of a login of the kind `approle`. */
+    appRole: login.omit({ kind: true }).optional(),
     /** Those that it logs in with, in HCL; Terraform variables stand in them as `${var.name}`. */
     policies: z.array(z.object({ name, text: z.string() })).default([]),
     databaseRole: z.object({
@@ -48,11 +49,11 @@ const persona = z
       functions: privileges("functions"),
     }),
   })
-  // How it logs in is a tagged value; another auth method adds a kind.
-  .transform(({ appRole, ...declared }) => ({
-    ...declared,
-    login: { kind: "approle" as const, ...appRole },
-  }));
+  .transform(({ appRole, login = appRole && { ...appRole, kind: "approle" }, ...declared }, context) => {
+    if (login) return { ...declared, login };
+    context.addIssue({ code: "custom", path: ["login"], message: "it has to say how the persona logs in" });
+    return z.NEVER;
+  });
 
 const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
@@ -63,7 +64,9 @@ const workload = z.discriminatedUnion("kind", [
 
 const databaseFields = z.object({
   name,
+  /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
+  /** As whom personas act that act as the owner, and who gets what roles leave that are dropped. */
   owner: name,
   /** @default - the one of `schema` and `owner` */
   schemas: z
@@ -91,9 +94,9 @@ const databaseFields = z.object({
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });
 
-const database = databaseFields.transform(({ schemas, ...declared }) => ({
+const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({
   ...declared,
-  schemas: schemas ?? [{ name: declared.schema, owner: declared.owner }],
+  schemas: schemas ?? [{ name: schema, owner: declared.owner }],
 }));
 
 /** `cdktf.out/access.json`: what was declared, free of secrets. More fields may come, so unknown ones are let through. */

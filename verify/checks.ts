@@ -259,7 +259,7 @@ export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
     proves: "What the login made belongs to its group, or to the owner where it acts as it, once it is gone.",
     group: "revocation",
     isStep: true,
-    applies: ({ tableLeft }) => tableLeft !== undefined,
+    applies: ({ tablesLeft }) => tablesLeft.length > 0,
     run: handOver,
   },
 ];

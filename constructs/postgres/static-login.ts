@@ -35,8 +35,8 @@ export class StaticLogin extends Construct implements IManagedRole, IStaticLogin
           login: true,
           roles: [group],
           searchPath: [database.schemaName],
-          // As a leased login: what it creates is the owner's.
-          assumeRole: actsAsOwner ? database.ownerName : undefined,
+          // As a leased login: what it creates is the owner's or the group's.
+          assumeRole: actsAsOwner ? database.ownerName : group,
           ...meta,
         }),
     );

@@ -24,25 +24,25 @@ export interface LeasedLoginProps {
 
 export const LeaseStatements = {
   /**
-   * Logins in a group role that act as themselves. What they make becomes the group's: as the owner's, a function that runs
-   * as its owner would have the owner's rights.
+   * Logins in a group role that act as it, which owns what they make: as the owner's, a function that runs as its owner would
+   * have the owner's rights.
    */
   ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("member/creation.sql", role, role.roleName, props),
+    leaseStatements(role, role.roleName, props),
   /** Logins in a group role that act as the schema's owner, who owns what they make. */
   ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements("owner/creation.sql", role, role.database.ownerName, props),
+    leaseStatements(role, role.database.ownerName, props),
 };
 
+/** @param heir as which the logins act, and which owns what they leave */
 function leaseStatements(
-  creation: string,
   { roleName: group, database }: IAccessRole,
   heir: string,
   { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT }: LeasedLoginProps,
 ): LeaseStatements {
-  const values = { group, owner: database.ownerName, schema: database.schemaName, heir, limit, mark };
+  const values = { group, schema: database.schemaName, heir, limit, mark };
   return {
-    creation: statements(creation, values),
+    creation: statements("creation.sql", values),
     renewal: statements("renewal.sql", values),
     revocation: statements("revocation.sql", values),
   };

@@ -1,6 +1,6 @@
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
-import { groupRolesOf } from "../../manifest/names";
+import { groupRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -256,7 +256,7 @@ function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase):
   return manifest.databases
     .filter((other) => other.server === server)
     .flatMap((database) => [
-      ...[database.owner, database.manager ?? []].flat(),
+      ...[ownersOf(database), database.manager ?? []].flat(),
       ...groupRolesOf(database),
       ...database.staticRoles.map(({ login }) => login),
     ]);

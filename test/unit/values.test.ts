@@ -109,27 +109,22 @@ describe("names", () => {
 
 describe("statements", () => {
   const values = {
-    ...{ group: "readonly_role", owner: "example_owner", schema: "example", heir: "readonly_role" },
+    ...{ group: "readonly_role", schema: "example", heir: "readonly_role" },
     ...{ limit: 20, mark: "leasehold local nanvc" },
   };
 
   test("put quoted identifiers, literals and numbers for our placeholders and leave Vault's", () => {
-    expect(statements("member/creation.sql", values)).toEqual([
+    expect(statements("creation.sql", values)).toEqual([
       `SET LOCAL lock_timeout = '5s';
 CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20 IN ROLE "readonly_role";
 ALTER ROLE "{{name}}" SET search_path = "example";
+ALTER ROLE "{{name}}" SET role = "readonly_role";
 COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
     ]);
   });
 
   test("hold no comment, at whose semicolons Vault would split", () => {
-    for (const file of [
-      "member/creation.sql",
-      "owner/creation.sql",
-      "renewal.sql",
-      "revocation.sql",
-      "rotation.sql",
-    ]) {
+    for (const file of ["creation.sql", "renewal.sql", "revocation.sql", "rotation.sql"]) {
       expect(statements(file, values).join("\n")).not.toContain("--");
     }
   });
@@ -139,9 +134,7 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
       `sql/revocation.sql wants a value for :"heir"`,
     );
     const { mark: _, ...unmarked } = values;
-    expect(() => statements("member/creation.sql", unmarked)).toThrow(
-      "sql/member/creation.sql wants a value for :'mark'",
-    );
+    expect(() => statements("creation.sql", unmarked)).toThrow("sql/creation.sql wants a value for :'mark'");
   });
 
   test.each(['a" ; DROP ROLE x; --', "a$revocation$", "{{name}}", "${x}", "a'b"])(
@@ -154,10 +147,10 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
   );
 
   test("refuse what would end a literal, and what is no number", () => {
-    expect(() => statements("member/creation.sql", { ...values, mark: "a' IS" })).toThrow(
+    expect(() => statements("creation.sql", { ...values, mark: "a' IS" })).toThrow(
       `mark ("a' IS") must be plain text`,
     );
-    expect(() => statements("member/creation.sql", { ...values, limit: "20; x" })).toThrow(
+    expect(() => statements("creation.sql", { ...values, limit: "20; x" })).toThrow(
       "limit (20; x) must be a whole number",
     );
   });

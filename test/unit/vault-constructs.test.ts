@@ -93,9 +93,9 @@ describe("DatabaseRole", () => {
     expect(role("readers")).toMatchObject({ default_ttl: 300, max_ttl: 3600 });
   });
 
-  test("a member's login joins its group and acts as itself", () => {
+  test("a member's login joins its group and acts as it from its start", () => {
     expect(role("readers")["creation_statements"]!.join()).toContain('IN ROLE "readers"');
-    expect(role("readers")["creation_statements"]!.join()).not.toContain("SET role");
+    expect(role("readers")["creation_statements"]!.join()).toContain('SET role = "readers"');
   });
 
   test("an owner's login acts as the owner from its start", () => {

@@ -79,7 +79,11 @@ export async function revokeWhileReconnecting(
     );
 
   const able: string[] = [];
-  const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
+  const held = database.schemas.map(
+    ({ name }) =>
+      `pg_catalog.has_schema_privilege(${literal(ident(name))}::pg_catalog.regnamespace, 'USAGE')`,
+  );
+  const sql = `SELECT ${held.join(" OR ")} AS held`;
   for (const session of open) {
     // One that was ended answers with that.
     const outcome = await session.attempt(sql).catch((error: unknown) => {

@@ -1,10 +1,9 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED } from "../../manifest/names";
+import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
-import { ownersOf } from "./declared";
 import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";
 

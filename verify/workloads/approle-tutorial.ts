@@ -23,7 +23,7 @@ function appRoleOf(context: AppRoleContext): AppRole {
 
 export async function mintSecretId(context: AppRoleContext, check: Check): Promise<void> {
   const appRole = appRoleOf(context);
-  const { secretIdTtl: ttl, secretIdUses: uses } = appRole.persona.login;
+  const { secretIdTtl: ttl, secretIdUses: uses } = appRole.declared;
   // As a deliverer mints it: without limits of its own.
   const opened = await appRole.unwrap(await appRole.wrappedSecretId({}));
   check.noteAnswer(opened);
@@ -37,7 +37,7 @@ export async function mintSecretId(context: AppRoleContext, check: Check): Promi
 
 export async function useUpSecretId(context: AppRoleContext, check: Check): Promise<void> {
   const appRole = appRoleOf(context);
-  const uses = appRole.persona.login.secretIdUses!;
+  const uses = appRole.declared.secretIdUses!;
   for (let use = 1; use <= uses; use += 1) {
     const answer = await appRole.attemptAndRevoke(context.secretId);
     check.noteAnswer(answer, `use ${String(use)}`);

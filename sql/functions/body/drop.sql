@@ -12,6 +12,7 @@ DECLARE
 BEGIN
   PERFORM
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '200ms', true);
   SELECT oid, rolcanlogin, pg_catalog.shobj_description(oid, 'pg_authid') AS comment INTO leased
     FROM pg_catalog.pg_roles

@@ -2,8 +2,10 @@
 DECLARE
   declared pg_catalog.record;
 BEGIN
+  -- Without sequential scans, since a session keeps its plans: those made while there are few roles cost more with each role.
   PERFORM
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '5s', true);
   IF (login OPERATOR(pg_catalog.~) :'leased') IS NOT TRUE THEN
     RAISE invalid_parameter_value USING MESSAGE = pg_catalog.format('%L is not the name of a leased login', login);

@@ -3,6 +3,7 @@ BEGIN
   -- As a renewal: a static login can hold its own row as well.
   PERFORM
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '2s', true);
   IF (secret OPERATOR(pg_catalog.~) '.') IS NOT TRUE THEN
     RAISE invalid_parameter_value USING MESSAGE = 'a static login must have a password';
