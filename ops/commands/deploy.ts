@@ -156,7 +156,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
 async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
-  leases: ManifestDatabase["leases"],
+  leases: "functions" | "createrole",
   work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
 ): Promise<void> {
   for (const database of deployment.manifest.databases)

@@ -60,9 +60,12 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
   const login = escapeIdentifier(manager);
   await client.query("BEGIN");
   await client.query(`ALTER ROLE ${login} NOCREATEROLE`);
-  for (const { role, member } of await memberships(client, "grantor", manager)) {
+  const dependent = (await dependsOnGrantors(client)) ? await memberships(client, "grantor", manager) : [];
+  for (const { role, member } of dependent) {
     await client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}`);
-    await client.query(`REVOKE ${escapeIdentifier(role)} FROM ${escapeIdentifier(member)} GRANTED BY ${login}`);
+    await client.query(
+      `REVOKE ${escapeIdentifier(role)} FROM ${escapeIdentifier(member)} GRANTED BY ${login}`,
+    );
   }
   for (const { role, grantor } of await memberships(client, "member", manager))
     if (role !== KEPT)
@@ -70,6 +73,14 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
         `REVOKE ${escapeIdentifier(role)} FROM ${login} GRANTED BY ${escapeIdentifier(grantor)}`,
       );
   await client.query("COMMIT");
+}
+
+/** Up to 15 a member has a group once, whoever granted it. */
+async function dependsOnGrantors(client: Client): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "SELECT WHERE current_setting('server_version_num')::int >= 160000",
+  );
+  return rowCount === 1;
 }
 
 async function memberships(client: Client, side: "grantor" | "member", name: string): Promise<Membership[]> {
@@ -101,9 +112,9 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
       done.push(`gave ${manager} CREATEROLE, with which it leases`);
     }
     // Up to 15 CREATEROLE is enough.
+    if (!(await dependsOnGrantors(client))) return done;
     const { rows: leases } = await client.query<{ name: string }>(
       `SELECT rolname AS name FROM pg_roles r WHERE (shobj_description(oid, 'pg_authid') = $2 OR starts_with(shobj_description(oid, 'pg_authid'), $2 || ':'))
-         AND current_setting('server_version_num')::int >= 160000
          AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1)
          AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles v ON v.oid = m.member
            WHERE m.roleid = r.oid AND v.rolname = $1 AND admin_option)
@@ -112,7 +123,9 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
     );
     for (const { name } of leases) await giveLease(client, login, manager, name);
     if (leases.length > 0)
-      done.push(`gave ${manager} ${String(leases.length)} living leases, which it could not revoke otherwise`);
+      done.push(
+        `gave ${manager} ${String(leases.length)} living leases, which it could not revoke otherwise`,
+      );
     return done;
   });
   return did ?? [];
