@@ -10,6 +10,7 @@ import { sweepRevoked } from "../postgres/sweep";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
+import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -109,6 +110,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
+      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
       for (const line of await equipManagers(deployment)) show.detail(line);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
@@ -123,10 +125,14 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
           show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
         isUnmarked = await leasesUnmarked(deployment);
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
       },
-      // Leases made during the apply.
       async (show) => {
+        // Leases made during the apply.
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
+        await eachDatabase(deployment, show, "createrole", dropFunctions);
+        await eachDatabase(deployment, show, "functions", takePowers);
       },
     ),
   );
@@ -145,6 +151,18 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     });
   }
   return { steps, changed };
+}
+
+/** Does something for each database whose leases are made in a way, and shows what was done. */
+async function eachDatabase(
+  deployment: Deployment,
+  show: StepOutput,
+  leases: "functions" | "createrole",
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+): Promise<void> {
+  for (const database of deployment.manifest.databases)
+    if (database.leases === leases)
+      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
