@@ -157,7 +157,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
 async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
-  leases: "functions" | "createrole",
+  leases: ManifestDatabase["leases"],
   work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
 ): Promise<void> {
   for (const database of deployment.manifest.databases)
