@@ -168,7 +168,7 @@ describe("AppRole", () => {
     const role = add("Long", "long", { defaultTtl: Duration.hours(1) });
     role.grantRead(app);
     expect(role.node.metadata.map(({ data }) => data as string)).toEqual([
-      "a lease of long (1h) ends with the token that took it, after 20m at most",
+      "a lease of long (1h at most) ends with the token that took it, after 20m at most",
     ]);
   });
 
