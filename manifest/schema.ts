@@ -10,6 +10,9 @@ export const DEFAULT_CONNECTION_LIMIT = 20;
 /** What becomes of PUBLIC's CONNECT in databases of a server that are not declared. */
 export const OTHER_DATABASES = ["keep", "close"] as const;
 
+/** The ways in which Vault's login leases: through functions of the superuser's, or by CREATEROLE. */
+export const LEASES = ["functions", "createrole"] as const;
+
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
@@ -82,6 +85,20 @@ const databaseFields = z.object({
   manager: name.optional(),
   /** The Terraform variable with the password that the stacks give it. */
   managerPasswordVariable: name.optional(),
+  /** How it makes and ends leased logins. */
+  leases: z.enum(LEASES).default("createrole"),
+  /** The functions that it does so through, of the schema `leasehold`. */
+  leaseFunctions: z
+    .array(
+      z.object({
+        name,
+        /** As PostgreSQL spells their types. */
+        arguments: z.string(),
+        /** Of the body, as PostgreSQL keeps it. */
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      }),
+    )
+    .default([]),
   vault: z.object({
     mount: name,
     connection: name,
@@ -134,8 +151,6 @@ export type ManifestDatabase = AccessManifest["databases"][number];
 /** One of its schemas. */
 export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
-/** How a persona logs in. */
-export type ManifestLogin = ManifestPersona["login"];
 export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = Extract<
   z.output<typeof workload>,
   { kind: Kind }

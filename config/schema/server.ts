@@ -13,6 +13,9 @@ const fields = object("a PostgreSQL server", {
   superuser: name(POSTGRES_ROLE).describe(
     "The login that sets the server up. Its password comes from `TF_VAR_<server>_superuser_password`.",
   ),
+  bootstrap: oneOf("superuser", "createrole").default("superuser").meta({
+    description: 'What that login is: with `"createrole"` it is no superuser, as in a managed PostgreSQL.',
+  }),
   database: name(POSTGRES_DATABASE).describe("The database that is there from the start."),
   container: object("a PostgreSQL container", {
     image: image.describe("PostgreSQL's image."),

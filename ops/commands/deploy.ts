@@ -6,10 +6,12 @@ import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findMarked } from "../postgres/leftover";
-import { dropLogins, dropRoles, emptyGroups, markLeases, sweepRevoked } from "../postgres/leased-logins";
+import { dropLogins, dropRoles, emptyGroups, markLeases } from "../postgres/leased-logins";
+import { sweepRevoked } from "../postgres/sweep";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
+import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -81,12 +83,9 @@ async function askOfLockedOut(
   const asked = await lockedOut(deployment);
   const lines = asked.map(lockedOutText);
   if (lines.length > 0) {
-    if (autoApprove) console.log(lines.join("\n"));
-    await confirm(
-      `Closing the databases that the config does not name:\n${lines.join("\n")}\n`,
-      { autoApprove, otherwise: "nothing was deployed" },
-      signal,
-    );
+    const list = `Closing the databases that the config does not name:\n${lines.join("\n")}\n`;
+    if (autoApprove) console.log(list);
+    else await confirm(list, "nothing was deployed", signal);
   }
   return ({ server, database, login }) =>
     autoApprove === true ||
@@ -156,6 +155,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
+      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
       for (const line of await equipManagers(deployment)) show.detail(line);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
@@ -170,10 +170,14 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
           show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
         isUnmarked = await leasesUnmarked(deployment);
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
       },
-      // Leases made during the apply.
       async (show) => {
+        // Leases made during the apply.
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
+        await eachDatabase(deployment, show, "createrole", dropFunctions);
+        await eachDatabase(deployment, show, "functions", takePowers);
       },
     ),
   );
@@ -208,6 +212,18 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
     });
   }
   return { steps, changed };
+}
+
+/** Does something for each database whose leases are made in a way, and shows what was done. */
+async function eachDatabase(
+  deployment: Deployment,
+  show: StepOutput,
+  leases: ManifestDatabase["leases"],
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+): Promise<void> {
+  for (const database of deployment.manifest.databases)
+    if (database.leases === leases)
+      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {

@@ -77,11 +77,12 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       console.log(`\nNothing to do: the state of ${environment} is empty.`);
       return 0;
     }
-    await confirm(
-      `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
-      { autoApprove: options.autoApprove, otherwise: "nothing was destroyed" },
-      signal,
-    );
+    if (!options.autoApprove)
+      await confirm(
+        `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
+        "nothing was destroyed",
+        signal,
+      );
     if (marked.length > 0) {
       await runSteps(
         [
