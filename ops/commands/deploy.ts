@@ -83,7 +83,7 @@ async function askOfLockedOut(
   const asked = await lockedOut(deployment);
   const lines = asked.map(lockedOutText);
   if (lines.length > 0) {
-    const list = `Closing the databases that the config does not name:\n${lines.join("\n")}\n`;
+    const list = `${lines.join("\n")}\nThey lose it, as the config closes the databases that it does not name.`;
     if (autoApprove) console.log(list);
     else await confirm(list, "nothing was deployed", signal);
   }

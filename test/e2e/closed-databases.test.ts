@@ -31,12 +31,11 @@ test("without a terminal a deploy says who would be locked out, and changes noth
   expect({ code, lines: messages(output) }).toEqual({
     code: 2,
     lines: [
-      "Closing the databases that the config does not name:",
       ...["postgres", "template1"].map(
         (name) =>
           `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting"`,
       ),
-      "There is no terminal to ask on: add --auto-approve",
+      "They lose it, as the config closes the databases that it does not name. There is no terminal to ask on: add --auto-approve",
     ],
   });
   expect(await open()).toEqual(["app", "postgres", "template1"]);

@@ -38,7 +38,7 @@ export class LoginUnderTest {
   constructor(
     protected readonly deployment: Deployment,
     readonly user: string,
-    private readonly password: string,
+    readonly password: string,
   ) {}
 
   async connect(
