@@ -14,7 +14,7 @@ import { equipManagers } from "../postgres/manager-login";
 import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import {
   closeOthers,
   findLockedOut,
@@ -154,6 +154,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
   steps.push(
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
+      await checkOwners(deployment);
       await checkVault(deployment);
       await eachDatabase(deployment, show, "functions", checkLeaseSchema);
       for (const line of await equipManagers(deployment)) show.detail(line);

@@ -2,7 +2,7 @@ import { resultsOf } from "../../../verify/report/report";
 import { Deployment } from "../../support/deployment";
 import { query } from "../../support/hand-made";
 import { attacked } from "./environment";
-import { expectEnded, expectOthersCanLease, lease, MAJORS, sweep } from "./support";
+import { expectEnded, expectOthersCanLease, lease, sweep, WAYS } from "./support";
 
 /** What a login leaves behind, committed, with no more than PUBLIC's privileges, or than those that make a schema's admin. */
 interface Kind {
@@ -81,10 +81,6 @@ const KINDS: Readonly<Record<string, Kind>> = {
     sql: "SELECT public.dblink_connect('mine', 'dbname=theirs ITSELF'); SELECT public.dblink_exec('mine', 'SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD NULL')",
   },
 };
-
-const WAYS = MAJORS.flatMap((major) =>
-  (["createrole", "functions"] as const).map((way) => [major, way] as const),
-);
 
 describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
