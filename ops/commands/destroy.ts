@@ -16,6 +16,7 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
+import { reopenOthers } from "../postgres/other-databases";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
@@ -138,6 +139,7 @@ function destroySteps(run: Run): Step[] {
         title: "Give PUBLIC its privileges back",
         run: async () => {
           await checkSuperusers(deployment);
+          await reopenOthers(deployment);
           run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
         },
       },
