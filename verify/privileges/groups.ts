@@ -136,7 +136,7 @@ export async function groupMembers(
       check.find(`${who}, is a leased login without an end: VALID UNTIL ${until ?? "is not set"}`);
     else if (past)
       check.find(
-        `${who}, is a leased login that was left over: VALID UNTIL ${until!} is past; npx leasehold sweep drops it`,
+        `${who}, is a leased login that was left over: VALID UNTIL ${until!} is past; npx leasehold sweep drops what Vault leased`,
       );
     else check.find(`${who}, is a leased login beyond any lease: VALID UNTIL ${until!}`);
   }
