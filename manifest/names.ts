@@ -44,6 +44,11 @@ export function probeRoleNames(database: { readonly name: string }): { owner: st
   return { owner: `${database.name}_verify_owner`, short: `${database.name}_verify_short` };
 }
 
+/** Of the schemas, each once. */
+export function ownersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string[] {
+  return [...new Set(schemas.map(({ owner }) => owner))];
+}
+
 /** The role that gets what a persona's login owns, when it is revoked. */
 export function heirOf(
   { owner }: Pick<ManifestDatabase, "owner">,
@@ -72,8 +77,14 @@ export function databaseRolesOf(
 /** What the name of a leased login starts with, and no declared role's does. */
 export const LEASED_PREFIX = "v-";
 
-/** The whole of such a name, as a regular expression of PostgreSQL's: v-, who asked, the role, twenty letters, the time. */
-export const LEASED = `^${LEASED_PREFIX}.{0,8}-.{0,8}-[A-Za-z0-9]{20}-[0-9]{10}$`;
+/** Of what stands in such a name for who asked and for the role: no quote, since it stands in statements. */
+const SHORTENED = `[^[:cntrl:]"'']{0,8}`;
+
+/**
+ * The whole of such a name, as a regular expression of PostgreSQL's, as it stands between the quotes of a literal: v-, who asked,
+ * the role, twenty letters, the time.
+ */
+export const LEASED = `^${LEASED_PREFIX}${SHORTENED}-${SHORTENED}-[A-Za-z0-9]{20}-[0-9]{10}$`;
 
 /**
  * The comment on each role that Vault leases for a database, written as it is made. Its holder can't write one, so it tells
@@ -83,5 +94,8 @@ export function leaseMark(environment: string, database: string): string {
   return `leasehold ${environment} ${database}`;
 }
 
-/** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/revocation.sql). */
+/** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/). */
 export const REVOKED = ": revoked, not dropped";
+
+/** The schema of the functions through which Vault's login leases, in each database that has them. */
+export const LEASE_SCHEMA = "leasehold";

@@ -7,21 +7,23 @@ import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 /** How many sessions a leased login may have at a time, where nothing else is declared. */
 export const DEFAULT_CONNECTION_LIMIT = 20;
 
+/** The ways in which Vault's login leases: through functions of the superuser's, or by CREATEROLE. */
+export const LEASES = ["functions", "createrole"] as const;
+
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
   z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
 
-const appRole = z.object({
+/** How a persona logs in: what every kind has. A kind's own fields are let through, to whoever knows the kind. */
+const login = z.looseObject({
+  kind: name,
   authMount: name,
   name,
   policies: z.array(name),
   tokenTtl: seconds,
   tokenMaxTtl: seconds,
   tokenBoundCidrs: z.array(z.string()).optional(),
-  secretIdTtl: seconds.optional(),
-  secretIdUses: z.int().positive().optional(),
-  secretIdBoundCidrs: z.array(z.string()).optional(),
 });
 
 const persona = z
@@ -30,7 +32,9 @@ const persona = z
     groupRole: name,
     /** Its sessions act as the schema's owner. */
     actsAsOwner: z.boolean().default(false),
-    appRole,
+    login: login.optional(),
+    /** The older name of a login of the kind `approle`. */
+    appRole: login.omit({ kind: true }).optional(),
     /** Those that it logs in with, in HCL; Terraform variables stand in them as `${var.name}`. */
     policies: z.array(z.object({ name, text: z.string() })).default([]),
     databaseRole: z.object({
@@ -48,11 +52,11 @@ const persona = z
       functions: privileges("functions"),
     }),
   })
-  // How it logs in is a tagged value; another auth method adds a kind.
-  .transform(({ appRole, ...declared }) => ({
-    ...declared,
-    login: { kind: "approle" as const, ...appRole },
-  }));
+  .transform(({ appRole, login = appRole && { ...appRole, kind: "approle" }, ...declared }, context) => {
+    if (login) return { ...declared, login };
+    context.addIssue({ code: "custom", path: ["login"], message: "it has to say how the persona logs in" });
+    return z.NEVER;
+  });
 
 const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
@@ -63,7 +67,9 @@ const workload = z.discriminatedUnion("kind", [
 
 const databaseFields = z.object({
   name,
+  /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
+  /** As whom personas act that act as the owner, and who gets what roles leave that are dropped. */
   owner: name,
   /** @default - the one of `schema` and `owner` */
   schemas: z
@@ -76,6 +82,20 @@ const databaseFields = z.object({
   manager: name.optional(),
   /** The Terraform variable with the password that the stacks give it. */
   managerPasswordVariable: name.optional(),
+  /** How it makes and ends leased logins. */
+  leases: z.enum(LEASES).default("createrole"),
+  /** The functions that it does so through, of the schema `leasehold`. */
+  leaseFunctions: z
+    .array(
+      z.object({
+        name,
+        /** As PostgreSQL spells their types. */
+        arguments: z.string(),
+        /** Of the body, as PostgreSQL keeps it. */
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      }),
+    )
+    .default([]),
   vault: z.object({
     mount: name,
     connection: name,
@@ -91,9 +111,9 @@ const databaseFields = z.object({
   staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
 });
 
-const database = databaseFields.transform(({ schemas, ...declared }) => ({
+const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({
   ...declared,
-  schemas: schemas ?? [{ name: declared.schema, owner: declared.owner }],
+  schemas: schemas ?? [{ name: schema, owner: declared.owner }],
 }));
 
 /** `cdktf.out/access.json`: what was declared, free of secrets. More fields may come, so unknown ones are let through. */
@@ -119,8 +139,6 @@ export type ManifestDatabase = AccessManifest["databases"][number];
 /** One of its schemas. */
 export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
-/** How a persona logs in. */
-export type ManifestLogin = ManifestPersona["login"];
 export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = Extract<
   z.output<typeof workload>,
   { kind: Kind }

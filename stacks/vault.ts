@@ -1,10 +1,9 @@
-import { TerraformOutput } from "cdktf";
 import type { Construct } from "constructs";
-import { serverOf, type DatabaseConfig, type Environment } from "../config/schema/schema";
+import { loginOf, serverOf, type DatabaseConfig, type Environment } from "../config/schema/schema";
 import { Persona } from "../constructs/persona";
-import { AppRoleAuth } from "../constructs/vault/app-role-auth";
 import { DatabaseConnection } from "../constructs/vault/database-connection";
 import { DatabaseMount } from "../constructs/vault/database-mount";
+import { addPersonaLogin } from "../constructs/vault/persona-login";
 import { VaultServer } from "../constructs/vault/server";
 import { ServerAddress } from "../constructs/vault/server-address";
 import { TrustPolicies } from "../constructs/vault/trust-policies";
@@ -13,10 +12,9 @@ import { probeDatabaseRoles, trustPolicyNames } from "../manifest/names";
 import type { PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
 
-/** Vault's mounts, connections, database roles, AppRoles, and the policies of the personas. */
+/** Vault's mounts, connections, database roles, and the personas' logins with their policies. */
 export class VaultStack extends LeaseholdStack {
   readonly trust: TrustPolicies;
-  private readonly auth: AppRoleAuth;
 
   constructor(
     scope: Construct,
@@ -25,7 +23,7 @@ export class VaultStack extends LeaseholdStack {
   ) {
     super(scope, "vault", environment);
     this.addDependency(postgres);
-    const { container, tls, authMount, namePrefix } = environment.vault;
+    const { container, tls, namePrefix } = environment.vault;
     new VaultServer(this, "Server", {
       address: container && `http://127.0.0.1:${String(container.hostPort)}`,
       // Servers that exist already may be anybody's.
@@ -38,11 +36,9 @@ export class VaultStack extends LeaseholdStack {
         ServerAddress.fromVariables(this, { server: name, host: container && name, tls }),
       ]),
     );
-    this.auth = new AppRoleAuth(this, "AppRoles", { path: authMount });
     this.trust = new TrustPolicies(this, "Trust", {
       names: trustPolicyNames(environment),
       namePrefix,
-      auth: this.auth,
       verification: environment.verification,
     });
 
@@ -59,7 +55,6 @@ export class VaultStack extends LeaseholdStack {
         manager: postgres.managers.get(config.name)!,
         passwordVersion: config.manager.passwordVersion,
         rotateRoot: config.manager.rotateRoot,
-        environment: environment.name,
       });
       this.addPersonas(connection, config);
       if (environment.verification) {
@@ -75,26 +70,12 @@ export class VaultStack extends LeaseholdStack {
     connection: DatabaseConnection,
     { personas, staticRoles, workload }: DatabaseConfig,
   ): void {
-    for (const { appRole: name, token, secretId, lease, ...config } of personas) {
-      const appRole = this.auth.addAppRole(name, {
-        name,
-        tokenTtl: token.ttl,
-        tokenMaxTtl: token.maxTtl,
-        tokenBoundCidrs: token.boundCidrs,
-        secretIdTtl: secretId.ttl,
-        secretIdUses: secretId.uses,
-        secretIdBoundCidrs: secretId.boundCidrs,
-      });
-      new TerraformOutput(this, `role_id_${name}`, {
-        value: appRole.roleId,
-        description: `the role id of ${name}, for whoever deploys what logs in with it`,
-        staticId: true,
-      });
+    for (const config of personas) {
       const persona = new Persona(connection, `Persona-${config.name}`, {
         ...config,
-        ...lease,
+        ...config.lease,
         connection,
-        login: appRole,
+        login: addPersonaLogin(this, this.trust, loginOf(this.environment, config)),
       });
       for (const { persona: of, ...role } of staticRoles) {
         if (of !== config.name) continue;

@@ -11,6 +11,7 @@ import { LOGIN_METHODS } from "./login/login";
 import { memberships } from "./privileges/access";
 import { beyondMatrix } from "./privileges/beyond-matrix";
 import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
+import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
@@ -29,6 +30,7 @@ import { policiesAsDeclared } from "./vault/policies";
 import {
   mintSecretId,
   rotateStaticRoles,
+  staticRolesOf,
   useStaticRoles,
   useUpSecretId,
   type AppRoleContext,
@@ -53,9 +55,18 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     id: "vault-login",
     title: "Vault's own login: attributes, memberships, settings",
     proves:
-      "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else.",
+      "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else: without CREATEROLE and any membership but in pg_use_reserved_connections where it leases through functions.",
     group: "Vault's own login",
     run: managerLogin,
+  },
+  {
+    id: "lease-functions",
+    title: "the lease functions are as declared",
+    proves:
+      "The functions through which Vault's login leases have the declared bodies, belong to a superuser, as their schema does, and nobody but that login may call them; the schema has no others.",
+    group: "Vault's own login",
+    applies: ({ database }) => database.leases === "functions",
+    run: leaseFunctions,
   },
   {
     id: "schema-owner",
@@ -259,7 +270,7 @@ export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
     proves: "What the login made belongs to its group, or to the owner where it acts as it, once it is gone.",
     group: "revocation",
     isStep: true,
-    applies: ({ tableLeft }) => tableLeft !== undefined,
+    applies: ({ tablesLeft }) => tablesLeft.length > 0,
     run: handOver,
   },
 ];
@@ -423,9 +434,6 @@ const LEASES: readonly CheckDefinition<LeasesContext>[] = [
   },
 ];
 
-const staticRolesOf = ({ database, workload }: AppRoleContext) =>
-  database.staticRoles.filter(({ persona }) => persona === workload.reader);
-
 const APPROLE: readonly CheckDefinition<AppRoleContext>[] = [
   {
     id: "approle-secret-id",
@@ -493,15 +501,20 @@ export const OWN_LEASE_GONE: CheckDefinition<OwnLease> = {
   run: ownLeaseGone,
 };
 
+/** Every check of a persona and every row of its matrix, in the order in which they are made. */
+export const OF_PERSONAS: readonly CheckDescription[] = [
+  ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
+  ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
+  ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
+  ...MATRIX_ROWS.map((row) => describeRow(row, "privileges")),
+  ...[...SESSION, ...REVOCATION],
+];
+
 /** Every check and every row of the matrix, in the order in which they are made. */
 export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
-    ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
-    ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
-    ...MATRIX_ROWS.map((row) => describeRow(row, "privileges")),
-    ...[...SESSION, ...REVOCATION],
+    ...OF_PERSONAS,
     ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));

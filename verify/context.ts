@@ -68,8 +68,8 @@ export interface LeasedContext extends LoggedInContext {
   readonly targets: Targets;
   /** What the login can act as, and what is granted to that. */
   readonly access: Access;
-  /** A table that it makes and leaves, quoted and qualified. Undefined where it may make none. */
-  readonly tableLeft?: string;
+  /** Tables that it makes and leaves, one a schema. Empty where it may make none. */
+  readonly tablesLeft: readonly Target[];
   /** The login's. Undefined where it was refused. */
   session?: Session;
 }

@@ -4,8 +4,8 @@ import { loginMethod } from "./login/login";
 import { readAccess } from "./privileges/access";
 import { connect } from "./privileges/connect";
 import { exerciseMatrix } from "./privileges/matrix";
-import { makeProbes, PROBE_COLUMNS, probeName } from "./session/probes";
-import { join, NO_TARGETS, ownObjects, type Targets } from "./session/targets";
+import { makeProbes, PROBE_COLUMNS, probeName, probeTable } from "./session/probes";
+import { join, NO_TARGETS, ownObjects, type Target, type Targets } from "./session/targets";
 import { exercisePaths } from "./vault/paths";
 import { readPolicies } from "./vault/policies";
 
@@ -19,26 +19,26 @@ export async function verifyPersona(context: PersonaContext): Promise<void> {
   const loggedIn: LoggedInContext = { ...context, token, policies };
   await exercisePaths(loggedIn);
   await recorder.runAll(POLICIES, loggedIn);
-  const tableLeft = holdTable(context);
+  const tablesLeft = holdTables(context);
   await recorder.runAll(LEASE, loggedIn);
   const { lease } = loggedIn;
   if (lease) {
     const targets = await targetsOf(context);
     // It has the grants on these as well.
     const access = await readAccess(owner, lease.username);
-    await useAndRevoke({ ...loggedIn, lease, targets, access, tableLeft });
+    await useAndRevoke({ ...loggedIn, lease, targets, access, tablesLeft });
   }
   await token.revoke();
 }
 
 async function useAndRevoke(context: LeasedContext): Promise<void> {
-  const { recorder, tableLeft } = context;
+  const { recorder, tablesLeft } = context;
   await recorder.runAll(MEMBERSHIPS, context);
   const session = await connect(context);
   context.session = session;
   if (session) {
     await useSession({ ...context, session, found: { rows: [], causes: [] } });
-    if (tableLeft) await session.attempt(`CREATE TABLE ${tableLeft} ${PROBE_COLUMNS}`);
+    for (const { name } of tablesLeft) await session.attempt(`CREATE TABLE ${name} ${PROBE_COLUMNS}`);
   }
   await recorder.runAll(REVOCATION, context);
   await session?.close();
@@ -53,14 +53,16 @@ async function useSession(context: SessionContext): Promise<void> {
 }
 
 /**
- * A persona that may create makes a table and leaves it. In custody before the lease is, since the owner can only drop it
- * once revocation has made it the owner's.
+ * A persona that may create makes a table in each schema and leaves it. In custody before the lease is, since the owner can
+ * only drop it once revocation has made it the owner's.
  */
-function holdTable({ persona, database, owner, custody, run, readOnly }: PersonaContext): string | undefined {
-  if (readOnly || !persona.privileges.schema.includes("CREATE")) return undefined;
-  const table = probeName(run, database.schemas[0]!, `left_${String(database.personas.indexOf(persona))}`);
-  custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
-  return table;
+function holdTables({ persona, database, owner, custody, run, readOnly }: PersonaContext): Target[] {
+  if (readOnly || !persona.privileges.schema.includes("CREATE")) return [];
+  return database.schemas.map((schema) => {
+    const table = probeName(run, schema, `left_${String(database.personas.indexOf(persona))}`);
+    custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
+    return probeTable(schema, table);
+  });
 }
 
 /** What the persona's statements are about: probe objects from before the lease and after it, and the users' own. */

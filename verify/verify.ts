@@ -4,6 +4,7 @@ import { EXPIRY } from "./checks";
 import { verifyDatabase } from "./database";
 import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { verifyExpiry } from "./lifecycle/expiry";
+import { loginMethod } from "./login/login";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
 import { resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
@@ -56,6 +57,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
       `${without.name} declares no probe roles: set verification: true in its config and deploy`,
     );
   }
+  for (const persona of manifest.databases.flatMap(({ personas }) => personas)) loginMethod(persona);
   const vaultServer = await preflight(vault);
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);

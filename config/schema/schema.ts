@@ -5,6 +5,7 @@ import { ConfigError, messages } from "./messages";
 import { RULES } from "./rules";
 
 export { serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
+export { loginOf } from "./login";
 export { ConfigError } from "./messages";
 
 /** An environment as a file in config/ writes it, with every bound. */

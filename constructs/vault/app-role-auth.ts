@@ -1,9 +1,12 @@
 import { AuthBackend } from "@cdktf/provider-vault/lib/auth-backend";
+import { TerraformOutput } from "cdktf";
 import { Construct } from "constructs";
 import { Duration } from "../duration";
 import { checkName, VAULT_AUTH_PATH } from "../names";
 import { AppRole, type AppRoleProps } from "./app-role";
+import type { IAuthMethod } from "./persona-login";
 import type { IGrantee, PolicyRule } from "./policy-document";
+import type { TrustPolicies } from "./trust-policies";
 
 /** Where the AppRole auth method is mounted, below `auth/`. */
 export interface IAppRoleAuth {
@@ -23,7 +26,7 @@ export interface AppRoleAuthProps {
 const SECRET_ID_WRAPPING = { min: Duration.seconds(5), max: Duration.minutes(5) };
 
 /** The AppRole auth method, mounted. */
-export class AppRoleAuth extends Construct implements IAppRoleAuth {
+export class AppRoleAuth extends Construct implements IAppRoleAuth, IAuthMethod {
   /** One that is mounted already. */
   static fromPath(path: string): IAppRoleAuth {
     return { path: checkName(VAULT_AUTH_PATH, "auth mount path", path), mountedPath: path, appRoles: [] };
@@ -76,9 +79,11 @@ export class AppRoleAuth extends Construct implements IAppRoleAuth {
     });
   }
 
-  /** The role ids of its AppRoles. */
-  grantReadRoleId(grantee: IGrantee): void {
+  /** Secret ids as a deliverer's, the role ids, and the policies of the AppRoles that were added to it by now. */
+  grantVerify(grantee: IGrantee): void {
+    this.grantDeliver(grantee);
     grantee.allow(this.roleIds());
+    for (const appRole of this.appRoles) appRole.grantReadPolicy(grantee);
   }
 
   grantInspect(grantee: IGrantee): void {
@@ -98,4 +103,30 @@ export class AppRoleAuth extends Construct implements IAppRoleAuth {
   private roleIds(): PolicyRule {
     return { path: `auth/${this.path}/role/+/role-id`, capabilities: ["read"] };
   }
+}
+
+/** A persona's login with an AppRole, as a config declares it. */
+export interface AppRoleLoginProps extends Omit<AppRoleProps, "auth"> {
+  readonly kind: "approle";
+  /** Where the auth method is mounted, below `auth/`. */
+  readonly authMount: string;
+}
+
+/** Adds an AppRole, and its role id as an output of the stack. */
+export function addAppRoleLogin(
+  scope: Construct,
+  trust: TrustPolicies,
+  { kind: _, authMount: path, ...props }: AppRoleLoginProps,
+): AppRole {
+  const id = "AppRoles";
+  const mounted = scope.node.tryFindChild(id) as AppRoleAuth | undefined;
+  const auth = mounted ?? new AppRoleAuth(scope, id, { path });
+  if (!mounted) trust.addAuth(auth);
+  const appRole = auth.addAppRole(props.name, props);
+  new TerraformOutput(scope, `role_id_${props.name}`, {
+    value: appRole.roleId,
+    description: `the role id of ${props.name}, for whoever deploys what logs in with it`,
+    staticId: true,
+  });
+  return appRole;
 }

@@ -1,6 +1,6 @@
 import { ApproleAuthBackendRole } from "@cdktf/provider-vault/lib/approle-auth-backend-role";
 import { Construct } from "constructs";
-import { DeclarationError } from "../declaration-error";
+import { checkPositive, DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
 import { checkName, VAULT_POLICY_NAME } from "../names";
 import type { IAppRoleAuth } from "./app-role-auth";
@@ -57,7 +57,7 @@ export interface AppRoleProps {
 export class AppRole extends Construct implements IPersonaLogin {
   readonly appRoleName: string;
   readonly tokenMaxTtl: Duration;
-  private readonly appRole: IPersonaLogin["declared"]["appRole"];
+  private readonly appRole: NonNullable<IPersonaLogin["declared"]["appRole"]>;
   private readonly policy: Policy;
   private readonly resource: ApproleAuthBackendRole;
 
@@ -65,12 +65,14 @@ export class AppRole extends Construct implements IPersonaLogin {
     super(scope, id);
     const { auth, policies = [] } = props;
     const { tokenTtl = Duration.hours(1), tokenMaxTtl = Duration.hours(24), tokenBoundCidrs } = props;
-    const { secretIdTtl = Duration.hours(24), secretIdUses = 1, secretIdBoundCidrs } = props;
+    const { secretIdTtl = Duration.hours(24), secretIdUses = 1 } = props;
     if (tokenMaxTtl.isShorterThan(tokenTtl)) {
       throw new DeclarationError(
         `token max TTL (${tokenMaxTtl.toString()}) must be at least the token TTL (${tokenTtl.toString()})`,
       );
     }
+    // To Vault none would be without a limit.
+    checkPositive("secret id uses", secretIdUses);
     auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = tokenMaxTtl;
@@ -79,29 +81,24 @@ export class AppRole extends Construct implements IPersonaLogin {
       { path: "auth/token/renew-self", capabilities: ["update"] },
       { path: "sys/leases/renew", capabilities: ["update"] },
     );
-    this.appRole = {
-      authMount: auth.path,
-      name: this.appRoleName,
-      policies: [this.policy, ...policies].map(({ policyName }) => policyName),
+    const tokenPolicies = [this.policy, ...policies].map(({ policyName }) => policyName);
+    const settings = {
       tokenTtl: tokenTtl.toSeconds(),
       tokenMaxTtl: tokenMaxTtl.toSeconds(),
       tokenBoundCidrs: tokenBoundCidrs && [...tokenBoundCidrs],
       secretIdTtl: secretIdTtl.toSeconds(),
-      secretIdUses,
-      secretIdBoundCidrs: secretIdBoundCidrs && [...secretIdBoundCidrs],
     };
-    const {
-      authMount: _,
-      name: roleName,
-      policies: tokenPolicies,
-      secretIdUses: uses,
-      ...settings
-    } = this.appRole;
+    const secretIdBoundCidrs = props.secretIdBoundCidrs && [...props.secretIdBoundCidrs];
+    this.appRole = {
+      ...{ authMount: auth.path, name: this.appRoleName, policies: tokenPolicies },
+      ...{ ...settings, secretIdUses, secretIdBoundCidrs },
+    };
     this.resource = new ApproleAuthBackendRole(this, "Resource", {
       backend: auth.mountedPath,
-      roleName,
+      roleName: this.appRoleName,
       bindSecretId: true,
-      secretIdNumUses: uses,
+      secretIdNumUses: secretIdUses,
+      secretIdBoundCidrs,
       tokenPolicies,
       tokenNoDefaultPolicy: true,
       ...settings,

@@ -2,8 +2,8 @@ import { TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import type { TrustToken } from "../../manifest/names";
 import { spell } from "../manifest";
-import type { AppRoleAuth } from "./app-role-auth";
 import type { DatabaseMount } from "./database-mount";
+import type { IAuthMethod } from "./persona-login";
 import { PolicyDocument, type PolicyRule } from "./policy-document";
 
 export interface TrustPoliciesProps {
@@ -11,8 +11,6 @@ export interface TrustPoliciesProps {
   readonly names: Readonly<Record<TrustToken, string>>;
   /** What the names of the personas' policies start with, and none of `names` does. */
   readonly namePrefix: string;
-  /** Where the personas log in. */
-  readonly auth: AppRoleAuth;
   /**
    * Whether the verifier may log in as each persona.
    * @default - its token can look at itself, and no more
@@ -37,6 +35,7 @@ export class TrustPolicies extends Construct {
   /** Logs in as each persona; what it leases itself is granted to it. */
   readonly verifier = new PolicyDocument();
   private readonly mounts: DatabaseMount[] = [];
+  private readonly auths: IAuthMethod[] = [];
 
   constructor(
     scope: Construct,
@@ -59,6 +58,11 @@ export class TrustPolicies extends Construct {
     this.mounts.push(mount);
   }
 
+  /** Has each token of the trust model do its part with an auth method with which personas log in. */
+  addAuth(auth: IAuthMethod): void {
+    this.auths.push(auth);
+  }
+
   /** In HCL, with what was added and granted by now. Variables stand in it as Terraform spells them: `${var.name}`. */
   texts(): Record<TrustToken, string> {
     return spell(this, {
@@ -73,7 +77,7 @@ export class TrustPolicies extends Construct {
   private operator(): PolicyDocument {
     const operator = new PolicyDocument();
     // database-mount.ts with database-connection.ts, app-role-auth.ts with app-role.ts and policy.ts: each says what is managed.
-    for (const part of [...this.mounts, this.props.auth]) part.grantManage(operator);
+    for (const part of [...this.mounts, ...this.auths]) part.grantManage(operator);
     // The policies of the trust model too, so that init sees whether they are still what the config wants.
     operator.allow(...this.readablePolicies());
     operator.allow(
@@ -90,26 +94,24 @@ export class TrustPolicies extends Construct {
   /** Terraform's token for a pull request's diff. */
   private planner(): PolicyDocument {
     const planner = new PolicyDocument();
-    for (const part of [...this.mounts, this.props.auth]) part.grantInspect(planner);
+    for (const part of [...this.mounts, ...this.auths]) part.grantInspect(planner);
     planner.allow(...this.readablePolicies(), ...OWN_TOKEN);
     return planner;
   }
 
-  /** Who brings secret ids to applications, and can't log in with them: the role ids are others' to bring. */
+  /** Who brings to applications what they log in with, and can't log in with that alone. */
   private deliverer(): PolicyDocument {
     const deliverer = new PolicyDocument();
-    this.props.auth.grantDeliver(deliverer);
+    for (const auth of this.auths) auth.grantDeliver(deliverer);
     deliverer.allow(...OWN_TOKEN);
     return deliverer;
   }
 
   private verifierPolicy(): PolicyDocument {
     const { verifier } = this;
-    const { auth, verification = false } = this.props;
+    const { verification = false } = this.props;
     if (verification) {
-      auth.grantDeliver(verifier);
-      auth.grantReadRoleId(verifier);
-      for (const appRole of auth.appRoles) appRole.grantReadPolicy(verifier);
+      for (const auth of this.auths) auth.grantVerify(verifier);
       verifier.allow(
         // With what it holds: a lease's id, a persona's token, of which it asks what that may do.
         { path: "sys/leases/renew", capabilities: ["update"] },

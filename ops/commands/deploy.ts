@@ -1,6 +1,6 @@
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
-import { databaseRolesOf, groupRolesOf } from "../../manifest/names";
+import { databaseRolesOf, groupRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -13,6 +13,7 @@ import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
+import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -112,6 +113,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
+      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
       for (const line of await equipManagers(deployment)) show.detail(line);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
@@ -126,10 +128,14 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
           show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
         isUnmarked = await leasesUnmarked(deployment);
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
       },
-      // Leases made during the apply.
       async (show) => {
+        // Leases made during the apply.
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
+        await eachDatabase(deployment, show, "createrole", dropFunctions);
+        await eachDatabase(deployment, show, "functions", takePowers);
       },
     ),
   );
@@ -148,6 +154,18 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     });
   }
   return { steps, changed };
+}
+
+/** Does something for each database whose leases are made in a way, and shows what was done. */
+async function eachDatabase(
+  deployment: Deployment,
+  show: StepOutput,
+  leases: ManifestDatabase["leases"],
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+): Promise<void> {
+  for (const database of deployment.manifest.databases)
+    if (database.leases === leases)
+      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
@@ -261,7 +279,7 @@ function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase):
   return manifest.databases
     .filter((other) => other.server === server)
     .flatMap((database) => [
-      ...[database.owner, database.manager ?? []].flat(),
+      ...[ownersOf(database), database.manager ?? []].flat(),
       ...groupRolesOf(database),
       ...database.staticRoles.map(({ login }) => login),
     ]);

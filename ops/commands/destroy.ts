@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf } from "../../manifest/names";
+import { groupRolesOf, ownersOf } from "../../manifest/names";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
@@ -226,15 +226,12 @@ async function freeGroups(run: Run, show: StepOutput): Promise<void> {
     const login = deployment.superuserOf(database);
     const logins = database.staticRoles.map((role) => role.login);
     if (database.manager !== undefined) logins.push(database.manager);
-    await whereverNamed(
-      login,
-      [database.owner, ...groups, ...logins],
-      database.name,
-      async (client, existing) => {
-        const owner = existing.find((name) => name === database.owner);
-        for (const role of existing.filter((name) => name !== owner)) await emptyGroup(client, role, owner);
-      },
-    );
+    const owners = ownersOf(database);
+    await whereverNamed(login, [...owners, ...groups, ...logins], database.name, async (client, existing) => {
+      const heir = existing.find((name) => name === database.owner);
+      for (const role of existing.filter((name) => !owners.includes(name)))
+        await emptyGroup(client, role, heir);
+    });
     // Not a role of the same name that was there before, on which a deploy failed.
     const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
     await dropRoles(deployment, database, made);
@@ -260,13 +257,11 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
 
 /** Drops what would make DROP ROLE fail for an owner: default privileges that are not declared. */
 async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
-  for (const database of deployment.manifest.databases.filter(({ owner }) => !owners.includes(owner)))
-    await whereverNamed(
-      deployment.superuserOf(database),
-      [database.owner],
-      database.name,
-      (client, [owner]) => client.query(`DROP OWNED BY ${escapeIdentifier(owner!)}`),
-    );
+  for (const database of deployment.manifest.databases)
+    for (const owner of ownersOf(database).filter((name) => !owners.includes(name)))
+      await whereverNamed(deployment.superuserOf(database), [owner], database.name, (client) =>
+        client.query(`DROP OWNED BY ${escapeIdentifier(owner)}`),
+      );
 }
 
 /** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */
@@ -276,10 +271,12 @@ async function deleteData(deployment: Deployment, state: readonly StateResource[
     await asSuperuser(
       deployment.superuserOf(database),
       async (client) => {
-        await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(database.schema)} CASCADE`);
-        const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
-        if (isMade && rowCount === 1)
-          await client.query(`DROP OWNED BY ${escapeIdentifier(database.owner)} CASCADE`);
+        for (const { name } of database.schemas)
+          await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(name)} CASCADE`);
+        for (const owner of isMade ? ownersOf(database) : []) {
+          const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [owner]);
+          if (rowCount === 1) await client.query(`DROP OWNED BY ${escapeIdentifier(owner)} CASCADE`);
+        }
       },
       database.name,
     );

@@ -89,7 +89,7 @@ export async function sweepDeployment(
     if (orphaned.length + leases.length > 0) {
       const what = [
         ...(orphaned.length > 0 ? [`drop ${count(orphaned.length, "login")}`] : []),
-        ...(leases.length > 0 ? [`revoke ${count(leases.length, "lease")} that have ended`] : []),
+        ...(leases.length > 0 ? [`revoke ${count(leases.length, "ended lease")}`] : []),
       ].join(" and ");
       const question = `${what[0]!.toUpperCase()}${what.slice(1)} of ${environment}.`;
       if (!autoApprove) await confirm(question, "nothing was dropped", signal);
@@ -203,7 +203,7 @@ async function end(deployment: Deployment, { logins, leases }: Findings, signal:
         }
       }
       const revoked = leases.filter(({ outcome }) => outcome === "revoked");
-      show.title(`Revoked ${count(revoked.length, "lease")} that had ended`);
+      show.title(`Revoked ${count(revoked.length, "ended lease")}`);
     },
   };
   const steps = [...(orphaned.length > 0 ? [dropLogins] : []), ...(leases.length > 0 ? [revokeEnded] : [])];

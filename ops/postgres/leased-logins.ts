@@ -3,6 +3,7 @@ import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import { DEFAULT_CONNECTION_LIMIT, type ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { PREPARED_BY_OR_ON } from "./marked-logins";
 import { asSuperuser, whereverNamed, type StatementError } from "./superuser";
 
 interface LeasedLogin {
@@ -68,7 +69,7 @@ function leasedGroups({ personas, probeGroups }: ManifestDatabase): { groupRole:
 async function endPrepared(superuser: SuperuserLogin, login: string): Promise<void> {
   const prepared = await asSuperuser(superuser, (client) =>
     client.query<{ gid: string; database: string }>(
-      "SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1",
+      `SELECT gid, database FROM pg_prepared_xacts p JOIN pg_roles r ON ${PREPARED_BY_OR_ON} WHERE rolname = $1`,
       [login],
     ),
   );

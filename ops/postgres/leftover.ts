@@ -1,4 +1,5 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
+import { ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -42,26 +43,33 @@ export async function findLeftover(
   const owners: string[] = [];
   const lines: string[] = [];
   for (const database of deployment.manifest.databases) {
-    const { name, schema, owner } = database;
+    const { name, schemas } = database;
     const made = findResource(state, "postgresql_database", { name });
     if (made && !databasesGo) {
       addresses.push(made.address);
       lines.push(`the database ${name}`);
     }
     const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
+    const full = schemas.filter((schema) => inside.get(schema.name)! > 0);
+    const keeping = ownersOf(database).filter(
+      (owner) => outside.get(owner)! > 0 || full.some((schema) => schema.owner === owner),
+    );
+    owners.push(...keeping);
     const parts = [
-      inside > 0 && findResource(state, "postgresql_schema", { name: schema, database: name }),
-      inside + outside > 0 && findResource(state, "postgresql_role", { name: owner }),
+      ...full.map((schema) =>
+        findResource(state, "postgresql_schema", { name: schema.name, database: name }),
+      ),
+      ...keeping.map((owner) => findResource(state, "postgresql_role", { name: owner })),
     ];
-    if (inside + outside > 0) owners.push(owner);
-    addresses.push(...parts.flatMap((resource) => (resource ? resource.address : [])));
-    if (inside > 0)
+    addresses.push(...parts.flatMap((resource) => resource?.address ?? []));
+    for (const schema of full)
       lines.push(
-        `the schema ${schema} of the database ${name} with its contents (${counted(inside)}), and its owner ${owner}`,
+        `the schema ${schema.name} of the database ${name} with its contents (${counted(inside.get(schema.name)!)}), and its owner ${schema.owner}`,
       );
-    if (outside > 0)
+    const all = schemas.map((schema) => schema.name).join(", ");
+    for (const owner of keeping.filter((each) => outside.get(each)! > 0))
       lines.push(
-        `${counted(outside)} of ${owner} outside the schema ${schema} of the database ${name}, and ${owner}`,
+        `${counted(outside.get(owner)!)} of ${owner} outside the schema ${all} of the database ${name}, and ${owner}`,
       );
   }
   return { addresses, owners, lines };
@@ -152,41 +160,55 @@ export async function adopt(
 /** Of an owner or a database of the manifest. */
 function loginOfResource(deployment: Deployment, name: string): SuperuserLogin {
   const { databases } = deployment.manifest;
-  const database = databases.find((candidate) => candidate.name === name || candidate.owner === name);
+  const database = databases.find(
+    (candidate) => candidate.name === name || ownersOf(candidate).includes(name),
+  );
   return deployment.superuserOf(database ?? databases[0]!);
 }
 
+/** What would stand in the way of DROP SCHEMA: tables, functions, types … */
+const INSIDE = `
+  SELECT count(*)::int AS count FROM pg_depend
+  WHERE refclassid = 'pg_namespace'::regclass AND deptype = 'n' AND refobjid = to_regnamespace($1)`;
+
 /**
- * Inside the schema: tables, functions, types …, what would stand in the way of DROP SCHEMA. Outside it: what else the owner
- * owns in the database, and would stand in the way of DROP ROLE. The stack's own default privileges go with it.
+ * What an owner owns outside the schemas, and would stand in the way of DROP ROLE. The stack's own default privileges go with
+ * it.
  */
+const OUTSIDE = `
+  WITH schemas AS (SELECT to_regnamespace(name)::oid AS oid FROM unnest($2::text[]) name)
+  SELECT count(*)::int AS count FROM pg_shdepend s
+  WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid = to_regrole($1)
+    AND classid <> 'pg_default_acl'::regclass
+    AND (
+      dbid <> (SELECT oid FROM pg_database WHERE datname = current_database())
+      OR NOT EXISTS (SELECT FROM schemas WHERE classid = 'pg_namespace'::regclass AND oid = objid)
+        AND NOT EXISTS (
+          SELECT FROM pg_depend d JOIN schemas ON oid = d.refobjid
+          WHERE d.refclassid = 'pg_namespace'::regclass AND d.deptype = 'n'
+            AND d.classid = s.classid AND d.objid = s.objid
+        )
+    )`;
+
+/** How many objects stand in each schema, and how many each owner has elsewhere. */
 async function objectsOf(
   login: SuperuserLogin,
-  { name, schema, owner }: ManifestDatabase,
-): Promise<{ inside: number; outside: number }> {
-  const found = await asSuperuser(
+  database: ManifestDatabase,
+): Promise<{ inside: ReadonlyMap<string, number>; outside: ReadonlyMap<string, number> }> {
+  const names = database.schemas.map(({ name }) => name);
+  const quoted = names.map(escapeIdentifier);
+  const inside = new Map(names.map((name) => [name, 0]));
+  const outside = new Map(ownersOf(database).map((owner) => [owner, 0]));
+  await asSuperuser(
     login,
     async (client) => {
-      const { rows } = await client.query<{ inside: number; outside: number }>(
-        `WITH held AS (
-           SELECT classid, objid FROM pg_depend
-           WHERE refclassid = 'pg_namespace'::regclass AND deptype = 'n' AND refobjid = to_regnamespace($1)
-         )
-         SELECT (SELECT count(*)::int FROM held) AS inside, (
-           SELECT count(*)::int FROM pg_shdepend
-           WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid = to_regrole($2)
-             AND classid <> 'pg_default_acl'::regclass
-             AND (
-               dbid <> (SELECT oid FROM pg_database WHERE datname = current_database())
-               OR (classid, objid) IS DISTINCT FROM ('pg_namespace'::regclass::oid, to_regnamespace($1)::oid)
-                 AND (classid, objid) NOT IN (SELECT classid, objid FROM held)
-             )
-         ) AS outside`,
-        [escapeIdentifier(schema), escapeIdentifier(owner)],
-      );
-      return rows[0]!;
+      const count = async (sql: string, values: unknown[]) =>
+        (await client.query<{ count: number }>(sql, values)).rows[0]!.count;
+      for (const [i, name] of names.entries()) inside.set(name, await count(INSIDE, [quoted[i]]));
+      for (const owner of outside.keys())
+        outside.set(owner, await count(OUTSIDE, [escapeIdentifier(owner), quoted]));
     },
-    name,
+    database.name,
   );
-  return found ?? { inside: 0, outside: 0 };
+  return { inside, outside };
 }

@@ -13,7 +13,7 @@ export interface MarkedLogin {
   readonly revoked?: string;
   /** Roles that it is a member of. */
   readonly groups: readonly string[];
-  /** It owns a prepared transaction. */
+  /** A prepared transaction is its own, or holds its row. */
   readonly prepared: boolean;
   /** Such as SUPERUSER: no lease gives one. */
   readonly attributes: readonly string[];
@@ -32,6 +32,21 @@ const ATTRIBUTES = Object.entries(ROLE_ATTRIBUTES)
   .map(([name, column]) => `CASE WHEN ${column} THEN '${name}' END`)
   .join(", ");
 
+/**
+ * SQL over pg_prepared_xacts p and the role r: what it prepared, what changed its row, and what holds a lock on it. Who prepares
+ * as its group, which owns the transaction then, is as little to stay as the rest.
+ */
+export const PREPARED_BY_OR_ON = `(
+  p.owner = r.rolname
+  OR p.transaction IN (
+    SELECT xmax FROM pg_authid WHERE oid = r.oid
+    UNION ALL
+    SELECT own.transactionid FROM pg_locks held JOIN pg_locks own USING (virtualtransaction)
+    WHERE held.classid = 'pg_authid'::regclass AND held.objid = r.oid
+      AND held.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+  )
+)`;
+
 /** All that Vault has ever leased for a database and that are still there. */
 export async function markedLogins(
   superuser: SuperuserLogin,
@@ -44,7 +59,7 @@ export async function markedLogins(
       `SELECT * FROM (
          SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment,
            ARRAY(SELECT DISTINCT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid ORDER BY 1) AS groups,
-           EXISTS (SELECT FROM pg_prepared_xacts WHERE owner = rolname) AS prepared,
+           EXISTS (SELECT FROM pg_prepared_xacts p WHERE ${PREPARED_BY_OR_ON}) AS prepared,
            array_remove(ARRAY[${ATTRIBUTES}], NULL) AS attributes,
            extract(epoch FROM clock_timestamp())::float8 - right(rolname, 10)::float8 AS age,
            CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::timestamptz(0)::text END AS until,
@@ -89,8 +104,8 @@ export async function heldBy(
       `SELECT usename AS name, format('%s open session%s in %s', count(*), CASE WHEN count(*) > 1 THEN 's' END, datname) AS line
          FROM pg_stat_activity WHERE usename = ANY ($1) GROUP BY usename, datname
        UNION ALL
-       SELECT owner, format('has prepared the transaction %s in %s', gid, database)
-         FROM pg_prepared_xacts WHERE owner = ANY ($1)
+       SELECT rolname, format('the prepared transaction %s in %s', gid, database)
+         FROM pg_prepared_xacts p JOIN pg_roles r ON ${PREPARED_BY_OR_ON} WHERE rolname = ANY ($1)
        UNION ALL
        SELECT rolname, format('%s objects in %s, which allows no connections', count(*), datname)
          FROM pg_shdepend JOIN pg_roles r ON r.oid = refobjid JOIN pg_database b ON b.oid = dbid

@@ -1,5 +1,6 @@
 import { escapeIdentifier, type Client } from "pg";
 import { z } from "zod";
+import { ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -7,7 +8,7 @@ import { asSuperuser } from "./superuser";
 /** Privileges that PUBLIC had before the stack revoked them. */
 const had = z.object({
   database: z.array(z.enum(["CONNECT", "TEMPORARY"])),
-  /** Functions of the schema that it could execute, as PostgreSQL writes them. */
+  /** Functions of the schemas that it could execute, as PostgreSQL writes them. */
   functions: z.array(z.string()),
 });
 type Had = z.infer<typeof had>;
@@ -46,7 +47,7 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
   deployment.home.setPublicPrivileges(JSON.stringify(record));
 }
 
-async function privilegesOf(client: Client, { name, schema }: ManifestDatabase): Promise<Had> {
+async function privilegesOf(client: Client, { name, schemas }: ManifestDatabase): Promise<Had> {
   const databases = await client.query<{ privilege: "CONNECT" | "TEMPORARY" }>(
     `SELECT privilege_type AS privilege FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
      WHERE datname = $1 AND grantee = 0 AND privilege_type IN ('CONNECT', 'TEMPORARY') ORDER BY 1`,
@@ -57,8 +58,8 @@ async function privilegesOf(client: Client, { name, schema }: ManifestDatabase):
   const functions = await client.query<{ name: string }>(
     `SELECT p.oid::regprocedure::text AS name
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-     WHERE nspname = $1 AND grantee = 0 AND privilege_type = 'EXECUTE' ORDER BY 1`,
-    [schema],
+     WHERE nspname = ANY ($1) AND grantee = 0 AND privilege_type = 'EXECUTE' ORDER BY 1`,
+    [schemas.map((schema) => schema.name)],
   );
   return {
     database: databases.rows.map(({ privilege }) => privilege),
@@ -98,11 +99,14 @@ export async function givePublicBack(
           );
           if (rows[0]!.name !== null) await client.query(`GRANT EXECUTE ON ROUTINE ${signature} TO PUBLIC`);
         }
-        // The owner is the stack's own, and was as PostgreSQL makes one.
-        const owner = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [database.owner]);
-        if (owner.rowCount === 1)
+        // The owners are the stack's own, and were as PostgreSQL makes one.
+        const owners = await client.query<{ name: string }>(
+          "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
+          [ownersOf(database)],
+        );
+        for (const owner of owners.rows)
           await client.query(
-            `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(database.owner)} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
+            `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(owner.name)} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
           );
       },
       database.name,

@@ -11,7 +11,7 @@ const START_TIMEOUT_MILLISECONDS = 20_000;
 const STOP_TIMEOUT_MILLISECONDS = 10_000;
 
 /**
- * Runs examples/pool in a process of its own, told where its role id and its wrapped secret id are, and nothing secret.
+ * Runs examples/pool in a process of its own, told where the files are with which it logs in, and nothing secret.
  * @throws Error with the last line that it wrote, when it does not start
  */
 export async function startApplication(settings: ApplicationSettings): Promise<Application> {
@@ -37,10 +37,10 @@ export async function startApplication(settings: ApplicationSettings): Promise<A
       ...(authorities.length > 0 && { NODE_EXTRA_CA_CERTS: file("ca.crt", authorities.join("\n")) }),
       VAULT_ADDR: vault.address,
       ...(vault.namespace && { VAULT_NAMESPACE: vault.namespace }),
-      AUTH_MOUNT: login.authMount,
-      APP_ROLE: login.appRole,
-      ROLE_ID_FILE: file("role-id", login.roleId),
-      SECRET_ID_FILE: file("secret-id", login.wrappedSecretId),
+      ...login.variables,
+      ...Object.fromEntries(
+        Object.entries(login.files).map(([name, content]) => [name, file(name, content)]),
+      ),
       CREDENTIALS: settings.credentials,
       PGHOST: postgres.host,
       PGPORT: String(postgres.port),

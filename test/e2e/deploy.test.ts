@@ -128,7 +128,7 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
       for (const database of deployment.manifest.databases) {
         await operator.call("PUT", `sys/leases/revoke-prefix/${database.vault.mount}/creds`, { sync: true });
         const client = await deployment.connect(database);
-        await client.query(`DROP TABLE IF EXISTS ${escapeIdentifier(database.schema)}.users`);
+        await client.query(`DROP TABLE IF EXISTS ${escapeIdentifier(database.schemas[0]!.name)}.users`);
         await client.end();
       }
       const vault = await cdktf(deployment, "destroy", "vault");

@@ -124,7 +124,7 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
     const planter = leases.find(({ persona }) => persona.actsAsOwner)?.client ?? superuser;
     await planter.query(`SET ROLE "${database.owner}"; SET search_path = pg_catalog`);
     const called = await named(planter, ["array_agg(), pg_sleep(), pg_terminate_backend()"]);
-    await plant(planter, database.schema, called, ["=", "<>", ">", "+"]);
+    await plant(planter, database.schemas[0]!.name, called, ["=", "<>", ">", "+"]);
     const log = () => readFileSync(sandbox.postgres.logFile, "utf8");
     const planted = log().length;
     for (const { client } of leases) {

@@ -43,7 +43,7 @@ function example() {
   /** Leases logins in a group role that exists already. */
   const add = (id: string, name: string, props: Partial<DatabaseRoleProps> = {}) => {
     const member = AccessRole.fromName({ database, name, privileges: Privileges.READ });
-    const statements = LeaseStatements.ofMembers(member, { mark: connection.mark });
+    const statements = LeaseStatements.of(member, { mark: connection.manager.mark });
     return connection.addRole(id, { member, statements, ...lease, ...props });
   };
   return { stack, mount, database, connection, auth, add };
@@ -84,7 +84,7 @@ describe("DatabaseRole", () => {
     privileges: Privileges.OWNER,
     actsAsOwner: true,
   });
-  add("Owner", "admins", { statements: LeaseStatements.ofOwners(admins, { mark: connection.mark }) });
+  add("Owner", "admins", { statements: LeaseStatements.of(admins, { mark: connection.manager.mark }) });
   const synthesized = synth(stack);
   const role = (name: string) =>
     find(synthesized, "vault_database_secret_backend_role", { name })[0] as Record<string, string[]>;
@@ -93,9 +93,9 @@ describe("DatabaseRole", () => {
     expect(role("readers")).toMatchObject({ default_ttl: 300, max_ttl: 3600 });
   });
 
-  test("a member's login joins its group and acts as itself", () => {
+  test("a member's login joins its group and acts as it from its start", () => {
     expect(role("readers")["creation_statements"]!.join()).toContain('IN ROLE "readers"');
-    expect(role("readers")["creation_statements"]!.join()).not.toContain("SET role");
+    expect(role("readers")["creation_statements"]!.join()).toContain('SET role = "readers"');
   });
 
   test("an owner's login acts as the owner from its start", () => {
@@ -146,6 +146,13 @@ describe("AppRole", () => {
     );
   });
 
+  test("a secret id for no login, which to Vault is one for any number, is refused", () => {
+    const { auth } = example();
+    expect(() => auth.addAppRole("App", { name: "app", ...identity, secretIdUses: 0 })).toThrow(
+      "secret id uses (0) must be a positive whole number",
+    );
+  });
+
   test("a grant adds one rule to its policy", () => {
     const { stack, auth, add } = example();
     const app = auth.addAppRole("App", { name: "app", ...identity });
@@ -161,7 +168,7 @@ describe("AppRole", () => {
     const role = add("Long", "long", { defaultTtl: Duration.hours(1) });
     role.grantRead(app);
     expect(role.node.metadata.map(({ data }) => data as string)).toEqual([
-      "a lease of long (1h) ends with the token that took it, after 20m at most",
+      "a lease of long (1h at most) ends with the token that took it, after 20m at most",
     ]);
   });
 

@@ -6,7 +6,7 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, Session } from "../session/session";
 import { expectGone } from "./gone";
-import { takeLease, type LoggedInPersona } from "./logged-in";
+import type { LoggedInPersona } from "./logged-in";
 
 /** Each holds a session while it opens the next, as far as the login's connection limit allows. */
 const CLIENTS = 6;
@@ -25,7 +25,7 @@ export async function revokeWhileReconnecting(
   check: Check,
 ): Promise<void> {
   const { address, database } = context;
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const end = performance.now() + BOUND_MILLISECONDS;
   const open = new Set<Session>();
   const closing: Promise<void>[] = [];
@@ -79,7 +79,11 @@ export async function revokeWhileReconnecting(
     );
 
   const able: string[] = [];
-  const sql = `SELECT pg_catalog.has_schema_privilege(${literal(ident(database.schema))}::pg_catalog.regnamespace, 'USAGE') AS held`;
+  const held = database.schemas.map(
+    ({ name }) =>
+      `pg_catalog.has_schema_privilege(${literal(ident(name))}::pg_catalog.regnamespace, 'USAGE')`,
+  );
+  const sql = `SELECT ${held.join(" OR ")} AS held`;
   for (const session of open) {
     // One that was ended answers with that.
     const outcome = await session.attempt(sql).catch((error: unknown) => {

@@ -2,10 +2,10 @@ import { escapeLiteral as literal } from "pg";
 import { heirOf } from "../../manifest/names";
 import type { DatabaseContext, LeasedContext } from "../context";
 import type { Check } from "../report/check";
-import { PROBE_COLUMNS, probeName, probeTable } from "../session/probes";
+import { PROBE_COLUMNS, probeName } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
-import { takeLease, type LoggedInPersona } from "./logged-in";
+import type { LoggedInPersona } from "./logged-in";
 
 /** Revokes the persona's lease while its session is open. */
 export async function revokeWithSession(context: LeasedContext, check: Check): Promise<void> {
@@ -17,10 +17,11 @@ export async function revokeWithSession(context: LeasedContext, check: Check): P
 
 /** What the login owned is its heir's from then on. */
 export async function handOver(context: LeasedContext, check: Check): Promise<void> {
-  const { persona, database, left } = context;
-  const table = context.tableLeft!;
-  const isHeirs = await expectOwner(context, table, heirOf(database, persona), check);
-  if (isHeirs && persona.actsAsOwner) left.push(probeTable(database.schemas[0]!, table));
+  const { persona, database, left, tablesLeft } = context;
+  for (const table of tablesLeft) {
+    const isHeirs = await expectOwner(context, table.name, heirOf(database, persona), check);
+    if (isHeirs && persona.actsAsOwner) left.push(table);
+  }
 }
 
 /** Vault ends a token's leases with it. */
@@ -30,7 +31,7 @@ export async function endToken(
   check: Check,
 ): Promise<void> {
   const { token } = persona;
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const session = await Session.open(context.address, context.database.name, lease);
   await token.revoke();
   check.note(`POST auth/token/revoke (${token.name}'s)`, "revoked");
@@ -48,21 +49,22 @@ export async function revokeInTransaction(
 ): Promise<void> {
   const { database, owner, custody, run } = context;
   const number = String(database.personas.findIndex(({ name }) => name === persona.name));
-  const table = (what: string) => probeName(run, database.schemas[0]!, `${what}_${number}`);
-  const [own, unfinished] = [table("own"), table("unfinished")];
+  const tables = (what: string) =>
+    database.schemas.map((schema) => probeName(run, schema, `${what}_${number}`));
+  const [own, unfinished] = [tables("own"), tables("unfinished")];
   // In custody before the lease is, as the owner can only drop them once revocation has made them the owner's.
-  const drops = [own, unfinished].map((name) =>
+  const drops = [...own, ...unfinished].map((name) =>
     custody.hold(`probe TABLE ${name}`, () => owner.query(`DROP TABLE IF EXISTS ${name}`)),
   );
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const session = await Session.open(context.address, database.name, lease);
   for (const sql of [
     // As itself, so that what it makes is not the owner's from the start.
     "SET ROLE NONE",
-    `CREATE TABLE ${own} ${PROBE_COLUMNS}`,
+    ...own.map((name) => `CREATE TABLE ${name} ${PROBE_COLUMNS}`),
     "BEGIN",
-    `INSERT INTO ${own} VALUES (1, 'not committed')`,
-    `CREATE TABLE ${unfinished} ${PROBE_COLUMNS}`,
+    ...own.map((name) => `INSERT INTO ${name} VALUES (1, 'not committed')`),
+    ...unfinished.map((name) => `CREATE TABLE ${name} ${PROBE_COLUMNS}`),
   ]) {
     const outcome = await session.attempt(sql, check);
     if ("sqlstate" in outcome) {
@@ -70,17 +72,18 @@ export async function revokeInTransaction(
       return;
     }
   }
-  await expectOwner(context, own, lease.username, check);
+  for (const name of own) await expectOwner(context, name, lease.username, check);
   await lease.revoke(check);
   await expectSessionEnded(context, session, check);
   await expectGone(context, lease, check);
-  const heir = heirOf(database, persona);
-  await expectOwner(context, own, heir, check);
-  const isGone = (await ownerOf(context, unfinished, check)) === undefined;
-  // A table of the group's is not the owner's to read; what was in one transaction has one end.
-  const rows = heir === database.owner ? await owner.attempt(`SELECT FROM ${own}`, check) : { count: 0 };
-  if (!isGone || !("count" in rows) || rows.count > 0)
-    check.find(`what was in the transaction on ${own} and ${unfinished} must be rolled back`);
+  for (const [i, name] of own.entries()) {
+    await expectOwner(context, name, heirOf(database, persona), check);
+    const isGone = (await ownerOf(context, unfinished[i]!, check)) === undefined;
+    // A table of the group's is not the owner's to read; what was in one transaction has one end.
+    const rows = persona.actsAsOwner ? await owner.attempt(`SELECT FROM ${name}`, check) : { count: 0 };
+    if (!isGone || !("count" in rows) || rows.count > 0)
+      check.find(`what was in the transaction on ${name} and ${unfinished[i]!} must be rolled back`);
+  }
   for (const drop of drops) await drop();
 }
 

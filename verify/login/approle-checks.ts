@@ -6,11 +6,12 @@ import type { ExpiryContext } from "../lifecycle/expiry";
 import { forEach, type LifecycleContext } from "../lifecycle/logged-in";
 import type { Check } from "../report/check";
 import { expectCut } from "../lifecycle/valid-until";
-import { AppRole, secretIdOf, type SecretIdLimits } from "./approle";
+import { AppRole, APPROLE_FIELDS, appRolePersonas, secretIdOf, type SecretIdLimits } from "./approle";
 import type { LoginContext, LoginMethod } from "./login";
 
 /** The way to log in that Vault calls AppRole: a role id, and a secret id that is delivered wrapped. */
 export const APPROLE: LoginMethod = {
+  fields: APPROLE_FIELDS,
   persona: [
     {
       id: "secret-id-wrapped",
@@ -44,8 +45,11 @@ export const APPROLE: LoginMethod = {
       title: "secret ids: uses, TTL and ranges as declared",
       proves: "Vault gives no secret id more uses, a longer life or a wider address range than is declared.",
       group: "the life of a lease",
+      applies: isUsed,
       run: (context, check) =>
-        forEach(context.database.personas, check, (persona, own) => expectLimits(context, persona, own)),
+        forEach(appRolePersonas(context.database), check, (persona, own) =>
+          expectLimits(context, persona, own),
+        ),
     },
     {
       id: "wrapping-opened-by-another",
@@ -54,8 +58,11 @@ export const APPROLE: LoginMethod = {
         "A wrapping tells where it comes from until it is opened; after that its recipient is refused, and so notices.",
       group: "the life of a lease",
       isStep: true,
+      applies: isUsed,
       run: (context, check) =>
-        forEach(context.database.personas, check, (persona, own) => openByAnother(context, persona, own)),
+        forEach(appRolePersonas(context.database), check, (persona, own) =>
+          openByAnother(context, persona, own),
+        ),
     },
   ],
   expiry: [
@@ -64,17 +71,17 @@ export const APPROLE: LoginMethod = {
       title: "ended by itself: a secret id",
       proves: "A secret id past its TTL is refused a login.",
       group: "the life of a lease",
+      applies: isUsed,
       run: outliveSecretId,
     },
   ],
   logIn: (context, persona) => new AppRole(context, persona).logIn(),
   applicationLogin: async (context, persona) => {
     const appRole = new AppRole(context, persona);
+    const { authMount, name } = persona.login;
     return {
-      authMount: persona.login.authMount,
-      appRole: persona.login.name,
-      roleId: await appRole.roleId(),
-      wrappedSecretId: await appRole.wrappedSecretId(),
+      variables: { AUTH_MOUNT: authMount, APP_ROLE: name },
+      files: { ROLE_ID_FILE: await appRole.roleId(), SECRET_ID_FILE: await appRole.wrappedSecretId() },
     };
   },
   paths: ({ login: { authMount, name } }) => [
@@ -85,6 +92,10 @@ export const APPROLE: LoginMethod = {
   ],
 };
 
+function isUsed({ database }: Pick<ExpiryContext, "database">): boolean {
+  return appRolePersonas(database).length > 0;
+}
+
 /** The TTL of secret ids that are not to be used. */
 const AT_ONCE = "1s";
 const AT_ONCE_SECONDS = 1;
@@ -93,20 +104,12 @@ const ANYWHERE = "0.0.0.0/0";
 /** Vault counts in whole seconds. */
 const PAST_MILLISECONDS = 2_000;
 
-function expectRefused(what: string, { status }: VaultAnswer, check: Check): void {
-  if (status !== 400) check.find(`${what} must be refused with HTTP 400, received ${String(status)}`);
-}
-
 async function deliver(context: PersonaContext, check: Check): Promise<void> {
   const appRole = new AppRole(context, context.persona);
   const plain = await appRole.mint({ num_uses: 1 }, "");
   check.noteAnswer(plain, "without wrapping");
-  if (plain.status !== 403) {
-    check.find(
-      `a secret id without wrapping must be refused with HTTP 403, received ${String(plain.status)}`,
-    );
-    if (secretIdOf(plain)) await appRole.useUp(plain);
-  }
+  check.expectRefused("a secret id without wrapping", 403, plain);
+  if (secretIdOf(plain)) await appRole.useUp(plain);
   const wrapping = await appRole.wrappedSecretId();
   const first = await appRole.unwrap(wrapping);
   check.noteAnswer(first, "first");
@@ -117,7 +120,7 @@ async function deliver(context: PersonaContext, check: Check): Promise<void> {
   }
   const second = await appRole.unwrap(wrapping);
   check.noteAnswer(second, "second");
-  expectRefused("the second opening", second, check);
+  check.expectRefused("the second opening", 400, second);
 }
 
 async function logIn(context: PersonaContext, check: Check): Promise<void> {
@@ -144,7 +147,7 @@ async function refuseLogins(context: PersonaContext, check: Check): Promise<void
   for (const [what, secretId] of secretIds) {
     const answer = await appRole.attemptAndRevoke(secretId);
     check.noteAnswer(answer, `${what} secret id`);
-    expectRefused(`a ${what} secret id`, answer, check);
+    check.expectRefused(`a ${what} secret id`, 400, answer);
   }
 }
 
@@ -154,7 +157,7 @@ async function refuseLogins(context: PersonaContext, check: Check): Promise<void
  */
 async function expectLimits(context: LoginContext, persona: ManifestPersona, check: Check): Promise<void> {
   const appRole = new AppRole(context, persona);
-  const { secretIdUses: uses, secretIdTtl: ttl, secretIdBoundCidrs, tokenBoundCidrs } = persona.login;
+  const { secretIdUses: uses, secretIdTtl: ttl, secretIdBoundCidrs } = appRole.declared;
   /** Returns Vault's words; nothing where it did not refuse. */
   const refused = async (what: string, limits: SecretIdLimits): Promise<string> => {
     const answer = await appRole.mint(limits);
@@ -183,7 +186,7 @@ async function expectLimits(context: LoginContext, persona: ManifestPersona, che
   }
   for (const [field, declared] of [
     ["cidr_list", secretIdBoundCidrs],
-    ["token_bound_cidrs", tokenBoundCidrs],
+    ["token_bound_cidrs", persona.login.tokenBoundCidrs],
   ] as const) {
     if (declared === undefined) continue;
     const said = await refused(`${field} ${ANYWHERE}`, { num_uses: 1, ttl: AT_ONCE, [field]: [ANYWHERE] });
@@ -218,13 +221,14 @@ async function openByAnother(
   const another = noted(await appRole.unwrap(wrapping), "by another");
   const after = noted(await appRole.lookUpWrapping(wrapping), "after");
   const own = noted(await appRole.unwrap(wrapping), "by its recipient");
-  for (const answer of [after, own]) expectRefused(`${answer.path}, once another opened it,`, answer, check);
+  for (const answer of [after, own])
+    check.expectRefused(`${answer.path}, once another opened it,`, 400, answer);
   const token = appRole.keep(await appRole.attempt(secretIdOf(another)));
   context.loggedIn.push({ ...persona, token });
 }
 
 async function outliveSecretId({ signal, ...context }: ExpiryContext, check: Check): Promise<void> {
-  const appRole = new AppRole(context, context.database.personas[0]!);
+  const appRole = new AppRole(context, appRolePersonas(context.database)[0]!);
   const limits = { num_uses: 1, ttl: AT_ONCE };
   const opened = await appRole.unwrap(await appRole.wrappedSecretId(limits));
   const ttl = opened.body.data?.["secret_id_ttl"];

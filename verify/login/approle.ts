@@ -1,5 +1,6 @@
+import { z } from "zod";
 import { VaultError, type VaultAnswer } from "../../clients/vault-client";
-import type { ManifestPersona } from "../../manifest/schema";
+import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
 import type { PersonaToken } from "../session/leases";
 import type { LoginContext } from "./login";
 
@@ -18,18 +19,32 @@ export function secretIdOf({ body }: VaultAnswer): string | undefined {
   return typeof secretId === "string" && secretId ? secretId : undefined;
 }
 
+/** What an AppRole has that other kinds of logins have not. TTL in seconds. */
+export const APPROLE_FIELDS = z.object({
+  secretIdTtl: z.int().positive().optional(),
+  secretIdUses: z.int().positive().optional(),
+  secretIdBoundCidrs: z.array(z.string()).optional(),
+});
+
+/** Those personas of a database that log in with one. */
+export function appRolePersonas({ personas }: ManifestDatabase): ManifestPersona[] {
+  return personas.filter(({ login }) => login.kind === "approle");
+}
+
 /** A persona's AppRole (https://developer.hashicorp.com/vault/api-docs/auth/approle): what its deliverer and its application do. */
 export class AppRole {
   private readonly name: string;
   private readonly loginPath: string;
   readonly path: string;
   readonly secretIdPath: string;
+  readonly declared: z.output<typeof APPROLE_FIELDS>;
 
   constructor(
     private readonly context: LoginContext,
-    readonly persona: ManifestPersona,
+    { login }: ManifestPersona,
   ) {
-    const { authMount, name } = persona.login;
+    const { authMount, name } = login;
+    this.declared = APPROLE_FIELDS.parse(login);
     this.name = name;
     this.loginPath = `auth/${authMount}/login`;
     this.path = `auth/${authMount}/role/${name}`;

@@ -1,5 +1,7 @@
+import type { z } from "zod";
 import type { VaultClient } from "../../clients/vault-client";
-import type { ManifestLogin, ManifestPersona } from "../../manifest/schema";
+import type { ManifestPersona } from "../../manifest/schema";
+import { CannotVerify } from "../errors";
 import type { PersonaContext } from "../context";
 import type { ExpiryContext } from "../lifecycle/expiry";
 import type { LifecycleContext } from "../lifecycle/logged-in";
@@ -16,16 +18,17 @@ export interface LoginContext {
   readonly custody: Custody;
 }
 
-/** What an application is told, so that it can log in itself. The secret id is wrapped and serves once. */
+/** What an application finds in its environment, so that it can log in itself. */
 export interface ApplicationLogin {
-  readonly authMount: string;
-  readonly appRole: string;
-  readonly roleId: string;
-  readonly wrappedSecretId: string;
+  readonly variables: Readonly<Record<string, string>>;
+  /** The contents of files; the variables with these names say where the files are. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 /** A way to log in, which is a kind of the manifest's `login`. Nothing outside this folder knows more of it. */
 export interface LoginMethod {
+  /** What the manifest's `login` has of this kind alone. */
+  readonly fields: z.ZodType;
   /** Of a persona, before all others; one of them sets the context's token. */
   readonly persona: readonly CheckDefinition<PersonaContext>[];
   /** Over the personas of a database; one of them logs each in. */
@@ -39,8 +42,15 @@ export interface LoginMethod {
   paths(persona: ManifestPersona): readonly string[];
 }
 
-export const LOGIN_METHODS: Readonly<Record<ManifestLogin["kind"], LoginMethod>> = { approle: APPROLE };
+/** By kind. */
+export const LOGIN_METHODS: Readonly<Record<string, LoginMethod>> = { approle: APPROLE };
 
-export function loginMethod({ login }: ManifestPersona): LoginMethod {
-  return LOGIN_METHODS[login.kind];
+/** @throws CannotVerify where its kind is not known, or what is the kind's own is not as it has to be */
+export function loginMethod({ name, login }: ManifestPersona): LoginMethod {
+  const method = Object.hasOwn(LOGIN_METHODS, login.kind) ? LOGIN_METHODS[login.kind] : undefined;
+  const kinds = Object.keys(LOGIN_METHODS).join(", ");
+  if (!method) throw new CannotVerify(`${name} logs in with ${login.kind}, allowed: ${kinds}`);
+  const issue = method.fields.safeParse(login).error?.issues[0];
+  if (issue) throw new CannotVerify(`the login of ${name}: ${issue.path.join(".")}: ${issue.message}`);
+  return method;
 }

@@ -1,14 +1,9 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf } from "../../manifest/names";
+import { groupRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
 
 // What a database's roles, schemas and memberships are to be, by its manifest.
-
-/** Of the schemas. */
-export function ownersOf({ schemas }: ManifestDatabase): string[] {
-  return [...new Set(schemas.map(({ owner }) => owner))];
-}
 
 export function schemaNames({ schemas }: ManifestDatabase): string[] {
   return schemas.map(({ name }) => name);

@@ -1,12 +1,12 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED } from "../../manifest/names";
+import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { literals } from "../session/sql";
-import { ownersOf, rolesOf, searchPathOf } from "./declared";
+import { rolesOf, searchPathOf } from "./declared";
 
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;

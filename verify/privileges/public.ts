@@ -1,8 +1,9 @@
+import { ownersOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { probePrefix } from "../session/probes";
 import { literals } from "../session/sql";
-import { ownersOf, schemaNames } from "./declared";
+import { schemaNames } from "./declared";
 import { grantsTo, grantText, isHere, objectText, PUBLIC, type Grant } from "./grants";
 
 /**

@@ -1,9 +1,10 @@
 import { escapeIdentifier as ident } from "pg";
 import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
+import { ownersOf } from "../../manifest/names";
 import type { SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, firstText } from "../session/session";
-import { actingRoles, ownersOf } from "./declared";
+import { actingRoles } from "./declared";
 import { answer } from "./matrix";
 import { sessionRows } from "./rows";
 

@@ -1,7 +1,7 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
+import { ownersOf } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
 import { probeName, probePrefix } from "../session/probes";
-import { ownersOf } from "./declared";
 import {
   attributeRow,
   heldOnTable,

@@ -1,3 +1,4 @@
+import { heirOf } from "../../manifest/names";
 import type { SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { firstText } from "../session/session";
@@ -11,7 +12,7 @@ export async function startsAs(context: SessionContext, check: Check): Promise<v
        pg_catalog.current_setting('search_path') AS path`,
     check,
   );
-  check.expect("user", persona.actsAsOwner ? database.owner : lease.username, firstText(outcome, "user"));
+  check.expect("user", heirOf(database, persona), firstText(outcome, "user"));
   check.expect("login", lease.username, firstText(outcome, "login"));
   const declared = await catalogs.query<{ path: string }>(`SELECT ${searchPathOf(database)} AS path`);
   check.expect("search path", declared[0]!.path, firstText(outcome, "path"));

@@ -1,6 +1,7 @@
+import { ownersOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
-import { ownersOf, rolesOf, schemaNames } from "./declared";
+import { rolesOf, schemaNames } from "./declared";
 import { grantsToOthers, grantText, isHere, objectText, type Grant } from "./grants";
 
 /** Whoever holds something on the database, in its schemas or on what is the owner's, now or later, without being declared. */

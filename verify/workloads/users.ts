@@ -49,7 +49,7 @@ async function prepare(database: ManifestDatabase, session: Session, check: Chec
      FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) ${literal(table)}::pg_catalog.regclass`,
     check,
   );
-  return check.expect(`owner of ${table}`, database.owner, firstText(outcome, "owner"));
+  return check.expect(`owner of ${table}`, database.schemas[0]!.owner, firstText(outcome, "owner"));
 }
 
 export function insertPeople(context: UsersContext, check: Check): Promise<void> {
@@ -73,8 +73,9 @@ export function listPeople(context: UsersContext, check: Check): Promise<void> {
   });
 }
 
-function tableOf({ schema }: ManifestDatabase): string {
-  return `${ident(schema)}.users`;
+/** In the first schema, where the users' sessions look first. */
+function tableOf({ schemas }: ManifestDatabase): string {
+  return `${ident(schemas[0]!.name)}.users`;
 }
 
 /** Leases the persona's login for as long as its session is used. */
@@ -86,7 +87,7 @@ function withSession(
   const { leases, address, database } = context;
   const persona = personaOf(context, personaName);
   return asPersona(context, persona, async ({ vault }) => {
-    const lease = await leases.take(vault, database.vault.mount, persona.databaseRole.name);
+    const lease = await leases.take(vault, persona.databaseRole.name);
     const session = await Session.open(address, database.name, lease);
     await use(session).finally(() => session.close());
     await lease.revoke();

@@ -1,0 +1,14 @@
+import type { PersonaLoginProps } from "../../constructs/vault/persona-login";
+import type { DatabaseConfig, Environment } from "./environment";
+
+/** How a persona logs in, with its kind. */
+export function loginOf(
+  { vault: { authMount } }: Environment,
+  { appRole: name, token, secretId }: DatabaseConfig["personas"][number],
+): PersonaLoginProps {
+  return {
+    ...{ kind: "approle", authMount, name },
+    ...{ tokenTtl: token.ttl, tokenMaxTtl: token.maxTtl, tokenBoundCidrs: token.boundCidrs },
+    ...{ secretIdTtl: secretId.ttl, secretIdUses: secretId.uses, secretIdBoundCidrs: secretId.boundCidrs },
+  };
+}

@@ -1,0 +1,38 @@
+-- Makes a login in one of the declared groups. None of the arguments is run as SQL.
+DECLARE
+  declared pg_catalog.record;
+BEGIN
+  -- Without sequential scans, since a session keeps its plans: those made while there are few roles cost more with each role.
+  PERFORM
+    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.set_config('enable_seqscan', 'off', true),
+    pg_catalog.set_config('lock_timeout', '5s', true);
+  IF (login OPERATOR(pg_catalog.~) :'leased') IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING MESSAGE = pg_catalog.format('%L is not the name of a leased login', login);
+  END IF;
+  IF (valid_until OPERATOR(pg_catalog.~) '^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4}$') IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING MESSAGE = pg_catalog.format('%L is not a time such as 2026-01-31 23:59:59+0000', valid_until);
+  END IF;
+  IF (secret OPERATOR(pg_catalog.~) '.') IS NOT TRUE THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'a leased login must have a password';
+  END IF;
+  SELECT * INTO declared
+    FROM (VALUES :groups) AS known (role, heir, schema, sessions)
+    WHERE known.role OPERATOR(pg_catalog.=) group_role;
+  IF NOT FOUND THEN
+    RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('%L is not the group role of a persona', group_role);
+  END IF;
+  EXECUTE pg_catalog.format(
+    'CREATE ROLE %I LOGIN PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s IN ROLE %I',
+    login, secret, valid_until, declared.sessions, declared.role
+  );
+  -- What ALTER ROLE … SET does, which PostgreSQL rejects for "role" in a function that runs as its owner.
+  INSERT INTO pg_catalog.pg_db_role_setting (setdatabase, setrole, setconfig)
+    SELECT 0, oid, ARRAY[
+        pg_catalog.concat('search_path=', pg_catalog.quote_ident(declared.schema)),
+        pg_catalog.concat('role=', declared.heir)
+      ]
+      FROM pg_catalog.pg_roles
+      WHERE rolname OPERATOR(pg_catalog.=) login;
+  EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', login, :'mark');
+END
