@@ -25,6 +25,8 @@ const local: EnvironmentInput = {
     authMount: "approle",
     namePrefix: "db-",
   },
+  // As the source has it, which is without functions.
+  leases: "createrole",
   databases: [
     {
       name: "nanvc",

@@ -28,7 +28,7 @@ export interface PersonaProps
   readonly groupRole: string;
   /**
    * What Vault runs in PostgreSQL for a lease.
-   * @default - {@link LeaseStatements.ofOwners} for a persona that acts as the owner, else {@link LeaseStatements.ofMembers}
+   * @default - {@link LeaseStatements.of}
    */
   readonly statements?: (role: IAccessRole, login: LeasedLoginProps) => LeaseStatements;
 }
@@ -58,16 +58,21 @@ export class Persona extends Construct {
   ) {
     super(scope, id);
     const { connection, login, name = id, groupRole, privileges, actsAsOwner = false } = props;
-    const { statements = actsAsOwner ? LeaseStatements.ofOwners : LeaseStatements.ofMembers } = props;
-    const { connectionLimit = DEFAULT_CONNECTION_LIMIT, defaultTtl, maxTtl, leaseEndsWithToken } = props;
-    const { manager, mark } = connection;
-    const { database } = manager;
+    const {
+      statements = LeaseStatements.of,
+      connectionLimit = DEFAULT_CONNECTION_LIMIT,
+      defaultTtl,
+      maxTtl,
+      leaseEndsWithToken,
+    } = props;
+    const { manager } = connection;
+    const { database, mark, functions } = manager;
     this.name = name;
 
     const member = database.addRole(name, { name: groupRole, privileges, actsAsOwner });
-    manager.manage(member);
+    manager.manageGroup(member, connectionLimit);
     const role = connection.addRole(name, {
-      ...{ member, statements: statements(member, { mark, connectionLimit }) },
+      ...{ member, statements: statements(member, { mark, connectionLimit, functions }) },
       ...{ defaultTtl, maxTtl, leaseEndsWithToken },
     });
     role.grantRead(login);
@@ -85,7 +90,7 @@ export class Persona extends Construct {
     const { manager } = this.props.connection;
     const { roles, databaseName } = manager.database;
     const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole });
-    manager.manage(kept);
+    manager.manageLogin(kept);
     const role = this.props.connection.addStaticRole(id, { name, login: kept, rotationPeriod });
     role.grantRead(this.props.login);
     Manifest.of(this).addToDatabase(this, databaseName, () => ({

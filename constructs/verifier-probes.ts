@@ -28,27 +28,25 @@ export class VerifierProbes extends Construct {
   constructor(scope: Construct, id: string, props: VerifierProbesProps) {
     super(scope, id);
     const { connection, databaseRoles = { owner: "verify-owner", short: "verify-short" } } = props;
-    const { manager, mark } = connection;
-    const { database } = manager;
+    const { manager } = connection;
+    const { database, mark, functions } = manager;
     const groups = probeRoleNames({ name: database.databaseName });
     const group = (id: string, name: string, actsAsOwner: boolean) => {
       const role = database.addRole(id, { name, privileges: Privileges.CONNECT, actsAsOwner });
-      manager.manage(role);
-      return role;
+      manager.manageGroup(role);
+      return { member: role, statements: LeaseStatements.of(role, { mark, functions }) };
     };
     const owner = group("VerifyOwner", groups.owner, true);
     const short = group("VerifyShort", groups.short, false);
     this.roles = [
       connection.addRole("VerifyOwner", {
-        member: owner,
-        statements: LeaseStatements.ofOwners(owner, { mark }),
+        ...owner,
         name: databaseRoles.owner,
         defaultTtl: Duration.minutes(10),
         maxTtl: Duration.minutes(10),
       }),
       connection.addRole("VerifyShort", {
-        member: short,
-        statements: LeaseStatements.ofMembers(short, { mark }),
+        ...short,
         name: databaseRoles.short,
         defaultTtl: Duration.seconds(5),
         maxTtl: Duration.seconds(10),

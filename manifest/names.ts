@@ -85,5 +85,8 @@ export function leaseMark(environment: string, database: string): string {
   return `leasehold ${environment} ${database}`;
 }
 
-/** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/revocation.sql). */
+/** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/). */
 export const REVOKED = ": revoked, not dropped";
+
+/** The schema of the functions through which Vault's login leases, in each database that has them. */
+export const LEASE_SCHEMA = "leasehold";

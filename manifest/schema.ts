@@ -7,6 +7,9 @@ import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 /** How many sessions a leased login may have at a time, where nothing else is declared. */
 export const DEFAULT_CONNECTION_LIMIT = 20;
 
+/** The ways in which Vault's login leases: through functions of the superuser's, or by CREATEROLE. */
+export const LEASES = ["functions", "createrole"] as const;
+
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
@@ -79,6 +82,20 @@ const databaseFields = z.object({
   manager: name.optional(),
   /** The Terraform variable with the password that the stacks give it. */
   managerPasswordVariable: name.optional(),
+  /** How it makes and ends leased logins. */
+  leases: z.enum(LEASES).default("createrole"),
+  /** The functions that it does so through, of the schema `leasehold`. */
+  leaseFunctions: z
+    .array(
+      z.object({
+        name,
+        /** As PostgreSQL spells their types. */
+        arguments: z.string(),
+        /** Of the body, as PostgreSQL keeps it. */
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      }),
+    )
+    .default([]),
   vault: z.object({
     mount: name,
     connection: name,

@@ -36,6 +36,8 @@ export class PostgresStack extends LeaseholdStack {
       const manager = new ManagerLogin(database, "Manager", {
         database,
         name: config.manager.name,
+        environment: environment.name,
+        functionsOwner: environment.leases === "functions" ? server.superuser : undefined,
         password: Secret.fromVariable(managerPasswordVariable(environment, config), {
           for: "manager-password",
           server: server.name,

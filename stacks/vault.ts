@@ -55,7 +55,6 @@ export class VaultStack extends LeaseholdStack {
         manager: postgres.managers.get(config.name)!,
         passwordVersion: config.manager.passwordVersion,
         rotateRoot: config.manager.rotateRoot,
-        environment: environment.name,
       });
       this.addPersonas(connection, config);
       if (environment.verification) {

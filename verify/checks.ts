@@ -11,6 +11,7 @@ import { LOGIN_METHODS } from "./login/login";
 import { memberships } from "./privileges/access";
 import { beyondMatrix } from "./privileges/beyond-matrix";
 import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
+import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
@@ -53,9 +54,18 @@ export const BEFORE: readonly CheckDefinition<DatabaseContext>[] = [
     id: "vault-login",
     title: "Vault's own login: attributes, memberships, settings",
     proves:
-      "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else.",
+      "Vault's own login has the attributes, memberships and settings that the stack gives it, owns nothing and is granted nothing else: without CREATEROLE and any membership but in pg_use_reserved_connections where it leases through functions.",
     group: "Vault's own login",
     run: managerLogin,
+  },
+  {
+    id: "lease-functions",
+    title: "the lease functions are as declared",
+    proves:
+      "The functions through which Vault's login leases have the declared bodies, belong to a superuser, as their schema does, and nobody but that login may call them; the schema has no others.",
+    group: "Vault's own login",
+    applies: ({ database }) => database.leases === "functions",
+    run: leaseFunctions,
   },
   {
     id: "schema-owner",

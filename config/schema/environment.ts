@@ -1,8 +1,9 @@
 import type { z } from "zod";
 import { VAULT_LOWER_NAME } from "../../constructs/names";
+import { LEASES } from "../../manifest/schema";
 import { backend } from "./state-backend";
 import { database } from "./database";
-import { boolean, list, name, object, text } from "./fields";
+import { boolean, list, name, object, oneOf, text } from "./fields";
 import { server } from "./server";
 import { vault } from "./vault";
 
@@ -22,6 +23,12 @@ export const environmentFields = object("an environment as the default export", 
     .min(1, { error: "at least one server", abort: true })
     .describe("The PostgreSQL servers."),
   vault: vault.describe("The Vault server, and what it has for this environment."),
+  leases: oneOf(...LEASES)
+    .default("functions")
+    .meta({
+      description:
+        "How Vault's login makes and ends leased logins: through functions that the superuser owns, or by CREATEROLE and ADMIN OPTION on the group roles.",
+    }),
   backend: backend.optional().meta({
     description: "Where Terraform keeps its state.",
     otherwise: "local files",

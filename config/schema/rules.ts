@@ -9,6 +9,7 @@ import { serverOf, type DatabaseConfig, type Environment } from "./environment";
 import type { Breach, Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
 import {
+  LEASE_SCHEMA,
   managerPasswordVariable,
   probeDatabaseRoles,
   probeRoleNames,
@@ -61,6 +62,24 @@ function* prefixTakesInNoTrustPolicy(environment: Environment): Iterable<Breach>
       };
       return;
     }
+}
+
+function* functionsHaveASuperuser({ leases, servers }: Environment): Iterable<Breach> {
+  if (leases !== "functions") return;
+  for (const [i, { bootstrap }] of servers.entries())
+    if (bootstrap !== "superuser")
+      yield {
+        path: ["servers", i, "bootstrap"],
+        allowed: `"superuser", which owns the functions of leases: "functions"; without one the environment has leases: "createrole"`,
+      };
+}
+
+function* schemaIsNotTheFunctions({ schema }: DatabaseConfig, { leases }: Environment): Iterable<Breach> {
+  if (leases === "functions" && schema === LEASE_SCHEMA)
+    yield {
+      path: ["schema"],
+      allowed: `a schema other than ${LEASE_SCHEMA}, which holds the functions of leases: "functions"`,
+    };
 }
 
 function* isOnAServer({ server }: DatabaseConfig, { servers }: Environment): Iterable<Breach> {
@@ -220,10 +239,12 @@ export const RULES: readonly Rule<Environment>[] = [
   nameLeavesRoomForPolicies,
   operatorPolicyIsItsOwn,
   prefixTakesInNoTrustPolicy,
+  functionsHaveASuperuser,
   ...[
     isOnAServer,
     makesNoDatabasePostgres,
     schemaIsNoLogins,
+    schemaIsNotTheFunctions,
     mountIsNoAuthMount,
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../../constructs/names";
-import { boolean, image, name, object, port, withRules, type Breach } from "./fields";
+import { boolean, image, name, object, oneOf, port, withRules, type Breach } from "./fields";
 
 /** Why TLS is for servers of one's own alone. */
 export const NO_TLS = "false, since containers are reached on this machine alone";
@@ -12,6 +12,9 @@ const fields = object("a PostgreSQL server", {
   superuser: name(POSTGRES_ROLE).describe(
     "The login that sets the server up. Its password comes from `TF_VAR_<server>_superuser_password`.",
   ),
+  bootstrap: oneOf("superuser", "createrole").default("superuser").meta({
+    description: 'What that login is: with `"createrole"` it is no superuser, as in a managed PostgreSQL.',
+  }),
   database: name(POSTGRES_DATABASE).describe("The database that is there from the start."),
   container: object("a PostgreSQL container", {
     image: image.describe("PostgreSQL's image."),

@@ -3,7 +3,7 @@ import { Construct } from "constructs";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
-import type { IManagedRole } from "./manager-login";
+import type { IManagedLogin } from "./manager-login";
 
 /** A login that is kept. */
 export interface IStaticLogin {
@@ -19,7 +19,7 @@ export interface StaticLoginProps {
 }
 
 /** A login that stays, without a password until Vault gives it one. */
-export class StaticLogin extends Construct implements IManagedRole, IStaticLogin {
+export class StaticLogin extends Construct implements IManagedLogin, IStaticLogin {
   readonly roleName: string;
   readonly database: IDatabase;
 

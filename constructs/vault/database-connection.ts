@@ -1,7 +1,6 @@
 import { DatabaseSecretBackendConnection } from "@cdktf/provider-vault/lib/database-secret-backend-connection";
-import { Lazy, TerraformStack } from "cdktf";
+import { Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { leaseMark } from "../../manifest/names";
 import { Manifest } from "../manifest";
 import { checkName, VAULT_NAME } from "../names";
 import type { IManagerLogin } from "../postgres/manager-login";
@@ -30,11 +29,6 @@ export interface DatabaseConnectionProps {
    * @default - the password stays
    */
   readonly rotateRoot?: boolean;
-  /**
-   * What the comment on each leased login says beside the database's name, by which it is told from a forged one.
-   * @default - the id of the stack
-   */
-  readonly environment?: string;
 }
 
 /** What Go's strings.TrimSpace takes for blank. */
@@ -47,8 +41,6 @@ export class DatabaseConnection extends Construct {
   readonly mount: IDatabaseMount;
   readonly connectionName: string;
   readonly manager: IManagerLogin;
-  /** The comment on each login that is leased. */
-  readonly mark: string;
   /** Where its roles live, so that none can take the id of a part of the connection. */
   readonly roles = new Construct(this, "Roles");
   private readonly resource: DatabaseSecretBackendConnection;
@@ -65,7 +57,6 @@ export class DatabaseConnection extends Construct {
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
     const { database, loginName: username, password } = manager;
     const { databaseName } = database;
-    this.mark = leaseMark(props.environment ?? TerraformStack.of(this).node.id, databaseName);
     const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
     const connectionUrl = `postgresql://{{username}}:{{password}}@${host}:${port}/${databaseName}?sslmode=${mode}`;
     // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.

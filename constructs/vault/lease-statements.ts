@@ -1,6 +1,8 @@
+import { heirOf } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import type { IAccessRole } from "../postgres/access-role";
-import { statements } from "./statements";
+import type { LeaseFunctions } from "../postgres/lease-functions";
+import { statements } from "../sql";
 
 /** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
 export interface LeaseStatements {
@@ -20,30 +22,28 @@ export interface LeasedLoginProps {
    * @default - 20
    */
   readonly connectionLimit?: number;
+  /**
+   * What makes and ends it, in the groups that were added.
+   * @default - Vault's login, which has CREATEROLE and ADMIN OPTION on the group role
+   */
+  readonly functions?: LeaseFunctions;
 }
 
 export const LeaseStatements = {
   /**
-   * Logins in a group role that act as it, which owns what they make: as the owner's, a function that runs as its owner would
-   * have the owner's rights.
+   * Logins in a group role that act as the schema's owner where the role does, and otherwise as the role, which then owns what
+   * they make: as the owner's, a function that runs as its owner would have the owner's rights.
    */
-  ofMembers: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements(role, role.roleName, props),
-  /** Logins in a group role that act as the schema's owner, who owns what they make. */
-  ofOwners: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements =>
-    leaseStatements(role, role.database.ownerName, props),
+  of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
+    const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, functions } = props;
+    const { roleName: group, actsAsOwner, database } = role;
+    const heir = heirOf({ owner: database.ownerName }, { actsAsOwner, groupRole: group });
+    const values = { group, schema: database.schemaName, heir, limit, mark };
+    const way = functions ? "functions" : "createrole";
+    return {
+      creation: statements(`${way}/creation.sql`, values),
+      renewal: statements(`${way}/renewal.sql`, values),
+      revocation: statements(`${way}/revocation.sql`, values),
+    };
+  },
 };
-
-/** @param heir as which the logins act, and which owns what they leave */
-function leaseStatements(
-  { roleName: group, database }: IAccessRole,
-  heir: string,
-  { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT }: LeasedLoginProps,
-): LeaseStatements {
-  const values = { group, schema: database.schemaName, heir, limit, mark };
-  return {
-    creation: statements("creation.sql", values),
-    renewal: statements("renewal.sql", values),
-    revocation: statements("revocation.sql", values),
-  };
-}

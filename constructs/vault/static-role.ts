@@ -6,7 +6,7 @@ import { checkName, VAULT_NAME } from "../names";
 import type { IStaticLogin } from "../postgres/static-login";
 import type { DatabaseConnection } from "./database-connection";
 import type { IGrantee } from "./policy-document";
-import { statements } from "./statements";
+import { statements } from "../sql";
 
 export interface StaticRoleProps {
   /** What Vault changes the password through. */
@@ -40,13 +40,14 @@ export class StaticRole extends Construct {
       );
     }
     connection.allow(this.staticRoleName);
+    const way = connection.manager.functions ? "functions" : "createrole";
     new DatabaseSecretBackendStaticRole(this, "Resource", {
       backend: connection.mount.mountedPath,
       dbName: connection.reference,
       name: this.staticRoleName,
       username: login.roleName,
       rotationPeriod: rotationPeriod.toSeconds(),
-      rotationStatements: statements("rotation.sql", {}),
+      rotationStatements: statements(`${way}/rotation.sql`, {}),
       dependsOn: login.database.requiredBy(this),
     });
   }

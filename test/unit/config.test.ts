@@ -66,6 +66,8 @@ const NO_BACKEND_SECRET =
   "no secret, which is never written in a config file; Terraform takes a backend's from the environment, such as PG_CONN_STR";
 const NO_LOGIN =
   'a schema without the name of the superuser or of Vault\'s login, whose sessions would look there first ("$user")';
+const NO_FUNCTIONS =
+  '"superuser", which owns the functions of leases: "functions"; without one the environment has leases: "createrole"';
 const DURATION = 'a duration such as "30s", "20m", "24h" or "7d", at most 768h';
 const RO = "databases[0] (nanvc).personas[2] (readonly)";
 
@@ -75,6 +77,22 @@ const readonly = (draft: Draft) => draft.databases[0]!.personas[2]!;
 
 test("the environment local is allowed", () => {
   expect(errors(() => undefined)).toEqual([]);
+});
+
+test("without a superuser, and with a schema called leasehold, one leases by CREATEROLE", () => {
+  expect(
+    errors((draft) => {
+      draft["leases"] = "createrole";
+      draft.servers[0]!["bootstrap"] = "createrole";
+      database(draft)["schema"] = "leasehold";
+    }),
+  ).toEqual([]);
+});
+
+test("what says nothing of leases leases through functions, and has a superuser", () => {
+  const { leases: _, ...draft } = copy(local);
+  const { leases, servers } = parseEnvironment("config/test.ts", draft);
+  expect([leases, servers.map(({ bootstrap }) => bootstrap)]).toEqual(["functions", ["superuser"]]);
 });
 
 const SERVER = SERVER_NAME.allowed;
@@ -163,6 +181,35 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "databases that are no list",
     (d) => (d["databases"] = {} as never),
     "databases: received {}, allowed: a list of databases",
+  ],
+  [
+    "leases by who knows what",
+    (d) => (d["leases"] = "superuser"),
+    "leases: received 'superuser', allowed: one of functions, createrole",
+  ],
+  [
+    "functions without a superuser who would own them",
+    (d) => {
+      d["leases"] = "functions";
+      d.servers[0]!["bootstrap"] = "createrole";
+    },
+    `servers[0] (postgres).bootstrap: received 'createrole', allowed: ${NO_FUNCTIONS}`,
+  ],
+  [
+    "no superuser, and nothing said of leases",
+    (d) => {
+      delete d["leases"];
+      d.servers[0]!["bootstrap"] = "createrole";
+    },
+    `servers[0] (postgres).bootstrap: received 'createrole', allowed: ${NO_FUNCTIONS}`,
+  ],
+  [
+    "a schema with the name of the functions'",
+    (d) => {
+      d["leases"] = "functions";
+      database(d)["schema"] = "leasehold";
+    },
+    "databases[0] (nanvc).schema: received 'leasehold', allowed: a schema other than leasehold, which holds the functions of leases: \"functions\"",
   ],
   ["no server", (d) => (d.servers = []), "servers: received [], allowed: at least one server"],
   [

@@ -30,7 +30,7 @@ const password = Secret.fromVariable("manager_password", {
 });
 
 /** A whole app: PostgreSQL's side and Vault's in one stack, and no config. */
-function shop(): TerraformStack {
+function shop(functionsOwner?: string): TerraformStack {
   const stack = new TerraformStack(testApp(), "shop");
   const server = new PostgresServer(stack, "Postgres", {
     name: "postgres",
@@ -44,7 +44,7 @@ function shop(): TerraformStack {
     schema: "sales",
     owner: "sales_owner",
   });
-  const manager = new ManagerLogin(stack, "Manager", { database, name: "vault", password });
+  const manager = new ManagerLogin(stack, "Manager", { database, name: "vault", password, functionsOwner });
   const connection = new DatabaseConnection(stack, "Connection", {
     mount: new DatabaseMount(stack, "Mount", { path: "database" }),
     name: "shop",
@@ -71,7 +71,7 @@ function shop(): TerraformStack {
 }
 
 /** The same, where all but the persona exists already, and Terraform alone knows some values. */
-function existing(): TerraformStack {
+function existing(functionsOwner?: string): TerraformStack {
   const stack = new TerraformStack(testApp(), "existing");
   new PostgresServer(stack, "Postgres", { name: "postgres", superuser: "postgres", database: "shop" });
   new VaultServer(stack, "Vault");
@@ -82,16 +82,23 @@ function existing(): TerraformStack {
     schema: text("schema"),
     owner: text("owner"),
   });
+  const manager = ManagerLogin.fromName(stack, "Manager", {
+    database,
+    name: "vault",
+    password,
+    functionsOwner,
+  });
   const connection = new DatabaseConnection(stack, "Connection", {
     mount: DatabaseMount.fromPath(text("mount")),
     name: "shop",
     address: { host: "db.internal", port: "5432" },
-    manager: ManagerLogin.fromName(stack, "Manager", { database, name: "vault", password }),
+    manager,
   });
   const member = AccessRole.fromName({ database, name: "shop_readonly", privileges: Privileges.READ });
+  manager.functions?.addGroup(member);
   const role = connection.addRole("Readonly", {
     member,
-    statements: LeaseStatements.ofMembers(member, { mark: connection.mark }),
+    statements: LeaseStatements.of(member, manager),
     defaultTtl: Duration.seconds(number("ttl")),
     maxTtl: Duration.hours(number("hours")),
   });
@@ -137,6 +144,18 @@ describe("both sides in one stack", () => {
       "postgresql_grant_role.Manager_Members_admin",
     );
     waits("vault_database_secret_backend_static_role.", "postgresql_grant_role.Manager_Members_Report");
+  });
+
+  test("through functions it waits for these, and for what lets Vault's login call them", () => {
+    const through = synth(shop("postgres"));
+    const waitsFor = before(
+      through,
+      [...through.resources.keys()].find((address) =>
+        address.startsWith("vault_database_secret_backend_role.Connection_Roles_admin"),
+      )!,
+    ).join();
+    for (const part of ["function.Manager_Functions_open", "grant.Manager_Functions_Usage"])
+      expect(waitsFor).toContain(`postgresql_${part}`);
   });
 
   test("a variable that both sides have is one", () => {
@@ -216,7 +235,9 @@ const terraform = unless(missing());
 
 terraform.test.each([
   ["both sides in one stack", shop],
+  ["both sides in one stack, through functions", () => shop("postgres")],
   ["what exists already", existing],
+  ["what exists already, through functions", () => existing("postgres")],
 ])(`Terraform takes %s${terraform.because}`, (_, build) => {
   const folder = mkdtempSync(join(tmpdir(), "leasehold-validate-"));
   try {

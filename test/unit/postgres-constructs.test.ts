@@ -1,10 +1,13 @@
+import { createHash } from "node:crypto";
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
+import { Manifest } from "../../constructs/manifest";
 import { Database } from "../../constructs/postgres/database";
 import { ManagerLogin } from "../../constructs/postgres/manager-login";
 import { Privileges } from "../../constructs/postgres/privileges";
+import { StaticLogin } from "../../constructs/postgres/static-login";
 import { Secret } from "../../constructs/secret";
 import { LeaseholdStack } from "../../stacks/stack";
-import { find, synth, testApp, type Synthesized } from "../support/synth";
+import { find, synth, testApp, type Attributes, type Synthesized } from "../support/synth";
 
 const password = Secret.fromVariable("manager_password", { for: "manager-password", description: "secret" });
 
@@ -132,7 +135,7 @@ describe("ManagerLogin", () => {
   const synthesized = example((database) => {
     const manager = new ManagerLogin(database, "Manager", { database, name: "vault", password });
     for (const id of ["One", "Two"])
-      manager.manage(database.addRole(id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }));
+      manager.manageGroup(database.addRole(id, { name: id.toLowerCase(), privileges: Privileges.CONNECT }));
   });
   const [login] = find(synthesized, "postgresql_role", { name: "vault" });
 
@@ -141,8 +144,8 @@ describe("ManagerLogin", () => {
     expect(login).not.toHaveProperty("superuser");
   });
 
-  test("ignores memberships, which PostgreSQL 16 and later add with every lease, and the search path, which deploy sets", () => {
-    expect(login).toMatchObject({ lifecycle: { ignore_changes: ["roles", "search_path"] } });
+  test("ignores memberships, which PostgreSQL 16 and later add with every lease, and what deploy sets", () => {
+    expect(login).toMatchObject({ lifecycle: { ignore_changes: ["roles", "search_path", "create_role"] } });
   });
 
   test("has its password write-only, by reference to an ephemeral sensitive variable, of a version that never changes", () => {
@@ -174,27 +177,154 @@ describe("ManagerLogin", () => {
   });
 
   test("all that writes an ACL or a membership is one chain: no two can race", () => {
-    const writers = [...synthesized.resources].filter(
-      ([address, { roles }]) => !address.startsWith("postgresql_role.") || roles !== undefined,
-    );
-    const waitsFor = (address: string): string[] =>
-      (synthesized.resources.get(address)?.["depends_on"] ?? []) as string[];
-    const before = (address: string): Set<string> => {
-      const all = new Set<string>();
-      for (let next = waitsFor(address); next.length > 0; next = next.flatMap(waitsFor))
-        for (const one of next) all.add(one);
-      return all;
-    };
-    const chains = new Map(writers.map(([address]) => [address, before(address)]));
-    for (const [one] of writers) {
-      for (const [other] of writers) {
-        if (one !== other)
-          expect([one, other, chains.get(one)!.has(other) || chains.get(other)!.has(one)]).toEqual([
-            one,
-            other,
-            true,
-          ]);
-      }
-    }
+    expectOneChain(synthesized);
   });
 });
+
+describe("LeaseFunctions", () => {
+  const readers = { name: "readers", privileges: Privileges.READ };
+  const admins = { name: "admins", privileges: Privileges.OWNER, actsAsOwner: true };
+  const declare = (build: (database: Database, manager: ManagerLogin) => void) => {
+    const stack = newStack();
+    const database = new Database(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" });
+    const manager = new ManagerLogin(database, "Manager", {
+      ...{ database, name: "vault", password },
+      ...{ environment: "test", functionsOwner: "postgres" },
+    });
+    build(database, manager);
+    return stack;
+  };
+  const stack = declare((database, manager) => {
+    const member = database.addRole("Readonly", readers);
+    manager.manageGroup(database.addRole("Admin", admins), 5);
+    manager.manageGroup(member);
+    manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
+  });
+  const synthesized = synth(stack);
+  const bodies = (of: Synthesized) =>
+    Object.fromEntries(
+      find(of, "postgresql_function").map(({ name, body }) => [name as string, body as string]),
+    );
+
+  test("Vault's login has neither CREATEROLE nor a membership", () => {
+    expect(find(synthesized, "postgresql_role", { name: "vault" })).toMatchObject([{ create_role: false }]);
+    expect(find(synthesized, "postgresql_grant_role")).toEqual([]);
+  });
+
+  test("five functions that run as their owner, in a schema of the superuser's, which may not take along what others put there", () => {
+    const functions = find(synthesized, "postgresql_function");
+    expect(functions.map(({ name, arg }) => [name, (arg as Attributes[]).map(({ name }) => name)])).toEqual([
+      ["close", ["login"]],
+      ["drop", ["login", "group_role"]],
+      ["open", ["login", "group_role", "secret", "valid_until"]],
+      ["renew", ["login", "valid_until"]],
+      ["set_password", ["login", "secret"]],
+    ]);
+    for (const { security_definer: definer, returns, arg } of functions)
+      expect([definer, returns, new Set((arg as Attributes[]).map(({ type }) => type))]).toEqual([
+        true,
+        "void",
+        new Set(["text"]),
+      ]);
+    expect(find(synthesized, "postgresql_schema", { name: "leasehold" })).toMatchObject([
+      { database: "shop", owner: "postgres", drop_cascade: false },
+    ]);
+  });
+
+  test("Vault's login alone may call them, by name, and look into their schema", () => {
+    const grants = [...synthesized.resources]
+      .filter(([address]) => address.startsWith("postgresql_grant.Shop_Manager_Functions"))
+      .map(([, { role, object_type: type, objects, privileges }]) => [role, type, objects, privileges]);
+    const names = ["close", "drop", "open", "renew", "set_password"];
+    const vault = expect.stringContaining("postgresql_role.Shop_Manager") as string;
+    expect(grants).toEqual([
+      [vault, "function", names, ["EXECUTE"]],
+      ["public", "function", names, []],
+      [vault, "schema", undefined, ["USAGE"]],
+    ]);
+  });
+
+  test("hold what was added by synth, sorted: group, heir, search path, sessions; and static logins", () => {
+    const { open, set_password: setPassword } = bodies(synthesized);
+    expect(open).toContain(
+      "(VALUES ('admins', 'sales_owner', 'sales', 5), ('readers', 'readers', 'sales', 20))",
+    );
+    expect(open).toContain("'leasehold test shop'");
+    expect(setPassword).toContain("(VALUES ('report'))");
+    const otherWayRound = declare((database, manager) => {
+      const member = database.addRole("Readonly", readers);
+      manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
+      manager.manageGroup(member);
+      manager.manageGroup(database.addRole("Admin", admins), 5);
+    });
+    expect(bodies(synth(otherWayRound))).toEqual(bodies(synthesized));
+  });
+
+  test("hold a list of nothing where nothing was added", () => {
+    const { open, set_password: setPassword } = bodies(synth(declare(() => undefined)));
+    expect(open).toContain("(VALUES (NULL::pg_catalog.text, NULL, NULL, NULL))");
+    expect(setPassword).toContain("(VALUES (NULL::pg_catalog.text))");
+  });
+
+  test.each(Object.entries(bodies(synthesized)))(
+    "the body of %s has no placeholder left, and nothing that Terraform or its provider would take apart",
+    (_, body) => {
+      expect(body).not.toMatch(/:'?(leased|mark|groups|logins)\b|[$%]\{|\$[a-zA-Z]*\$|\blanguage\b/i);
+      // PostgreSQL keeps it as it is.
+      expect(body).toBe(body.trim());
+    },
+  );
+
+  test("the manifest has the digest of each body", () => {
+    const { databases } = Manifest.of(stack).synthesize({ environment: "test" });
+    const count = { open: 4, renew: 2, close: 1, drop: 2, set_password: 2 };
+    expect(databases).toMatchObject([
+      {
+        leases: "functions",
+        leaseFunctions: Object.entries(count).map(([name, texts]) => ({
+          name,
+          arguments: Array.from({ length: texts }, () => "text").join(", "),
+          sha256: createHash("sha256").update(bodies(synthesized)[name]!).digest("hex"),
+        })),
+      },
+    ]);
+  });
+
+  test("are of the chain of all that writes an ACL", () => {
+    expectOneChain(synthesized);
+  });
+
+  test("an owner's name is validated at once", () => {
+    const stack = newStack();
+    const database = new Database(stack, "Shop", { name: "shop", schema: "sales", owner: "sales_owner" });
+    const props = { database, name: "vault", password, functionsOwner: "public" };
+    expect(() => new ManagerLogin(database, "Manager", props)).toThrow(
+      /^owner of the lease functions \("public"\) must be/,
+    );
+  });
+});
+
+function expectOneChain(synthesized: Synthesized): void {
+  const writers = [...synthesized.resources].filter(
+    ([address, { roles }]) => !address.startsWith("postgresql_role.") || roles !== undefined,
+  );
+  const waitsFor = (address: string): string[] =>
+    (synthesized.resources.get(address)?.["depends_on"] ?? []) as string[];
+  const before = (address: string): Set<string> => {
+    const all = new Set<string>();
+    for (let next = waitsFor(address); next.length > 0; next = next.flatMap(waitsFor))
+      for (const one of next) all.add(one);
+    return all;
+  };
+  const chains = new Map(writers.map(([address]) => [address, before(address)]));
+  for (const [one] of writers) {
+    for (const [other] of writers) {
+      if (one !== other)
+        expect([one, other, chains.get(one)!.has(other) || chains.get(other)!.has(one)]).toEqual([
+          one,
+          other,
+          true,
+        ]);
+    }
+  }
+}

@@ -156,6 +156,101 @@ describe("several databases and servers", () => {
   });
 });
 
+describe("leases through functions, or by CREATEROLE", () => {
+  const way = (leases: "functions" | "createrole") => {
+    const { postgres, vault, accessManifest } = stacks(
+      environment((draft) => {
+        draft.leases = leases;
+        draft.databases[0]!.staticRoles = [
+          { name: "report", login: "report_login", persona: "readonly", rotationPeriod: "24h" },
+        ];
+      }),
+    );
+    return { postgres: synth(postgres), vault: synth(vault), manifest: accessManifest() };
+  };
+  const ways = { functions: way("functions"), createrole: way("createrole") };
+  const only = (one: keyof typeof ways, other: keyof typeof ways) =>
+    [...ways[one].postgres.resources.keys()].filter(
+      (address) => !ways[other].postgres.resources.has(address),
+    );
+
+  test.each([
+    ["functions", "createrole", 7],
+    ["createrole", "functions", 9],
+  ] as const)(
+    "with %s Terraform forgets what %s alone declares, and takes nothing away",
+    (one, other, count) => {
+      const { removed } = ways[one].postgres.json as { removed: { from: string }[] };
+      expect(removed.map(({ from }) => from).sort()).toEqual(only(other, one).sort());
+      expect(removed).toHaveLength(count);
+      for (const block of removed) expect(block).toMatchObject({ lifecycle: { destroy: false } });
+    },
+  );
+
+  test("Vault's login has CREATEROLE and memberships, or neither", () => {
+    const has = ({ postgres }: (typeof ways)["functions"]) => [
+      find(postgres, "postgresql_role", { name: "vault" })[0]!["create_role"],
+      find(postgres, "postgresql_grant_role").length,
+    ];
+    expect([has(ways.functions), has(ways.createrole)]).toEqual([
+      [false, 0],
+      [true, 7],
+    ]);
+  });
+
+  test("the functions are the superuser's, and know the mark, the groups, their heirs and the static login", () => {
+    const bodies = find(ways.functions.postgres, "postgresql_function").map(({ body }) => String(body));
+    expect(bodies).toHaveLength(5);
+    expect(find(ways.functions.postgres, "postgresql_schema", { name: "leasehold" })).toMatchObject([
+      { owner: "nanvc", database: "nanvc" },
+    ]);
+    for (const [text, count] of [
+      ["'leasehold local nanvc'", 4],
+      ["('schema_admin_role', 'example_owner', 'example', 20)", 2],
+      ["('readonly_role', 'readonly_role', 'example', 20)", 2],
+      ["('nanvc_verify_owner', 'example_owner', 'example', 20)", 2],
+      ["('report_login')", 1],
+    ] as const)
+      expect([text, bodies.filter((body) => body.includes(text)).length]).toEqual([text, count]);
+  });
+
+  test("Vault's statements call the functions, in as many transactions as without them", () => {
+    const [role] = find(ways.functions.vault, "vault_database_secret_backend_role", {
+      name: "readonly_role",
+    });
+    expect(role).toMatchObject({
+      creation_statements: [
+        "SELECT leasehold.open('{{name}}', 'readonly_role', '{{password}}', '{{expiration}}');",
+      ],
+      renew_statements: ["SELECT leasehold.renew('{{name}}', '{{expiration}}');"],
+      revocation_statements: [expect.stringContaining("SELECT leasehold.drop('{{name}}', 'readonly_role');")],
+    });
+    const transactions = (of: Synthesized) =>
+      String(
+        find(of, "vault_database_secret_backend_role", { name: "readonly_role" })[0]![
+          "revocation_statements"
+        ],
+      ).match(/COMMIT;\s*BEGIN;/g)!.length;
+    expect(transactions(ways.functions.vault)).toBe(transactions(ways.createrole.vault));
+    expect(find(ways.functions.vault, "vault_database_secret_backend_static_role")).toMatchObject([
+      { rotation_statements: ["SELECT leasehold.set_password('{{name}}', '{{password}}');"] },
+    ]);
+  });
+
+  test("the manifest says which; one of before has CREATEROLE", () => {
+    const { functions, createrole } = ways;
+    expect(functions.manifest.databases[0]).toMatchObject({ leases: "functions" });
+    expect(functions.manifest.databases[0]!.leaseFunctions).toHaveLength(5);
+    expect(createrole.manifest.databases[0]).toMatchObject({ leases: "createrole" });
+    const [{ leases: _, leaseFunctions: __, ...before }] = functions.manifest.databases as [
+      (typeof functions.manifest.databases)[number],
+    ];
+    expect(
+      accessManifestSchema.parse({ ...functions.manifest, databases: [before] }).databases,
+    ).toMatchObject([{ leases: "createrole", leaseFunctions: [] }]);
+  });
+});
+
 describe("servers that exist already", () => {
   const external = environment((draft) => {
     delete draft.servers[0]!.container;

@@ -15,7 +15,7 @@ import {
 } from "../../constructs/names";
 import { Secret } from "../../constructs/secret";
 import { PolicyDocument } from "../../constructs/vault/policy-document";
-import { statements } from "../../constructs/vault/statements";
+import { functionBody, statements } from "../../constructs/sql";
 import { synth, testApp } from "../support/synth";
 
 describe("Duration", () => {
@@ -114,7 +114,7 @@ describe("statements", () => {
   };
 
   test("put quoted identifiers, literals and numbers for our placeholders and leave Vault's", () => {
-    expect(statements("creation.sql", values)).toEqual([
+    expect(statements("createrole/creation.sql", values)).toEqual([
       `SET LOCAL lock_timeout = '5s';
 CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20 IN ROLE "readonly_role";
 ALTER ROLE "{{name}}" SET search_path = "example";
@@ -124,36 +124,55 @@ COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
   });
 
   test("hold no comment, at whose semicolons Vault would split", () => {
-    for (const file of ["creation.sql", "renewal.sql", "revocation.sql", "rotation.sql"]) {
+    const files = ["creation", "renewal", "revocation", "rotation"];
+    for (const file of files.flatMap((name) => [`createrole/${name}.sql`, `functions/${name}.sql`])) {
       expect(statements(file, values).join("\n")).not.toContain("--");
     }
   });
 
   test("want a value for each placeholder", () => {
-    expect(() => statements("revocation.sql", { group: "a" })).toThrow(
-      `sql/revocation.sql wants a value for :"heir"`,
+    expect(() => statements("createrole/revocation.sql", { group: "a" })).toThrow(
+      `sql/createrole/revocation.sql wants a value for :"heir"`,
     );
     const { mark: _, ...unmarked } = values;
-    expect(() => statements("creation.sql", unmarked)).toThrow("sql/creation.sql wants a value for :'mark'");
+    expect(() => statements("createrole/creation.sql", unmarked)).toThrow(
+      "sql/createrole/creation.sql wants a value for :'mark'",
+    );
   });
 
   test.each(['a" ; DROP ROLE x; --', "a$revocation$", "{{name}}", "${x}", "a'b"])(
     "refuse %j as an identifier",
     (heir) => {
-      expect(() => statements("revocation.sql", { ...values, heir })).toThrow(
+      expect(() => statements("createrole/revocation.sql", { ...values, heir })).toThrow(
         /^heir \(.*\) must be a PostgreSQL identifier/,
       );
     },
   );
 
   test("refuse what would end a literal, and what is no number", () => {
-    expect(() => statements("creation.sql", { ...values, mark: "a' IS" })).toThrow(
+    expect(() => statements("createrole/creation.sql", { ...values, mark: "a' IS" })).toThrow(
       `mark ("a' IS") must be plain text`,
     );
-    expect(() => statements("creation.sql", { ...values, limit: "20; x" })).toThrow(
+    expect(() => statements("createrole/creation.sql", { ...values, limit: "20; x" })).toThrow(
       "limit (20; x) must be a whole number",
     );
   });
+});
+
+test.each([
+  [{ group: "a'b" }, `role ("a'b") must be a PostgreSQL identifier`],
+  [{ heir: "none" }, 'role ("none") must be a PostgreSQL identifier'],
+  [{ schema: "a b" }, 'schema ("a b") must be a PostgreSQL identifier'],
+])("a function's list refuses %j", (wrong, message) => {
+  const row = { group: "a", heir: "b", schema: "c", connectionLimit: 1, ...wrong };
+  expect(() => functionBody("open", { groups: [row], logins: [], mark: "m" })).toThrow(message);
+});
+
+test("a function's mark is plain text, and a static login a role's name", () => {
+  expect(() => functionBody("open", { groups: [], logins: [], mark: "a'" })).toThrow("must be plain text");
+  expect(() => functionBody("set_password", { groups: [], logins: ["a'"], mark: "m" })).toThrow(
+    'role ("a\'") must be',
+  );
 });
 
 describe("PolicyDocument", () => {

@@ -43,7 +43,7 @@ function example() {
   /** Leases logins in a group role that exists already. */
   const add = (id: string, name: string, props: Partial<DatabaseRoleProps> = {}) => {
     const member = AccessRole.fromName({ database, name, privileges: Privileges.READ });
-    const statements = LeaseStatements.ofMembers(member, { mark: connection.mark });
+    const statements = LeaseStatements.of(member, { mark: connection.manager.mark });
     return connection.addRole(id, { member, statements, ...lease, ...props });
   };
   return { stack, mount, database, connection, auth, add };
@@ -84,7 +84,7 @@ describe("DatabaseRole", () => {
     privileges: Privileges.OWNER,
     actsAsOwner: true,
   });
-  add("Owner", "admins", { statements: LeaseStatements.ofOwners(admins, { mark: connection.mark }) });
+  add("Owner", "admins", { statements: LeaseStatements.of(admins, { mark: connection.manager.mark }) });
   const synthesized = synth(stack);
   const role = (name: string) =>
     find(synthesized, "vault_database_secret_backend_role", { name })[0] as Record<string, string[]>;

@@ -6,19 +6,20 @@ import type { Check } from "../report/check";
 import { membershipColumns, membershipText, type Membership } from "./access";
 import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";
+import { isOfLeaseFunctions } from "./lease-functions";
 
 /** Each with its column of pg_roles. */
 const ATTRIBUTES = { LOGIN: "rolcanlogin", INHERIT: "rolinherit", ...ROLE_ATTRIBUTES };
-/** Those that the stack gives it; an update of them is deploy's matter. */
-const DECLARED = ["LOGIN", "INHERIT", "CREATEROLE"];
+/** Those that the stack gives it; an update of them is deploy's matter. Without functions it has CREATEROLE as well. */
+const DECLARED = ["LOGIN", "INHERIT"];
 
 const SEARCH_PATHS = ["search_path=pg_catalog", "search_path=pg_catalog, pg_temp"];
 /** From PostgreSQL 16 on it keeps a slot of the server's reserved connections, so that it can always revoke. */
 const RESERVED = "pg_use_reserved_connections";
 
 /**
- * Vault's own login, the most powerful one: attributes, memberships and settings as the stack declares them, nothing owned
- * and nothing granted beyond CONNECT on its database.
+ * Vault's own login: attributes, memberships and settings as the stack declares them, nothing owned, and nothing granted beyond
+ * CONNECT on its database and the functions through which it leases. Without these it is the most powerful one.
  */
 export async function managerLogin(context: DatabaseContext, check: Check): Promise<void> {
   const { manager } = context.database;
@@ -30,7 +31,7 @@ export async function managerLogin(context: DatabaseContext, check: Check): Prom
 
 /** Returns whether there is such a role. */
 async function attributesAndSettings(
-  { owner: catalogs }: DatabaseContext,
+  { owner: catalogs, database }: DatabaseContext,
   manager: string,
   check: Check,
 ): Promise<boolean> {
@@ -57,7 +58,8 @@ async function attributesAndSettings(
   }
   check.note(manager, JSON.stringify(found));
   for (const [attribute, has] of Object.entries(found.attributes)) {
-    const declared = DECLARED.includes(attribute);
+    const declared =
+      DECLARED.includes(attribute) || (attribute === "CREATEROLE" && database.leases === "createrole");
     if (has === declared) continue;
     const remedy = `ALTER ROLE ${manager} ${declared ? "" : "NO"}${attribute}`;
     check.find(`${manager} ${declared ? "is without" : "has"} ${attribute}: ${remedy}`);
@@ -77,14 +79,20 @@ async function attributesAndSettings(
   return true;
 }
 
-/** The owner without ADMIN, what it hands out with it; from 16 on also what it made itself, and a reserved slot. */
+/**
+ * From 16 on a reserved slot, and where it leases through functions nothing else. Without them the owner without ADMIN, what it
+ * hands out with it, and from 16 on what it made itself.
+ */
 async function membershipsOf(
   { owner: catalogs, database }: DatabaseContext,
   manager: string,
   check: Check,
 ): Promise<void> {
-  const owners = ownersOf(database);
-  const groups = [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)];
+  const createRole = database.leases === "createrole";
+  const owners = createRole ? ownersOf(database) : [];
+  const groups = createRole
+    ? [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)]
+    : [];
   const found = await catalogs.read<Membership & { leased: boolean }>(
     `SELECT ${membershipColumns("edge")}, pg_get_userbyid(roleid) ~ '${LEASED}' AS leased
      FROM pg_auth_members edge
@@ -95,7 +103,7 @@ async function membershipsOf(
   for (const membership of found) {
     const { role, admin, leased } = membership;
     // It made them, and joins one to end it; what such a login may not have is another check's.
-    if (leased || groups.includes(role)) continue;
+    if ((createRole && leased) || groups.includes(role)) continue;
     if (!admin && [...owners, RESERVED].includes(role)) continue;
     const remedy = owners.includes(role) ? `REVOKE ADMIN OPTION FOR ${role}` : `REVOKE ${role}`;
     check.find(`not declared: ${membershipText(membership)}: ${remedy} FROM ${manager}`);
@@ -120,6 +128,7 @@ async function grantedAndOwned(
   for (const grant of await grantsTo(catalogs, [manager])) {
     const { kind, privilege, grantable } = grant;
     if (kind === "database" && privilege === "CONNECT" && !grantable && isHere(grant, database)) continue;
+    if (isOfLeaseFunctions(grant, database)) continue;
     check.find(`not declared: ${grantText(grant)}`);
   }
   for (const { owns, inThisDatabase, object } of await dependenciesOf(catalogs, [manager], check))

@@ -1,0 +1,1 @@
+SELECT leasehold.open('{{name}}', :'group', '{{password}}', '{{expiration}}');

@@ -1,0 +1,1 @@
+SELECT leasehold.renew('{{name}}', '{{expiration}}');

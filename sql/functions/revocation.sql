@@ -1,0 +1,9 @@
+-- Three transactions, of which Vault begins the first and commits the last. The first closes the login, or takes its groups where
+-- it holds its own row; the second ends the sessions that hold it.
+SELECT leasehold.close('{{name}}');
+COMMIT;
+BEGIN;
+SELECT leasehold.close('{{name}}');
+COMMIT;
+BEGIN;
+SELECT leasehold.drop('{{name}}', :'group');

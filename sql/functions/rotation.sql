@@ -1,0 +1,1 @@
+SELECT leasehold.set_password('{{name}}', '{{password}}');
