@@ -184,28 +184,28 @@ function beside(rate: Measured, all: readonly Measured[]): Rate {
 }
 
 function calls(ways: readonly Way[], limit: Limit): string[] {
-  const [{ label }] = ways as readonly [Way];
+  const first = ways[0]!;
   return [
-    `${label}; a PostgreSQL and a Vault a way. Each client is a straight-line script that makes one request after the other; the baseline is the source's statements at the same number of clients.`,
-    `lease: GET ${ways[0]!.credentials("round")} · revoke by prefix: PUT sys/leases/revoke-prefix/${ways[0]!.credentials("prefix")} {"sync":true}`,
-    ...ways.map(({ name, statements: { creation_statements, revocation_statements }, note }) =>
-      [
-        `${name}: ${brief(creation_statements)} · revoked with: ${brief(revocation_statements)}`,
-        ...(note === undefined ? [] : [`; ${note}`]),
-      ].join(""),
-    ),
+    `${first.label}, a server of each for each way. A client is a straight-line script, one call after the other; the baseline is source.`,
+    `lease: GET ${first.credentials("round")}`,
+    `revoke by prefix: PUT sys/leases/revoke-prefix/${first.credentials("prefix")} {"sync":true}`,
+    ...ways.flatMap(({ name, statements, note }) => [
+      `${name}, creation: ${brief(statements.creation_statements)}`,
+      `${name}, revocation: ${brief(statements.revocation_statements)}`,
+      ...(note === undefined ? [] : [`${name}: ${note}`]),
+    ]),
     `limit: ${limit.calls}`,
   ];
 }
 
-/** Blocks in a few words: sql/ has them whole. */
+/** On a line, without the blocks, which stand in sql/. */
 function brief(statements: readonly string[]): string {
   return statements
-    .join(" ")
+    .map((statement) => statement.trim().replace(/;$/, ""))
+    .join("; ")
     .replace(/--.*\n/g, "")
-    .replace(/DO (\$\w*\$).*?\1/gs, "DO …")
-    .replace(/\s+/g, " ")
-    .trim();
+    .replace(/(\$\w*\$).*?\1/gs, "…")
+    .replace(/\s+/g, " ");
 }
 
 /** The table for people. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { Client, escapeIdentifier } from "pg";
 import { errorText, VaultError, type VaultClient } from "../clients/vault-client";
+import { SetupError } from "../clients/setup-error";
 import { readAccessManifest, type ManifestDatabase } from "../manifest/schema";
 import type { PostgresMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
@@ -132,45 +133,44 @@ export class Way {
   /** A database role a purpose, like the persona's. */
   private async declare(): Promise<void> {
     const { mount, connection } = this.database.vault;
-    const config = `${mount}/config/${connection}`;
-    const { plugin_name, allowed_roles } = (await this.root.call("GET", config)).data as {
+    const path = `${mount}/config/${connection}`;
+    const { plugin_name, allowed_roles } = (await this.root.call("GET", path)).data as {
       plugin_name: string;
       allowed_roles: string[];
     };
-    await this.root.call("POST", config, {
+    const isSource = this.name === "source";
+    await this.root.call("POST", path, {
       plugin_name,
       allowed_roles: [...allowed_roles, ...PURPOSES],
-      // PostgreSQL hashes the passwords: the source leaves it at Vault's default.
-      ...(this.name === "source" && { password_authentication: "password" }),
+      // The source leaves it at Vault's default, with which PostgreSQL hashes the passwords.
+      ...(isSource && { password_authentication: "password" }),
     });
-    const persona = this.database.personas.at(-1)!;
-    const { data } = await this.root.call("GET", `${mount}/roles/${persona.databaseRole.name}`);
-    this.statements = data as unknown as Statements;
-    const declare = () =>
-      Promise.all(
-        PURPOSES.map((purpose) =>
-          this.root.call("POST", `${mount}/roles/${purpose}`, { ...data, ...this.statements }),
-        ),
-      );
-    if (this.name === "source") {
-      const values = { group: this.group, schema: this.database.schemas[0]!.name };
-      this.statements = {
-        creation_statements: statements("source-creation.sql", values),
-        revocation_statements: statements("source-revocation.sql", values),
-      };
-      await declare();
-      await this.lease("round", { count: 1, clients: 1 });
-      const answer = await this.root.request("PUT", `sys/leases/revoke-prefix/${this.credentials("round")}`, {
-        sync: true,
-      });
-      if (answer.status >= 400) {
-        const join = 'GRANT "{{name}}" TO CURRENT_USER';
-        this.note = `its own revocation fails (HTTP ${String(answer.status)}: ${errorText(answer)}), so ${join} goes before it`;
-        const revocation_statements = [join, ...this.statements.revocation_statements];
-        this.statements = { ...this.statements, revocation_statements };
-      }
-    }
-    await declare();
+    const role = this.database.personas.at(-1)!.databaseRole.name;
+    const { data } = await this.root.call("GET", `${mount}/roles/${role}`);
+    const write = async (statements: Statements) => {
+      this.statements = statements;
+      for (const purpose of PURPOSES)
+        await this.root.call("POST", `${mount}/roles/${purpose}`, { ...data, ...statements });
+    };
+    if (isSource) await this.writeSource(write);
+    else await write(data as unknown as Statements);
+  }
+
+  /** The source's statements; those of its revocation with what they lack, where PostgreSQL refuses them. */
+  private async writeSource(write: (statements: Statements) => Promise<void>): Promise<void> {
+    const values = { group: this.group, schema: this.database.schemas[0]!.name };
+    const creation_statements = readStatements("source-creation.sql", values);
+    const revocation_statements = readStatements("source-revocation.sql", values);
+    await write({ creation_statements, revocation_statements });
+    await this.lease("round", { count: 1, clients: 1 });
+    const path = `sys/leases/revoke-prefix/${this.credentials("round")}`;
+    const answer = await this.root.request("PUT", path, { sync: true });
+    if (answer.status < 400) return;
+    const join = 'GRANT "{{name}}" TO CURRENT_USER';
+    // Without Vault's words before it, which name the lease.
+    const reason = errorText(answer).replace(/^.*ERROR: /, "");
+    this.note = `its own revocation fails (HTTP ${String(answer.status)}: ${reason}), so ${join} goes first`;
+    await write({ creation_statements, revocation_statements: [join, ...revocation_statements] });
     await this.revoke("round");
   }
 }
@@ -184,17 +184,17 @@ async function synthesize(environment: string, leases: string, outdir: string): 
       checkout.path("config", `${name}.ts`),
       `import environment from "./${environment}";\nexport default { ...environment, name: "${name}", leases: "${leases}" };\n`,
     );
-    await execa(process.execPath, ["--import", "tsx", "main.ts"], {
-      cwd: checkout.folder,
-      env: checkout.env({ CDKTF_OUTDIR: outdir }),
+    const { exitCode, stderr } = await execa(process.execPath, ["--import", "tsx", "main.ts"], {
+      ...{ cwd: checkout.folder, env: checkout.env({ CDKTF_OUTDIR: outdir }), reject: false },
     });
+    if (exitCode !== 0) throw new SetupError(stderr);
   } finally {
     checkout.remove();
   }
 }
 
 /** One a line, without comments. */
-function statements(file: string, { group, schema }: { group: string; schema: string }): string[] {
+function readStatements(file: string, { group, schema }: { group: string; schema: string }): string[] {
   return readFileSync(join(__dirname, file), "utf8")
     .split("\n")
     .filter((line) => line !== "" && !line.startsWith("--"))
