@@ -7,6 +7,7 @@ import type { EnvOptions } from "./ops/commands/env";
 import type { InitOptions } from "./ops/commands/init";
 import type { RotateOptions } from "./ops/commands/rotate";
 import type { StartOptions } from "./ops/commands/start";
+import type { SweepOptions } from "./ops/commands/sweep";
 import { TerraformError, TerraformInterrupted } from "./ops/terraform/terraform";
 import type { VerifyCommandOptions } from "./ops/commands/verify";
 import { version } from "./package.json";
@@ -143,6 +144,16 @@ program
   .option("--database <name>", "of this database alone (default: all)")
   .action(async (options: RotateOptions) =>
     run(async (signal) => (await import("./ops/commands/rotate.js")).rotateCommand(options, signal)),
+  );
+
+program
+  .command("sweep")
+  .description("list the leased logins that no lease stands for any more, and drop them")
+  .option(...ENVIRONMENT)
+  .option("--auto-approve", "do not ask")
+  .option("--json <file>", "write what was found and what became of it")
+  .action(async (options: SweepOptions) =>
+    run(async (signal) => (await import("./ops/commands/sweep.js")).sweep(options, signal)),
   );
 
 program

@@ -139,8 +139,6 @@ export type ManifestDatabase = AccessManifest["databases"][number];
 /** One of its schemas. */
 export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];
-/** How a persona logs in. */
-export type ManifestLogin = ManifestPersona["login"];
 export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = Extract<
   z.output<typeof workload>,
   { kind: Kind }

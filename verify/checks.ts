@@ -30,6 +30,7 @@ import { policiesAsDeclared } from "./vault/policies";
 import {
   mintSecretId,
   rotateStaticRoles,
+  staticRolesOf,
   useStaticRoles,
   useUpSecretId,
   type AppRoleContext,
@@ -433,9 +434,6 @@ const LEASES: readonly CheckDefinition<LeasesContext>[] = [
   },
 ];
 
-const staticRolesOf = ({ database, workload }: AppRoleContext) =>
-  database.staticRoles.filter(({ persona }) => persona === workload.reader);
-
 const APPROLE: readonly CheckDefinition<AppRoleContext>[] = [
   {
     id: "approle-secret-id",
@@ -503,15 +501,20 @@ export const OWN_LEASE_GONE: CheckDefinition<OwnLease> = {
   run: ownLeaseGone,
 };
 
+/** Every check of a persona and every row of its matrix, in the order in which they are made. */
+export const OF_PERSONAS: readonly CheckDescription[] = [
+  ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
+  ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
+  ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
+  ...MATRIX_ROWS.map((row) => describeRow(row, "privileges")),
+  ...[...SESSION, ...REVOCATION],
+];
+
 /** Every check and every row of the matrix, in the order in which they are made. */
 export function describeChecks(): CheckDescription[] {
   const all: readonly CheckDescription[] = [
     ...[...BEFORE, ...ROLES, ...Object.values(WORKLOADS).flat()],
-    ...Object.values(LOGIN_METHODS).flatMap(({ persona }) => persona),
-    ...VAULT_ROWS.map((row) => describeRow(row, "Vault's paths")),
-    ...[...POLICIES, ...LEASE, ...MEMBERSHIPS, ...SESSION_START],
-    ...MATRIX_ROWS.map((row) => describeRow(row, "privileges")),
-    ...[...SESSION, ...REVOCATION],
+    ...OF_PERSONAS,
     ...[...LIFECYCLE, ...EXPIRY, NOTHING_LEFT, OWN_LEASE_GONE],
   ];
   return all.map(({ id, title, proves, group }) => ({ id, title, proves, group }));

@@ -3,7 +3,15 @@ import { Outage } from "../clients/outage";
 import { oneLine } from "../clients/text";
 import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
-import { BEFORE, LIFECYCLE, NOTHING_LEFT, OWN_LEASE_GONE, ROLES, workloadChecks } from "./checks";
+import {
+  BEFORE,
+  LIFECYCLE,
+  NOTHING_LEFT,
+  OF_PERSONAS,
+  OWN_LEASE_GONE,
+  ROLES,
+  workloadChecks,
+} from "./checks";
 import type { DatabaseContext } from "./context";
 import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { verifyPersona } from "./persona";
@@ -43,20 +51,17 @@ export async function verifyDatabase(
   // The owner's lease comes first and goes last: its session drops the probe objects and looks what is left.
   const ownerCustody = new Custody();
   const custody = new Custody();
-  const ownerLeases = new Leases(vault, ownerCustody);
-  const leases = new Leases(vault, custody);
+  const { mount } = database.vault;
+  const ownerLeases = new Leases(vault, mount, ownerCustody);
+  const leases = new Leases(vault, mount, custody);
   let lease: Lease | undefined;
   let owner: Session | undefined;
   let outage = false;
   try {
     step("probe objects");
-    lease = await ownerLeases
-      .take(vault, database.vault.mount, database.probes!.owner)
-      .catch((error: unknown) => {
-        throw error instanceof VaultError || error instanceof Outage
-          ? new CannotVerify(oneLine(error))
-          : error;
-      });
+    lease = await ownerLeases.take(vault, database.probes!.owner).catch((error: unknown) => {
+      throw error instanceof VaultError || error instanceof Outage ? new CannotVerify(oneLine(error)) : error;
+    });
     owner = await openOwner(address, database, lease);
     const [server] = await owner.query<{ version: string; number: number }>(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
@@ -88,9 +93,10 @@ export async function verifyDatabase(
       await recorder.runAll(workloadChecks(workload.kind), { ...context, workload, table });
     }
     for (const persona of database.personas) {
-      step(persona.name);
       const own = new Recorder(selection);
       run.personas.set(persona.name, own);
+      if (!own.wantsAny(OF_PERSONAS)) continue;
+      step(persona.name);
       await verifyPersona({ ...context, persona, recorder: own });
     }
     if (recorder.wantsAny(LIFECYCLE)) {

@@ -40,7 +40,7 @@ export class DatabaseMount extends Construct implements IDatabaseMount {
   }
 
   /**
-   * Everything on the mount but its credentials; of connections those that were added to it by now, as they are declared, and
+   * Everything on the mount but its credentials, and to see which leases there are; of connections those that were added to it by now, as they are declared, and
    * away with any.
    */
   grantManage(grantee: IGrantee): void {
@@ -54,6 +54,8 @@ export class DatabaseMount extends Construct implements IDatabaseMount {
       { path: `${this.path}/roles/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `${this.path}/static-roles/*`, capabilities: ["create", "read", "update", "delete"] },
       { path: `sys/leases/revoke-prefix/${this.path}/*`, capabilities: ["update", "sudo"] },
+      { path: `sys/leases/lookup/${this.path}/creds/*`, capabilities: ["list", "sudo"] },
+      { path: "sys/leases/lookup", capabilities: ["update"] },
     );
     for (const connection of this.connections) connection.grantManage(grantee);
   }

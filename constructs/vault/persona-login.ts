@@ -27,8 +27,6 @@ export interface IAuthMethod {
 /** A login as a config declares it, by its kind. */
 export type PersonaLoginProps = AppRoleLoginProps;
 
-const KINDS = { approle: addAppRoleLogin };
-
 /**
  * Makes a persona's login. The auth method of its kind is mounted with the first one, and is part of the trust model from then
  * on.
@@ -39,5 +37,5 @@ export function addPersonaLogin(
   trust: TrustPolicies,
   login: PersonaLoginProps,
 ): IPersonaLogin {
-  return KINDS[login.kind](scope, trust, login);
+  return addAppRoleLogin(scope, trust, login);
 }

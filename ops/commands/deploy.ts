@@ -5,10 +5,12 @@ import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findMarked } from "../postgres/leftover";
-import { dropLogins, dropRoles, emptyGroups, markLeases, sweepRevoked } from "../postgres/leased-logins";
+import { dropLogins, dropRoles, emptyGroups, markLeases } from "../postgres/leased-logins";
+import { sweepRevoked } from "../postgres/sweep";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
+import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -108,6 +110,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     apply(deployment.stack("postgres")!, async (show) => {
       await checkSuperusers(deployment);
       await checkVault(deployment);
+      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
       for (const line of await equipManagers(deployment)) show.detail(line);
       await revokeRemoved(deployment, show);
       await recordPublic(deployment);
@@ -122,10 +125,14 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
           show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
         isUnmarked = await leasesUnmarked(deployment);
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
       },
-      // Leases made during the apply.
       async (show) => {
+        // Leases made during the apply.
         if (isUnmarked) await mark(show);
+        await eachDatabase(deployment, show, "createrole", givePowers);
+        await eachDatabase(deployment, show, "createrole", dropFunctions);
+        await eachDatabase(deployment, show, "functions", takePowers);
       },
     ),
   );
@@ -144,6 +151,18 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     });
   }
   return { steps, changed };
+}
+
+/** Does something for each database whose leases are made in a way, and shows what was done. */
+async function eachDatabase(
+  deployment: Deployment,
+  show: StepOutput,
+  leases: ManifestDatabase["leases"],
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+): Promise<void> {
+  for (const database of deployment.manifest.databases)
+    if (database.leases === leases)
+      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {

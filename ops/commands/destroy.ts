@@ -1,6 +1,4 @@
-import { createInterface } from "node:readline/promises";
 import { escapeIdentifier } from "pg";
-import { SetupError } from "../../clients/setup-error";
 import { groupRolesOf, ownersOf } from "../../manifest/names";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
@@ -18,6 +16,7 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
+import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
 import { changesText, Terraform } from "../terraform/terraform";
@@ -77,11 +76,12 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       console.log(`\nNothing to do: the state of ${environment} is empty.`);
       return 0;
     }
-    await confirm(
-      `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
-      options,
-      signal,
-    );
+    if (!options.autoApprove)
+      await confirm(
+        `Destroy ${environment}: ${what}${options.deleteData ? ", and all data" : ""}.`,
+        "nothing was destroyed",
+        signal,
+      );
     if (marked.length > 0) {
       await runSteps(
         [
@@ -103,28 +103,6 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     return 0;
   } finally {
     release();
-  }
-}
-
-/** @throws SetupError when the answer is no, or there is no terminal to ask on */
-async function confirm(
-  question: string,
-  { autoApprove }: DestroyOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  if (autoApprove) return;
-  if (!process.stdin.isTTY || !process.stdout.isTTY)
-    throw new SetupError(`${question} There is no terminal to ask on: add --auto-approve`);
-  const readline = createInterface({ input: process.stdin, output: process.stdout });
-  // Readline takes Ctrl-C for itself.
-  readline.once("SIGINT", () => {
-    process.kill(process.pid, "SIGINT");
-  });
-  try {
-    const answer = await readline.question(`\n${question} Type yes to go on: `, { signal });
-    if (answer.trim() !== "yes") throw new SetupError("nothing was destroyed");
-  } finally {
-    readline.close();
   }
 }
 

@@ -1,16 +1,10 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
-import { groupRolesOf, LEASED_PREFIX, leaseMark, REVOKED } from "../../manifest/names";
+import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import { DEFAULT_CONNECTION_LIMIT, type ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { PREPARED_BY_OR_ON } from "./marked-logins";
 import { asSuperuser, whereverNamed, type StatementError } from "./superuser";
-
-/** What a deploy did with logins that no revocation could drop. */
-export interface Swept {
-  readonly dropped: readonly string[];
-  /** For people: each that is still there, and why. */
-  readonly kept: readonly string[];
-}
 
 interface LeasedLogin {
   readonly name: string;
@@ -71,57 +65,11 @@ function leasedGroups({ personas, probeGroups }: ManifestDatabase): { groupRole:
   ];
 }
 
-/** Drops what revocations had to leave, with what stood in their way. */
-export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
-  const superuser = deployment.superuserOf(database);
-  const mark = leaseMark(deployment.manifest.environment, database.name);
-  const heirs = [database.owner, ...groupRolesOf(database)];
-  const dropped: string[] = [];
-  const kept: string[] = [];
-  const found = await asSuperuser(superuser, async (client) => {
-    for (const login of await heldByPrepared(client, mark)) {
-      await closeLogin(superuser, login);
-      await client.query(
-        `COMMENT ON ROLE ${escapeIdentifier(login)} IS ${escapeLiteral(`${mark}${REVOKED} (55P03)`)}`,
-      );
-    }
-    const { rows } = await client.query<{ name: string; comment: string }>(
-      `SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
-       WHERE starts_with(shobj_description(oid, 'pg_authid'), $1) AND rolname LIKE '${LEASED_NAMES}' AND NOT rolsuper ORDER BY 1`,
-      [`${mark}${REVOKED}`],
-    );
-    return rows;
-  });
-  for (const { name, comment } of found ?? []) {
-    // Vault's login may write comments, so only a declared role may inherit.
-    const named = /; heir (\S+)$/.exec(comment)?.[1];
-    const heir = heirs.find((role) => role === named);
-    try {
-      await dropLogin(superuser, { name, heir }, database);
-      dropped.push(name);
-    } catch (error) {
-      kept.push(`${name}: ${(error as Error).message}`);
-    }
-  }
-  return { dropped, kept };
-}
-
-/** Leased logins that a revocation took out of their group, and could not close for a transaction that they had prepared. */
-async function heldByPrepared(client: Client, mark: string): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT DISTINCT rolname AS name FROM pg_prepared_xacts JOIN pg_roles r ON rolname = owner
-     WHERE shobj_description(r.oid, 'pg_authid') = $1 AND rolname LIKE '${LEASED_NAMES}' AND NOT rolsuper
-       AND NOT EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)`,
-    [mark],
-  );
-  return rows.map(({ name }) => name);
-}
-
 /** In the database in which each was prepared, as PostgreSQL demands. */
 async function endPrepared(superuser: SuperuserLogin, login: string): Promise<void> {
   const prepared = await asSuperuser(superuser, (client) =>
     client.query<{ gid: string; database: string }>(
-      "SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1",
+      `SELECT gid, database FROM pg_prepared_xacts p JOIN pg_roles r ON ${PREPARED_BY_OR_ON} WHERE rolname = $1`,
       [login],
     ),
   );
@@ -159,7 +107,8 @@ export async function dropLogins(
   return (found ?? []).map(({ name }) => name);
 }
 
-async function dropLogin(
+/** @throws StatementError */
+export async function dropLogin(
   superuser: SuperuserLogin,
   { name, heir }: LeasedLogin,
   database: ManifestDatabase,

@@ -315,7 +315,7 @@ const ON_ROLES: Readonly<Record<string, Fault>> = {
   CREATEDB: {
     plant: bySql("ALTER ROLE readonly_role CREATEDB", "ALTER ROLE readonly_role NOCREATEDB"),
     finds: [
-      "readonly attributes.CREATEDB: CREATEDB of LOGIN is not declared and is refused, but is held by the catalogs: readonly_role has CREATEDB",
+      "readonly attributes.CREATEDB: CREATEDB of LOGIN is not declared and is allowed: readonly_role has CREATEDB",
     ],
   },
   BYPASSRLS: {

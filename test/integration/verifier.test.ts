@@ -52,6 +52,10 @@ test("--only makes the named checks alone, and what they need; --skip leaves che
     );
   const personas = deployment.manifest.databases[0]!.personas.map(({ name }) => name);
   expect(await ids({ only: ["public"] })).toEqual(["- public"]);
+  // Nobody logs in of whom nothing was asked.
+  const manifest = structuredClone(deployment.manifest);
+  for (const { login } of manifest.databases[0]!.personas) login.name = "nobody";
+  expect(await ids({ only: ["public"] }, manifest)).toEqual(["- public"]);
   expect(await ids({ only: ["tables.SELECT", "revoked-login"] })).toEqual([
     ...personas.map((name) => `${name} tables.SELECT`),
     ...personas.map((name) => `${name} revoked-login`),

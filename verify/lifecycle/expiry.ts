@@ -45,7 +45,7 @@ export async function verifyExpiry(
   recorder: Recorder,
 ): Promise<Expiry> {
   const custody = new Custody();
-  const leases = new Leases(deployment.vault, custody);
+  const leases = new Leases(deployment.vault, deployment.database.vault.mount, custody);
   const context: ExpiryContext = { ...deployment, custody, leases, sessions: [] };
   // Each waits; none for the others.
   const results = await Promise.allSettled(checks.map((check) => recorder.run(check, context)));
@@ -63,7 +63,7 @@ export async function outliveLease(context: ExpiryContext, check: Check): Promis
   const { vault, address, database, leases, sessions, signal } = context;
   const probes = database.probes!;
   const open = async (role: string, catalogs = false): Promise<{ lease: Lease; session: Session }> => {
-    const lease = await leases.take(vault, database.vault.mount, role);
+    const lease = await leases.take(vault, role);
     const session = await Session.open(address, database.name, lease, { catalogs });
     sessions.push(session);
     return { lease, session };

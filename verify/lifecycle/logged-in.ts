@@ -3,7 +3,7 @@ import { oneLine } from "../../clients/text";
 import type { ManifestPersona } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import { Check } from "../report/check";
-import type { Lease, PersonaToken } from "../session/leases";
+import type { PersonaToken } from "../session/leases";
 
 export interface LoggedInPersona extends ManifestPersona {
   readonly token: PersonaToken;
@@ -33,11 +33,4 @@ export async function forEach<Persona extends ManifestPersona>(
       check.find(...own.findings.map((finding) => `${persona.name}: ${finding}`));
     }
   }
-}
-
-export function takeLease(
-  { leases, database }: DatabaseContext,
-  { token, databaseRole }: LoggedInPersona,
-): Promise<Lease> {
-  return leases.take(token.vault, database.vault.mount, databaseRole.name);
 }

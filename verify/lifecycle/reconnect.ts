@@ -6,7 +6,7 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, Session } from "../session/session";
 import { expectGone } from "./gone";
-import { takeLease, type LoggedInPersona } from "./logged-in";
+import type { LoggedInPersona } from "./logged-in";
 
 /** Each holds a session while it opens the next, as far as the login's connection limit allows. */
 const CLIENTS = 6;
@@ -25,7 +25,7 @@ export async function revokeWhileReconnecting(
   check: Check,
 ): Promise<void> {
   const { address, database } = context;
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const end = performance.now() + BOUND_MILLISECONDS;
   const open = new Set<Session>();
   const closing: Promise<void>[] = [];

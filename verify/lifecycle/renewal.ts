@@ -3,7 +3,7 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Lease } from "../session/leases";
 import { isCutTo, validUntil } from "./valid-until";
-import { forEach, takeLease, type LifecycleContext, type LoggedInPersona } from "./logged-in";
+import { forEach, type LifecycleContext, type LoggedInPersona } from "./logged-in";
 
 /** Seconds. */
 interface Limits {
@@ -32,7 +32,7 @@ export async function renewTokensAndLeases(context: LifecycleContext, check: Che
   await forEach(context.loggedIn, check, (persona, own) => renewTokenAndLease(context, persona, own));
   const { leases, vault, database } = context;
   const role = database.probes!.short;
-  const lease = await leases.take(vault, database.vault.mount, role);
+  const lease = await leases.take(vault, role);
   await expectLeaseRenewed(`the lease of ${role}`, context, { ttl: lease.duration }, lease, vault, check);
   await lease.revoke();
 }
@@ -44,7 +44,7 @@ async function renewTokenAndLease(
 ): Promise<void> {
   const { vault } = persona.token;
   const { tokenTtl, tokenMaxTtl } = persona.login;
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(vault, persona.databaseRole.name);
   await expectRenewed("the token", { ttl: tokenTtl, maxTtl: tokenMaxTtl }, check, async (increment) => {
     const answer = await vault.request("POST", "auth/token/renew-self", { increment });
     return renewed(answer, increment, answer.body.auth?.lease_duration, check);
@@ -55,7 +55,7 @@ async function renewTokenAndLease(
 }
 
 /** A renewal moves VALID UNTIL by as much as it moves the lease's end. */
-async function expectLeaseRenewed(
+export async function expectLeaseRenewed(
   what: string,
   { owner }: DatabaseContext,
   limits: Limits,

@@ -5,7 +5,7 @@ import type { Check } from "../report/check";
 import { PROBE_COLUMNS, probeName } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { BACKGROUND_MILLISECONDS, expectGone, expectSessionEnded } from "./gone";
-import { takeLease, type LoggedInPersona } from "./logged-in";
+import type { LoggedInPersona } from "./logged-in";
 
 /** Revokes the persona's lease while its session is open. */
 export async function revokeWithSession(context: LeasedContext, check: Check): Promise<void> {
@@ -31,7 +31,7 @@ export async function endToken(
   check: Check,
 ): Promise<void> {
   const { token } = persona;
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const session = await Session.open(context.address, context.database.name, lease);
   await token.revoke();
   check.note(`POST auth/token/revoke (${token.name}'s)`, "revoked");
@@ -56,7 +56,7 @@ export async function revokeInTransaction(
   const drops = [...own, ...unfinished].map((name) =>
     custody.hold(`probe TABLE ${name}`, () => owner.query(`DROP TABLE IF EXISTS ${name}`)),
   );
-  const lease = await takeLease(context, persona);
+  const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
   const session = await Session.open(context.address, database.name, lease);
   for (const sql of [
     // As itself, so that what it makes is not the owner's from the start.

@@ -104,20 +104,12 @@ const ANYWHERE = "0.0.0.0/0";
 /** Vault counts in whole seconds. */
 const PAST_MILLISECONDS = 2_000;
 
-function expectRefused(what: string, { status }: VaultAnswer, check: Check): void {
-  if (status !== 400) check.find(`${what} must be refused with HTTP 400, received ${String(status)}`);
-}
-
 async function deliver(context: PersonaContext, check: Check): Promise<void> {
   const appRole = new AppRole(context, context.persona);
   const plain = await appRole.mint({ num_uses: 1 }, "");
   check.noteAnswer(plain, "without wrapping");
-  if (plain.status !== 403) {
-    check.find(
-      `a secret id without wrapping must be refused with HTTP 403, received ${String(plain.status)}`,
-    );
-    if (secretIdOf(plain)) await appRole.useUp(plain);
-  }
+  check.expectRefused("a secret id without wrapping", 403, plain);
+  if (secretIdOf(plain)) await appRole.useUp(plain);
   const wrapping = await appRole.wrappedSecretId();
   const first = await appRole.unwrap(wrapping);
   check.noteAnswer(first, "first");
@@ -128,7 +120,7 @@ async function deliver(context: PersonaContext, check: Check): Promise<void> {
   }
   const second = await appRole.unwrap(wrapping);
   check.noteAnswer(second, "second");
-  expectRefused("the second opening", second, check);
+  check.expectRefused("the second opening", 400, second);
 }
 
 async function logIn(context: PersonaContext, check: Check): Promise<void> {
@@ -155,7 +147,7 @@ async function refuseLogins(context: PersonaContext, check: Check): Promise<void
   for (const [what, secretId] of secretIds) {
     const answer = await appRole.attemptAndRevoke(secretId);
     check.noteAnswer(answer, `${what} secret id`);
-    expectRefused(`a ${what} secret id`, answer, check);
+    check.expectRefused(`a ${what} secret id`, 400, answer);
   }
 }
 
@@ -229,7 +221,8 @@ async function openByAnother(
   const another = noted(await appRole.unwrap(wrapping), "by another");
   const after = noted(await appRole.lookUpWrapping(wrapping), "after");
   const own = noted(await appRole.unwrap(wrapping), "by its recipient");
-  for (const answer of [after, own]) expectRefused(`${answer.path}, once another opened it,`, answer, check);
+  for (const answer of [after, own])
+    check.expectRefused(`${answer.path}, once another opened it,`, 400, answer);
   const token = appRole.keep(await appRole.attempt(secretIdOf(another)));
   context.loggedIn.push({ ...persona, token });
 }

@@ -1,4 +1,5 @@
 import { printable } from "../../clients/text";
+import type { VaultAnswer } from "../../clients/vault-client";
 import { Notes } from "./evidence";
 import type { Row } from "./report";
 
@@ -67,6 +68,12 @@ export class Check extends Notes {
     const text = (value: Value) => `${String(value)}${unit && ` ${unit}`}`;
     this.find(`${what} declared: ${text(declared)}; found: ${found === undefined ? "nothing" : text(found)}`);
     return false;
+  }
+
+  /** Finds an answer of Vault's that is not the refusal which it has to be. */
+  expectRefused(what: string, status: 400 | 403, answer: VaultAnswer): void {
+    if (answer.status !== status)
+      this.find(`${what} must be refused with HTTP ${String(status)}, received ${String(answer.status)}`);
   }
 
   remark(text: string): void {

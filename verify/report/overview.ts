@@ -1,5 +1,12 @@
 import { pad, width } from "../../clients/text";
-import type { Cell, CheckResult, DatabaseReport, GroupReport, PersonaReport, Report } from "./report";
+import {
+  resultsOf,
+  type Cell,
+  type CheckResult,
+  type DatabaseReport,
+  type PersonaReport,
+  type Report,
+} from "./report";
 import {
   byKind,
   COLUMNS,
@@ -43,21 +50,15 @@ function legend(style: Style): string {
   return `● declared and used   ○ not declared, and refused or not held   ${style("red", "✗")} differs`;
 }
 
-function databaseLine({ name, groups, personas }: DatabaseReport, style: Style): string {
-  const results = [...inGroups(groups), ...personas.flatMap(resultsOfPersona)];
-  return line(name, `${String(personas.length)} personas, `, results, style);
+function databaseLine(database: DatabaseReport, style: Style): string {
+  const results = resultsOf({ databases: [database] }).map(({ result }) => result);
+  return line(database.name, `${String(database.personas.length)} personas, `, results, style);
 }
 
 function personaLines({ personas }: DatabaseReport, style: Style): string[] {
-  return personas.map((persona) => line(persona.name, "", resultsOfPersona(persona), style));
-}
-
-function resultsOfPersona({ matrix, groups }: PersonaReport): CheckResult[] {
-  return [...matrix, ...inGroups(groups)];
-}
-
-function inGroups(groups: readonly GroupReport[]): CheckResult[] {
-  return groups.flatMap(({ checks }) => checks);
+  return personas.map(({ name, matrix, groups }) =>
+    line(name, "", [...matrix, ...groups.flatMap(({ checks }) => checks)], style),
+  );
 }
 
 function line(name: string, what: string, results: readonly CheckResult[], style: Style): string {

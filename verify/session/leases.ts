@@ -39,6 +39,8 @@ export class Leases {
   constructor(
     /** With the verifier's token. */
     readonly vault: VaultClient,
+    /** Of the database secrets engine. */
+    private readonly mount: string,
     private readonly custody: Custody,
   ) {}
 
@@ -46,8 +48,8 @@ export class Leases {
    * Leases a login with a token.
    * @throws VaultError, or an Error that says which part of a lease is missing
    */
-  async take(vault: VaultClient, mount: string, role: string): Promise<Lease> {
-    const path = `${mount}/creds/${role}`;
+  async take(vault: VaultClient, role: string): Promise<Lease> {
+    const path = `${this.mount}/creds/${role}`;
     const answer = await vault.request("GET", path).catch((error: unknown) => {
       // A persona's token takes its leases along; the verifier's stays.
       if (vault === this.vault && error instanceof VaultUnreachable && error.isUnanswered)

@@ -17,6 +17,10 @@ export interface AppRoleContext extends WorkloadContext<"approle"> {
   staticLogins?: readonly StaticLogin[];
 }
 
+export function staticRolesOf({ database, workload }: AppRoleContext) {
+  return database.staticRoles.filter(({ persona }) => persona === workload.reader);
+}
+
 function appRoleOf(context: AppRoleContext): AppRole {
   return new AppRole(context, personaOf(context, context.workload.reader));
 }
@@ -48,8 +52,7 @@ export async function useUpSecretId(context: AppRoleContext, check: Check): Prom
   }
   const answer = await appRole.attemptAndRevoke(context.secretId);
   check.noteAnswer(answer, `use ${String(uses + 1)}`);
-  if (answer.status !== 400)
-    check.find(`use ${String(uses + 1)} must be refused with HTTP 400, received ${String(answer.status)}`);
+  check.expectRefused(`use ${String(uses + 1)}`, 400, answer);
 }
 
 export async function useStaticRoles(context: AppRoleContext, check: Check): Promise<void> {
@@ -58,9 +61,7 @@ export async function useStaticRoles(context: AppRoleContext, check: Check): Pro
   const logins: StaticLogin[] = [];
   context.staticLogins = logins;
   await asPersona(context, persona, async (token) => {
-    for (const { name: role, login } of database.staticRoles.filter(
-      (each) => each.persona === persona.name,
-    )) {
+    for (const { name: role, login } of staticRolesOf(context)) {
       const found = await readStatic(context, token.vault, role);
       check.note(`GET ${database.vault.mount}/static-creds/${role}`, `a password of ${found.username}`);
       if (!check.expect(`login of ${role}`, login, found.username)) continue;

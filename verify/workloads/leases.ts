@@ -1,6 +1,6 @@
 import type { Check } from "../report/check";
 import { expectLoginRefused } from "../lifecycle/gone";
-import { SECONDS_OF_TOLERANCE, validUntil } from "../lifecycle/valid-until";
+import { expectLeaseRenewed } from "../lifecycle/renewal";
 import type { Lease } from "../session/leases";
 import { loginRefusal } from "../session/session";
 import { asPersona, existing, personaOf, type WorkloadContext } from "./context";
@@ -15,29 +15,12 @@ export interface LeasesContext extends WorkloadContext<"leases"> {
 }
 
 export async function renewToMaximum(context: LeasesContext, check: Check): Promise<void> {
-  const { workload, database, leases, owner } = context;
+  const { workload, leases } = context;
   const persona = personaOf(context, workload.reader);
-  const { name: role, defaultTtl, maxTtl } = persona.databaseRole;
+  const { name: role, defaultTtl: ttl, maxTtl } = persona.databaseRole;
   await asPersona(context, persona, async ({ vault }) => {
-    const lease = await leases.take(vault, database.vault.mount, role);
-    for (const asked of [defaultTtl * 2, maxTtl * 2]) {
-      const wanted = Math.min(asked, maxTtl);
-      const body = { lease_id: lease.id, increment: asked };
-      const renewed = await vault.request("POST", "sys/leases/renew", body);
-      check.noteAnswer(renewed, `increment ${String(asked)} s`);
-      const given = renewed.body.lease_duration ?? 0;
-      if (given > wanted || given < wanted - SECONDS_OF_TOLERANCE)
-        check.find(
-          `renewing for ${String(asked)} s must give ${String(wanted)} s, received ${String(given)} s`,
-        );
-      const left = (await validUntil(owner, lease.username, check))?.fromNow ?? 0;
-      if (Math.abs(left - given) > SECONDS_OF_TOLERANCE)
-        check.find(`VALID UNTIL must follow to ${String(given)} s from now, it is ${left.toFixed(0)} s away`);
-      if (wanted === asked) continue;
-      const warnings = (renewed.body.warnings ?? []).join("; ");
-      check.note("the answer's warnings", warnings || "none");
-      if (!warnings) check.find(`Vault must warn that ${String(asked)} s are more than the max TTL`);
-    }
+    const lease = await leases.take(vault, role);
+    await expectLeaseRenewed("the lease", context, { ttl, maxTtl }, lease, vault, check);
     await lease.revoke();
   });
 }
@@ -46,7 +29,7 @@ export async function revokeById(context: LeasesContext, check: Check): Promise<
   const { workload, database, address, leases } = context;
   const persona = personaOf(context, workload.reader);
   await asPersona(context, persona, async ({ vault }) => {
-    const take = () => leases.take(vault, database.vault.mount, persona.databaseRole.name);
+    const take = () => leases.take(vault, persona.databaseRole.name);
     const [revoked, other] = [await take(), await take()];
     await revoked.revoke(check);
     await expectLoginRefused(address, database.name, revoked, check);
@@ -70,7 +53,7 @@ async function listByPrefix(context: LeasesContext, check: Check): Promise<strin
 
 export async function leaseAndList(context: LeasesContext, check: Check): Promise<void> {
   const { leases, vault, database } = context;
-  const take = () => leases.take(vault, database.vault.mount, database.probes!.short);
+  const take = () => leases.take(vault, database.probes!.short);
   const taken = (context.probeLeases = [await take(), await take()]);
   const ids = await listByPrefix(context, check);
   const missing = taken.filter(({ id }) => !ids.includes(id));
@@ -103,7 +86,6 @@ export async function refuseOthersPrefix(context: LeasesContext, check: Check): 
   ] as const) {
     const answer = await vault.request(method, path);
     check.noteAnswer(answer);
-    if (answer.status !== 403)
-      check.find(`${method} ${path} must be refused with HTTP 403, received ${String(answer.status)}`);
+    check.expectRefused(`${method} ${path}`, 403, answer);
   }
 }

@@ -87,7 +87,7 @@ function withSession(
   const { leases, address, database } = context;
   const persona = personaOf(context, personaName);
   return asPersona(context, persona, async ({ vault }) => {
-    const lease = await leases.take(vault, database.vault.mount, persona.databaseRole.name);
+    const lease = await leases.take(vault, persona.databaseRole.name);
     const session = await Session.open(address, database.name, lease);
     await use(session).finally(() => session.close());
     await lease.revoke();

@@ -36,17 +36,9 @@ const HELD: Readonly<Record<string, Held>> = {
     sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD NULL",
     database: "postgres",
   },
-  "its password, changed as the login that it is, by the admin": {
-    ...admin,
-    sql: "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'",
-  },
   "its password, in a savepoint that is released": {
     ...readonly,
     sql: "BEGIN; SAVEPOINT a; ALTER ROLE CURRENT_USER PASSWORD 'x'; RELEASE a",
-  },
-  "its group's password, changed": {
-    ...readonly,
-    sql: "SET ROLE readonly_role; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'",
   },
   "the owner's password, changed": { ...admin, sql: "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'" },
   "its settings": { ...readonly, sql: "BEGIN; ALTER ROLE CURRENT_USER SET work_mem = '1MB'" },
@@ -153,6 +145,15 @@ const IN_THE_WAY: Readonly<Record<string, Held>> = {
   "its schema, granted to it": { ...admin, sql: "BEGIN; GRANT USAGE ON SCHEMA example TO victim" },
 };
 
+/** As the role with which its session starts, and as the login itself. */
+function inBothRoles([what, held]: [string, Held]): [string, Held][] {
+  if (held.sql.startsWith("SET ROLE")) return [[what, held]];
+  return [
+    [what, held],
+    [`${what}, as itself`, { ...held, sql: `SET ROLE NONE; ${held.sql}` }],
+  ];
+}
+
 describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   let deployment: Deployment;
   let open: { close(): Promise<void> }[] = [];
@@ -179,13 +180,16 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     return login;
   };
 
-  test.each(Object.entries(HELD))("a revocation ends a login that holds %s", async (_, held) => {
-    const login = await leased(held.role);
-    await login.open(held.sql, held);
-    expect(await login.revoke()).toBe(204);
-    expect(await expectEnded(deployment, login)).toBe(true);
-    await expectOthersCanLease(deployment);
-  });
+  test.each(Object.entries(HELD).flatMap(inBothRoles))(
+    "a revocation ends a login that holds %s",
+    async (_, held) => {
+      const login = await leased(held.role);
+      await login.open(held.sql, held);
+      expect(await login.revoke()).toBe(204);
+      expect(await expectEnded(deployment, login)).toBe(true);
+      await expectOthersCanLease(deployment);
+    },
+  );
 
   test("a revocation ends a login whose six clients change its password and reconnect as they are ended", async () => {
     const login = await leased("readonly_role");
@@ -193,7 +197,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     const attack = async () => {
       for (let refusals = 0; refusals < 3;) {
         try {
-          const { ended } = await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'", {
+          const { ended } = await login.open("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'", {
             isEndless: true,
           });
           connected += 1;
@@ -213,7 +217,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("while a login that holds its own row is revoked, others lease", async () => {
     const login = await leased("readonly_role");
-    await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
+    await login.open("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
     const [revoked] = await Promise.all([login.revoke(), expectOthersCanLease(deployment)]);
     expect(revoked).toBe(204);
     expect(await expectEnded(deployment, login)).toBe(true);
@@ -238,7 +242,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("a renewal answers while its login holds its own row, and others lease", async () => {
     const login = await leased("readonly_role");
-    await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
+    await login.open("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
     const [renewed] = await Promise.all([login.renew(), expectOthersCanLease(deployment)]);
     expect(renewed).not.toBe("no answer");
     expect(await login.revoke()).toBe(204);
@@ -263,7 +267,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     },
   );
 
-  test.each(Object.entries(IN_THE_WAY))(
+  test.each(Object.entries(IN_THE_WAY).flatMap(inBothRoles))(
     "a revocation ends a login whose role another holds by %s",
     async (_, held) => {
       const [victim, attacker] = [await leased("readwrite_role"), await leased(held.role)];
@@ -299,7 +303,9 @@ describe.each(MAJORS)("on PostgreSQL %i with prepared transactions", (postgresMa
 
   test("one that holds the login's own row leaves it no access, and others theirs", async () => {
     const login = await lease(deployment, "readonly_role");
-    await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; PREPARE TRANSACTION 'held'");
+    await login.open(
+      "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; PREPARE TRANSACTION 'held'",
+    );
     const answer = await login.revoke();
     // Nobody but its maker, or a superuser, can end it; what is done without that is said.
     expect(answer).not.toBe("no answer");
@@ -317,12 +323,43 @@ describe.each(MAJORS)("on PostgreSQL %i with prepared transactions", (postgresMa
     expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
   });
 
+  test("so does one that it prepared as its group, whose it then is", async () => {
+    const login = await lease(deployment, "readonly_role");
+    await login.open(
+      "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; SET ROLE readonly_role; PREPARE TRANSACTION 'lent'",
+    );
+    await login.revoke();
+    expect(["28P01", "28000", "42501"]).toContain(await login.refusal());
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+    expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
+  });
+
+  test("one that names another's role does not keep that", async () => {
+    const [login, victim] = [
+      await lease(deployment, "readonly_role"),
+      await lease(deployment, "readwrite_role"),
+    ];
+    await login.open(
+      `SELECT lo_create(4711); BEGIN; GRANT SELECT ON LARGE OBJECT 4711 TO "${victim.user}"; PREPARE TRANSACTION 'named'`,
+    );
+    expect(await victim.revoke()).toBe(204);
+    expect(await expectEnded(deployment, victim)).toBe(false);
+    expect(await sweep(deployment)).toEqual({ dropped: [victim.user], kept: [] });
+    expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+  });
+
   test("one that holds a table ends with the next deploy", async () => {
     await deployment.superuser.query(
       "SET ROLE example_owner; CREATE TABLE example.kept (); RESET ROLE; SET lock_timeout = '5s'",
     );
     const login = await lease(deployment, "readwrite_role");
-    await login.open("BEGIN; LOCK TABLE example.kept IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'kept'");
+    await login.open(
+      "SET ROLE NONE; BEGIN; LOCK TABLE example.kept IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'kept'",
+    );
     expect(await login.revoke()).toBe(204);
     expect(await expectEnded(deployment, login)).toBe(false);
     expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });

@@ -195,10 +195,14 @@ describe.each(MAJORS)("in PostgreSQL %i", (postgresMajor) => {
     const passed: string[] = [];
     for (const { sql, expected = "42501" } of TRIES.sql(who)) {
       const sent = sql.replace(/\b(SELF|OTHER|PID|LOB)\b/g, (name) => values[name]!);
-      const got = await attempt(client, sent);
-      if (got !== expected) passed.push(`${sql}: ${got}`);
-      await client.query("ROLLBACK");
-      await client.query("DISCARD ALL");
+      // As what its session starts as, and as the login itself.
+      for (const as of ["RESET ROLE", "SET ROLE NONE"]) {
+        await client.query(as);
+        const got = await attempt(client, sent);
+        if (got !== expected) passed.push(`${as}; ${sql}: ${got}`);
+        await client.query("ROLLBACK");
+        await client.query("DISCARD ALL");
+      }
     }
     expect(passed).toEqual([]);
     expect(await attempt(theirs, "SELECT 1")).toBe("allowed");

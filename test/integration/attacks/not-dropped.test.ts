@@ -74,7 +74,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     const { client } = await login.connect();
     const [TABLES, COLUMNS] = [300, 1_500];
     const columns = Array.from({ length: COLUMNS }, (_, i) => `c${String(i)}`);
-    await client.query("SET client_min_messages = error");
+    await client.query("SET ROLE NONE; SET client_min_messages = error");
     for (let i = 0; i < TABLES; i += 1)
       await client.query(
         `CREATE TABLE example.wide_${String(i)} (${columns.join(" int, ")} int);

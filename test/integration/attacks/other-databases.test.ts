@@ -31,10 +31,16 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   test.each(LEFT)(
     "%s does not keep a lease alive, and goes with the next deploy",
     async (_, sql, database) => {
-      const login = await lease(deployment, "readonly_role");
-      await login.open(sql, { database });
+      // Without it the group has it, and the login nothing that would be in the way.
+      const [acting, login] = [
+        await lease(deployment, "readonly_role"),
+        await lease(deployment, "readonly_role"),
+      ];
+      await acting.open(sql, { database });
+      await login.open(`SET ROLE NONE; ${sql}`, { database });
       await login.connect();
-      expect(await login.revoke()).toBe(204);
+      expect([await acting.revoke(), await login.revoke()]).toEqual([204, 204]);
+      expect(await expectEnded(deployment, acting)).toBe(true);
       expect(await expectEnded(deployment, login)).toBe(false);
       expect(["28P01", "28000"]).toContain(await login.refusal(database));
       await expectOthersCanLease(deployment);
@@ -55,7 +61,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       const attacker = await lease(deployment, "readonly_role");
       const to = victims.map(({ user }) => `"${user}"`).join(", ");
       await attacker.open(
-        `SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO ${to};
+        `SET ROLE NONE; SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO ${to};
          ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ${to}`,
         { database },
       );
@@ -76,7 +82,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("what was left is not in the way of a new lease with the same persona, nor swept while it lives", async () => {
     const login = await lease(deployment, "readonly_role");
-    await login.open("SELECT lo_create(0)", { database: "postgres" });
+    await login.open("SET ROLE NONE; SELECT lo_create(0)", { database: "postgres" });
     expect(await sweep(deployment)).toEqual({ dropped: [], kept: [] });
     expect(await login.refusal()).toBe("logged in");
     expect(await login.revoke()).toBe(204);

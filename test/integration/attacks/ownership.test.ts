@@ -58,18 +58,56 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await reader.revoke()).toBe(204);
   });
 
-  test("the next login of the persona has what the one before it made", async () => {
-    const one = await lease(deployment, "maker_role");
+  test("what it makes as itself is handed over to the group, with no more rights than that", async () => {
+    const login = await lease(deployment, "maker_role");
+    await login.open(`
+      SET ROLE NONE;
+      CREATE FUNCTION example.alone() RETURNS name LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user';
+      GRANT EXECUTE ON FUNCTION example.alone() TO readonly_role`);
+    expect(await owner("pg_proc", "pro", "alone")).toEqual([login.user]);
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+    const reader = await lease(deployment, "readonly_role");
+    const { client } = await reader.connect();
+    expect((await client.query("SELECT example.alone()")).rows).toEqual([{ alone: "maker_role" }]);
+    expect(await reader.revoke()).toBe(204);
+  });
+
+  test("a login of the persona uses what another made, while that lives and afterwards", async () => {
+    const [one, next] = [await lease(deployment, "maker_role"), await lease(deployment, "maker_role")];
     await one.open("CREATE TABLE example.shared (note text)");
-    expect(await one.revoke()).toBe(204);
-    const next = await lease(deployment, "maker_role");
     const { client } = await next.connect();
-    expect([
+    const use = async (column: string) => [
       await attempt(client, "INSERT INTO example.shared VALUES ('kept')"),
-      await attempt(client, "ALTER TABLE example.shared ADD COLUMN more text"),
-    ]).toEqual(["allowed", "allowed"]);
+      await attempt(client, `ALTER TABLE example.shared ADD COLUMN ${column} text`),
+    ];
+    expect(await use("meanwhile")).toEqual(["allowed", "allowed"]);
+    expect(await one.revoke()).toBe(204);
+    expect(await expectEnded(deployment, one)).toBe(true);
+    expect(await use("afterwards")).toEqual(["allowed", "allowed"]);
     expect(await next.revoke()).toBe(204);
     await next.close();
+  });
+
+  test("a large object that one login of a persona makes is there for the next", async () => {
+    const one = await lease(deployment, "readwrite_role");
+    await one.open(`
+      SELECT lo_from_bytea(4701, 'made by the group');
+      SET ROLE NONE;
+      SELECT lo_from_bytea(4702, 'made by the login')`);
+    const [next, other] = [
+      await lease(deployment, "readwrite_role"),
+      await lease(deployment, "readonly_role"),
+    ];
+    const { client } = await next.connect();
+    expect(await attempt(client, "SELECT lo_put(4701, 0, 'used')")).toBe("allowed");
+    expect(await one.revoke()).toBe(204);
+    expect(await expectEnded(deployment, one)).toBe(true);
+    for (const id of ["4701", "4702"]) {
+      expect(await attempt(client, `SELECT lo_get(${id})`)).toBe("allowed");
+      expect(await attempt((await other.connect()).client, `SELECT lo_get(${id})`)).toBe("42501");
+    }
+    expect([await next.revoke(), await other.revoke()]).toEqual([204, 204]);
   });
 
   test("what one that acts as the owner makes is the owner's, as itself too", async () => {
@@ -83,11 +121,17 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     ]);
   });
 
-  test("so is what its login that stays makes", async () => {
+  test("so is what its login that stays makes; another persona's is the group's", async () => {
     const stays = await staticLogin(deployment, "keeper");
     await stays.open("CREATE TABLE example.staying ()");
     expect(await owner("pg_class", "rel", "staying")).toEqual(["example_owner"]);
-    await stays.close();
+    const report = await staticLogin(deployment, "report");
+    await report.open("SELECT lo_create(4703)");
+    const { rows } = await deployment.superuser.query(
+      "SELECT pg_get_userbyid(lomowner) AS owner FROM pg_largeobject_metadata WHERE oid = 4703",
+    );
+    expect(rows).toEqual([{ owner: "readonly_role" }]);
+    await Promise.all([stays.close(), report.close()]);
   });
 
   /** Last, since the group has nothing afterwards. */

@@ -1,6 +1,6 @@
 import { Client, DatabaseError } from "pg";
 import { Deployment as DeployedByCommands } from "../../../ops/deployment/deployment";
-import { sweepRevoked, type Swept } from "../../../ops/postgres/leased-logins";
+import { sweepRevoked, type Swept } from "../../../ops/postgres/sweep";
 import { INSTALLED_MAJOR, postgresMajor, type PostgresMajor } from "../../../sandbox/postgres-binaries";
 import { VaultUnreachable } from "../../../clients/vault-client";
 import { within } from "../../../clients/within";

@@ -1,0 +1,200 @@
+import { escapeIdentifier, type Client, type DatabaseError } from "pg";
+import { SetupError } from "../../clients/setup-error";
+import { printable } from "../../clients/text";
+import { LEASE_SCHEMA, leaseMark } from "../../manifest/names";
+import type { ManifestDatabase } from "../../manifest/schema";
+import type { Deployment } from "../deployment/deployment";
+import { asSuperuser } from "./superuser";
+
+/** What Vault's login keeps either way: a slot in a server that is full. */
+const KEPT = "pg_use_reserved_connections";
+/** A grant, or an object, depends on another. */
+const DEPENDENT_OBJECTS = "2BP01";
+const ATTEMPTS = 5;
+
+interface Membership {
+  readonly role: string;
+  readonly member: string;
+  readonly grantor: string;
+}
+
+/**
+ * Takes from Vault's login what leases by functions do without: CREATEROLE and every membership. For after Vault has switched to them.
+ * Whoever got a group from that login keeps it, granted by the superuser.
+ * @returns what was done, a line each
+ */
+export async function takePowers(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const { manager } = database;
+  if (manager === undefined) return [];
+  const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
+    const { rows } = await client.query<{ name: string; powers: boolean; memberships: number }>(
+      `SELECT rolcreaterole AS powers,
+         (SELECT count(*)::int FROM pg_auth_members WHERE member = r.oid AND pg_get_userbyid(roleid) <> $2) AS memberships
+       FROM pg_roles r WHERE rolname = $1`,
+      [manager, KEPT],
+    );
+    const [found] = rows;
+    if (!found || (!found.powers && found.memberships === 0)) return [];
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await takeMemberships(client, manager);
+        break;
+      } catch (error) {
+        await client.query("ROLLBACK");
+        // A lease that was on its way got its group in between.
+        if ((error as DatabaseError).code !== DEPENDENT_OBJECTS || attempt === ATTEMPTS) throw error;
+      }
+    }
+    return [
+      `took from ${manager} what leases by functions do without: ` +
+        [found.powers && "CREATEROLE", found.memberships > 0 && `${String(found.memberships)} memberships`]
+          .filter(Boolean)
+          .join(" and "),
+    ];
+  });
+  return did ?? [];
+}
+
+/** In one transaction, so that no living lease is without its group at any time. */
+async function takeMemberships(client: Client, manager: string): Promise<void> {
+  const login = escapeIdentifier(manager);
+  await client.query("BEGIN");
+  await client.query(`ALTER ROLE ${login} NOCREATEROLE`);
+  const dependent = (await dependsOnGrantors(client)) ? await memberships(client, "grantor", manager) : [];
+  for (const { role, member } of dependent) {
+    await client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}`);
+    await client.query(
+      `REVOKE ${escapeIdentifier(role)} FROM ${escapeIdentifier(member)} GRANTED BY ${login}`,
+    );
+  }
+  for (const { role, grantor } of await memberships(client, "member", manager))
+    if (role !== KEPT)
+      await client.query(
+        `REVOKE ${escapeIdentifier(role)} FROM ${login} GRANTED BY ${escapeIdentifier(grantor)}`,
+      );
+  await client.query("COMMIT");
+}
+
+/** Up to 15 a member has a group once, whoever granted it. */
+async function dependsOnGrantors(client: Client): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "SELECT WHERE current_setting('server_version_num')::int >= 160000",
+  );
+  return rowCount === 1;
+}
+
+async function memberships(client: Client, side: "grantor" | "member", name: string): Promise<Membership[]> {
+  const { rows } = await client.query<Membership>(
+    `SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor
+     FROM pg_auth_members WHERE ${side} = (SELECT oid FROM pg_roles WHERE rolname = $1) ORDER BY 1, 2`,
+    [name],
+  );
+  return rows;
+}
+
+/**
+ * Gives Vault's login what it needs to lease without functions: CREATEROLE, and on PostgreSQL 16 and later ADMIN on each living
+ * lease, as if it had made it, and its groups from that login. For before Vault leases so, and again for leases made until then.
+ * @returns what was done, a line each
+ */
+export async function givePowers(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const { manager } = database;
+  if (manager === undefined) return [];
+  const mark = leaseMark(deployment.manifest.environment, database.name);
+  const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
+    const login = escapeIdentifier(manager);
+    const done: string[] = [];
+    const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1 AND NOT rolcreaterole", [
+      manager,
+    ]);
+    if (rowCount === 1) {
+      await client.query(`ALTER ROLE ${login} CREATEROLE`);
+      done.push(`gave ${manager} CREATEROLE, with which it leases`);
+    }
+    // Up to 15 CREATEROLE is enough.
+    if (!(await dependsOnGrantors(client))) return done;
+    const { rows: leases } = await client.query<{ name: string }>(
+      `SELECT rolname AS name FROM pg_roles r WHERE (shobj_description(oid, 'pg_authid') = $2 OR starts_with(shobj_description(oid, 'pg_authid'), $2 || ':'))
+         AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1)
+         AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles v ON v.oid = m.member
+           WHERE m.roleid = r.oid AND v.rolname = $1 AND admin_option)
+       ORDER BY 1`,
+      [manager, mark],
+    );
+    for (const { name } of leases) await giveLease(client, login, manager, name);
+    if (leases.length > 0)
+      done.push(
+        `gave ${manager} ${String(leases.length)} living leases, which it could not revoke otherwise`,
+      );
+    return done;
+  });
+  return did ?? [];
+}
+
+async function giveLease(client: Client, login: string, manager: string, lease: string): Promise<void> {
+  const leased = escapeIdentifier(lease);
+  await client.query("BEGIN");
+  await client.query(`GRANT ${leased} TO ${login} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`);
+  for (const { role, grantor } of await memberships(client, "member", lease))
+    if (grantor !== manager) {
+      const group = escapeIdentifier(role);
+      await client.query(`GRANT ${group} TO ${leased} GRANTED BY ${login}`);
+      await client.query(`REVOKE ${group} FROM ${leased} GRANTED BY ${escapeIdentifier(grantor)}`);
+    }
+  await client.query("COMMIT");
+}
+
+/**
+ * Drops the functions, once Vault no longer calls them, and their schema, unless something else is in it.
+ * @returns what was done, a line each
+ */
+export async function dropFunctions(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const did = await asSuperuser(
+    deployment.superuserOf(database),
+    async (client) => {
+      const { rows } = await client.query<{ signature: string }>(
+        `SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)) AS signature
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_roles r ON r.oid = proowner
+         WHERE nspname = $1 AND rolname = current_user AND prosecdef ORDER BY 1`,
+        [LEASE_SCHEMA],
+      );
+      if (rows.length === 0) return [];
+      await client.query(`DROP FUNCTION ${rows.map(({ signature }) => signature).join(", ")}`);
+      await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
+        if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+      });
+      return [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`];
+    },
+    database.name,
+  );
+  return did ?? [];
+}
+
+/**
+ * Whoever owns the schema or a function there could replace what runs as the superuser. For before the stack postgres writes them.
+ * @throws SetupError
+ */
+export async function checkLeaseSchema(deployment: Deployment, database: ManifestDatabase): Promise<void> {
+  const superuser = deployment.superuserOf(database);
+  await asSuperuser(
+    superuser,
+    async (client) => {
+      const { rows } = await client.query<{ owner: string; object: string }>(
+        `SELECT rolname AS owner, 'the schema ' || nspname AS object
+           FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname = $1 AND rolname <> current_user
+         UNION ALL
+         SELECT rolname, 'the function ' || p.oid::regprocedure
+           FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_roles r ON r.oid = proowner
+           WHERE nspname = $1 AND rolname <> current_user
+         LIMIT 1`,
+        [LEASE_SCHEMA],
+      );
+      const [found] = rows;
+      if (found)
+        throw new SetupError(
+          `${printable(found.object)} in the database ${printable(database.name)} belongs to ${printable(found.owner)}: it would run code as ${printable(superuser.user)}. Drop it or rename it, then run the command again`,
+        );
+    },
+    database.name,
+  );
+}

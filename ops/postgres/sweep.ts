@@ -1,0 +1,89 @@
+import { escapeIdentifier, escapeLiteral } from "pg";
+import { leaseMark, REVOKED } from "../../manifest/names";
+import type { ManifestDatabase } from "../../manifest/schema";
+import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { dropLogin } from "./leased-logins";
+import { heirFor, markedLogins, type MarkedLogin } from "./marked-logins";
+import { judge } from "./orphaned-logins";
+import { asSuperuser, type StatementError } from "./superuser";
+
+/** What a deploy did with logins that no revocation could drop. */
+export interface Swept {
+  readonly dropped: readonly string[];
+  /** For people: each that is still there, and why. */
+  readonly kept: readonly string[];
+}
+
+/** Drops what revocations had to leave, with what stood in their way. */
+export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
+  const { environment } = deployment.manifest;
+  const logins = await markedLogins(deployment.superuserOf(database), environment, database);
+  // Whatever time has passed: only those that say it themselves.
+  const orphaned = judge(logins, undefined, Infinity).filter(({ state }) => state === "orphaned");
+  return drop(
+    deployment,
+    database,
+    orphaned.map(({ login }) => login),
+  );
+}
+
+/** Drops all that was leased for a database, once Vault has no lease on it any more. */
+export async function sweepAll(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
+  const { environment } = deployment.manifest;
+  const logins = await markedLogins(deployment.superuserOf(database), environment, database);
+  return drop(
+    deployment,
+    database,
+    logins.filter(({ attributes }) => attributes.length === 0),
+  );
+}
+
+async function drop(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  logins: readonly MarkedLogin[],
+): Promise<Swept> {
+  const dropped: string[] = [];
+  const kept: string[] = [];
+  for (const login of logins) {
+    const reason = await dropMarked(deployment, database, login);
+    if (reason === undefined) dropped.push(login.name);
+    else kept.push(`${login.name}: ${reason}`);
+  }
+  return { dropped, kept };
+}
+
+/**
+ * Closes a login, hands over what it owns and drops it. One that can't be dropped says so in its comment, as a revocation's does.
+ * @returns why it is still there
+ */
+export async function dropMarked(
+  deployment: Deployment,
+  database: ManifestDatabase,
+  login: MarkedLogin,
+): Promise<string | undefined> {
+  const superuser = deployment.superuserOf(database);
+  const heir = heirFor(database, login);
+  try {
+    await dropLogin(superuser, { name: login.name, heir }, database);
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as StatementError;
+    if (!(await exists(superuser, login.name))) return undefined;
+    if (login.revoked === undefined && code !== undefined) {
+      const mark = leaseMark(deployment.manifest.environment, database.name);
+      const comment = `${mark}${REVOKED} (${code})${heir === undefined ? "" : `; heir ${heir}`}`;
+      await asSuperuser(superuser, (client) =>
+        client.query(`COMMENT ON ROLE ${escapeIdentifier(login.name)} IS ${escapeLiteral(comment)}`),
+      ).catch(() => undefined);
+    }
+    return message;
+  }
+}
+
+async function exists(superuser: SuperuserLogin, role: string): Promise<boolean> {
+  const found = await asSuperuser(superuser, (client) =>
+    client.query("SELECT FROM pg_roles WHERE rolname = $1", [role]),
+  );
+  return found!.rowCount === 1;
+}
