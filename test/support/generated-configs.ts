@@ -147,6 +147,7 @@ export function goodConfig(g: Draw): Fields {
     const personas = list(1, 4, () => {
       const actsAsOwner = flag();
       const lease = duration(g, 1, HOURS_768);
+      const leaseMax = duration(g, lease.seconds, HOURS_768);
       const token = duration(g, 1, HOURS_768);
       const tokenMax = duration(g, token.seconds, HOURS_768);
       return {
@@ -157,9 +158,9 @@ export function goodConfig(g: Draw): Fields {
         privileges: actsAsOwner
           ? { ...Privileges.OWNER, database: ["CREATE", ...temporary, "CONNECT"] }
           : somePrivileges(g),
-        lease: { defaultTtl: lease.text, maxTtl: duration(g, lease.seconds, HOURS_768).text },
+        lease: { defaultTtl: lease.text, maxTtl: leaseMax.text },
         token: { ttl: token.text, maxTtl: tokenMax.text, ...cidrs() },
-        leaseEndsWithToken: tokenMax.seconds < lease.seconds || flag(),
+        leaseEndsWithToken: tokenMax.seconds < leaseMax.seconds || flag(),
         secretId: { ttl: duration(g, 60, HOURS_768).text, uses: count(1, 1_000_000), ...cidrs() },
       };
     });
