@@ -7,11 +7,10 @@ import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
 /** How many sessions a leased login may have at a time, where nothing else is declared. */
 export const DEFAULT_CONNECTION_LIMIT = 20;
 
-/** What becomes of PUBLIC's CONNECT in databases of a server that are not declared. */
-export const OTHER_DATABASES = ["keep", "close"] as const;
-
 /** The ways in which Vault's login leases: through functions of the superuser's, or by CREATEROLE. */
 export const LEASES = ["functions", "createrole"] as const;
+/** What becomes of PUBLIC's CONNECT in databases of a server that are not declared. */
+export const OTHER_DATABASES = ["keep", "close"] as const;
 
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();

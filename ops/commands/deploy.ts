@@ -1,13 +1,16 @@
 import { SetupError } from "../../clients/setup-error";
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
-import { groupRolesOf, ownersOf } from "../../manifest/names";
+import { databaseRolesOf, groupRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findMarked } from "../postgres/leftover";
 import { dropLogins, dropRoles, emptyGroups, markLeases } from "../postgres/leased-logins";
+import { markedLogins } from "../postgres/marked-logins";
+import { GRACE_SECONDS } from "../postgres/orphaned-logins";
 import { sweepRevoked } from "../postgres/sweep";
+import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
@@ -220,11 +223,11 @@ async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
   leases: ManifestDatabase["leases"],
-  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<readonly string[]>,
 ): Promise<void> {
   for (const database of deployment.manifest.databases)
     if (database.leases === leases)
-      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
+      for (const line of await work(deployment, database)) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
@@ -289,7 +292,26 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
       show.detail(
         `could not drop a login that a revocation could not drop either; the next deploy tries again: ${line}`,
       );
+    const lost = await loginsWithoutLease(deployment, database);
+    if (lost > 0)
+      show.detail(
+        `${String(lost)} more leased logins in ${database.name} than Vault has leases for: npx leasehold sweep lists and drops them`,
+      );
   }
+}
+
+/** How many leased logins there are beyond Vault's leases, at least: after Vault has lost its storage, all that it had leased. */
+async function loginsWithoutLease(deployment: Deployment, database: ManifestDatabase): Promise<number> {
+  const { manifest } = deployment;
+  const superuser = deployment.superuserOf(database);
+  const logins = await markedLogins(superuser, manifest.environment, database);
+  const lasting = logins.filter(({ age, attributes }) => age > GRACE_SECONDS && attributes.length === 0);
+  if (lasting.length === 0) return 0;
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  let leases = 0;
+  for (const role of databaseRolesOf(manifest, database))
+    leases += (await leaseIds(vault, database.vault.mount, role)).length;
+  return Math.max(0, lasting.length - leases);
 }
 
 /** Group roles and static logins that are no longer declared of a database that still is. Terraform drops the others. */
