@@ -226,8 +226,7 @@ async function eachDatabase(
   work: (deployment: Deployment, database: ManifestDatabase) => Promise<readonly string[]>,
 ): Promise<void> {
   for (const database of deployment.manifest.databases)
-    if (database.leases === leases)
-      for (const line of await work(deployment, database)) show.detail(line);
+    if (database.leases === leases) for (const line of await work(deployment, database)) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
