@@ -120,9 +120,11 @@ export function goodConfig(g: Draw): Fields {
   const cidrs = () => (flag() ? { boundCidrs: g(ranges) } : {});
 
   const isContained = flag();
+  const leases = oneOf(g, [undefined, "functions", "createrole"]);
   const servers = list(1, 3, () => ({
     name: server(),
     superuser: superuser(),
+    ...(leases === "createrole" && flag() && { bootstrap: oneOf(g, ["superuser", "createrole"]) }),
     database: databaseName(),
     ...(isContained
       ? {
@@ -199,6 +201,7 @@ export function goodConfig(g: Draw): Fields {
       namePrefix,
       ...(flag() && { operatorPolicy: g(policyWithout, namePrefix) }),
     },
+    ...(leases !== undefined && { leases }),
     ...(flag() && { backend: g(backend) }),
     databases,
     verification: flag(),
@@ -316,7 +319,9 @@ function notAllowed(path: Path, value: unknown, secret: string): fc.Arbitrary<un
           fc.constantFrom("x".repeat(129) + ":", "é".repeat(32), "/", ""),
         );
       // A privilege, an address range, a kind.
-      return path.some((part) => /^(privileges|boundCidrs|kind|mode|storage)$/.test(String(part)))
+      return path.some((part) =>
+        /^(privileges|boundCidrs|kind|mode|storage|leases|bootstrap)$/.test(String(part)),
+      )
         ? fc.oneof(wrong, hostile, fc.constantFrom("ALL", "select", "0.0.0.0/33", "host/8", "seven"))
         : wrong;
     default:
@@ -384,6 +389,13 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: ["vault", "operatorPolicy"], value: "root" },
     { path: ["backend"], value: { type: "s3", arguments: { key: "one" } } },
     { path: ["verification"], value: undefined },
+    { path: ["servers", 0, "bootstrap"], value: "superusers" },
+    ...(config["leases"] === "createrole"
+      ? []
+      : [
+          { path: ["servers", 0, "bootstrap"], value: "createrole" },
+          { path: at("schema"), value: "leasehold" },
+        ]),
   ];
   return oneOf(g, found);
 }
