@@ -222,11 +222,11 @@ async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
   leases: ManifestDatabase["leases"],
-  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<readonly string[]>,
 ): Promise<void> {
   for (const database of deployment.manifest.databases)
     if (database.leases === leases)
-      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
+      for (const line of await work(deployment, database)) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {

@@ -174,7 +174,7 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
  * Whoever owns the schema or a function there could replace what runs as the superuser. For before the stack postgres writes them.
  * @throws SetupError
  */
-export async function checkLeaseSchema(deployment: Deployment, database: ManifestDatabase): Promise<void> {
+export async function checkLeaseSchema(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const superuser = deployment.superuserOf(database);
   await asSuperuser(
     superuser,
@@ -197,4 +197,5 @@ export async function checkLeaseSchema(deployment: Deployment, database: Manifes
     },
     database.name,
   );
+  return [];
 }
