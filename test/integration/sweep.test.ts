@@ -9,15 +9,11 @@ import { vaultProvider } from "../../sandbox/vault-provider";
 import { VaultServer } from "../../sandbox/vault-server";
 import { setUpVault } from "../../sandbox/vault-setup";
 import { attacked } from "./attacks/environment";
-import { expectEnded, expectOthersCanLease, forCommands, lease, MAJORS, type Lease } from "./attacks/support";
+import { expectEnded, expectOthersCanLease, forCommands, lease, type Lease, WAYS } from "./attacks/support";
 import { Deployment, findings } from "../support/deployment";
 import { eventually, messages, Program } from "../support/program";
 
 const MARK = "leasehold local nanvc";
-
-const WAYS = MAJORS.flatMap((major) =>
-  (["createrole", "functions"] as const).map((leases) => [major, leases] as const),
-);
 
 describe.each(WAYS)("on PostgreSQL %i, leased by %s", (postgresMajor, leases) => {
   let deployment: Deployment;

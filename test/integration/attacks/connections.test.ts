@@ -2,7 +2,7 @@ import { grantReservedConnections } from "../../../ops/postgres/manager-login";
 import { Deployment, findings } from "../../support/deployment";
 import { unless } from "../../support/skip";
 import { attacked } from "./environment";
-import { expectEnded, expectOthersCanLease, lease, MAJORS, sqlstate, type Lease } from "./support";
+import { expectEnded, expectOthersCanLease, lease, WAYS, sqlstate, type Lease } from "./support";
 
 const [database] = attacked.databases;
 /** One persona with a limit of its own. */
@@ -29,7 +29,7 @@ async function openAll(login: Lease): Promise<[count: number, refusal: string]> 
   }
 }
 
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
@@ -37,7 +37,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       max_connections: "40",
       ...(postgresMajor >= 16 && { reserved_connections: "3" }),
     };
-    deployment = await Deployment.start({ config, postgresMajor, postgresSettings });
+    deployment = await Deployment.start({ config: { ...config, leases }, postgresMajor, postgresSettings });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
   });
 

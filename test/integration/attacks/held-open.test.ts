@@ -6,7 +6,7 @@ import {
   expectEnded,
   expectOthersCanLease,
   lease,
-  MAJORS,
+  WAYS,
   staticLogin,
   sweep,
   type Lease,
@@ -154,12 +154,12 @@ function inBothRoles([what, held]: [string, Held]): [string, Held][] {
   ];
 }
 
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
   let open: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ config: attacked, postgresMajor });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
   });
 
@@ -291,12 +291,12 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   }
 });
 
-describe.each(MAJORS)("on PostgreSQL %i with prepared transactions", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s, with prepared transactions", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
     const postgresSettings = { max_prepared_transactions: "5" };
-    deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor, postgresSettings });
   });
 
   afterAll(() => deployment.stop());

@@ -5,7 +5,7 @@ import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { SQL, type LeasedBy } from "./held-sql";
 import { VAULT, type Holder, type VaultTry } from "./held-vault";
-import { attempt, lease, MAJORS } from "./support";
+import { attempt, lease, WAYS } from "./support";
 
 /** What is tried and is refused: each row of held-vault.ts and held-sql.ts by each of those that it names. */
 const TRIES = {
@@ -161,11 +161,11 @@ describe("in Vault", () => {
   });
 });
 
-describe.each(MAJORS)("in PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("in PostgreSQL %i, leased by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ config: attacked, postgresMajor });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor });
     await deployment.superuser.query(`
       CREATE TABLE public.secrets (id serial, a int);
       CREATE SCHEMA other;

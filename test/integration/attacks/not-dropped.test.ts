@@ -1,15 +1,15 @@
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
-import { expectEnded, expectOthersCanLease, lease, MAJORS, sweep } from "./support";
+import { expectEnded, expectOthersCanLease, lease, WAYS, sweep } from "./support";
 
 /** What can't be handed over at a revocation: it ends all the same, and a deploy sees to the rest. */
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
     // Few locks, so that few tables take them all.
     const postgresSettings = { max_locks_per_transaction: "10", max_connections: "20" };
-    deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor, postgresSettings });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
   });
 

@@ -1,13 +1,13 @@
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
-import { expectEnded, expectOthersCanLease, lease, MAJORS, sweep, type Lease } from "./support";
+import { expectEnded, expectOthersCanLease, lease, WAYS, sweep, type Lease } from "./support";
 
 /** What a leased login leaves in databases that it was not given, where PUBLIC may connect: no revocation reaches it there. */
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ config: attacked, postgresMajor });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
   });
 

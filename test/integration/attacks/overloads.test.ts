@@ -4,7 +4,7 @@ import type { Client } from "pg";
 import { ROOT } from "../../support/program";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
-import { ask, expectEnded, lease, MAJORS, type Lease } from "./support";
+import { ask, expectEnded, lease, WAYS, type Lease } from "./support";
 import { named, operators, plant, SPRUNG } from "../../support/traps";
 
 const SETTINGS = { log_statement: "all", max_connections: "60" };
@@ -19,13 +19,17 @@ function sources(...folders: string[]): string[] {
   );
 }
 
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
   let attacker: Lease;
   let logged = 0;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings: SETTINGS });
+    deployment = await Deployment.start({
+      config: { ...attacked, leases },
+      postgresMajor,
+      postgresSettings: SETTINGS,
+    });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
     const functions = await named(deployment.superuser, sources("sql", "ops", "verify", "sandbox"));
     const symbols = operators(sources("sql"));
@@ -112,11 +116,11 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   });
 });
 
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ postgresMajor });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
   });
 
