@@ -66,9 +66,21 @@ BEGIN
     -- So much to hand over that others would wait for it: program_limit_exceeded.
     reason := '54000';
   ELSIF EXISTS (
-    SELECT FROM pg_catalog.pg_prepared_xacts WHERE owner OPERATOR(pg_catalog.=) login
+    SELECT FROM pg_catalog.pg_prepared_xacts AS prepared
+    WHERE owner OPERATOR(pg_catalog.=) login
+      OR EXISTS (
+        SELECT FROM pg_catalog.pg_authid
+        WHERE oid OPERATOR(pg_catalog.=) leased.oid AND pg_authid.xmax OPERATOR(pg_catalog.=) prepared.transaction
+      )
+      OR EXISTS (
+        SELECT FROM pg_catalog.pg_locks
+        WHERE pid IS NULL
+          AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass
+          AND objid OPERATOR(pg_catalog.=) leased.oid
+      )
   ) THEN
-    -- What it has prepared keeps its locks, and once the role is gone nobody finds whose it was: object_in_use.
+    -- It keeps its locks and has no session to end: its own, as whose nobody finds it once the role is gone, or one that its
+    -- group owns and that holds the role. object_in_use.
     reason := '55006';
   ELSE
     LOOP
@@ -119,7 +131,12 @@ BEGIN
   LOOP
     EXECUTE pg_catalog.format('REVOKE %I FROM %I GRANTED BY %I', other.role, login, other.grantor);
   END LOOP;
-  EXECUTE pg_catalog.format('ALTER ROLE %I PASSWORD NULL', login);
+  BEGIN
+    EXECUTE pg_catalog.format('ALTER ROLE %I PASSWORD NULL', login);
+  EXCEPTION WHEN lock_not_available OR internal_error THEN
+    -- A prepared transaction holds the row, and nobody logs in with it anyhow.
+    NULL;
+  END;
   EXECUTE pg_catalog.format(
     'COMMENT ON ROLE %I IS %L',
     login, pg_catalog.format('%s: revoked, not dropped (%s); heir %s', :'mark', reason, heir)

