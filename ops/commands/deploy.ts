@@ -10,7 +10,13 @@ import { sweepRevoked } from "../postgres/sweep";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
-import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
+import {
+  checkLeaseSchema,
+  closeLeaseSchema,
+  dropFunctions,
+  givePowers,
+  takePowers,
+} from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -107,15 +113,20 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
     },
   });
   steps.push(
-    apply(deployment.stack("postgres")!, async (show) => {
-      await checkSuperusers(deployment);
-      await checkVault(deployment);
-      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
-      for (const line of await equipManagers(deployment)) show.detail(line);
-      await revokeRemoved(deployment, show);
-      await recordPublic(deployment);
-      await adopt(deployment, await findMarked(deployment), show.detail);
-    }),
+    apply(
+      deployment.stack("postgres")!,
+      async (show) => {
+        await checkSuperusers(deployment);
+        await checkVault(deployment);
+        for (const database of leasingBy(deployment, "functions"))
+          await checkLeaseSchema(deployment, database);
+        for (const line of await equipManagers(deployment)) show.detail(line);
+        await revokeRemoved(deployment, show);
+        await recordPublic(deployment);
+        await adopt(deployment, await findMarked(deployment), show.detail);
+      },
+      (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
+    ),
     apply(
       deployment.stack("vault")!,
       async (show) => {
@@ -158,11 +169,14 @@ async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
   leases: ManifestDatabase["leases"],
-  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[] | void>,
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[]>,
 ): Promise<void> {
-  for (const database of deployment.manifest.databases)
-    if (database.leases === leases)
-      for (const line of (await work(deployment, database)) ?? []) show.detail(line);
+  for (const database of leasingBy(deployment, leases))
+    for (const line of await work(deployment, database)) show.detail(line);
+}
+
+function leasingBy({ manifest }: Deployment, leases: ManifestDatabase["leases"]): ManifestDatabase[] {
+  return manifest.databases.filter((database) => database.leases === leases);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {

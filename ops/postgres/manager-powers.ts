@@ -1,9 +1,9 @@
 import { escapeIdentifier, type Client, type DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
-import { LEASE_SCHEMA, leaseMark } from "../../manifest/names";
+import { LEASE_FUNCTIONS, LEASE_SCHEMA, leaseMark } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
-import type { Deployment } from "../deployment/deployment";
+import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
 /** What Vault's login keeps either way: a slot in a server that is full. */
@@ -152,18 +152,27 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
   const did = await asSuperuser(
     deployment.superuserOf(database),
     async (client) => {
-      const { rows } = await client.query<{ signature: string }>(
-        `SELECT format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)) AS signature
-         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_roles r ON r.oid = proowner
-         WHERE nspname = $1 AND rolname = current_user AND prosecdef ORDER BY 1`,
-        [LEASE_SCHEMA],
+      const signatures = Object.entries(LEASE_FUNCTIONS).map(
+        ([name, args]) => `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(", ")})`,
       );
-      if (rows.length === 0) return [];
-      await client.query(`DROP FUNCTION ${rows.map(({ signature }) => signature).join(", ")}`);
-      await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
-        if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
-      });
-      return [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`];
+      const functions = await client.query<{ signature: string }>(
+        `SELECT signature FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
+         WHERE pg_get_userbyid(proowner) = current_user AND prosecdef`,
+        [signatures],
+      );
+      if (functions.rows.length > 0)
+        await client.query(`DROP FUNCTION ${functions.rows.map(({ signature }) => signature).join(", ")}`);
+      const schema = await client.query(
+        "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
+        [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
+      );
+      if (schema.rowCount === 1)
+        await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
+          if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+        });
+      return functions.rows.length > 0
+        ? [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`]
+        : [];
     },
     database.name,
   );
@@ -171,30 +180,72 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
 }
 
 /**
- * Whoever owns the schema or a function there could replace what runs as the superuser. For before the stack postgres writes them.
+ * Whoever owns the schema or a function there could replace what Vault's login calls. For before the stack postgres writes them.
  * @throws SetupError
  */
 export async function checkLeaseSchema(deployment: Deployment, database: ManifestDatabase): Promise<void> {
-  const superuser = deployment.superuserOf(database);
-  await asSuperuser(
-    superuser,
+  const login = deployment.superuserOf(database);
+  await asSuperuser(login, (client) => checkOwners(client, login, database), database.name);
+}
+
+/**
+ * Checks it again, since somebody may have been faster than Terraform, and takes what the superuser's default privileges have
+ * given others there: whoever may create in that schema could have Vault's login call a function of theirs. For before Vault does.
+ * @returns what was done, a line each
+ * @throws SetupError
+ */
+export async function closeLeaseSchema(
+  deployment: Deployment,
+  database: ManifestDatabase,
+): Promise<string[]> {
+  const login = deployment.superuserOf(database);
+  const did = await asSuperuser(
+    login,
     async (client) => {
-      const { rows } = await client.query<{ owner: string; object: string }>(
-        `SELECT rolname AS owner, 'the schema ' || nspname AS object
-           FROM pg_namespace JOIN pg_roles r ON r.oid = nspowner WHERE nspname = $1 AND rolname <> current_user
-         UNION ALL
-         SELECT rolname, 'the function ' || p.oid::regprocedure
-           FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN pg_roles r ON r.oid = proowner
-           WHERE nspname = $1 AND rolname <> current_user
-         LIMIT 1`,
-        [LEASE_SCHEMA],
+      await checkOwners(client, login, database);
+      const { rows } = await client.query<{ object: string; grantee: string }>(
+        `WITH granted AS (
+           SELECT format('SCHEMA %I', nspname) AS object, (aclexplode(nspacl)).grantee
+             FROM pg_namespace WHERE nspname = $1
+           UNION
+           SELECT format('ROUTINE %s', p.oid::regprocedure), (aclexplode(proacl)).grantee
+             FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $1
+         )
+         SELECT object, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee
+         FROM granted WHERE pg_get_userbyid(grantee) NOT IN (current_user, $2) ORDER BY 1, 2`,
+        [LEASE_SCHEMA, database.manager ?? ""],
       );
-      const [found] = rows;
-      if (found)
-        throw new SetupError(
-          `${printable(found.object)} in the database ${printable(database.name)} belongs to ${printable(found.owner)}: it would run code as ${printable(superuser.user)}. Drop it or rename it, then run the command again`,
-        );
+      for (const { object, grantee } of rows)
+        await client.query(`REVOKE ALL ON ${object} FROM ${grantee} CASCADE`);
+      return rows.map(
+        ({ object, grantee }) =>
+          `took from ${printable(grantee)} what it had on ${printable(object)}, which is for Vault's login alone`,
+      );
     },
     database.name,
   );
+  return did ?? [];
+}
+
+/** @throws SetupError */
+async function checkOwners(
+  client: Client,
+  { user }: SuperuserLogin,
+  database: ManifestDatabase,
+): Promise<void> {
+  const { rows } = await client.query<{ owner: string; object: string }>(
+    `SELECT pg_get_userbyid(nspowner) AS owner, 'the schema ' || nspname AS object
+       FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) <> current_user
+     UNION ALL
+     SELECT pg_get_userbyid(proowner), 'the function ' || p.oid::regprocedure
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+       WHERE nspname = $1 AND pg_get_userbyid(proowner) <> current_user
+     LIMIT 1`,
+    [LEASE_SCHEMA],
+  );
+  const [found] = rows;
+  if (found)
+    throw new SetupError(
+      `${printable(found.object)} in the database ${printable(database.name)} belongs to ${printable(found.owner)}, and what Vault's login is to call there is run as ${printable(user)}: drop it or rename it, then run the command again`,
+    );
 }
