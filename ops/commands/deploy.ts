@@ -124,6 +124,7 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, await findMarked(deployment), show.detail);
+        await eachDatabase(deployment, show, "createrole", freeMemberships);
       },
       (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
     ),

@@ -60,19 +60,47 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
   const login = escapeIdentifier(manager);
   await client.query("BEGIN");
   await client.query(`ALTER ROLE ${login} NOCREATEROLE`);
-  const dependent = (await dependsOnGrantors(client)) ? await memberships(client, "grantor", manager) : [];
-  for (const { role, member } of dependent) {
-    await client.query(`GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}`);
-    await client.query(
-      `REVOKE ${escapeIdentifier(role)} FROM ${escapeIdentifier(member)} GRANTED BY ${login}`,
-    );
-  }
+  if (await dependsOnGrantors(client))
+    await takeOver(client, manager, await memberships(client, "grantor", manager));
   for (const { role, grantor } of await memberships(client, "member", manager))
     if (role !== KEPT)
       await client.query(
         `REVOKE ${escapeIdentifier(role)} FROM ${login} GRANTED BY ${escapeIdentifier(grantor)}`,
       );
   await client.query("COMMIT");
+}
+
+/** What Vault's login has granted is the superuser's grant from then on. */
+async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
+  for (const { role, member } of granted) {
+    const [group, to] = [escapeIdentifier(role), escapeIdentifier(member)];
+    await client.query(`GRANT ${group} TO ${to}`);
+    await client.query(`REVOKE ${group} FROM ${to} GRANTED BY ${escapeIdentifier(manager)}`);
+  }
+}
+
+/**
+ * Makes way for Terraform where a switch to functions was stopped before its end and is taken back. It has forgotten the
+ * memberships of Vault's login, and takes each before it gives it, which PostgreSQL 16 and later refuses while leases have their
+ * group from that login. For right before the stack postgres makes them.
+ */
+export async function freeMemberships(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const { manager } = database;
+  if (manager === undefined) return [];
+  const known = (await deployment.state(deployment.stack("postgres")!))
+    .filter(({ type, attributes }) => type === "postgresql_grant_role" && attributes["role"] === manager)
+    .map(({ attributes }) => String(attributes["grant_role"]));
+  const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
+    if (!(await dependsOnGrantors(client))) return [];
+    const granted = await memberships(client, "grantor", manager);
+    const unknown = granted.filter(({ role, member }) => member !== manager && !known.includes(role));
+    if (unknown.length === 0) return [];
+    await client.query("BEGIN");
+    await takeOver(client, manager, unknown);
+    await client.query("COMMIT");
+    return [`took over what ${manager} has granted to ${String(unknown.length)} living leases`];
+  });
+  return did ?? [];
 }
 
 /** Up to 15 a member has a group once, whoever granted it. */
@@ -116,8 +144,11 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
     const { rows: leases } = await client.query<{ name: string }>(
       `SELECT rolname AS name FROM pg_roles r WHERE (shobj_description(oid, 'pg_authid') = $2 OR starts_with(shobj_description(oid, 'pg_authid'), $2 || ':'))
          AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1)
-         AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles v ON v.oid = m.member
-           WHERE m.roleid = r.oid AND v.rolname = $1 AND admin_option)
+         AND (
+           NOT EXISTS (SELECT FROM pg_auth_members
+             WHERE roleid = r.oid AND pg_get_userbyid(member) = $1 AND admin_option)
+           OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid AND pg_get_userbyid(grantor) <> $1)
+         )
        ORDER BY 1`,
       [manager, mark],
     );
