@@ -14,6 +14,7 @@ import {
   checkLeaseSchema,
   closeLeaseSchema,
   dropFunctions,
+  freeMemberships,
   givePowers,
   takePowers,
 } from "../postgres/manager-powers";
