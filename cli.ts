@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
-import type { BenchOptions } from "./bench/bench";
+import type { BenchOptions, Part } from "./bench/bench";
 import type { DeployOptions } from "./ops/commands/deploy";
 import type { DestroyOptions } from "./ops/commands/destroy";
 import type { DiffOptions } from "./ops/commands/diff";
@@ -89,6 +89,7 @@ program
   .command("deploy")
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
+  .option("--auto-approve", "don't ask who is to lose CONNECT where the config closes databases")
   .action(async (options: DeployOptions) =>
     run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );
@@ -161,7 +162,14 @@ program
   .description("measure synth, leases and deploys, each beside something else of the same run; minutes")
   .option(...ENVIRONMENT)
   .option(...POSTGRES)
+  .option("--only <parts>", "these parts alone, separated by commas: synth, leases, rates, deploys", parts)
   .option("--rounds <number>", "of the short measurements", rounds, 20)
+  .option(
+    "--alive <numbers>",
+    "how many leases are alive while the rates are measured, separated by commas",
+    alive,
+    [0, 1000],
+  )
   .option("--json <file>", "write the figures")
   .action(async (options: BenchOptions) =>
     run(async (signal) => (await import("./bench/bench.js")).bench(options, signal)),
@@ -174,6 +182,22 @@ function ids(text: string): string[] {
     .filter((id) => id !== "");
   if (named.length === 0) throw new InvalidArgumentError("allowed: ids of checks, separated by commas");
   return named;
+}
+
+function parts(text: string): Part[] {
+  const known: Part[] = ["synth", "leases", "rates", "deploys"];
+  return text.split(",").map((name) => {
+    const part = known.find((one) => one === name.trim());
+    if (part === undefined) throw new InvalidArgumentError(`allowed: ${known.join(", ")}`);
+    return part;
+  });
+}
+
+function alive(text: string): number[] {
+  const numbers = text.split(",");
+  if (!numbers.every((number) => /^\d{1,5}$/.test(number.trim())))
+    throw new InvalidArgumentError("allowed: whole numbers from 0 to 99999, separated by commas");
+  return numbers.map(Number).sort((a, b) => a - b);
 }
 
 function rounds(text: string): number {

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { runSteps, type Step } from "../ops/terminal/progress";
 import { synthesize } from "../ops/deployment/synthesize";
 import { checkReportFile } from "../ops/verification/report-file";
@@ -10,50 +11,70 @@ import { readAccessManifest } from "../manifest/schema";
 import { BenchFailed, benchDeploys } from "./deploys";
 import { benchLeases } from "./leases";
 import { renderComparisons, type Comparison } from "./measure";
+import { benchRates, renderRates, type Rates } from "./rates";
 import { benchSynth } from "./synth";
+
+export const PARTS = ["synth", "leases", "rates", "deploys"] as const;
+export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
   readonly env?: string;
   readonly json?: string;
   /** @default - LEASEHOLD_POSTGRES, else the major version that is installed */
   readonly postgres?: string;
+  /** @default - all parts */
+  readonly only?: readonly Part[];
   /** Of the short measurements. */
   readonly rounds: number;
+  /** How many leases are alive while others are made; ascending. */
+  readonly alive: readonly number[];
 }
 
 /** `leasehold bench`: each figure beside another of the same run. Returns the exit code. */
 export async function bench(options: BenchOptions, signal: AbortSignal): Promise<number> {
-  const { json, rounds } = options;
+  const { json, rounds, alive, only = PARTS } = options;
   const environment = options.env ?? (process.env["LEASEHOLD_ENV"] || "local");
-  const postgresMajor = chosenMajor(options.postgres);
+  const major = chosenMajor(options.postgres);
   if (json) checkReportFile(json);
   const comparisons: Comparison[] = [];
+  const measured: Rates = { rates: [], calls: [] };
   const leftOut: string[] = [];
+  const load = [loadavg()[0]!];
   const workspace = await Workspace.create();
   let sandbox: Sandbox | undefined;
-  const steps: Step[] = [
-    {
+  const steps: Record<Part, Step> = {
+    synth: {
       title: "Synth",
       run: async () => {
         comparisons.push(await benchSynth(environment, workspace, rounds));
       },
     },
-    {
-      title: "Leases, on embedded servers",
+    leases: {
+      title: "A lease, on embedded servers",
       run: async ({ detail }) => {
         const synthesized = workspace.path("cdktf.out");
         await synthesize(environment, synthesized);
         sandbox = await Sandbox.start(workspace, {
-          ...{ synthesized, postgresMajor, onProgress: detail },
+          ...{ synthesized, postgresMajor: major, onProgress: detail },
           keepRootToken: true,
         });
         await sandbox.apply();
         comparisons.push(
           ...(await benchLeases(sandbox, readAccessManifest(synthesized).databases[0]!, rounds)),
         );
+        await sandbox.stop();
       },
     },
-    {
+    rates: {
+      title: "Leases a second, on embedded servers",
+      run: async ({ detail }) => {
+        Object.assign(
+          measured,
+          await benchRates({ environment, major, alive, rounds, signal, onProgress: detail }),
+        );
+      },
+    },
+    deploys: {
       title: "Deploy, diff and destroy, beside plain Terraform",
       run: async ({ detail, title }) => {
         try {
@@ -65,9 +86,12 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
         }
       },
     },
-  ];
+  };
   try {
-    await runSteps(steps, signal);
+    await runSteps(
+      PARTS.filter((part) => only.includes(part)).map((part) => steps[part]),
+      signal,
+    );
   } catch (error) {
     if (!(error instanceof BenchFailed)) throw error;
     console.error(error.message);
@@ -76,10 +100,18 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
     await sandbox?.stop();
     workspace.remove();
   }
-  console.log(`\n${renderComparisons(comparisons)}`);
+  load.push(loadavg()[0]!);
+  const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "unknown", load };
+  if (comparisons.length > 0) console.log(`\n${renderComparisons(comparisons)}`);
+  if (measured.rates.length > 0)
+    console.log(`\n${renderRates(measured.rates)}\n\n${measured.calls.join("\n")}`);
   for (const line of leftOut) console.log(`\nDeploy, diff and destroy were left out: ${line}`);
+  const [before, after] = load.map((one) => one.toFixed(1));
+  console.log(
+    `\n${String(machine.cores)} cores (${machine.model}), load ${before!} before and ${after!} after`,
+  );
   if (json) {
-    const report = { version: 1, environment, comparisons, leftOut };
+    const report = { version: 1, environment, machine, comparisons, ...measured, leftOut };
     writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`, { mode: 0o600 });
   }
   return 0;

@@ -60,7 +60,7 @@ export function median(values: readonly number[]): number {
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle) - 1]!) / 2;
 }
 
-function halfOfMiddle(values: readonly number[]): number {
+export function halfOfMiddle(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (part: number) => sorted[Math.round((sorted.length - 1) * part)]!;
   return (at(0.75) - at(0.25)) / 2;

@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import { DEFAULT_CONNECTION_LIMIT } from "../manifest/schema";
 import type { Duration } from "./duration";
+import { checkPositive } from "./declaration-error";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
 import { StaticLogin } from "./postgres/static-login";
@@ -68,6 +69,7 @@ export class Persona extends Construct {
     const { manager } = connection;
     const { database, mark, functions } = manager;
     this.name = name;
+    checkPositive("connection limit", connectionLimit);
 
     const member = database.addRole(name, { name: groupRole, privileges, actsAsOwner });
     manager.manageGroup(member, connectionLimit);

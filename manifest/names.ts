@@ -65,6 +65,15 @@ export function groupRolesOf({
   return [...personas.map(({ groupRole }) => groupRole), ...Object.values(probeGroups ?? {})];
 }
 
+/** Vault's database roles of a database: the personas' and the probes'. */
+export function databaseRolesOf(
+  manifest: { databases: readonly MountedDatabase[] },
+  database: Pick<ManifestDatabase, "name" | "vault" | "personas" | "probes">,
+): string[] {
+  const probes = database.probes ?? probeDatabaseRoles(manifest, database);
+  return [...database.personas.map(({ databaseRole }) => databaseRole.name), ...Object.values(probes)];
+}
+
 /** What the name of a leased login starts with, and no declared role's does. */
 export const LEASED_PREFIX = "v-";
 

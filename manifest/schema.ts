@@ -9,6 +9,8 @@ export const DEFAULT_CONNECTION_LIMIT = 20;
 
 /** The ways in which Vault's login leases: through functions of the superuser's, or by CREATEROLE. */
 export const LEASES = ["functions", "createrole"] as const;
+/** What becomes of PUBLIC's CONNECT in databases of a server that are not declared. */
+export const OTHER_DATABASES = ["keep", "close"] as const;
 
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
@@ -120,7 +122,16 @@ const database = databaseFields.transform(({ schema, schemas, ...declared }) => 
 export const accessManifestSchema = z.object({
   version: z.literal(1),
   environment: name,
-  servers: z.array(z.object({ name, superuser: name, tls: z.boolean().default(false) })).default([]),
+  servers: z
+    .array(
+      z.object({
+        name,
+        superuser: name,
+        tls: z.boolean().default(false),
+        otherDatabases: z.enum(OTHER_DATABASES).default("keep"),
+      }),
+    )
+    .default([]),
   /** How Vault is initialised, where it is not yet, and whether it is reached with TLS. */
   vault: z.object({ shares: z.int(), threshold: z.int(), tls: z.boolean() }).optional(),
   /** The names of the trust model's policies. */

@@ -26,7 +26,7 @@ const accessSchema = z.object({
         }),
     )
     .min(1)
-    .default([{ name: "postgres", tls: false }]),
+    .default([{ name: "postgres", tls: false, otherDatabases: "keep" }]),
   vault: shape.vault.unwrap().partial().default({}),
   databases: z.array(z.object({ name: z.string(), server: z.string().optional() })),
   inputs: shape.inputs,

@@ -15,7 +15,7 @@ import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
-import { otherDatabases } from "./privileges/other-databases";
+import { closedToPublic, otherDatabases } from "./privileges/other-databases";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
 import { roleChanges } from "./privileges/role-changes";
@@ -94,6 +94,16 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
       "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, and nothing elsewhere but what PostgreSQL gives it from the start.",
     group: "roles and PUBLIC",
     run: publicAccess,
+  },
+  {
+    id: "closed-databases",
+    title: "PUBLIC in other databases",
+    proves:
+      "Where the config closes the server's other databases, PUBLIC may connect to none of them; elsewhere the report says what PUBLIC may do there.",
+    group: "roles and PUBLIC",
+    // They are the server's.
+    applies: ({ databases, database }) => databases[0] === database.name,
+    run: closedToPublic,
   },
   {
     id: "undeclared-roles",

@@ -1,5 +1,5 @@
 import type { VaultClient } from "../clients/vault-client";
-import type { ManifestDatabase, ManifestPersona } from "../manifest/schema";
+import type { ManifestDatabase, ManifestPersona, OTHER_DATABASES } from "../manifest/schema";
 import type { Access } from "./privileges/access";
 import type { OtherRole } from "./privileges/groups";
 import type { MatrixFindings } from "./privileges/matrix";
@@ -34,6 +34,8 @@ export interface DatabaseContext {
   readonly roles: readonly OtherRole[];
   /** Names of the manifest's databases on this server. */
   readonly databases: readonly string[];
+  /** What becomes of PUBLIC's CONNECT in the server's others. */
+  readonly otherDatabases: (typeof OTHER_DATABASES)[number];
   /** What the config accepts. */
   readonly acceptance: Acceptance;
   readonly readOnly: boolean;

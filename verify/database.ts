@@ -77,6 +77,7 @@ export async function verifyDatabase(
       version: server!.number,
       roles: await otherRoles(owner, neighbours),
       databases: neighbours.map(({ name }) => name),
+      otherDatabases: manifest.servers.find(({ name }) => name === database.server)?.otherDatabases ?? "keep",
       ...{ startApplication, signal },
     };
     await recorder.runAll(BEFORE, bare);

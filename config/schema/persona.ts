@@ -64,7 +64,7 @@ const fields = object("a persona", {
   token: object("a token's TTLs", {
     ttl: ttl.describe("How long a token lives unless it is renewed."),
     maxTtl: ttl.describe(
-      "How long renewals can make it live: at least `ttl`, and at least `lease.defaultTtl` unless `leaseEndsWithToken`.",
+      "How long renewals can make it live: at least `ttl`, and at least `lease.maxTtl` unless `leaseEndsWithToken`.",
     ),
     boundCidrs: boundCidrs.describe("From where its tokens may be used."),
   }).describe("The Vault token that it gets when it logs in."),
@@ -94,10 +94,10 @@ function* maxIsAtLeastTtlOfToken({ token }: Persona): Iterable<Breach> {
 }
 
 function* tokenOutlivesLeaseUnlessSaid({ lease, token, leaseEndsWithToken }: Persona): Iterable<Breach> {
-  if (!leaseEndsWithToken && token.maxTtl.isShorterThan(lease.defaultTtl))
+  if (!leaseEndsWithToken && token.maxTtl.isShorterThan(lease.maxTtl))
     yield {
       path: ["token", "maxTtl"],
-      allowed: `at least lease.defaultTtl, ${lease.defaultTtl.toString()}, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
+      allowed: `at least lease.maxTtl, ${lease.maxTtl.toString()}, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
     };
 }
 

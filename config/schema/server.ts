@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { OTHER_DATABASES } from "../../manifest/schema";
 import { POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../../constructs/names";
 import { boolean, image, name, object, oneOf, port, withRules, type Breach } from "./fields";
 
@@ -28,6 +29,13 @@ const fields = object("a PostgreSQL server", {
   tls: boolean
     .default(false)
     .describe("Reached with TLS alone, and its certificate checked. Not for a container."),
+  otherDatabases: oneOf(...OTHER_DATABASES)
+    .optional()
+    .meta({
+      description:
+        "`close` has `deploy` take CONNECT from PUBLIC in each database of the server that the config does not name, so that no leased login gets in; it stops and asks where somebody else would be locked out. With `keep` verify says what PUBLIC may do there.",
+      otherwise: "`keep`",
+    }),
 });
 
 function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterable<Breach> {

@@ -2,6 +2,7 @@ import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import type { TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
 import { Input, type InputProps } from "../input";
+import type { OTHER_DATABASES } from "../../manifest/schema";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_ROLE, SERVER_NAME } from "../names";
 import { Secret } from "../secret";
@@ -41,6 +42,11 @@ export interface PostgresServerProps {
    * @default - without TLS
    */
   readonly tls?: boolean;
+  /**
+   * `close` has `leasehold deploy` take CONNECT from PUBLIC in databases that no construct declares.
+   * @default - "keep": PUBLIC has there what it has, and the verifier says what that is
+   */
+  readonly otherDatabases?: (typeof OTHER_DATABASES)[number];
 }
 
 /** A PostgreSQL server as Terraform reaches it: a provider, and a variable for each part of its address. */
@@ -85,6 +91,6 @@ export class PostgresServer extends Construct implements IPostgresServer {
       sslrootcert: authority?.stringValue,
     });
     if (alias !== undefined) this.provider = provider;
-    Manifest.of(this).addServer({ name, superuser, tls });
+    Manifest.of(this).addServer({ name, superuser, tls, otherDatabases: props.otherDatabases });
   }
 }

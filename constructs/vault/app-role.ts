@@ -1,6 +1,6 @@
 import { ApproleAuthBackendRole } from "@cdktf/provider-vault/lib/approle-auth-backend-role";
 import { Construct } from "constructs";
-import { DeclarationError } from "../declaration-error";
+import { checkPositive, DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
 import { checkName, VAULT_POLICY_NAME } from "../names";
 import type { IAppRoleAuth } from "./app-role-auth";
@@ -71,6 +71,8 @@ export class AppRole extends Construct implements IPersonaLogin {
         `token max TTL (${tokenMaxTtl.toString()}) must be at least the token TTL (${tokenTtl.toString()})`,
       );
     }
+    // To Vault none would be without a limit.
+    checkPositive("secret id uses", secretIdUses);
     auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = tokenMaxTtl;

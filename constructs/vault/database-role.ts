@@ -33,7 +33,7 @@ export interface DatabaseRoleProps {
   readonly maxTtl?: Duration;
   /**
    * Says that a lease is meant to end early, with the token that took it.
-   * @default - a warning where a grantee's tokens live shorter than a lease
+   * @default - a warning where a grantee's tokens live shorter than a lease can
    */
   readonly leaseEndsWithToken?: boolean;
 }
@@ -43,7 +43,7 @@ export class DatabaseRole extends Construct {
   readonly databaseRoleName: string;
   /** As the manifest has it. */
   readonly declared: { readonly name: string; readonly defaultTtl: number; readonly maxTtl: number };
-  private readonly defaultTtl: Duration;
+  private readonly maxTtl: Duration;
 
   constructor(
     scope: Construct,
@@ -54,7 +54,7 @@ export class DatabaseRole extends Construct {
     const { connection, member, statements } = props;
     const { name = member.roleName, defaultTtl = Duration.hours(1), maxTtl = Duration.hours(24) } = props;
     this.databaseRoleName = checkName(VAULT_NAME, "database role name", name);
-    this.defaultTtl = defaultTtl;
+    this.maxTtl = maxTtl;
     this.declared = { name, defaultTtl: defaultTtl.toSeconds(), maxTtl: maxTtl.toSeconds() };
     if (maxTtl.isShorterThan(defaultTtl)) {
       throw new DeclarationError(
@@ -77,9 +77,9 @@ export class DatabaseRole extends Construct {
   grantRead(grantee: IGrantee): void {
     grantee.allow({ path: this.credentials, capabilities: ["read"] });
     const { tokenMaxTtl } = grantee;
-    if (!this.props.leaseEndsWithToken && tokenMaxTtl?.isShorterThan(this.defaultTtl)) {
+    if (!this.props.leaseEndsWithToken && tokenMaxTtl?.isShorterThan(this.maxTtl)) {
       Annotations.of(this).addWarning(
-        `a lease of ${this.databaseRoleName} (${this.defaultTtl.toString()}) ends with the token that took it, after ${tokenMaxTtl.toString()} at most`,
+        `a lease of ${this.databaseRoleName} (${this.maxTtl.toString()} at most) ends with the token that took it, after ${tokenMaxTtl.toString()} at most`,
       );
     }
   }

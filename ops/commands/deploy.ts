@@ -1,12 +1,16 @@
+import { SetupError } from "../../clients/setup-error";
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
-import { groupRolesOf, ownersOf } from "../../manifest/names";
+import { databaseRolesOf, groupRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findMarked } from "../postgres/leftover";
 import { dropLogins, dropRoles, emptyGroups, markLeases } from "../postgres/leased-logins";
+import { markedLogins } from "../postgres/marked-logins";
+import { GRACE_SECONDS } from "../postgres/orphaned-logins";
 import { sweepRevoked } from "../postgres/sweep";
+import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
@@ -20,18 +24,27 @@ import {
 } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import {
+  closeOthers,
+  findLockedOut,
+  lockedOutText,
+  wasClosed,
+  type LockedOut,
+} from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
+import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
 import { changesText, TerraformError, type Changes } from "../terraform/terraform";
 
 export interface DeployOptions {
   readonly env?: string;
+  readonly autoApprove?: boolean;
 }
 
 /** Brings up what the config declares; what is there already stays. Returns the exit code. */
-export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promise<number> {
+export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortSignal): Promise<number> {
   const release = lock("deploy");
   try {
     let deployment!: Deployment;
@@ -51,7 +64,8 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
       ],
       signal,
     );
-    const { changed, steps } = deploySteps(deployment);
+    const approved = await askOfLockedOut(deployment, autoApprove, signal);
+    const { changed, steps } = deploySteps(deployment, approved);
     await runSteps(steps, signal);
     console.log(
       changed.size > 0
@@ -64,7 +78,41 @@ export async function deploy({ env }: DeployOptions, signal: AbortSignal): Promi
   }
 }
 
-function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<string> } {
+/** Whose CONNECT a deploy may take. */
+type Approved = (who: LockedOut) => boolean;
+
+/**
+ * Where databases are closed that the config does not name: lists who would be locked out, and asks.
+ * @throws SetupError with the list
+ */
+async function askOfLockedOut(
+  deployment: Deployment,
+  autoApprove: boolean | undefined,
+  signal: AbortSignal,
+): Promise<Approved> {
+  const asked = await lockedOut(deployment);
+  const lines = asked.map(lockedOutText);
+  if (lines.length > 0) {
+    const list = `${lines.join("\n")}\nThey lose it, as the config closes the databases that it does not name.`;
+    if (autoApprove) console.log(list);
+    else await confirm(list, "nothing was deployed", signal);
+  }
+  return ({ server, database, login }) =>
+    autoApprove === true ||
+    asked.some((who) => who.server === server && who.database === database && who.login === login);
+}
+
+async function lockedOut(deployment: Deployment): Promise<LockedOut[]> {
+  try {
+    return await findLockedOut(deployment);
+  } catch (error) {
+    // Containers that are still to be made, or started, have nobody else's logins; the step itself looks again.
+    if (error instanceof SetupError && deployment.stack("platform")) return [];
+    throw error;
+  }
+}
+
+function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[]; changed: Set<string> } {
   const changed = new Set<string>();
   let isUnmarked = false;
   const mark = async (show: StepOutput) => {
@@ -118,9 +166,9 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       deployment.stack("postgres")!,
       async (show) => {
         await checkSuperusers(deployment);
+        await checkOwners(deployment);
         await checkVault(deployment);
-        for (const database of leasingBy(deployment, "functions"))
-          await checkLeaseSchema(deployment, database);
+        await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
@@ -149,6 +197,22 @@ function deploySteps(deployment: Deployment): { steps: Step[]; changed: Set<stri
       },
     ),
   );
+  if (
+    deployment.manifest.servers.some((server) => server.otherDatabases === "close") ||
+    wasClosed(deployment)
+  ) {
+    steps.push({
+      title: "Close the databases that the config does not name",
+      run: async (show) => {
+        const unasked = (await findLockedOut(deployment)).filter((who) => !approved(who)).map(lockedOutText);
+        if (unasked.length > 0)
+          throw new SetupError(`${unasked.join("\n")}\nRun the command again, or add --auto-approve`);
+        const lines = await closeOthers(deployment);
+        for (const line of lines) show.detail(line);
+        if (lines.length > 0) changed.add("other databases");
+      },
+    });
+  }
   if (deployment.manifest.databases.some(({ vault }) => vault.rotateRoot)) {
     steps.push({
       title: "Rotate the passwords of Vault's own logins",
@@ -171,14 +235,10 @@ async function eachDatabase(
   deployment: Deployment,
   show: StepOutput,
   leases: ManifestDatabase["leases"],
-  work: (deployment: Deployment, database: ManifestDatabase) => Promise<string[]>,
+  work: (deployment: Deployment, database: ManifestDatabase) => Promise<readonly string[]>,
 ): Promise<void> {
-  for (const database of leasingBy(deployment, leases))
-    for (const line of await work(deployment, database)) show.detail(line);
-}
-
-function leasingBy({ manifest }: Deployment, leases: ManifestDatabase["leases"]): ManifestDatabase[] {
-  return manifest.databases.filter((database) => database.leases === leases);
+  for (const database of deployment.manifest.databases)
+    if (database.leases === leases) for (const line of await work(deployment, database)) show.detail(line);
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
@@ -243,7 +303,26 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
       show.detail(
         `could not drop a login that a revocation could not drop either; the next deploy tries again: ${line}`,
       );
+    const lost = await loginsWithoutLease(deployment, database);
+    if (lost > 0)
+      show.detail(
+        `${String(lost)} more leased logins in ${database.name} than Vault has leases for: npx leasehold sweep lists and drops them`,
+      );
   }
+}
+
+/** How many leased logins there are beyond Vault's leases, at least: after Vault has lost its storage, all that it had leased. */
+async function loginsWithoutLease(deployment: Deployment, database: ManifestDatabase): Promise<number> {
+  const { manifest } = deployment;
+  const superuser = deployment.superuserOf(database);
+  const logins = await markedLogins(superuser, manifest.environment, database);
+  const lasting = logins.filter(({ age, attributes }) => age > GRACE_SECONDS && attributes.length === 0);
+  if (lasting.length === 0) return 0;
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  let leases = 0;
+  for (const role of databaseRolesOf(manifest, database))
+    leases += (await leaseIds(vault, database.vault.mount, role)).length;
+  return Math.max(0, lasting.length - leases);
 }
 
 /** Group roles and static logins that are no longer declared of a database that still is. Terraform drops the others. */

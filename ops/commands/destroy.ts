@@ -17,7 +17,9 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
+import { reopenOthers } from "../postgres/other-databases";
 import { confirm } from "../terminal/ask";
+import { sweepAll } from "../postgres/sweep";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { asSuperuser, whereverNamed } from "../postgres/superuser";
 import { changesText, Terraform } from "../terraform/terraform";
@@ -139,6 +141,7 @@ function destroySteps(run: Run): Step[] {
         title: "Give PUBLIC its privileges back",
         run: async () => {
           await checkSuperusers(deployment);
+          await reopenOthers(deployment);
           run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
         },
       },
@@ -213,12 +216,16 @@ async function revokeAll({ deployment, options, states }: Run, show: StepOutput)
  * to forget them or has lost its storage, and what no stack has given them, such as an owner's own grants. What they own, and
  * static logins and Vault's own, goes to the owner: Terraform's provider would give it to the superuser.
  */
-async function freeGroups({ deployment, states }: Run, show: StepOutput): Promise<void> {
+async function freeGroups(run: Run, show: StepOutput): Promise<void> {
+  const { deployment, states } = run;
   const state = states.get("postgres")!;
   for (const database of deployment.manifest.databases) {
     const groups = groupRolesOf(database);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
+    const { dropped, kept } = await sweepAll(deployment, database);
+    for (const name of dropped) show.detail(`dropped the login ${name}, which a revocation could not drop`);
+    run.left.push(...kept.map((line) => `the login ${line}`));
     const login = deployment.superuserOf(database);
     const logins = database.staticRoles.map((role) => role.login);
     if (database.manager !== undefined) logins.push(database.manager);

@@ -3,7 +3,7 @@ import { Outage } from "../../clients/outage";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import { errorText, VaultError, type VaultClient } from "../../clients/vault-client";
-import { probeDatabaseRoles } from "../../manifest/names";
+import { databaseRolesOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment } from "../deployment/deployment";
 import { lock } from "../deployment/lock";
@@ -89,7 +89,7 @@ export async function sweepDeployment(
     if (orphaned.length + leases.length > 0) {
       const what = [
         ...(orphaned.length > 0 ? [`drop ${count(orphaned.length, "login")}`] : []),
-        ...(leases.length > 0 ? [`revoke ${count(leases.length, "lease")} that have ended`] : []),
+        ...(leases.length > 0 ? [`revoke ${count(leases.length, "ended lease")}`] : []),
       ].join(" and ");
       const question = `${what[0]!.toUpperCase()}${what.slice(1)} of ${environment}.`;
       if (!autoApprove) await confirm(question, "nothing was dropped", signal);
@@ -143,7 +143,8 @@ async function find(
     );
     for (const verdict of verdicts)
       logins.push({ ...verdict, database, heldBy: held.get(verdict.login.name)!, outcome: "listed" });
-    const roles = databaseRoles(deployment, database);
+    // The mount may have others.
+    const roles = databaseRolesOf(deployment.manifest, database);
     for (const lease of leases ?? [])
       if (roles.includes(lease.role) && hasEnded(lease, grace)) ended.push({ ...lease, outcome: "listed" });
   }
@@ -168,12 +169,6 @@ async function operatorOf(
     );
   if (answer.status >= 400) throw new VaultError(answer);
   return vault;
-}
-
-/** The environment's own on a mount that may have others. */
-function databaseRoles({ manifest }: Deployment, database: ManifestDatabase): string[] {
-  const probes = database.probes ?? probeDatabaseRoles(manifest, database);
-  return [...database.personas.map(({ databaseRole }) => databaseRole.name), ...Object.values(probes)];
 }
 
 /** Each login wholly, or not at all: an interrupt waits for the one at hand. */
@@ -208,7 +203,7 @@ async function end(deployment: Deployment, { logins, leases }: Findings, signal:
         }
       }
       const revoked = leases.filter(({ outcome }) => outcome === "revoked");
-      show.title(`Revoked ${count(revoked.length, "lease")} that had ended`);
+      show.title(`Revoked ${count(revoked.length, "ended lease")}`);
     },
   };
   const steps = [...(orphaned.length > 0 ? [dropLogins] : []), ...(leases.length > 0 ? [revokeEnded] : [])];

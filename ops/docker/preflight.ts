@@ -5,6 +5,7 @@ import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vau
 import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
+import { ownersOf } from "../../manifest/names";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
 
@@ -70,6 +71,27 @@ export async function checkSuperusers(
   options?: { forPlan?: boolean },
 ): Promise<void> {
   for (const login of deployment.superusers(options)) await asSuperuser(login, () => Promise.resolve());
+}
+
+/**
+ * What personas make would be a superuser's, and who acts as the owner a superuser.
+ * @throws SetupError with a line for each owner that is one
+ */
+export async function checkOwners(deployment: Deployment): Promise<void> {
+  const lines: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    const found = await asSuperuser(deployment.superuserOf(database), (client) =>
+      client.query<{ name: string }>(
+        "SELECT rolname AS name FROM pg_roles WHERE rolsuper AND rolname = ANY ($1) ORDER BY 1",
+        [ownersOf(database)],
+      ),
+    );
+    for (const { name } of found!.rows)
+      lines.push(
+        `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
+      );
+  }
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
 /** @throws SetupError when Vault is not serving requests */

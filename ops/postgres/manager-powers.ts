@@ -212,11 +212,16 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
 
 /**
  * Whoever owns the schema or a function there could replace what Vault's login calls. For before the stack postgres writes them.
+ * @returns nothing that was done
  * @throws SetupError
  */
-export async function checkLeaseSchema(deployment: Deployment, database: ManifestDatabase): Promise<void> {
+export async function checkLeaseSchema(
+  deployment: Deployment,
+  database: ManifestDatabase,
+): Promise<string[]> {
   const login = deployment.superuserOf(database);
   await asSuperuser(login, (client) => checkOwners(client, login, database), database.name);
+  return [];
 }
 
 /**

@@ -14,10 +14,10 @@ export interface Verdict {
 }
 
 /**
- * For how long a login is left to Vault, which makes it before it keeps the lease, and tries for ten minutes to revoke one that has
- * ended. Clocks may differ by as much.
+ * For how long a login is left to Vault, which makes it before it keeps the lease, and tries to revoke one that has ended for nine
+ * (OpenBao) or fourteen minutes (Vault). Clocks may differ by as much.
  */
-export const GRACE_SECONDS = 600;
+export const GRACE_SECONDS = 15 * 60;
 
 /** Between the time in a login's name and the time at which Vault keeps its lease: Vault gives up on a request after this. */
 const SECONDS_TO_ISSUE = 90;

@@ -10,6 +10,8 @@ const had = z.object({
   database: z.array(z.enum(["CONNECT", "TEMPORARY"])),
   /** Functions of the schemas that it could execute, as PostgreSQL writes them. */
   functions: z.array(z.string()),
+  /** Of a database that is not declared: see other-databases.ts. */
+  isOther: z.literal(true).optional(),
 });
 type Had = z.infer<typeof had>;
 /** A database that the stack is about to make: https://www.postgresql.org/docs/18/ddl-priv.html */
@@ -18,9 +20,13 @@ const recordSchema = z.record(z.string(), had);
 
 const keyOf = ({ server, name }: ManifestDatabase) => `${server}/${name}`;
 
-function read({ home }: Deployment): Record<string, Had> {
+export function readRecord({ home }: Deployment): Record<string, Had> {
   const text = home.publicPrivileges();
   return text === undefined ? {} : recordSchema.parse(JSON.parse(text));
+}
+
+export function writeRecord({ home }: Deployment, record: Record<string, Had>): void {
+  home.setPublicPrivileges(JSON.stringify(record));
 }
 
 /** What the stack has taken from PUBLIC in a database. */
@@ -28,12 +34,15 @@ function takenIn(state: readonly StateResource[], { name }: ManifestDatabase): S
   return state.filter(({ attributes }) => attributes["role"] === "public" && attributes["database"] === name);
 }
 
+/** Without a record, or with one from before it was declared. */
+const isNew = (record: Had | undefined) => record === undefined || record.isOther === true;
+
 /** Before a first deploy: later on PUBLIC has nothing, and what it had can't be told any more. */
 export async function recordPublic(deployment: Deployment): Promise<void> {
-  const record = read(deployment);
+  const record = readRecord(deployment);
   const state = await deployment.state(deployment.stack("postgres")!);
   const news = deployment.manifest.databases.filter(
-    (database) => record[keyOf(database)] === undefined && takenIn(state, database).length === 0,
+    (database) => isNew(record[keyOf(database)]) && takenIn(state, database).length === 0,
   );
   if (news.length === 0) return;
   for (const database of news) {
@@ -42,9 +51,11 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
       (client) => privilegesOf(client, database),
       database.name,
     );
-    record[keyOf(database)] = found ?? DEFAULTS;
+    const before = record[keyOf(database)]?.database ?? [];
+    const { database: has, functions } = found ?? DEFAULTS;
+    record[keyOf(database)] = { database: [...new Set([...before, ...has])], functions };
   }
-  deployment.home.setPublicPrivileges(JSON.stringify(record));
+  writeRecord(deployment, record);
 }
 
 async function privilegesOf(client: Client, { name, schemas }: ManifestDatabase): Promise<Had> {
@@ -76,7 +87,7 @@ export async function givePublicBack(
   deployment: Deployment,
   state: readonly StateResource[],
 ): Promise<string[]> {
-  const record = read(deployment);
+  const record = readRecord(deployment);
   const left: string[] = [];
   for (const database of deployment.manifest.databases) {
     const before = record[keyOf(database)];

@@ -370,7 +370,7 @@ const ON_ROLES: Readonly<Record<string, Fault>> = {
       `DROP ROLE "${LEFT_OVER}"`,
     ),
     finds: [
-      " group roles hold leased logins alone: LOGIN, a member of readonly_role, is a leased login that was left over: VALID UNTIL 2024-01-01 00:00:00+00 is past",
+      " group roles hold leased logins alone: LOGIN, a member of readonly_role, is a leased login that was left over: VALID UNTIL 2024-01-01 00:00:00+00 is past; npx leasehold sweep drops what Vault leased",
     ],
   },
   "a leased login prolonged for ever": {

@@ -17,13 +17,13 @@ const MARK = "leasehold local nanvc";
 
 describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   let deployment: Deployment;
-  let checkout: Checkout;
+  const checkout = new Checkout("local");
 
   beforeAll(async () => {
     const postgresSettings = { max_prepared_transactions: "5" };
     deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings });
-    await deployment.superuser.query("SET search_path = pg_catalog, pg_temp; CREATE DATABASE third");
-    checkout = new Checkout("local");
+    await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
+    await deployment.superuser.query("CREATE DATABASE third");
     useToken(deployment.sandbox.initialised.tokens.operator);
   });
 
@@ -59,7 +59,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       checkout.folder,
     );
 
-  /** The command's work in this process, with another grace than ten minutes. */
+  /** The command's work in this process, with another grace than the command's. */
   async function sweep(grace?: number) {
     const printed = jest.spyOn(console, "log").mockReturnValue();
     const { signal } = new AbortController();
@@ -88,8 +88,10 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   async function held(): Promise<Lease> {
     const login = await lease(deployment, "schema_admin_role");
     await login.open("SET ROLE NONE; CREATE TABLE example.kept ()");
-    await login.open("SELECT lo_create(4711)", { database: "postgres" });
-    await login.open("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", { database: "third" });
+    await login.open("SET ROLE NONE; SELECT lo_create(4711)", { database: "postgres" });
+    await login.open("SET ROLE NONE; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", {
+      database: "third",
+    });
     expect(await login.revoke()).toBe(204);
     expect(await expectEnded(deployment, login)).toBe(false);
     return login;
@@ -112,6 +114,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     const list = [
       "Logins that no lease stands for:",
       `  ${login.user} (nanvc): a revocation could not drop it: objects in another database depend on it (2BP01)`,
+      "      in nanvc: owns table example.kept",
       "      in postgres: owns large object 4711",
       expect.stringMatching(
         /^ {6}in third: owns default privileges on new relations belonging to role v-/,
@@ -244,6 +247,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await deployment.superuser.query("ALTER DATABASE third ALLOW_CONNECTIONS true");
     expect(await sweep()).toMatchObject({ code: 0 });
     expect(await deployment.leasedRoles()).toEqual([]);
+    await deployment.superuser.query("DROP DATABASE third");
     expect(await deployment.root.request("PUT", "sys/leases/revoke", { lease_id: login.id })).toMatchObject({
       status: 204,
     });

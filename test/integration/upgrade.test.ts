@@ -5,8 +5,10 @@ import { Deployment as Deployed } from "../../ops/deployment/deployment";
 import { prepareVault, vaultTarget } from "../../ops/vault/prepare";
 import { markLeases } from "../../ops/postgres/leased-logins";
 import { equipManagers } from "../../ops/postgres/manager-login";
+import { takePowers } from "../../ops/postgres/manager-powers";
 import { apply, type Handler, type ProviderFactory } from "../../sandbox/engine";
 import { readConfiguration } from "../../sandbox/terraform-json";
+import { postgresqlProvider } from "../../sandbox/postgresql-provider";
 import { vaultProvider } from "../../sandbox/vault-provider";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
 import { release } from "../upgrade/release";
@@ -82,11 +84,26 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
     await prepareVault(vaultTarget(deployed), {});
   });
 
-  test("the operator writes today's roles, policies and AppRoles over those of 0.1.0", async () => {
-    const { sandbox, synthesized } = deployment;
-    const stack = readConfiguration(join(synthesized, "stacks/vault/cdk.tf.json"));
-    await apply(stack, sandbox.variables("vault"), { vault: upserts(sandbox.initialised.tokens.operator) });
+  test("the stack postgres adds the functions, where leases are made through them", async () => {
+    await applyOver("postgres", { postgresql: over(postgresqlProvider, ROLES) });
+    const { rows } = await deployment.superuser.query(
+      "SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('leasehold')",
+    );
+    expect(rows).toHaveLength(database.leaseFunctions.length);
   });
+
+  test("the operator writes today's roles, policies and AppRoles over those of 0.1.0", async () => {
+    const { operator } = deployment.sandbox.initialised.tokens;
+    await applyOver("vault", { vault: over(vaultProvider(operator), MOUNTS) });
+  });
+
+  async function applyOver(
+    name: "postgres" | "vault",
+    factories: Readonly<Record<string, ProviderFactory>>,
+  ): Promise<void> {
+    const stack = readConfiguration(join(deployment.synthesized, "stacks", name, "cdk.tf.json"));
+    await apply(stack, deployment.sandbox.variables(name), factories);
+  }
 
   test("deploy marks the leases, and takes the schema from the search path of Vault's login", async () => {
     await equipManagers(deployed);
@@ -100,6 +117,13 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
       [database.manager],
     );
     expect(settings.rows).toEqual([{ rolconfig: ["search_path=pg_catalog"] }]);
+  });
+
+  test("then deploy takes from Vault's login what leases through functions do without", async () => {
+    const did = database.leases === "functions" ? await takePowers(deployed, database) : [];
+    expect(did).toEqual(
+      env === "local" ? [] : [expect.stringMatching(/^took from vault .*: CREATEROLE and \d+ memberships$/)],
+    );
   });
 
   test("the leases are alive, and are renewed", async () => {
@@ -139,14 +163,18 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
   });
 });
 
-/** Mounts are there already. */
-function upserts(token: string): ProviderFactory {
+/** What is there already, and can't be made over what is there. */
+const ROLES = ["postgresql_role", "postgresql_grant_role"];
+const MOUNTS = ["vault_mount", "vault_auth_backend"];
+
+/** Makes everything but the resources of these types, over what is there. */
+function over(factory: ProviderFactory, types: readonly string[]): ProviderFactory {
   return (settings) => {
-    const provider = vaultProvider(token)(settings);
+    const provider = factory(settings);
     const handlers = Object.fromEntries(
       Object.entries(provider.handlers).map(([type, handler]): [string, Handler] => [
         type,
-        ["vault_mount", "vault_auth_backend"].includes(type)
+        types.includes(type)
           ? {
               ...handler,
               plan: (attributes) => ({ ...handler.plan(attributes), apply: () => Promise.resolve() }),

@@ -120,9 +120,11 @@ export function goodConfig(g: Draw): Fields {
   const cidrs = () => (flag() ? { boundCidrs: g(ranges) } : {});
 
   const isContained = flag();
+  const leases = oneOf(g, [undefined, "functions", "createrole"]);
   const servers = list(1, 3, () => ({
     name: server(),
     superuser: superuser(),
+    ...(leases === "createrole" && flag() && { bootstrap: oneOf(g, ["superuser", "createrole"]) }),
     database: databaseName(),
     ...(isContained
       ? {
@@ -147,6 +149,7 @@ export function goodConfig(g: Draw): Fields {
     const personas = list(1, 4, () => {
       const actsAsOwner = flag();
       const lease = duration(g, 1, HOURS_768);
+      const leaseMax = duration(g, lease.seconds, HOURS_768);
       const token = duration(g, 1, HOURS_768);
       const tokenMax = duration(g, token.seconds, HOURS_768);
       return {
@@ -157,9 +160,9 @@ export function goodConfig(g: Draw): Fields {
         privileges: actsAsOwner
           ? { ...Privileges.OWNER, database: ["CREATE", ...temporary, "CONNECT"] }
           : somePrivileges(g),
-        lease: { defaultTtl: lease.text, maxTtl: duration(g, lease.seconds, HOURS_768).text },
+        lease: { defaultTtl: lease.text, maxTtl: leaseMax.text },
         token: { ttl: token.text, maxTtl: tokenMax.text, ...cidrs() },
-        leaseEndsWithToken: tokenMax.seconds < lease.seconds || flag(),
+        leaseEndsWithToken: tokenMax.seconds < leaseMax.seconds || flag(),
         secretId: { ttl: duration(g, 60, HOURS_768).text, uses: count(1, 1_000_000), ...cidrs() },
       };
     });
@@ -198,6 +201,7 @@ export function goodConfig(g: Draw): Fields {
       namePrefix,
       ...(flag() && { operatorPolicy: g(policyWithout, namePrefix) }),
     },
+    ...(leases !== undefined && { leases }),
     ...(flag() && { backend: g(backend) }),
     databases,
     verification: flag(),
@@ -315,7 +319,9 @@ function notAllowed(path: Path, value: unknown, secret: string): fc.Arbitrary<un
           fc.constantFrom("x".repeat(129) + ":", "é".repeat(32), "/", ""),
         );
       // A privilege, an address range, a kind.
-      return path.some((part) => /^(privileges|boundCidrs|kind|mode|storage)$/.test(String(part)))
+      return path.some((part) =>
+        /^(privileges|boundCidrs|kind|mode|storage|leases|bootstrap)$/.test(String(part)),
+      )
         ? fc.oneof(wrong, hostile, fc.constantFrom("ALL", "select", "0.0.0.0/33", "host/8", "seven"))
         : wrong;
     default:
@@ -383,6 +389,13 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: ["vault", "operatorPolicy"], value: "root" },
     { path: ["backend"], value: { type: "s3", arguments: { key: "one" } } },
     { path: ["verification"], value: undefined },
+    { path: ["servers", 0, "bootstrap"], value: "superusers" },
+    ...(config["leases"] === "createrole"
+      ? []
+      : [
+          { path: ["servers", 0, "bootstrap"], value: "createrole" },
+          { path: at("schema"), value: "leasehold" },
+        ]),
   ];
   return oneOf(g, found);
 }

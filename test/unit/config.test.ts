@@ -653,9 +653,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `${RO}.token.maxTtl: received '10m', allowed: at least token.ttl, 20m`,
   ],
   [
-    "a token that ends before its lease, unsaid",
-    (d) => (readonly(d)["leaseEndsWithToken"] = false),
-    `${RO}.token.maxTtl: received '30m', allowed: at least lease.defaultTtl, 1h, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
+    "a token that ends before its lease can, unsaid",
+    (d) => {
+      readonly(d)["leaseEndsWithToken"] = false;
+      readonly(d).token["maxTtl"] = "2h";
+    },
+    `${RO}.token.maxTtl: received '2h', allowed: at least lease.maxTtl, 1d, since a lease ends with its token; or leaseEndsWithToken: true, to say that this is meant`,
   ],
   [
     "a secret id too short to deliver",

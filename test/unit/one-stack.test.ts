@@ -168,6 +168,17 @@ describe("both sides in one stack", () => {
     ]);
   });
 
+  test("a persona whose logins may have no session is refused", () => {
+    const { node } = shop();
+    const connection = node.findAll().find((each) => each instanceof DatabaseConnection)!;
+    const auth = node.findAll().find((each) => each instanceof AppRoleAuth)!;
+    const login = auth.addAppRole("None", { name: "shop-none" });
+    const none = { connection, login, groupRole: "shop_none", privileges: Privileges.READ };
+    expect(() => new Persona(connection, "none", { ...none, connectionLimit: 0 })).toThrow(
+      "connection limit (0) must be a positive whole number",
+    );
+  });
+
   test("what they declare is an access manifest", () => {
     const manifest = Manifest.of(stack).synthesize({ environment: "shop" });
     const { databases, inputs } = accessManifestSchema.parse(manifest);

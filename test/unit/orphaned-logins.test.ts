@@ -1,4 +1,4 @@
-import { judge } from "../../ops/postgres/orphaned-logins";
+import { GRACE_SECONDS as GRACE, judge } from "../../ops/postgres/orphaned-logins";
 import type { MarkedLogin } from "../../ops/postgres/marked-logins";
 import type { IssuedLease } from "../../ops/vault/issued-leases";
 
@@ -46,7 +46,7 @@ test.each<[string, MarkedLogin[], IssuedLease[] | undefined, string[]]>([
     ["leased"],
   ],
   ["Vault has none", [login(HOUR)], [], ["orphaned"]],
-  ["it is being made", [login(599)], [], ["leased"]],
+  ["it is being made", [login(GRACE - 1)], [], ["leased"]],
   ["PostgreSQL's clock is behind", [login(-HOUR)], [], ["leased"]],
   ["two logins, two leases", [login(HOUR), login(HOUR)], [lease(HOUR), lease(HOUR)], ["leased", "leased"]],
   ["two logins, one lease", [login(HOUR), login(HOUR - 5)], [lease(HOUR)], ["undecided", "undecided"]],
@@ -64,24 +64,24 @@ test.each<[string, MarkedLogin[], IssuedLease[] | undefined, string[]]>([
   ],
   [
     "of two logins one is over",
-    [login(HOUR), login(HOUR, { past: 601 })],
+    [login(HOUR), login(HOUR, { past: GRACE + 1 })],
     [lease(HOUR)],
     ["leased", "orphaned"],
   ],
   [
     "it is over, and a lease lives that may be its own",
-    [login(HOUR, { past: 601 })],
+    [login(HOUR, { past: GRACE + 1 })],
     [lease(HOUR)],
     ["leased"],
   ],
   [
     "two are over, and a lease lives",
-    [login(HOUR, { past: 601 }), login(HOUR, { past: 601 })],
+    [login(HOUR, { past: GRACE + 1 }), login(HOUR, { past: GRACE + 1 })],
     [lease(HOUR)],
     ["undecided", "undecided"],
   ],
-  ["its lease has ended", [login(HOUR)], [lease(HOUR, { secondsLeft: -600 })], ["orphaned"]],
-  ["Vault tries to revoke its lease", [login(HOUR)], [lease(HOUR, { secondsLeft: -599 })], ["leased"]],
+  ["its lease has ended", [login(HOUR)], [lease(HOUR, { secondsLeft: -GRACE })], ["orphaned"]],
+  ["Vault tries to revoke its lease", [login(HOUR)], [lease(HOUR, { secondsLeft: 1 - GRACE })], ["leased"]],
   [
     "Vault has given up revoking its lease",
     [login(HOUR)],
@@ -105,8 +105,8 @@ test.each<[string, MarkedLogin[], IssuedLease[] | undefined, string[]]>([
     ["powerful"],
   ],
   ["Vault was not asked", [login(HOUR), login(1)], undefined, ["undecided", "undecided"]],
-  ["Vault was not asked, and it is over", [login(HOUR, { past: 601 })], undefined, ["orphaned"]],
-  ["Vault was not asked, and it is just over", [login(HOUR, { past: 599 })], undefined, ["undecided"]],
+  ["Vault was not asked, and it is over", [login(HOUR, { past: GRACE + 1 })], undefined, ["orphaned"]],
+  ["Vault was not asked, and it is just over", [login(HOUR, { past: GRACE - 1 })], undefined, ["undecided"]],
   [
     "Vault was not asked, and it was revoked",
     [login(HOUR, { revoked: " (55P03)" })],

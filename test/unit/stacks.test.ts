@@ -509,7 +509,7 @@ test("no lease is warned of that is meant to end with its token", () => {
   const [persona] = declared.databases[0]!.personas;
   persona!.leaseEndsWithToken = false;
   expect(warnings(declared)).toEqual([
-    "a lease of schema_admin_role (1h) ends with the token that took it, after 30m at most",
+    "a lease of schema_admin_role (1d at most) ends with the token that took it, after 30m at most",
   ]);
 });
 

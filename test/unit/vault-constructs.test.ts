@@ -146,6 +146,13 @@ describe("AppRole", () => {
     );
   });
 
+  test("a secret id for no login, which to Vault is one for any number, is refused", () => {
+    const { auth } = example();
+    expect(() => auth.addAppRole("App", { name: "app", ...identity, secretIdUses: 0 })).toThrow(
+      "secret id uses (0) must be a positive whole number",
+    );
+  });
+
   test("a grant adds one rule to its policy", () => {
     const { stack, auth, add } = example();
     const app = auth.addAppRole("App", { name: "app", ...identity });
@@ -161,7 +168,7 @@ describe("AppRole", () => {
     const role = add("Long", "long", { defaultTtl: Duration.hours(1) });
     role.grantRead(app);
     expect(role.node.metadata.map(({ data }) => data as string)).toEqual([
-      "a lease of long (1h) ends with the token that took it, after 20m at most",
+      "a lease of long (1h at most) ends with the token that took it, after 20m at most",
     ]);
   });
 

@@ -134,7 +134,10 @@ export async function groupMembers(
       check.find(`${who}, granted by ${grantor}, is not declared${and}: Vault did not lease it`);
     } else if (forever)
       check.find(`${who}, is a leased login without an end: VALID UNTIL ${until ?? "is not set"}`);
-    else if (past) check.find(`${who}, is a leased login that was left over: VALID UNTIL ${until!} is past`);
+    else if (past)
+      check.find(
+        `${who}, is a leased login that was left over: VALID UNTIL ${until!} is past; npx leasehold sweep drops what Vault leased`,
+      );
     else check.find(`${who}, is a leased login beyond any lease: VALID UNTIL ${until!}`);
   }
 }

@@ -54,7 +54,7 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
       const state = canLogIn ? "can still log in" : "is closed";
       const why = comment.slice(mark.length + 2);
       check.find(
-        `${name} is what a revocation could not drop and ${state} (${why}): npx leasehold deploy drops it`,
+        `${name} is what a revocation could not drop and ${state} (${why}): npx leasehold sweep drops it, and so does the next deploy`,
       );
     } else if (group !== undefined && comment !== mark)
       check.find(
@@ -62,7 +62,7 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
       );
     if (comment === mark && group === undefined)
       check.find(
-        `${name} was leased and is in no group: a revocation took it out and could not end it; npx leasehold deploy does`,
+        `${name} was leased and is in no group: a revocation took it out and could not end it; npx leasehold sweep does`,
       );
     const powers = [...attributes, ...beyond.map((role) => `membership in ${role}`)];
     if (powers.length > 0)
@@ -79,6 +79,6 @@ async function remarkOnPreparedTransactions(catalogs: Session, check: Check): Pr
   );
   if (!server || server.most === "0") return;
   check.remark(
-    `max_prepared_transactions is ${server.most}: a leased login can prepare a transaction on its own role, which then can't be dropped, only closed, until ROLLBACK PREPARED and the next npx leasehold deploy; leased logins have ${String(server.open)} prepared now`,
+    `max_prepared_transactions is ${server.most}: a leased login can prepare a transaction on its own role, which then can't be dropped, only closed, until npx leasehold sweep; leased logins have ${String(server.open)} prepared now`,
   );
 }

@@ -1,10 +1,22 @@
-import type { LeasedContext } from "../context";
+import { DatabaseError } from "pg";
+import { oneLine } from "../../clients/text";
+import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
+import type { DatabaseContext, LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import { compare, type Observation } from "../report/compare";
 import { loginRefusal } from "../session/session";
 import { loginAnswer } from "./connect";
+import { literals } from "../session/sql";
 import { observe } from "./matrix";
 import { CONNECT } from "./rows";
+
+/** A database that is not in the manifest. */
+interface OtherDatabase {
+  readonly name: string;
+  readonly isTemplate: boolean;
+  /** PUBLIC's, on the database. */
+  readonly privileges: readonly string[];
+}
 
 /**
  * The server's other databases: a login to those that are declared must be refused. Of the rest it is noted whether the
@@ -29,4 +41,93 @@ export async function otherDatabases(context: LeasedContext, check: Check): Prom
     observations.push(await observe(context, CONNECT, { name, probe: false }, false, held, [answer]));
   }
   check.find(...compare(false, observations).findings);
+}
+
+/**
+ * What PUBLIC, and with it each leased login, may do in databases that are not declared. A login may make large objects and
+ * default privileges wherever it may connect.
+ */
+export async function closedToPublic(context: DatabaseContext, check: Check): Promise<void> {
+  const { owner: catalogs, databases, otherDatabases } = context;
+  const others = await catalogs.read<OtherDatabase>(
+    `SELECT datname AS name, datistemplate AS "isTemplate",
+       ARRAY(
+         SELECT privilege_type FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0 ORDER BY 1
+       ) AS privileges
+     FROM pg_database
+     WHERE datallowconn AND datname NOT IN (${literals(databases)})
+     ORDER BY 1`,
+    check,
+  );
+  const open = others.filter(({ privileges }) => privileges.includes("CONNECT"));
+  await remarkLeft(context, check);
+  if (open.length === 0) return;
+  const count = `${String(open.length)} ${open.length === 1 ? "database" : "databases"}`;
+  const where = `${count} that the config does not name (${few(open.map(({ name }) => name))})`;
+  if (otherDatabases === "close") {
+    check.find(`PUBLIC may connect to ${where}: npx leasehold deploy takes CONNECT there`);
+    return;
+  }
+  const temporary = open.filter(({ privileges }) => privileges.includes("TEMPORARY"));
+  const creatable = await schemasOpenToPublic(context, open, check);
+  const more = [
+    "large objects and default privileges in each",
+    temporary.length > 0 && `temporary tables in ${few(temporary.map(({ name }) => name))}`,
+    creatable.length > 0 && `objects in schemas (${few(creatable)})`,
+  ].filter((part) => part !== false);
+  check.remark(
+    `a leased login may connect to ${where} and make ${more.join(", ")}; otherDatabases: "close" of the server ends it`,
+  );
+}
+
+/** Schemas in which PUBLIC may create. A template is not looked into: a session there keeps others from copying it. */
+async function schemasOpenToPublic(
+  { owner: catalogs }: DatabaseContext,
+  databases: readonly OtherDatabase[],
+  check: Check,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (const { name } of databases.filter(({ isTemplate }) => !isTemplate)) {
+    try {
+      const session = await catalogs.openIn(name);
+      const schemas = await session
+        .query<{ name: string }>(
+          "SELECT quote_ident(nspname) AS name FROM pg_namespace WHERE has_schema_privilege('public', oid, 'CREATE') ORDER BY 1",
+        )
+        .finally(() => session.close());
+      found.push(...schemas.map((schema) => `${schema.name} of ${name}`));
+    } catch (error) {
+      // Such as one that pg_hba.conf does not let in.
+      if (!(error instanceof DatabaseError)) throw error;
+      check.note(`login to ${name}`, oneLine(error));
+    }
+  }
+  return found;
+}
+
+/** What roles of the database own or are granted in databases that are not declared. */
+async function remarkLeft(
+  { owner: catalogs, database, databases }: DatabaseContext,
+  check: Check,
+): Promise<void> {
+  const roles = [...ownersOf(database), ...groupRolesOf(database)];
+  const left = await catalogs.read<{ role: string; name: string; entries: number }>(
+    `SELECT rolname AS role, datname AS name, count(*)::int AS entries
+     FROM pg_shdepend d JOIN pg_roles r ON r.oid = refobjid JOIN pg_database b ON b.oid = dbid
+     WHERE refclassid = 'pg_authid'::regclass AND datname NOT IN (${literals(databases)})
+       AND (rolname IN (${literals(roles)}) OR rolname ~ '${LEASED}')
+     GROUP BY 1, 2 ORDER BY 1, 2`,
+    check,
+  );
+  if (left.length > 0)
+    check.remark(
+      `in databases that the config does not name, leased logins left ${few(
+        left.map(({ role, name, entries }) => `${String(entries)} of ${role} in ${name}`),
+      )} (what they own there, and what is granted to them)`,
+    );
+}
+
+/** The first three. */
+function few(texts: readonly string[]): string {
+  return `${texts.slice(0, 3).join(", ")}${texts.length > 3 ? ", …" : ""}`;
 }

@@ -84,6 +84,11 @@ export class Session {
     return session;
   }
 
+  /** The same login's, in another database. */
+  openIn(database: string): Promise<Session> {
+    return Session.open(this.address, database, this.login, this.options);
+  }
+
   private constructor(
     private readonly address: PostgresAddress,
     private readonly database: string,

@@ -1,14 +1,15 @@
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
+import { checkOwners } from "../../../ops/docker/preflight";
 import { dropLogins, emptyGroups } from "../../../ops/postgres/leased-logins";
-import { attempt, expectEnded, forCommands, lease, MAJORS, staticLogin } from "./support";
+import { attempt, expectEnded, forCommands, lease, staticLogin, WAYS } from "./support";
 
 /** What a persona leaves behind runs, and is read, with its own rights and no other. */
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ config: attacked, postgresMajor });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor });
     await deployment.superuser.query(`
       SET search_path = pg_catalog, pg_temp;
       SET ROLE example_owner;
@@ -132,6 +133,15 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     );
     expect(rows).toEqual([{ owner: "readonly_role" }]);
     await Promise.all([stays.close(), report.close()]);
+  });
+
+  test("an owner that is a superuser is refused before a deploy changes anything", async () => {
+    await checkOwners(forCommands(deployment));
+    await deployment.superuser.query("ALTER ROLE example_owner SUPERUSER");
+    await expect(checkOwners(forCommands(deployment))).rejects.toThrow(
+      "the owner example_owner of the database nanvc is a superuser, to whom no persona's objects can be given: name another owner in the config",
+    );
+    await deployment.superuser.query("ALTER ROLE example_owner NOSUPERUSER");
   });
 
   /** Last, since the group has nothing afterwards. */

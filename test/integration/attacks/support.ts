@@ -15,6 +15,11 @@ export const MAJORS: readonly PostgresMajor[] = (
   .split(",")
   .map(postgresMajor);
 
+/** And by which way to lease. */
+export const WAYS = MAJORS.flatMap((major) =>
+  (["createrole", "functions"] as const).map((way) => [major, way] as const),
+);
+
 /** The contract says 5 s; what takes three times as long on a busy machine hangs. */
 export const BOUND_MILLISECONDS = 15_000;
 const CONNECT_MILLISECONDS = 10_000;
@@ -38,7 +43,7 @@ export class LoginUnderTest {
   constructor(
     protected readonly deployment: Deployment,
     readonly user: string,
-    private readonly password: string,
+    readonly password: string,
   ) {}
 
   async connect(

@@ -17,7 +17,8 @@ const ASSIGNED =
 /** Where a statement, or plpgsql's next one, begins. */
 const STARTS = /^(;|begin|then|else|loop|\$[a-z_]*\$)$/i;
 
-const isQualified = (name: string) => /^pg_catalog\./i.test(name);
+/** The functions through which Vault leases are in a schema of their own. */
+const isQualified = (name: string) => /^(pg_catalog|leasehold)\./i.test(name);
 
 /** Names and operators that are looked up on the search path, as `line 3: array_agg`. */
 export function unqualified(sql: string): string[] {

@@ -447,13 +447,13 @@ describe("what is left behind (13)", () => {
       "that a revocation could not drop": forged(
         6,
         "NOLOGIN",
-        " is what a revocation could not drop and is closed (revoked, not dropped (2BP01); heir readonly_role): npx leasehold deploy drops it",
+        " is what a revocation could not drop and is closed (revoked, not dropped (2BP01); heir readonly_role): npx leasehold sweep drops it, and so does the next deploy",
         `${MARK}: revoked, not dropped (2BP01); heir readonly_role`,
       ),
       "that a revocation could not close": forged(
         7,
         "LOGIN",
-        " was leased and is in no group: a revocation took it out and could not end it; npx leasehold deploy does",
+        " was leased and is in no group: a revocation took it out and could not end it; npx leasehold sweep does",
         MARK,
       ),
     });

@@ -1,0 +1,141 @@
+import { escapeIdentifier } from "pg";
+import { LEASED_PREFIX } from "../../manifest/names";
+import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { readRecord, writeRecord } from "./public-privileges";
+import { asSuperuser } from "./superuser";
+
+/** A login that may connect to a database by PUBLIC's CONNECT alone. */
+export interface LockedOut {
+  readonly server: string;
+  readonly database: string;
+  readonly login: string;
+  /** That it has there now. */
+  readonly sessions: number;
+}
+
+/** Databases that take logins, to which PUBLIC may connect. */
+const OPEN = `
+  SELECT oid, datname, coalesce(datacl, acldefault('d', datdba)) AS acl FROM pg_database
+  WHERE datallowconn AND datname <> ALL ($1) AND EXISTS (
+    SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0 AND privilege_type = 'CONNECT'
+  )`;
+
+/** Servers whose other databases are closed, with the names of the declared ones. */
+function closing(deployment: Deployment): { login: SuperuserLogin; declared: string[] }[] {
+  const { servers } = deployment.manifest;
+  const names = servers.filter((server) => server.otherDatabases === "close").map((server) => server.name);
+  if (names.length === 0) return [];
+  return deployment
+    .superusers()
+    .filter(({ server }) => names.includes(server))
+    .map((login) => ({ login, declared: declaredOn(deployment, login.server) }));
+}
+
+function declaredOn({ manifest }: Deployment, server: string): string[] {
+  return manifest.databases.filter((database) => database.server === server).map(({ name }) => name);
+}
+
+/**
+ * Who would be locked out where the config closes the other databases: logins that no grant, no ownership and no superuser's
+ * power lets in, but for leased ones and Vault's own, which are to stay out.
+ */
+export async function findLockedOut(deployment: Deployment): Promise<LockedOut[]> {
+  const found: LockedOut[] = [];
+  for (const { login, declared } of closing(deployment)) {
+    const ours = deployment.manifest.databases
+      .filter(({ server }) => server === login.server)
+      .flatMap(({ manager, staticRoles }) => [manager ?? [], staticRoles.map((role) => role.login)].flat());
+    const rows = await asSuperuser(login, (client) =>
+      client.query<Omit<LockedOut, "server">>(
+        `SELECT datname AS database, rolname AS login, (
+           SELECT count(*)::int FROM pg_stat_activity s WHERE s.datid = d.oid AND s.usesysid = r.oid
+         ) AS sessions
+         FROM (${OPEN}) d, pg_roles r
+         WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL ($2)
+           AND NOT (
+             rolname LIKE '${LEASED_PREFIX}%' AND starts_with(shobj_description(r.oid, 'pg_authid'), 'leasehold ')
+           )
+           AND NOT EXISTS (
+             SELECT FROM aclexplode(acl)
+             WHERE privilege_type = 'CONNECT' AND grantee <> 0 AND pg_has_role(r.oid, grantee, 'USAGE')
+           )
+         ORDER BY 1, 2`,
+        [declared, ours],
+      ),
+    );
+    found.push(...rows!.rows.map((row) => ({ server: login.server, ...row })));
+  }
+  return found;
+}
+
+/** A line each, with what would keep it. */
+export function lockedOutText({ database, login, sessions }: LockedOut): string {
+  const now =
+    sessions > 0 ? `, where it has ${String(sessions)} ${sessions === 1 ? "session" : "sessions"} now` : "";
+  return `${login} could no longer connect to the database ${database}${now}; to keep it: GRANT CONNECT ON DATABASE ${escapeIdentifier(database)} TO ${escapeIdentifier(login)}`;
+}
+
+/**
+ * Takes CONNECT from PUBLIC where the config says so, and gives back what an earlier deploy took where it no longer does.
+ * Recorded before it is taken.
+ * @returns for people, a line each
+ */
+export async function closeOthers(deployment: Deployment): Promise<string[]> {
+  const lines: string[] = [];
+  const closed = closing(deployment);
+  for (const { login, declared } of closed) {
+    const { rows } = (await asSuperuser(login, (client) =>
+      client.query<{ name: string }>(`SELECT datname AS name FROM (${OPEN}) d ORDER BY 1`, [declared]),
+    ))!;
+    const record = readRecord(deployment);
+    for (const { name } of rows)
+      record[`${login.server}/${name}`] = { database: ["CONNECT"], functions: [], isOther: true };
+    if (rows.length > 0) writeRecord(deployment, record);
+    for (const { name } of rows) {
+      await asSuperuser(login, (client) =>
+        client.query(`REVOKE CONNECT ON DATABASE ${escapeIdentifier(name)} FROM PUBLIC`),
+      );
+      lines.push(`took CONNECT on the database ${name}, which the config does not name, from PUBLIC`);
+    }
+  }
+  lines.push(
+    ...(await reopenOthers(
+      deployment,
+      closed.map(({ login }) => login.server),
+    )),
+  );
+  return lines;
+}
+
+/** Whether there is something to give back. */
+export function wasClosed(deployment: Deployment): boolean {
+  return Object.values(readRecord(deployment)).some(({ isOther }) => isOther);
+}
+
+/**
+ * Gives PUBLIC back the CONNECT that deploys took in databases that the config does not name.
+ * @param stayClosed servers whose databases stay as they are
+ */
+export async function reopenOthers(
+  deployment: Deployment,
+  stayClosed: readonly string[] = [],
+): Promise<string[]> {
+  const record = readRecord(deployment);
+  const taken = Object.entries(record).filter(([, { isOther }]) => isOther);
+  const lines: string[] = [];
+  for (const [key] of taken) {
+    const [server = "", name = ""] = key.split(/\/(.*)/s);
+    if (stayClosed.includes(server)) continue;
+    const login = deployment.superusers().find((candidate) => candidate.server === server);
+    if (!login) continue;
+    const isGiven = await asSuperuser(login, async (client) => {
+      const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [name]);
+      if (rowCount === 1) await client.query(`GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC`);
+      return rowCount === 1;
+    });
+    const { [key]: _, ...rest } = readRecord(deployment);
+    writeRecord(deployment, rest);
+    if (isGiven) lines.push(`gave CONNECT on the database ${name} back to PUBLIC`);
+  }
+  return lines;
+}

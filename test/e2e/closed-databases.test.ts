@@ -1,0 +1,70 @@
+import { messages } from "../support/program";
+import { OwnServers } from "./own-servers";
+
+/** Databases that the config does not name, closed by a deploy on servers that exist already. The tests are its steps, in order. */
+let servers: OwnServers;
+
+beforeAll(async () => {
+  servers = await OwnServers.start();
+  servers.configure((draft) => {
+    draft.servers[0]!.otherDatabases = "close";
+  });
+  await servers.query("CREATE ROLE reporting LOGIN");
+}, 60_000);
+
+afterAll(() => servers.stop());
+
+const open = () =>
+  servers.query(
+    "SELECT datname FROM pg_database WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1",
+  );
+
+const succeeds = async (...args: string[]) => {
+  const { code, output } = await servers.leasehold(...args);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  return output;
+};
+
+test("without a terminal a deploy says who would be locked out, and changes nothing", async () => {
+  await succeeds("init");
+  const { code, output } = await servers.leasehold("deploy");
+  expect({ code, lines: messages(output) }).toEqual({
+    code: 2,
+    lines: [
+      ...["postgres", "template1"].map(
+        (name) =>
+          `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting"`,
+      ),
+      "They lose it, as the config closes the databases that it does not name. There is no terminal to ask on: add --auto-approve",
+    ],
+  });
+  expect(await open()).toEqual(["app", "postgres", "template1"]);
+  expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname = 'app_owner'")).toEqual([]);
+});
+
+test("approved, it closes them, and verify holds", async () => {
+  expect(await succeeds("deploy", "--auto-approve")).toContain("reporting could no longer connect to");
+  expect(await open()).toEqual([]);
+  expect(await succeeds("deploy")).toContain("Nothing to do");
+  await succeeds("verify", "--no-expiry");
+});
+
+test("kept again, a deploy gives back what was taken", async () => {
+  const keep = (otherDatabases: "keep" | "close") => {
+    servers.configure((draft) => {
+      draft.servers[0]!.otherDatabases = otherDatabases;
+    });
+  };
+  keep("keep");
+  await succeeds("deploy");
+  expect(await open()).toEqual(["postgres", "template1"]);
+  keep("close");
+  await servers.query("GRANT CONNECT ON DATABASE postgres, template1 TO reporting");
+  await succeeds("deploy");
+  expect(await open()).toEqual([]);
+});
+
+test("destroy gives it back", async () => {
+  await succeeds("destroy", "--auto-approve");
+  expect(await open()).toEqual(["app", "postgres", "template1"]);
+});
