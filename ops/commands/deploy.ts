@@ -15,6 +15,7 @@ import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
 import {
+  adoptFunctions,
   checkLeaseSchema,
   closeLeaseSchema,
   dropFunctions,
@@ -173,6 +174,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, await findMarked(deployment), show.detail);
+        await eachDatabase(deployment, show, "functions", adoptFunctions);
         await eachDatabase(deployment, show, "createrole", freeMemberships);
       },
       (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),

@@ -176,6 +176,49 @@ async function giveLease(client: Client, login: string, manager: string, lease: 
 }
 
 /**
+ * Has Terraform take the functions that are there and not in its state, which it would fail to make: a switch away from them, or a
+ * deploy that made them, was stopped before its end, and Vault may call them. For right before the stack postgres makes them.
+ * @returns what was done, a line each
+ */
+export async function adoptFunctions(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const stack = deployment.stack("postgres")!;
+  const state = await deployment.state(stack);
+  const isKnown = (address: string) => state.some((resource) => resource.address === address);
+  const unknown = Object.entries(stack.json.resource["postgresql_function"] ?? {})
+    .map(([id, { name, database: on }]) => ({ address: `postgresql_function.${id}`, name: String(name), on }))
+    .filter(({ address, on }) => on === database.name && !isKnown(address));
+  if (unknown.length === 0) return [];
+  const found = await asSuperuser(
+    deployment.superuserOf(database),
+    (client) => lastingFunctions(client),
+    database.name,
+  );
+  const did: string[] = [];
+  for (const { name, signature } of found ?? []) {
+    const { address } = unknown.find((each) => each.name === name) ?? {};
+    if (address === undefined) continue;
+    deployment.restore(stack);
+    await deployment.terraform(stack, undefined).import(address, `${database.name}.${signature}`);
+    did.push(`taking back the function ${signature}, which a deploy that did not come to its end has left`);
+  }
+  return did;
+}
+
+/** Those of the lease functions that are there and the superuser's. */
+async function lastingFunctions(client: Client): Promise<{ name: string; signature: string }[]> {
+  const functions = Object.entries(LEASE_FUNCTIONS).map(([name, args]) => ({
+    name,
+    signature: `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(",")})`,
+  }));
+  const { rows } = await client.query<{ signature: string }>(
+    `SELECT signature FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
+     WHERE pg_get_userbyid(proowner) = current_user AND prosecdef`,
+    [functions.map(({ signature }) => signature)],
+  );
+  return functions.filter(({ signature }) => rows.some((row) => row.signature === signature));
+}
+
+/**
  * Drops the functions, once Vault no longer calls them, and their schema, unless something else is in it.
  * @returns what was done, a line each
  */
@@ -183,16 +226,9 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
   const did = await asSuperuser(
     deployment.superuserOf(database),
     async (client) => {
-      const signatures = Object.entries(LEASE_FUNCTIONS).map(
-        ([name, args]) => `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(", ")})`,
-      );
-      const functions = await client.query<{ signature: string }>(
-        `SELECT signature FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
-         WHERE pg_get_userbyid(proowner) = current_user AND prosecdef`,
-        [signatures],
-      );
-      if (functions.rows.length > 0)
-        await client.query(`DROP FUNCTION ${functions.rows.map(({ signature }) => signature).join(", ")}`);
+      const functions = await lastingFunctions(client);
+      if (functions.length > 0)
+        await client.query(`DROP FUNCTION ${functions.map(({ signature }) => signature).join(", ")}`);
       const schema = await client.query(
         "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
         [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
@@ -201,7 +237,7 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
         await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
           if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
         });
-      return functions.rows.length > 0
+      return functions.length > 0
         ? [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`]
         : [];
     },

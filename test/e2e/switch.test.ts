@@ -30,6 +30,11 @@ type Group = (typeof GROUPS)[number];
 /** Whose database role is switched last, where a test says so. */
 const LAST: Group = "app_service";
 const DATABASE = external.databases[0]!;
+/** By the superuser's default privileges, which are there while a deploy makes the functions. */
+const GRANTED = [
+  ["ALL ON SCHEMAS", "PUBLIC"],
+  ["ALL ON ROUTINES", "app_report"],
+] as const;
 const BOUND_MILLISECONDS = 120_000;
 
 interface Lease {
@@ -280,9 +285,7 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
       `CREATE FUNCTION leasehold.open(login text, group_role text, secret text, valid_until text) RETURNS void
        LANGUAGE sql SECURITY DEFINER AS 'SELECT'`,
     );
-    await servers.query(
-      "ALTER SCHEMA leasehold OWNER TO postgres; GRANT USAGE ON SCHEMA leasehold TO app_owner",
-    );
+    await servers.query("ALTER SCHEMA leasehold OWNER TO postgres");
     await taken("SELECT", "function leasehold.open(text,text,text,text)");
     await servers.query("DROP SCHEMA leasehold CASCADE");
     await works();
@@ -291,9 +294,8 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
   describe.each<Way>(["functions", "createrole"])("to %s", (to) => {
     beforeAll(async () => {
       if (to === "functions")
-        await servers.query(
-          "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO app_report",
-        );
+        for (const granted of GRANTED)
+          await servers.query(`ALTER DEFAULT PRIVILEGES GRANT ${granted[0]} TO ${granted[1]}`);
       before = [...since, ...(await Promise.all(Object.keys(holdAt).map(leaseEach))).flat()];
       since = [];
       configure(to);
@@ -313,9 +315,8 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
 
     test("a deploy that comes to its end", async () => {
       if (to === "functions")
-        await servers.query(
-          "ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM PUBLIC; ALTER DEFAULT PRIVILEGES REVOKE ALL ON ROUTINES FROM app_report",
-        );
+        for (const granted of GRANTED)
+          await servers.query(`ALTER DEFAULT PRIVILEGES REVOKE ${granted[0]} FROM ${granted[1]}`);
       await holds("deploy");
       await works();
       expect(await holds("deploy")).toContain("Nothing to do");
@@ -342,7 +343,8 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
     });
   });
 
-  test("the applications' own leases end", async () => {
+  test("the applications' own leases end, and all others", async () => {
+    for (const leased of [...before.splice(0), ...since.splice(0)]) await revokes(leased);
     for (const application of [admin, reader]) {
       await revokes(application);
       await expect(application.client.query("SELECT")).rejects.toThrow();
@@ -350,19 +352,31 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
     expect(await one("SELECT tableowner FROM pg_tables WHERE tablename = 'kept'")).toBe("app_owner");
   });
 
-  test("a switch that is killed and taken back, and destroy", async () => {
-    configure("functions");
-    await killedAt(proxy.hold(1));
-    since.push(...(await leaseEach()));
-    configure("createrole");
+  test.each<Way>(["functions", "createrole"])("a switch to %s that is killed and taken back", async (to) => {
+    const from = to === "functions" ? "createrole" : "functions";
+    configure(from);
     await holds("deploy");
-    for (const leased of since.splice(0)) await revokes(leased);
+    before = await leaseEach();
+    configure(to);
+    await killedAt(proxy.hold(1));
+    since = await leaseEach();
+    configure(from);
+    await holds("deploy");
+    for (const leased of [...before, ...since]) await renews(leased);
+    for (const leased of [...before, ...since]) await revokes(leased);
+    for (const leased of await leaseEach()) await revokes(leased);
     await holds("diff");
-    expect(await powers()).toMatchObject({ createrole: true, functions: [], schema: false });
-    await leaseEach();
-    configure("functions");
-    await killedAt(terraform.hold("after", "postgres"));
+    expect(await powers()).toMatchObject({
+      createrole: from === "createrole",
+      leases: 0,
+      schema: from === "functions",
+    });
+  });
+
+  test("destroy after a switch that was killed leaves nothing of either way", async () => {
     configure("createrole");
+    await killedAt(terraform.hold("after", "postgres"));
+    await leaseEach();
     await holds("destroy", "--auto-approve");
     expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1")).toEqual([
       "app_owner",
