@@ -23,7 +23,7 @@ export interface Rate {
   /** Half of what lies between the quartiles, logins a second. */
   readonly spread: number;
   readonly besideSource: number;
-  /** Beside the same with none alive. */
+  /** Of functions: beside the same, by turns, on a server where none is alive. */
   readonly besideNone?: number;
   readonly rounds: number;
   /** Of all rounds' logins and leases, once they were revoked. */
@@ -46,13 +46,17 @@ export interface RatesOptions {
   readonly onProgress: (text: string) => void;
 }
 
-type Measured = Omit<Rate, "besideSource" | "besideNone">;
+type Measured = Omit<Rate, "besideSource">;
 
 /** How fast logins are leased and revoked in each way, the more of them are alive. All ways take turns. */
 export async function benchRates(options: RatesOptions): Promise<Rates> {
   const { environment, major, signal, onProgress } = options;
-  onProgress("three PostgreSQL servers and three Vaults: the source's statements, createrole, functions");
-  const starting = await Promise.allSettled(WAYS.map((name) => Way.start(name, environment, major)));
+  onProgress(
+    "a PostgreSQL and a Vault each: the source's statements, createrole, functions, functions with none alive",
+  );
+  const starting = await Promise.allSettled(
+    [...WAYS, "functions" as const].map((name) => Way.start(name, environment, major)),
+  );
   const ways = starting.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   const stop = () => Promise.all(ways.map((way) => way.stop()));
   // What they are asked meanwhile fails, and no wait for an answer of theirs goes on.
@@ -61,14 +65,15 @@ export async function benchRates(options: RatesOptions): Promise<Rates> {
   try {
     signal.throwIfAborted();
     for (const result of starting) if (result.status === "rejected") throw result.reason as Error;
-    return await measure(ways, options);
+    return await measure(ways.slice(0, -1), ways.at(-1)!, options);
   } finally {
     signal.removeEventListener("abort", interrupt);
     await stop();
   }
 }
 
-async function measure(ways: readonly Way[], options: RatesOptions): Promise<Rates> {
+/** @param empty leases as the last of the ways does, and never has more alive than a round makes */
+async function measure(ways: readonly Way[], empty: Way, options: RatesOptions): Promise<Rates> {
   const { signal, onProgress } = options;
   const rounds = Math.min(options.rounds, MOST_ROUNDS);
   const most = options.alive.at(-1)!;
@@ -78,7 +83,7 @@ async function measure(ways: readonly Way[], options: RatesOptions): Promise<Rat
   const limit = new Limit(functions.postgres, functions.workspace, functions.group, findPgbench());
   const measured: Measured[] = [];
   // One that does not count: sessions are opened, plans made.
-  for (const way of ways) await leaseRound(way, 8);
+  for (const way of [...ways, empty]) await leaseRound(way, 8);
 
   let filled = 0;
   for (const alive of options.alive) {
@@ -87,15 +92,20 @@ async function measure(ways: readonly Way[], options: RatesOptions): Promise<Rat
     if (alive === most) await fill(ways, "prefix", byPrefix, onProgress);
     for (const clients of CLIENTS) {
       const perSecond = new Map<Rate["way"], number[]>([...WAYS, "limit" as const].map((way) => [way, []]));
+      const none: number[] = [];
       for (let round = 1; round <= rounds; round += 1) {
         onProgress(
           `leases by ${clientsOf(clients)}, ${String(alive)} alive, round ${String(round)} of ${String(rounds)}`,
         );
         for (const way of ways) perSecond.get(way.name)!.push(await leaseRound(way, clients));
+        none.push(await leaseRound(empty, clients));
         perSecond.get("limit")!.push(await limit.measure(clients, LEASES_A_ROUND, signal));
       }
       for (const [way, values] of perSecond)
-        measured.push(summary({ what: "lease", way, clients, alive }, values));
+        measured.push({
+          ...summary({ what: "lease", way, clients, alive }, values),
+          ...(way === empty.name && { besideNone: median(values) / median(none) }),
+        });
     }
   }
 
@@ -171,16 +181,11 @@ function summary(row: Pick<Rate, "what" | "way" | "clients" | "alive">, values: 
 }
 
 function beside(rate: Measured, all: readonly Measured[]): Rate {
-  const like = (other: Partial<Measured>) =>
-    all.find((one) =>
-      (["what", "way", "clients", "alive"] as const).every((key) => one[key] === { ...rate, ...other }[key]),
-    )?.perSecond;
-  const none = like({ alive: 0 });
-  return {
-    ...rate,
-    besideSource: rate.perSecond / like({ way: "source" })!,
-    ...(none !== undefined && { besideNone: rate.perSecond / none }),
-  };
+  const source = all.find(
+    ({ what, way, clients, alive }) =>
+      way === "source" && what === rate.what && clients === rate.clients && alive === rate.alive,
+  )!;
+  return { ...rate, besideSource: rate.perSecond / source.perSecond };
 }
 
 function calls(ways: readonly Way[], limit: Limit): string[] {

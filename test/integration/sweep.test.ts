@@ -15,13 +15,17 @@ import { eventually, messages, Program } from "../support/program";
 
 const MARK = "leasehold local nanvc";
 
-describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+const WAYS = MAJORS.flatMap((major) =>
+  (["createrole", "functions"] as const).map((leases) => [major, leases] as const),
+);
+
+describe.each(WAYS)("on PostgreSQL %i, leased by %s", (postgresMajor, leases) => {
   let deployment: Deployment;
   const checkout = new Checkout("local");
 
   beforeAll(async () => {
     const postgresSettings = { max_prepared_transactions: "5" };
-    deployment = await Deployment.start({ config: attacked, postgresMajor, postgresSettings });
+    deployment = await Deployment.start({ config: { ...attacked, leases }, postgresMajor, postgresSettings });
     await deployment.superuser.query("SET search_path = pg_catalog, pg_temp");
     await deployment.superuser.query("CREATE DATABASE third");
     useToken(deployment.sandbox.initialised.tokens.operator);
@@ -208,14 +212,16 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("a prepared transaction that holds the login's row", async () => {
     const login = await lease(deployment, "readonly_role");
-    await login.open("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; PREPARE TRANSACTION 'held'");
+    await login.open(
+      "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; PREPARE TRANSACTION 'held'",
+    );
     expect(await login.revoke()).not.toBe(204);
     expect(await sweep()).toEqual({
       code: 0,
       lines: [
         "Logins that no lease stands for:",
         `  ${login.user} (nanvc): a revocation could not end it: a transaction that it prepared holds its row`,
-        "      has prepared the transaction held in nanvc",
+        "      the prepared transaction held in nanvc",
       ],
     });
     expect(await deployment.leasedRoles()).toEqual([]);
@@ -224,7 +230,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
 
   test("what can't be dropped is named, and says so in its comment", async () => {
     const login = await lease(deployment, "readonly_role");
-    await login.open("SELECT lo_create(4712)", { database: "third" });
+    await login.open("SET ROLE NONE; SELECT lo_create(4712)", { database: "third" });
     await login.close();
     await deployment.superuser.query("ALTER DATABASE third ALLOW_CONNECTIONS false");
     const name = await madeEarlier(login);
