@@ -42,4 +42,10 @@ BEGIN
       FROM pg_catalog.pg_roles
       WHERE rolname OPERATOR(pg_catalog.=) login;
   EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', login, :'mark');
+  -- While a deploy switches how leases are made: one that is stopped on the way has Vault end this login without the functions.
+  IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=) 160000 AND EXISTS (
+    SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) SESSION_USER AND rolcreaterole
+  ) THEN
+    EXECUTE pg_catalog.format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', login, SESSION_USER);
+  END IF;
 END
