@@ -178,7 +178,6 @@ const NOBODY: readonly (readonly [string, string, object?])[] = [
   ["PUT", "sys/leases/tidy", {}],
   ["GET", "sys/leases/count"],
   ["LIST", "sys/leases/lookup/auth/approle/login/"],
-  ["LIST", "sys/leases/lookup/database/creds/readonly_role/"],
   // Credentials that are nobody's here.
   ["GET", "database/creds/readonly_role/x"],
   ["GET", "database/static-creds/x"],
@@ -298,6 +297,11 @@ export const VAULT: readonly VaultTry[] = [
 
   // The planner reads, and writes nothing.
   ...all(["planner", "deliverer", "verifier", ...PERSONAS], MANAGED),
+  // The operator may list the leases of the mount, for sweep.
+  ...all(
+    ["planner", "deliverer", "verifier", ...PERSONAS],
+    [["LIST", "sys/leases/lookup/database/creds/readonly_role/"]],
+  ),
   ...all(
     ["planner", "deliverer"],
     [
