@@ -351,6 +351,17 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
     });
   });
 
+  test("what was changed of Vault's login by hand is given back, and it leases as before", async () => {
+    const found = await powers();
+    await servers.query("ALTER ROLE vault CREATEDB CONNECTION LIMIT 7 VALID UNTIL '2099-01-01'");
+    expect(await holds("deploy")).toContain(
+      "gave vault back what was changed of it by hand: NOCREATEDB CONNECTION LIMIT -1 VALID UNTIL 'infinity'",
+    );
+    expect(await powers()).toEqual(found);
+    await works();
+    await holds("diff");
+  });
+
   test("the applications' own leases end, and all others", async () => {
     for (const leased of [...before.splice(0), ...since.splice(0)]) await revokes(leased);
     for (const application of [admin, reader]) {
