@@ -99,3 +99,12 @@ export const REVOKED = ": revoked, not dropped";
 
 /** The schema of the functions through which Vault's login leases, in each database that has them. */
 export const LEASE_SCHEMA = "leasehold";
+
+/** Those functions with their arguments, all of them text. */
+export const LEASE_FUNCTIONS = {
+  open: ["login", "group_role", "secret", "valid_until"],
+  renew: ["login", "valid_until"],
+  close: ["login"],
+  drop: ["login", "group_role"],
+  set_password: ["login", "secret"],
+} as const;

@@ -4,7 +4,7 @@ import { Grant } from "@cdktf/provider-postgresql/lib/grant";
 import { Schema } from "@cdktf/provider-postgresql/lib/schema";
 import { Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { heirOf, LEASE_SCHEMA } from "../../manifest/names";
+import { heirOf, LEASE_FUNCTIONS, LEASE_SCHEMA } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import { Forgotten } from "../forgotten";
 import { Manifest } from "../manifest";
@@ -24,16 +24,8 @@ export interface LeaseFunctionsProps {
   readonly mark: string;
 }
 
-/** Their arguments, all of them text. */
-const FUNCTIONS = {
-  open: ["login", "group_role", "secret", "valid_until"],
-  renew: ["login", "valid_until"],
-  close: ["login"],
-  drop: ["login", "group_role"],
-  set_password: ["login", "secret"],
-} as const;
-type FunctionName = keyof typeof FUNCTIONS;
-const NAMES = Object.keys(FUNCTIONS) as FunctionName[];
+type FunctionName = keyof typeof LEASE_FUNCTIONS;
+const NAMES = Object.keys(LEASE_FUNCTIONS) as FunctionName[];
 
 const GRANTS = { Usage: "Usage", PublicExecute: "PublicExecute", Execute: "Execute" } as const;
 
@@ -66,7 +58,7 @@ export class LeaseFunctions extends Construct {
     ).name;
     for (const name of NAMES) {
       const body = Lazy.stringValue({ produce: () => this.body(name) });
-      const arg = FUNCTIONS[name].map((argument) => ({ name: argument, type: "text" }));
+      const arg = LEASE_FUNCTIONS[name].map((argument) => ({ name: argument, type: "text" }));
       const declared = { ...on, schema, name, arg, returns: "void", securityDefiner: true, body };
       database.chain((meta) => new FunctionResource(this, name, { ...declared, ...meta }));
     }
@@ -82,7 +74,7 @@ export class LeaseFunctions extends Construct {
       leases: "functions",
       leaseFunctions: NAMES.map((name) => ({
         name,
-        arguments: FUNCTIONS[name].map(() => "text").join(", "),
+        arguments: LEASE_FUNCTIONS[name].map(() => "text").join(", "),
         sha256: createHash("sha256").update(this.body(name)).digest("hex"),
       })),
     }));

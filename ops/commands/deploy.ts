@@ -14,7 +14,15 @@ import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
 import { equipManagers } from "../postgres/manager-login";
-import { checkLeaseSchema, dropFunctions, givePowers, takePowers } from "../postgres/manager-powers";
+import {
+  adoptFunctions,
+  checkLeaseSchema,
+  closeLeaseSchema,
+  dropFunctions,
+  freeMemberships,
+  givePowers,
+  takePowers,
+} from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
@@ -155,16 +163,22 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
     },
   });
   steps.push(
-    apply(deployment.stack("postgres")!, async (show) => {
-      await checkSuperusers(deployment);
-      await checkOwners(deployment);
-      await checkVault(deployment);
-      await eachDatabase(deployment, show, "functions", checkLeaseSchema);
-      for (const line of await equipManagers(deployment)) show.detail(line);
-      await revokeRemoved(deployment, show);
-      await recordPublic(deployment);
-      await adopt(deployment, await findMarked(deployment), show.detail);
-    }),
+    apply(
+      deployment.stack("postgres")!,
+      async (show) => {
+        await checkSuperusers(deployment);
+        await checkOwners(deployment);
+        await checkVault(deployment);
+        await eachDatabase(deployment, show, "functions", checkLeaseSchema);
+        for (const line of await equipManagers(deployment)) show.detail(line);
+        await revokeRemoved(deployment, show);
+        await recordPublic(deployment);
+        await adopt(deployment, await findMarked(deployment), show.detail);
+        await eachDatabase(deployment, show, "functions", adoptFunctions);
+        await eachDatabase(deployment, show, "createrole", freeMemberships);
+      },
+      (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
+    ),
     apply(
       deployment.stack("vault")!,
       async (show) => {

@@ -5,6 +5,7 @@ import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
+import { dropFunctions } from "../postgres/manager-powers";
 import { lock } from "../deployment/lock";
 import {
   awaitHealthy,
@@ -237,6 +238,8 @@ async function freeGroups(run: Run, show: StepOutput): Promise<void> {
     // Not a role of the same name that was there before, on which a deploy failed.
     const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
     await dropRoles(deployment, database, made);
+    // Those that a killed deploy, or one to the other way of leasing, has left are in no state.
+    await dropFunctions(deployment, database);
   }
 }
 

@@ -1,10 +1,11 @@
-import { escapeIdentifier, type Client } from "pg";
+import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import type { Deployment } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
 /**
- * Gives Vault's own logins what the stack postgres can't: the search path, where it is another, as up to 0.1.0 it was the
- * application's schema (an update of the role takes its memberships away), and the slots that the server keeps for such logins.
+ * Gives Vault's own logins what the stack postgres can't, since an update of the role takes its memberships away: attributes that
+ * were changed by hand, and the search path, where it is another, as up to 0.1.0 it was the application's schema; and the slots
+ * that the server keeps for such logins. For before the stack is applied, which then finds nothing to update.
  * @returns what was done, a line each
  */
 export async function equipManagers(deployment: Deployment): Promise<string[]> {
@@ -13,6 +14,9 @@ export async function equipManagers(deployment: Deployment): Promise<string[]> {
     const { manager } = database;
     if (manager === undefined) continue;
     await asSuperuser(deployment.superuserOf(database), async (client) => {
+      const mended = await mendAttributes(client, manager);
+      if (mended.length > 0)
+        did.push(`gave ${manager} back what was changed of it by hand: ${mended.join(" ")}`);
       if (await pinSearchPath(client, manager))
         did.push(`set the search path of ${manager} to pg_catalog, in which nobody else can create objects`);
       if (await grantReservedConnections(client, manager))
@@ -20,6 +24,32 @@ export async function equipManagers(deployment: Deployment): Promise<string[]> {
     });
   }
   return did;
+}
+
+/** What the stack declares of it, and when it is otherwise. CREATEROLE is a matter of how it leases (manager-powers.ts). */
+const ATTRIBUTES = [
+  ["NOSUPERUSER", "rolsuper"],
+  ["NOCREATEDB", "rolcreatedb"],
+  ["NOREPLICATION", "rolreplication"],
+  ["NOBYPASSRLS", "rolbypassrls"],
+  ["INHERIT", "NOT rolinherit"],
+  ["LOGIN", "NOT rolcanlogin"],
+  ["CONNECTION LIMIT -1", "rolconnlimit <> -1"],
+  ["VALID UNTIL 'infinity'", "rolvaliduntil < 'infinity'"],
+] as const;
+
+/** Returns what it was given back. */
+async function mendAttributes(client: Client, manager: string): Promise<string[]> {
+  const cases = ATTRIBUTES.map(
+    ([attribute, isOff]) => `CASE WHEN ${isOff} THEN ${escapeLiteral(attribute)} END`,
+  );
+  const { rows } = await client.query<{ off: string[] }>(
+    `SELECT array_remove(ARRAY[${cases.join(", ")}], NULL) AS off FROM pg_roles WHERE rolname = $1`,
+    [manager],
+  );
+  const off = rows[0]?.off ?? [];
+  if (off.length > 0) await client.query(`ALTER ROLE ${escapeIdentifier(manager)} ${off.join(" ")}`);
+  return off;
 }
 
 async function pinSearchPath(client: Client, manager: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { SetupError } from "../../clients/setup-error";
 import { interpolate, type Json, type Scope } from "../../sandbox/terraform-json";
 import { errorText, VaultError } from "../../clients/vault-client";
+import { LEASE_SCHEMA } from "../../manifest/names";
 import type { Deployment, StateResource } from "../deployment/deployment";
 
 const ROLE = "vault_database_secret_backend_role";
@@ -15,8 +16,9 @@ const NO_MORE = "DO $$ BEGIN RAISE 'no login is leased here any more'; END $$";
 
 /**
  * Makes database roles refuse new leases before their leases are revoked, since an application whose session ends leases again at once.
- * The leases of a declared one are revoked by its declared statements, whoever made them; one that is declared no more is taken
- * away, for Terraform to find it gone, and each of its leases keeps what revokes it.
+ * The leases of a declared one are revoked by its declared statements, whoever made them, unless those are of the way of leasing that
+ * is not deployed yet; one that is declared no more is taken away, for Terraform to find it gone, and each of its leases keeps what
+ * revokes it.
  */
 export async function endLeasing(deployment: Deployment, resources: readonly StateResource[]): Promise<void> {
   const vault = deployment.vault().withToken(deployment.token("operator"));
@@ -25,17 +27,23 @@ export async function endLeasing(deployment: Deployment, resources: readonly Sta
     const path = `${String(attributes["backend"])}/roles/${String(attributes["name"])}`;
     const statements = declared[address.slice(ROLE.length + 1)]?.["revocation_statements"] as
       Json | undefined;
+    const present = attributes["revocation_statements"] as Json;
     const answer = await (statements === undefined
       ? vault.request("DELETE", path)
       : vault.request("POST", path, {
           db_name: attributes["db_name"],
           creation_statements: [NO_MORE],
-          revocation_statements: interpolate(statements, LITERALS, address),
+          revocation_statements:
+            callsFunctions(statements) === callsFunctions(present)
+              ? interpolate(statements, LITERALS, address)
+              : present,
         }));
     // 404: a Vault that has lost its storage.
     if (answer.status >= 400 && answer.status !== 404) throw new VaultError(answer);
   }
 }
+
+const callsFunctions = (statements: Json) => JSON.stringify(statements).includes(`${LEASE_SCHEMA}.close(`);
 
 /**
  * Revokes all leases below a prefix, and waits until their logins are gone.

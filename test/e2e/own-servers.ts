@@ -1,6 +1,7 @@
 import type { EnvironmentInput } from "../../config/schema/schema";
 import external from "../../config/external";
 import { VaultClient } from "../../clients/vault-client";
+import type { PostgresMajor } from "../../sandbox/postgres-binaries";
 import { Deployment } from "../support/deployment";
 import { query } from "../support/hand-made";
 import { Checkout } from "./checkout";
@@ -14,15 +15,18 @@ export interface OwnServersOptions {
   readonly synthesized?: string;
   /** One of Vault's, made for the checkout. @default - none */
   readonly namespace?: string;
+  /** @default - LEASEHOLD_POSTGRES, or the one that is installed */
+  readonly postgresMajor?: PostgresMajor;
 }
 
 /** Servers that exist already, with TLS and certificates of their own, and a checkout that deploys `external` on them. */
 export class OwnServers {
-  static async start({ synthesized, namespace }: OwnServersOptions = {}): Promise<OwnServers> {
+  static async start({ synthesized, namespace, postgresMajor }: OwnServersOptions = {}): Promise<OwnServers> {
     const deployment = await Deployment.start({
       env: "external",
       apply: false,
       ...(synthesized && { synthesized }),
+      ...(postgresMajor && { postgresMajor }),
     });
     if (namespace) await deployment.root.call("PUT", `sys/namespaces/${namespace}`);
     return new OwnServers(deployment, namespace);

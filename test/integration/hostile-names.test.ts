@@ -3,6 +3,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Checkout } from "../../bench/checkout";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
+import { LEASE_SCHEMA } from "../../manifest/names";
 import { parse } from "../../verify/vault/policies";
 import hostileNames from "../environments/hostile-names";
 import { Deployment, findings } from "../support/deployment";
@@ -83,11 +84,14 @@ describe("the worst names that are taken", () => {
       for (const { name: inside, schema } of own) {
         const schemas =
           "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'";
-        expect((await query(at, schemas, { database: inside })).sort()).toEqual([schema, "public"].sort());
+        expect((await query(at, schemas, { database: inside })).sort()).toEqual(
+          [schema, LEASE_SCHEMA, "public"].sort(),
+        );
       }
       // Each of the roles looks into the one schema, whatever that is called, and Vault's own login into none of them.
-      const paths = "SELECT DISTINCT setconfig FROM pg_db_role_setting WHERE setconfig::text ~ 'search_path'";
-      expect((await query(at, paths)).flat().sort()).toEqual(
+      const paths =
+        "SELECT DISTINCT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setting ~ '^search_path='";
+      expect((await query(at, paths)).sort()).toEqual(
         ["search_path=pg_catalog", ...own.map(({ schema }) => `search_path="${schema}"`)].sort(),
       );
     }
@@ -117,8 +121,7 @@ describe("the worst names that are taken", () => {
         ]);
         const body = (await root.call("GET", `${at.mount}/roles/${groupRole}`)).data!;
         const sql = (body["creation_statements"] as string[]).join();
-        expect(sql).toContain(`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}'`);
-        expect(sql).toContain(`IN ROLE "${groupRole}";`);
+        expect(sql).toContain(`SELECT leasehold.open('{{name}}', '${groupRole}', '{{password}}'`);
       }
     }
     const roles = await root.call("LIST", `auth/${vault.authMount}/role`);

@@ -116,10 +116,11 @@ describe("statements", () => {
   test("put quoted identifiers, literals and numbers for our placeholders and leave Vault's", () => {
     expect(statements("createrole/creation.sql", values)).toEqual([
       `SET LOCAL lock_timeout = '5s';
-CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20 IN ROLE "readonly_role";
+CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT 20;
 ALTER ROLE "{{name}}" SET search_path = "example";
 ALTER ROLE "{{name}}" SET role = "readonly_role";
-COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';`,
+COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';
+GRANT "readonly_role" TO "{{name}}";`,
     ]);
   });
 

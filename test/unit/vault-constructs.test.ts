@@ -94,7 +94,7 @@ describe("DatabaseRole", () => {
   });
 
   test("a member's login joins its group and acts as it from its start", () => {
-    expect(role("readers")["creation_statements"]!.join()).toContain('IN ROLE "readers"');
+    expect(role("readers")["creation_statements"]!.join()).toContain('GRANT "readers" TO');
     expect(role("readers")["creation_statements"]!.join()).toContain('SET role = "readers"');
   });
 

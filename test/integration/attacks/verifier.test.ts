@@ -81,7 +81,10 @@ test("nothing is found as it is deployed, and what the server leaves possible is
   expect(findings(report)).toEqual([]);
   expect(checksOf(report)[0]!.result.title).toBe("Vault's own login: attributes, memberships, settings");
   const remarks = checksOf(report).flatMap(({ result }) => result.remarks);
-  expect(remarks).toEqual([expect.stringMatching(/^max_prepared_transactions is 2: /)]);
+  expect(remarks).toEqual([
+    expect.stringMatching(/^a leased login may connect to 2 databases that the config does not name/),
+    expect.stringMatching(/^max_prepared_transactions is 2: /),
+  ]);
   expect(report.remarks).toEqual([]);
 });
 
@@ -526,6 +529,7 @@ describe("what is left behind (13)", () => {
       result.remarks.map((text) => `${persona ?? ""} ${result.title}: ${text}`),
     );
     expect(remarks).toEqual([
+      expect.stringContaining("PUBLIC in other databases"),
       expect.stringContaining("max_prepared_transactions"),
       said("readwrite"),
       said("readonly"),
