@@ -17,12 +17,17 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
   await Terraform.check();
   const platform = deployment.stack("platform");
   await all([
-    ...deployment.stacks.map((stack) => initialiseStack(deployment, stack)),
+    initialiseStacks(deployment),
     ...(platform
       ? [checkDocker(deployment, platform, onProgress)]
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
   await checkRemoved(deployment);
+}
+
+/** One after the other: in a database without a state Terraform's backend pg makes its table each time, which two can't at once. */
+async function initialiseStacks(deployment: Deployment): Promise<void> {
+  for (const stack of deployment.stacks) await initialiseStack(deployment, stack);
 }
 
 /** @throws SetupError with the lines of all that fail */
