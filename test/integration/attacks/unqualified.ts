@@ -13,7 +13,7 @@ const GRAMMARS_TYPES =
 const HIDDEN_OPERATORS = /^(like|ilike|similar|between|natural|nullif|overlaps)$/i;
 /** `x = y` that is no comparison: settings, and what RAISE is told. */
 const ASSIGNED =
-  /^(search_path|role|lock_timeout|statement_timeout|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
+  /^(search_path|role|rolpassword|lock_timeout|statement_timeout|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
 /** Where a statement, or plpgsql's next one, begins. */
 const STARTS = /^(;|begin|then|else|loop|\$[a-z_]*\$)$/i;
 
