@@ -11,9 +11,9 @@ const GRAMMARS_TYPES =
   /^(bigint|bit|boolean|char|character|dec|decimal|double|float|int|integer|interval|json|numeric|real|smallint|time|timestamp|varchar)$/i;
 /** Words that stand for operators or functions, which are then looked up by their bare names. */
 const HIDDEN_OPERATORS = /^(like|ilike|similar|between|natural|nullif|overlaps)$/i;
-/** `x = y` that is no comparison: settings, a column that an UPDATE sets, and what RAISE is told. */
+/** `x = y` that is no comparison: settings, and what RAISE is told. */
 const ASSIGNED =
-  /^(search_path|role|lock_timeout|statement_timeout|rolpassword|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
+  /^(search_path|role|rolpassword|lock_timeout|statement_timeout|message|detail|hint|errcode|column|constraint|datatype|table|schema)$/i;
 /** Where a statement, or plpgsql's next one, begins. */
 const STARTS = /^(;|begin|then|else|loop|\$[a-z_]*\$)$/i;
 
