@@ -17,7 +17,7 @@ afterAll(remove);
 
 test("each figure stands beside another; what the machine has no programs for is left out, with the reason", async () => {
   const json = join(folder, "figures.json");
-  const args = ["--rounds", "1", "--env", "external", "--only", "synth,leases,deploys", "--json", json];
+  const args = ["--rounds", "1", "--env", "local", "--only", "synth,leases,deploys", "--json", json];
   const program = new Program(["bench", ...args], { PATH });
   expect({ code: await program.ended, output: program.output }).toMatchObject({ code: 0 });
   const { comparisons, leftOut } = JSON.parse(readFileSync(json, "utf8")) as {
@@ -26,7 +26,7 @@ test("each figure stands beside another; what the machine has no programs for is
   };
   expect(comparisons.map(({ what }) => what)).toEqual([
     "synth",
-    "lease a login (report)",
+    "lease a login (readonly)",
     "lease, log in, query",
     "revoke, a session open",
     "revoke, a session open",

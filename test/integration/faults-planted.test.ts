@@ -408,7 +408,9 @@ const ON_ROLES: Readonly<Record<string, Fault>> = {
 
 const IN_VAULT: Readonly<Record<string, Fault>> = {
   "another group in the creation statements": {
-    plant: inStatements("creation_statements", (text) => text.replace('"readonly_role"', '"readwrite_role"')),
+    plant: inStatements("creation_statements", (text) =>
+      text.replaceAll('"readonly_role"', '"readwrite_role"'),
+    ),
     finds: [
       "readonly memberships as declared: not declared: membership of LOGIN in readwrite_role, granted by vault; declared and missing: membership of LOGIN in readonly_role",
       'readonly tables.DELETE: DELETE on PROBE_before_table, PROBE_left_0, "example".users, PROBE_after_2_table is not declared and is allowed: through membership of LOGIN in readwrite_role, granted by vault',

@@ -302,11 +302,6 @@ export const VAULT: readonly VaultTry[] = [
 
   // The planner reads, and writes nothing.
   ...all(["planner", "deliverer", "verifier", ...PERSONAS], MANAGED),
-  // The operator may list the leases of the mount, for sweep.
-  ...all(
-    ["planner", "deliverer", "verifier", ...PERSONAS],
-    [["LIST", "sys/leases/lookup/database/creds/readonly_role/"]],
-  ),
   ...all(
     ["planner", "deliverer"],
     [
