@@ -97,6 +97,9 @@ export function leaseMark(environment: string, database: string): string {
 /** What follows the mark of a role that is closed and waits for a deploy to drop it (sql/). */
 export const REVOKED = ": revoked, not dropped";
 
+/** Vault's own login keeps one, whatever the way to lease: in a server that is full it can still revoke. */
+export const RESERVED_SLOTS = "pg_use_reserved_connections";
+
 /** The schema of the functions through which Vault's login leases, in each database that has them. */
 export const LEASE_SCHEMA = "leasehold";
 

@@ -19,10 +19,8 @@ import {
   checkLeaseSchema,
   closeLeaseSchema,
   dropFunctions,
-  freeMemberships,
-  givePowers,
-  takePowers,
-} from "../postgres/manager-powers";
+} from "../postgres/lease-functions";
+import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";

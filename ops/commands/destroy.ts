@@ -5,7 +5,7 @@ import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
-import { dropFunctions } from "../postgres/manager-powers";
+import { dropFunctions } from "../postgres/lease-functions";
 import { lock } from "../deployment/lock";
 import {
   awaitHealthy,

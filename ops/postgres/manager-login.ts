@@ -1,4 +1,5 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
+import { RESERVED_SLOTS } from "../../manifest/names";
 import type { Deployment } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
@@ -70,10 +71,10 @@ export async function grantReservedConnections(client: Client, manager: string):
   const { rowCount } = await client.query(
     // Where there is no such setting there is no such role.
     `SELECT FROM pg_roles WHERE rolname = $1 AND CASE coalesce(current_setting('reserved_connections', true), '0')
-       WHEN '0' THEN false ELSE NOT pg_has_role(oid, 'pg_use_reserved_connections', 'USAGE') END`,
+       WHEN '0' THEN false ELSE NOT pg_has_role(oid, '${RESERVED_SLOTS}', 'USAGE') END`,
     [manager],
   );
   if (rowCount === 0) return false;
-  await client.query(`GRANT pg_use_reserved_connections TO ${escapeIdentifier(manager)}`);
+  await client.query(`GRANT ${RESERVED_SLOTS} TO ${escapeIdentifier(manager)}`);
   return true;
 }

@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASED, ownersOf, RESERVED_SLOTS } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -14,8 +14,6 @@ const ATTRIBUTES = { LOGIN: "rolcanlogin", INHERIT: "rolinherit", ...ROLE_ATTRIB
 const DECLARED = ["LOGIN", "INHERIT"];
 
 const SEARCH_PATHS = ["search_path=pg_catalog", "search_path=pg_catalog, pg_temp"];
-/** From PostgreSQL 16 on it keeps a slot of the server's reserved connections, so that it can always revoke. */
-const RESERVED = "pg_use_reserved_connections";
 
 /**
  * Vault's own login: attributes, memberships and settings as the stack declares them, nothing owned, and nothing granted beyond
@@ -104,7 +102,7 @@ async function membershipsOf(
     const { role, admin, leased } = membership;
     // It made them, and joins one to end it; what such a login may not have is another check's.
     if ((createRole && leased) || groups.includes(role)) continue;
-    if (!admin && [...owners, RESERVED].includes(role)) continue;
+    if (!admin && [...owners, RESERVED_SLOTS].includes(role)) continue;
     const remedy = owners.includes(role) ? `REVOKE ADMIN OPTION FOR ${role}` : `REVOKE ${role}`;
     check.find(`not declared: ${membershipText(membership)}: ${remedy} FROM ${manager}`);
   }

@@ -1,0 +1,157 @@
+import type { Client, DatabaseError } from "pg";
+import { SetupError } from "../../clients/setup-error";
+import { printable } from "../../clients/text";
+import { LEASE_FUNCTIONS, LEASE_SCHEMA } from "../../manifest/names";
+import type { ManifestDatabase } from "../../manifest/schema";
+import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { asSuperuser } from "./superuser";
+
+/** An object depends on another. */
+const DEPENDENT_OBJECTS = "2BP01";
+
+/**
+ * Has Terraform take the functions that are there and not in its state, which it would fail to make: a switch away from them, or a
+ * deploy that made them, was stopped before its end, and Vault may call them. For right before the stack postgres makes them.
+ * @returns what was done, a line each
+ */
+export async function adoptFunctions(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const stack = deployment.stack("postgres")!;
+  const state = await deployment.state(stack);
+  const isKnown = (address: string) => state.some((resource) => resource.address === address);
+  const unknown = Object.entries(stack.json.resource["postgresql_function"] ?? {})
+    .map(([id, { name, database: on }]) => ({ address: `postgresql_function.${id}`, name: String(name), on }))
+    .filter(({ address, on }) => on === database.name && !isKnown(address));
+  if (unknown.length === 0) return [];
+  const found = await asSuperuser(
+    deployment.superuserOf(database),
+    (client) => lastingFunctions(client),
+    database.name,
+  );
+  const did: string[] = [];
+  for (const { name, signature } of found ?? []) {
+    const { address } = unknown.find((each) => each.name === name) ?? {};
+    if (address === undefined) continue;
+    deployment.restore(stack);
+    await deployment.terraform(stack, undefined).import(address, `${database.name}.${signature}`);
+    did.push(`taking back the function ${signature}, which a deploy that did not come to its end has left`);
+  }
+  return did;
+}
+
+/** Those of the lease functions that are there and the superuser's. */
+async function lastingFunctions(client: Client): Promise<{ name: string; signature: string }[]> {
+  const functions = Object.entries(LEASE_FUNCTIONS).map(([name, args]) => ({
+    name,
+    signature: `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(",")})`,
+  }));
+  const { rows } = await client.query<{ signature: string }>(
+    `SELECT signature FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
+     WHERE pg_get_userbyid(proowner) = current_user AND prosecdef`,
+    [functions.map(({ signature }) => signature)],
+  );
+  return functions.filter(({ signature }) => rows.some((row) => row.signature === signature));
+}
+
+/**
+ * Drops the functions, once Vault no longer calls them, and their schema, unless something else is in it.
+ * @returns what was done, a line each
+ */
+export async function dropFunctions(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const did = await asSuperuser(
+    deployment.superuserOf(database),
+    async (client) => {
+      const functions = await lastingFunctions(client);
+      if (functions.length > 0)
+        await client.query(`DROP FUNCTION ${functions.map(({ signature }) => signature).join(", ")}`);
+      const schema = await client.query(
+        "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
+        [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
+      );
+      if (schema.rowCount === 1)
+        await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
+          if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+        });
+      return functions.length > 0
+        ? [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`]
+        : [];
+    },
+    database.name,
+  );
+  return did ?? [];
+}
+
+/**
+ * Whoever owns the schema or a function there could replace what Vault's login calls. For before the stack postgres writes them.
+ * @returns nothing that was done
+ * @throws SetupError
+ */
+export async function checkLeaseSchema(
+  deployment: Deployment,
+  database: ManifestDatabase,
+): Promise<string[]> {
+  const login = deployment.superuserOf(database);
+  await asSuperuser(login, (client) => checkLeaseOwners(client, login, database), database.name);
+  return [];
+}
+
+/**
+ * Checks it again, since somebody may have been faster than Terraform, and takes what the superuser's default privileges have
+ * given others there: whoever may create in that schema could have Vault's login call a function of theirs. For before Vault does.
+ * @returns what was done, a line each
+ * @throws SetupError
+ */
+export async function closeLeaseSchema(
+  deployment: Deployment,
+  database: ManifestDatabase,
+): Promise<string[]> {
+  const login = deployment.superuserOf(database);
+  const did = await asSuperuser(
+    login,
+    async (client) => {
+      await checkLeaseOwners(client, login, database);
+      const { rows } = await client.query<{ object: string; grantee: string }>(
+        `WITH granted AS (
+           SELECT format('SCHEMA %I', nspname) AS object, (aclexplode(nspacl)).grantee
+             FROM pg_namespace WHERE nspname = $1
+           UNION
+           SELECT format('ROUTINE %s', p.oid::regprocedure), (aclexplode(proacl)).grantee
+             FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $1
+         )
+         SELECT object, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee
+         FROM granted WHERE pg_get_userbyid(grantee) NOT IN (current_user, $2) ORDER BY 1, 2`,
+        [LEASE_SCHEMA, database.manager ?? ""],
+      );
+      for (const { object, grantee } of rows)
+        await client.query(`REVOKE ALL ON ${object} FROM ${grantee} CASCADE`);
+      return rows.map(
+        ({ object, grantee }) =>
+          `took from ${printable(grantee)} what it had on ${printable(object)}, which is for Vault's login alone`,
+      );
+    },
+    database.name,
+  );
+  return did ?? [];
+}
+
+/** @throws SetupError */
+async function checkLeaseOwners(
+  client: Client,
+  { user }: SuperuserLogin,
+  database: ManifestDatabase,
+): Promise<void> {
+  const { rows } = await client.query<{ owner: string; object: string }>(
+    `SELECT pg_get_userbyid(nspowner) AS owner, 'the schema ' || nspname AS object
+       FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) <> current_user
+     UNION ALL
+     SELECT pg_get_userbyid(proowner), 'the function ' || p.oid::regprocedure
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+       WHERE nspname = $1 AND pg_get_userbyid(proowner) <> current_user
+     LIMIT 1`,
+    [LEASE_SCHEMA],
+  );
+  const [found] = rows;
+  if (found)
+    throw new SetupError(
+      `${printable(found.object)} in the database ${printable(database.name)} belongs to ${printable(found.owner)}, and what Vault's login is to call there is run as ${printable(user)}: drop it or rename it, then run the command again`,
+    );
+}
