@@ -3,6 +3,7 @@ import { Grant } from "@cdktf/provider-postgresql/lib/grant";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { OBJECT_KINDS, type SchemaObjectKind } from "../../manifest/object-kinds";
+import { heirOf } from "../../manifest/names";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { IDatabase } from "./database";
 import type { Privileges } from "./privileges";
@@ -14,6 +15,11 @@ export interface IAccessRole {
   readonly privileges: Privileges;
   /** Whether its members act as the schema's owner. */
   readonly actsAsOwner: boolean;
+}
+
+/** As whom its members' sessions act: the role that gets what they make. */
+export function heirOfMembers({ roleName: groupRole, database, actsAsOwner }: IAccessRole): string {
+  return heirOf({ owner: database.ownerName }, { actsAsOwner, groupRole });
 }
 
 export interface AccessRoleProps {

@@ -4,13 +4,13 @@ import { Grant } from "@cdktf/provider-postgresql/lib/grant";
 import { Schema } from "@cdktf/provider-postgresql/lib/schema";
 import { Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { heirOf, LEASE_FUNCTIONS, LEASE_SCHEMA } from "../../manifest/names";
+import { LEASE_FUNCTIONS, LEASE_SCHEMA } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import { Forgotten } from "../forgotten";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_ROLE } from "../names";
 import { functionBody, type LeasedGroup } from "../sql";
-import type { IAccessRole } from "./access-role";
+import { heirOfMembers, type IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
 
 export interface LeaseFunctionsProps {
@@ -82,9 +82,8 @@ export class LeaseFunctions extends Construct {
 
   /** Lets them make and end logins in a group role. */
   addGroup(role: IAccessRole, connectionLimit = DEFAULT_CONNECTION_LIMIT): void {
-    const { roleName: group, actsAsOwner, database } = role;
-    const heir = heirOf({ owner: database.ownerName }, { actsAsOwner, groupRole: group });
-    this.groups.push({ group, heir, schema: database.schemaName, connectionLimit });
+    const { roleName: group, database } = role;
+    this.groups.push({ group, heir: heirOfMembers(role), schema: database.schemaName, connectionLimit });
   }
 
   /** Lets them set a static login's password. */

@@ -1,7 +1,7 @@
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { checkName, POSTGRES_ROLE } from "../names";
-import type { IAccessRole } from "./access-role";
+import { heirOfMembers, type IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
 import type { IManagedLogin } from "./manager-login";
 
@@ -25,7 +25,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
 
   constructor(scope: Construct, id: string, props: StaticLoginProps) {
     super(scope, id);
-    const { database, roleName: group, actsAsOwner } = props.member;
+    const { database, roleName: group } = props.member;
     this.roleName = checkName(POSTGRES_ROLE, "static login", props.name);
     this.database = database;
     database.chain(
@@ -36,7 +36,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
           roles: [group],
           searchPath: [database.schemaName],
           // As a leased login: what it creates is the owner's or the group's.
-          assumeRole: actsAsOwner ? database.ownerName : group,
+          assumeRole: heirOfMembers(props.member),
           ...meta,
         }),
     );

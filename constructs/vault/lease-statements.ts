@@ -1,6 +1,5 @@
-import { heirOf } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
-import type { IAccessRole } from "../postgres/access-role";
+import { heirOfMembers, type IAccessRole } from "../postgres/access-role";
 import type { LeaseFunctions } from "../postgres/lease-functions";
 import { statements } from "../sql";
 
@@ -36,9 +35,8 @@ export const LeaseStatements = {
    */
   of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
     const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, functions } = props;
-    const { roleName: group, actsAsOwner, database } = role;
-    const heir = heirOf({ owner: database.ownerName }, { actsAsOwner, groupRole: group });
-    const values = { group, schema: database.schemaName, heir, limit, mark };
+    const { roleName: group, database } = role;
+    const values = { group, schema: database.schemaName, heir: heirOfMembers(role), limit, mark };
     const way = functions ? "functions" : "createrole";
     return {
       creation: statements(`${way}/creation.sql`, values),
