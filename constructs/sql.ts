@@ -42,7 +42,12 @@ export function statements(file: string, values: Values): string[] {
  */
 export function functionBody(
   name: string,
-  { groups, logins, mark }: { groups: readonly LeasedGroup[]; logins: readonly string[]; mark: string },
+  {
+    groups,
+    logins,
+    caller,
+    mark,
+  }: { groups: readonly LeasedGroup[]; logins: readonly string[]; caller: string; mark: string },
 ): string {
   const role = (value: string) => `'${checkName(POSTGRES_ROLE, "role", value)}'`;
   const groupRows = groups.map(({ group, heir, schema, connectionLimit }) =>
@@ -58,10 +63,11 @@ export function functionBody(
     ":groups": list(groupRows, "NULL::pg_catalog.text, NULL, NULL, NULL"),
     ":logins": list(logins.map(role), "NULL::pg_catalog.text"),
     ":'leased'": `'${LEASED}'`,
+    ":'caller'": role(caller),
     ":'mark'": literal("mark", mark),
   };
   return read(`functions/body/${name}.sql`)
-    .replace(/:(groups|logins|'leased'|'mark')/g, (placeholder) => values[placeholder]!)
+    .replace(/:(groups|logins|'leased'|'caller'|'mark')/g, (placeholder) => values[placeholder]!)
     .trim();
 }
 

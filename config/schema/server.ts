@@ -42,4 +42,15 @@ function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterab
   if (container && tls) yield { path: ["tls"], allowed: NO_TLS };
 }
 
-export const server = withRules(fields, [containerHasNoTls]).describe("A PostgreSQL server.");
+function* whoClosesIsASuperuser({ bootstrap, otherDatabases }: z.output<typeof fields>): Iterable<Breach> {
+  if (otherDatabases === "close" && bootstrap !== "superuser")
+    yield {
+      path: ["otherDatabases"],
+      allowed:
+        '"keep" where bootstrap is "createrole", since databases of others can\'t be closed without a superuser',
+    };
+}
+
+export const server = withRules(fields, [containerHasNoTls, whoClosesIsASuperuser]).describe(
+  "A PostgreSQL server.",
+);

@@ -16,8 +16,13 @@ import type { IDatabase } from "./database";
 export interface LeaseFunctionsProps {
   /** Where Vault leases. */
   readonly database: IDatabase;
-  /** Vault's own login, which alone may call them. */
+  /** The name of Vault's own login, which alone may call them. */
   readonly caller: string;
+  /**
+   * A reference to that login, for what is granted to it.
+   * @default - its name
+   */
+  readonly callerRole?: string;
   /** The server's superuser, as whom Terraform logs in: it owns them, and they run as it. */
   readonly owner: string;
   /** The comment on each login that they make: plain text, without which they end none. */
@@ -43,12 +48,15 @@ export class LeaseFunctions extends Construct {
     for (const grant of Object.values(GRANTS)) new Forgotten(former, grant, "postgresql_grant");
   }
 
+  private readonly caller: string;
   private readonly mark: string;
   private readonly groups: LeasedGroup[] = [];
   private readonly logins: string[] = [];
 
-  constructor(scope: Construct, id: string, { database, caller, owner, mark }: LeaseFunctionsProps) {
+  constructor(scope: Construct, id: string, props: LeaseFunctionsProps) {
     super(scope, id);
+    const { database, caller, callerRole = caller, owner, mark } = props;
+    this.caller = caller;
     this.mark = mark;
     checkName(POSTGRES_ROLE, "owner of the lease functions", owner);
     const on = { database: database.databaseName };
@@ -65,8 +73,8 @@ export class LeaseFunctions extends Construct {
     const functions = { ...on, schema, objectType: "function", objects: [...NAMES].sort() };
     const grants = {
       [GRANTS.PublicExecute]: { ...functions, role: "public", privileges: [] },
-      [GRANTS.Execute]: { ...functions, role: caller, privileges: ["EXECUTE"] },
-      [GRANTS.Usage]: { ...on, schema, objectType: "schema", role: caller, privileges: ["USAGE"] },
+      [GRANTS.Execute]: { ...functions, role: callerRole, privileges: ["EXECUTE"] },
+      [GRANTS.Usage]: { ...on, schema, objectType: "schema", role: callerRole, privileges: ["USAGE"] },
     };
     for (const [grant, config] of Object.entries(grants))
       database.chain((meta) => new Grant(this, grant, { ...config, ...meta }));
@@ -92,6 +100,7 @@ export class LeaseFunctions extends Construct {
   }
 
   private body(name: FunctionName): string {
-    return functionBody(name, { groups: this.groups, logins: this.logins, mark: this.mark });
+    const { groups, logins, caller, mark } = this;
+    return functionBody(name, { groups, logins, caller, mark });
   }
 }

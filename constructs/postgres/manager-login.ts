@@ -79,8 +79,8 @@ abstract class ManagerLoginBase extends Construct implements IManagerLogin {
     this.role = this.makeRole(owner === undefined);
     if (owner === undefined) LeaseFunctions.forget(this, "Functions");
     else {
-      const caller = this.role;
-      this.functions = new LeaseFunctions(this, "Functions", { database, caller, owner, mark: this.mark });
+      const caller = { caller: name, callerRole: this.role };
+      this.functions = new LeaseFunctions(this, "Functions", { database, ...caller, owner, mark: this.mark });
     }
     const leases = this.functions ? "functions" : "createrole";
     Manifest.of(this).addToDatabase(this, database.databaseName, () => ({

@@ -13,11 +13,12 @@ import { sweepRevoked } from "../postgres/sweep";
 import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { lock } from "../deployment/lock";
-import { equipManagers } from "../postgres/manager-login";
+import { equipManagers, managed } from "../postgres/manager-login";
 import {
   adoptFunctions,
   checkLeaseSchema,
   closeLeaseSchema,
+  dropEmptySchema,
   dropFunctions,
 } from "../postgres/lease-functions";
 import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
@@ -168,12 +169,13 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkOwners(deployment);
         await checkVault(deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
-        for (const line of await equipManagers(deployment)) show.detail(line);
+        for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, await findMarked(deployment), show.detail);
         await eachDatabase(deployment, show, "functions", adoptFunctions);
         await eachDatabase(deployment, show, "createrole", freeMemberships);
+        await eachDatabase(deployment, show, "createrole", dropEmptySchema);
       },
       (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
     ),
@@ -181,7 +183,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
       deployment.stack("vault")!,
       async (show) => {
         // Those that the stack postgres has just made.
-        for (const line of await equipManagers(deployment)) show.detail(line);
+        for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const login of await setManagerPasswords(deployment, operator))
           show.detail(`set the password of ${login} in PostgreSQL, as Vault is about to get it`);
         isUnmarked = await leasesUnmarked(deployment);

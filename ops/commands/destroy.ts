@@ -49,9 +49,10 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       [
         {
           title: "Synthesize, and read what is there",
-          run: async () => {
+          run: async (show) => {
             deployment = await Deployment.open(options.env, signal);
             await Terraform.check();
+            for (const line of deployment.mendStates()) show.detail(line);
             await Promise.all(
               deployment.stacks.map(async (stack) => {
                 await initialiseStack(deployment, stack);

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -203,7 +204,8 @@ export class Deployment {
     let text = "";
     if (file === undefined) text = await this.pullState(stack);
     else if (existsSync(file)) text = readFileSync(file, "utf8");
-    if (!text) return [];
+    // An empty file is one that is cut off at its beginning, where Terraform has kept another.
+    if (!text && !(file !== undefined && existsSync(file) && existsSync(backupOf(file)))) return [];
     return parseState(stack, text)
       .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
       .map(({ type, name, instances }) => ({
@@ -211,6 +213,20 @@ export class Deployment {
         type,
         attributes: instances[0]!.attributes,
       }));
+  }
+
+  /**
+   * Terraform writes a state over the one before: killed in the middle, it leaves a part of it or nothing, and the next one would
+   * make everything once more. Puts those before in their places, which Terraform keeps beside them.
+   * @returns what was done, a line each
+   */
+  mendStates(): string[] {
+    return this.stacks.flatMap((stack) => {
+      const file = stateFile(stack);
+      if (file === undefined || !existsSync(file) || isState(file) || !isState(backupOf(file))) return [];
+      copyFileSync(backupOf(file), file);
+      return `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`;
+    });
   }
 
   private async pullState({ folder, json }: Stack): Promise<string> {
@@ -271,6 +287,12 @@ export class Deployment {
         variableFor: (purpose) => `TF_VAR_${this.variableFor(purpose, server) ?? ""}`,
       };
     });
+  }
+
+  /** The server that a resource of the stack postgres is on, by its `provider`; the first has none. */
+  serverOf(provider: unknown): string {
+    const { providers } = parseConfiguration(this.stack("postgres")!.json as unknown as JsonObject);
+    return this.manifest.servers[[...providers.keys()].indexOf((provider ?? "postgresql") as string)]!.name;
   }
 
   /** How the bootstrap logs in on a database's server. */
@@ -353,6 +375,19 @@ function stateFile({ folder, json }: Stack): string | undefined {
   return typeof path === "string" ? resolve(folder, path) : undefined;
 }
 
+function backupOf(file: string): string {
+  return `${file}.backup`;
+}
+
+function isState(file: string): boolean {
+  try {
+    JSON.parse(readFileSync(file, "utf8"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 interface RecordedResource {
   readonly mode: string;
   readonly type: string;
@@ -367,7 +402,7 @@ function parseState({ name }: Stack, text: string): readonly RecordedResource[] 
     state = JSON.parse(text) as typeof state;
   } catch {
     throw new SetupError(
-      `the state of the stack ${name} is cut off, as a killed command leaves it: put its .backup in its place`,
+      `the state of the stack ${name} is cut off, as a killed command leaves it: npx leasehold deploy puts the one before, which is in its .backup, in its place`,
     );
   }
   if (state.version !== STATE_VERSION)

@@ -1,9 +1,10 @@
 import type { Client, DatabaseError } from "pg";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
-import { LEASE_FUNCTIONS, LEASE_SCHEMA } from "../../manifest/names";
+import { LEASE_FUNCTIONS, LEASE_SCHEMA, leaseMark } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
+import { findResource } from "./leftover";
 import { asSuperuser } from "./superuser";
 
 /** An object depends on another. */
@@ -22,15 +23,11 @@ export async function adoptFunctions(deployment: Deployment, database: ManifestD
     .map(([id, { name, database: on }]) => ({ address: `postgresql_function.${id}`, name: String(name), on }))
     .filter(({ address, on }) => on === database.name && !isKnown(address));
   if (unknown.length === 0) return [];
-  const found = await asSuperuser(
-    deployment.superuserOf(database),
-    (client) => lastingFunctions(client),
-    database.name,
-  );
+  const found = await asSuperuser(deployment.superuserOf(database), functionsThere, database.name);
   const did: string[] = [];
-  for (const { name, signature } of found ?? []) {
+  for (const { name, signature, mark } of found ?? []) {
     const { address } = unknown.find((each) => each.name === name) ?? {};
-    if (address === undefined) continue;
+    if (address === undefined || mark !== markOf(deployment, database)) continue;
     deployment.restore(stack);
     await deployment.terraform(stack, undefined).import(address, `${database.name}.${signature}`);
     did.push(`taking back the function ${signature}, which a deploy that did not come to its end has left`);
@@ -38,19 +35,29 @@ export async function adoptFunctions(deployment: Deployment, database: ManifestD
   return did;
 }
 
-/** Those of the lease functions that are there and the superuser's. */
-async function lastingFunctions(client: Client): Promise<{ name: string; signature: string }[]> {
-  const functions = Object.entries(LEASE_FUNCTIONS).map(([name, args]) => ({
-    name,
-    signature: `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(",")})`,
-  }));
-  const { rows } = await client.query<{ signature: string }>(
-    `SELECT signature FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
-     WHERE pg_get_userbyid(proowner) = current_user AND prosecdef`,
-    [functions.map(({ signature }) => signature)],
+/** The lease functions, with their schema and arguments as PostgreSQL takes them. */
+const FUNCTIONS = Object.entries(LEASE_FUNCTIONS).map(([name, args]) => ({
+  name,
+  signature: `${LEASE_SCHEMA}.${name}(${args.map(() => "text").join(",")})`,
+}));
+
+/** Those that are there and run as the superuser, each with the mark of its body: another environment may lease in the database. */
+async function functionsThere(client: Client): Promise<{ name: string; signature: string; mark: string }[]> {
+  const { rows } = await client.query<{ signature: string; mark: string | null }>(
+    `SELECT signature, substring(prosrc FROM $$'(leasehold [^']+)'$$) AS mark
+     FROM unnest($1::text[]) AS signature JOIN pg_proc p ON p.oid = to_regprocedure(signature)
+     WHERE pg_get_userbyid(proowner) = current_user`,
+    [FUNCTIONS.map(({ signature }) => signature)],
   );
-  return functions.filter(({ signature }) => rows.some((row) => row.signature === signature));
+  return FUNCTIONS.flatMap((known) =>
+    rows
+      .filter(({ signature }) => signature === known.signature)
+      .map(({ mark }) => ({ ...known, mark: mark ?? "" })),
+  );
 }
+
+const markOf = ({ manifest }: Deployment, { name }: ManifestDatabase) =>
+  leaseMark(manifest.environment, name);
 
 /**
  * Drops the functions, once Vault no longer calls them, and their schema, unless something else is in it.
@@ -60,20 +67,12 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
   const did = await asSuperuser(
     deployment.superuserOf(database),
     async (client) => {
-      const functions = await lastingFunctions(client);
-      if (functions.length > 0)
-        await client.query(`DROP FUNCTION ${functions.map(({ signature }) => signature).join(", ")}`);
-      const schema = await client.query(
-        "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
-        [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
-      );
-      if (schema.rowCount === 1)
-        await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
-          if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
-        });
-      return functions.length > 0
-        ? [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`]
-        : [];
+      const there = await functionsThere(client);
+      const ours = there.filter(({ mark }) => mark === markOf(deployment, database));
+      if (ours.length === 0) return [];
+      await client.query(`DROP FUNCTION ${ours.map(({ signature }) => signature).join(", ")}`);
+      await dropSchema(client, database);
+      return [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`];
     },
     database.name,
   );
@@ -81,7 +80,36 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
 }
 
 /**
- * Whoever owns the schema or a function there could replace what Vault's login calls. For before the stack postgres writes them.
+ * Drops the schema of a deploy that has come to make no function in it, where leases are made without them now. For right before
+ * the stack postgres forgets it.
+ * @returns nothing that is worth a line
+ */
+export async function dropEmptySchema(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const state = await deployment.state(deployment.stack("postgres")!);
+  if (findResource(state, "postgresql_schema", { name: LEASE_SCHEMA, database: database.name }))
+    await asSuperuser(
+      deployment.superuserOf(database),
+      (client) => dropSchema(client, database),
+      database.name,
+    );
+  return [];
+}
+
+/** Unless it is declared, somebody else's, or something is in it. */
+async function dropSchema(client: Client, database: ManifestDatabase): Promise<void> {
+  const { rowCount } = await client.query(
+    "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
+    [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
+  );
+  if (rowCount === 0) return;
+  await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
+    if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+  });
+}
+
+/**
+ * Whoever owns the schema or a function there could replace what Vault's login calls; and another environment's Vault calls those
+ * that it has made. For before the stack postgres writes them.
  * @returns nothing that was done
  * @throws SetupError
  */
@@ -90,7 +118,18 @@ export async function checkLeaseSchema(
   database: ManifestDatabase,
 ): Promise<string[]> {
   const login = deployment.superuserOf(database);
-  await asSuperuser(login, (client) => checkLeaseOwners(client, login, database), database.name);
+  await asSuperuser(
+    login,
+    async (client) => {
+      await checkLeaseOwners(client, login, database);
+      const other = (await functionsThere(client)).find(({ mark }) => mark !== markOf(deployment, database));
+      if (other)
+        throw new SetupError(
+          `the function ${other.signature} in the database ${printable(database.name)} is not this environment's (its mark is ${printable(other.mark) || "none"}), and another Vault may lease by it: have one of the two lease otherwise (leases: "createrole"), or drop it if nobody calls it`,
+        );
+    },
+    database.name,
+  );
   return [];
 }
 

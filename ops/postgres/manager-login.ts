@@ -1,5 +1,6 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { RESERVED_SLOTS } from "../../manifest/names";
+import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
@@ -7,11 +8,15 @@ import { asSuperuser } from "./superuser";
  * Gives Vault's own logins what the stack postgres can't, since an update of the role takes its memberships away: attributes that
  * were changed by hand, and the search path, where it is another, as up to 0.1.0 it was the application's schema; and the slots
  * that the server keeps for such logins. For before the stack is applied, which then finds nothing to update.
+ * @param databases whose login it is
  * @returns what was done, a line each
  */
-export async function equipManagers(deployment: Deployment): Promise<string[]> {
+export async function equipManagers(
+  deployment: Deployment,
+  databases: readonly ManifestDatabase[],
+): Promise<string[]> {
   const did: string[] = [];
-  for (const database of deployment.manifest.databases) {
+  for (const database of databases) {
     const { manager } = database;
     if (manager === undefined) continue;
     await asSuperuser(deployment.superuserOf(database), async (client) => {
@@ -25,6 +30,18 @@ export async function equipManagers(deployment: Deployment): Promise<string[]> {
     });
   }
   return did;
+}
+
+/** The databases whose Vault login Terraform has made, and on whose server: one of that name elsewhere is somebody else's. */
+export async function managed(deployment: Deployment): Promise<ManifestDatabase[]> {
+  const stack = deployment.stack("postgres")!;
+  const made = (await deployment.state(stack)).map(({ address }) => address);
+  const roles = Object.entries(stack.json.resource["postgresql_role"] ?? {})
+    .filter(([id]) => made.includes(`postgresql_role.${id}`))
+    .map(([, { name, provider }]) => ({ name, server: deployment.serverOf(provider) }));
+  return deployment.manifest.databases.filter(({ manager, server }) =>
+    roles.some((role) => role.name === manager && role.server === server),
+  );
 }
 
 /** What the stack declares of it, and when it is otherwise. CREATEROLE is a matter of how it leases (manager-powers.ts). */

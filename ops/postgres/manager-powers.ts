@@ -1,11 +1,14 @@
 import { escapeIdentifier, type Client, type DatabaseError } from "pg";
-import { leaseMark, RESERVED_SLOTS } from "../../manifest/names";
+import { groupRolesOf, leaseMark, RESERVED_SLOTS } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
-/** A grant depends on another. */
-const DEPENDENT_OBJECTS = "2BP01";
+/**
+ * SQLSTATEs of a statement about a lease that has ended, or was made, in between: the role is gone; its row was changed, or is
+ * being changed; a grant depends on another.
+ */
+const MEANWHILE = ["42704", "XX000", "55P03", "2BP01"];
 const ATTEMPTS = 5;
 
 interface Membership {
@@ -31,16 +34,8 @@ export async function takePowers(deployment: Deployment, database: ManifestDatab
     );
     const [found] = rows;
     if (!found || (!found.powers && found.memberships === 0)) return [];
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await takeMemberships(client, manager);
-        break;
-      } catch (error) {
-        await client.query("ROLLBACK");
-        // A lease that was on its way got its group in between.
-        if ((error as DatabaseError).code !== DEPENDENT_OBJECTS || attempt === ATTEMPTS) throw error;
-      }
-    }
+    await takeOver(client, manager, await grantedBy(client, manager));
+    await persistently(client, () => takeMemberships(client, manager));
     return [
       `took from ${manager} what leases by functions do without: ` +
         [found.powers && "CREATEROLE", found.memberships > 0 && `${String(found.memberships)} memberships`]
@@ -51,13 +46,12 @@ export async function takePowers(deployment: Deployment, database: ManifestDatab
   return did ?? [];
 }
 
-/** In one transaction, so that no living lease is without its group at any time. */
+/** In one transaction, with what was granted since. */
 async function takeMemberships(client: Client, manager: string): Promise<void> {
   const login = escapeIdentifier(manager);
   await client.query("BEGIN");
   await client.query(`ALTER ROLE ${login} NOCREATEROLE`);
-  if (await dependsOnGrantors(client))
-    await takeOver(client, manager, await memberships(client, "grantor", manager));
+  for (const granted of await grantedBy(client, manager)) await client.query(takeOverText(manager, granted));
   for (const { role, grantor } of await memberships(client, "member", manager))
     if (role !== RESERVED_SLOTS)
       await client.query(
@@ -66,12 +60,33 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
   await client.query("COMMIT");
 }
 
-/** What Vault's login has granted is the superuser's grant from then on. */
+/**
+ * What Vault's login has granted is the superuser's grant from then on. One lease at a time, since others are leased and revoked
+ * meanwhile, and no living one is without its group at any time.
+ */
 async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
-  for (const { role, member } of granted) {
-    const [group, to] = [escapeIdentifier(role), escapeIdentifier(member)];
-    await client.query(`GRANT ${group} TO ${to}`);
-    await client.query(`REVOKE ${group} FROM ${to} GRANTED BY ${escapeIdentifier(manager)}`);
+  for (const membership of granted)
+    await persistently(client, async () => {
+      if (await isThere(client, membership)) await client.query(takeOverText(manager, membership));
+    });
+}
+
+/** Two statements, which are one transaction where they are sent alone. */
+function takeOverText(manager: string, { role, member }: Membership): string {
+  const [group, to] = [escapeIdentifier(role), escapeIdentifier(member)];
+  return `GRANT ${group} TO ${to}; REVOKE ${group} FROM ${to} GRANTED BY ${escapeIdentifier(manager)}`;
+}
+
+/** Does something again where what it was about has changed in between. */
+async function persistently(client: Client, work: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      await client.query("ROLLBACK");
+      if (attempt === ATTEMPTS || !MEANWHILE.includes((error as DatabaseError).code ?? "")) throw error;
+    }
   }
 }
 
@@ -87,13 +102,10 @@ export async function freeMemberships(deployment: Deployment, database: Manifest
     .filter(({ type, attributes }) => type === "postgresql_grant_role" && attributes["role"] === manager)
     .map(({ attributes }) => String(attributes["grant_role"]));
   const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
-    if (!(await dependsOnGrantors(client))) return [];
-    const granted = await memberships(client, "grantor", manager);
+    const granted = await grantedBy(client, manager);
     const unknown = granted.filter(({ role, member }) => member !== manager && !known.includes(role));
     if (unknown.length === 0) return [];
-    await client.query("BEGIN");
     await takeOver(client, manager, unknown);
-    await client.query("COMMIT");
     return [`took over what ${manager} has granted to ${String(unknown.length)} living leases`];
   });
   return did ?? [];
@@ -103,6 +115,20 @@ export async function freeMemberships(deployment: Deployment, database: Manifest
 async function dependsOnGrantors(client: Client): Promise<boolean> {
   const { rowCount } = await client.query(
     "SELECT WHERE current_setting('server_version_num')::int >= 160000",
+  );
+  return rowCount === 1;
+}
+
+/** What depends on the memberships of a role. */
+async function grantedBy(client: Client, manager: string): Promise<Membership[]> {
+  return (await dependsOnGrantors(client)) ? memberships(client, "grantor", manager) : [];
+}
+
+async function isThere(client: Client, { role, member, grantor }: Membership): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `SELECT FROM pg_auth_members
+     WHERE pg_get_userbyid(roleid) = $1 AND pg_get_userbyid(member) = $2 AND pg_get_userbyid(grantor) = $3`,
+    [role, member, grantor],
   );
   return rowCount === 1;
 }
@@ -125,6 +151,7 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
   const { manager } = database;
   if (manager === undefined) return [];
   const mark = leaseMark(deployment.manifest.environment, database.name);
+  const groups = groupRolesOf(database);
   const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
     const login = escapeIdentifier(manager);
     const done: string[] = [];
@@ -143,12 +170,13 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
          AND (
            NOT EXISTS (SELECT FROM pg_auth_members
              WHERE roleid = r.oid AND pg_get_userbyid(member) = $1 AND admin_option)
-           OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid AND pg_get_userbyid(grantor) <> $1)
+           OR EXISTS (SELECT FROM pg_auth_members
+             WHERE member = r.oid AND pg_get_userbyid(grantor) <> $1 AND pg_get_userbyid(roleid) = ANY ($3))
          )
        ORDER BY 1`,
-      [manager, mark],
+      [manager, mark, groups],
     );
-    for (const { name } of leases) await giveLease(client, login, manager, name);
+    for (const { name } of leases) await persistently(client, () => giveLease(client, manager, name, groups));
     if (leases.length > 0)
       done.push(
         `gave ${manager} ${String(leases.length)} living leases, which it could not revoke otherwise`,
@@ -158,12 +186,20 @@ export async function givePowers(deployment: Deployment, database: ManifestDatab
   return did ?? [];
 }
 
-async function giveLease(client: Client, login: string, manager: string, lease: string): Promise<void> {
-  const leased = escapeIdentifier(lease);
+/** Unless it has ended meanwhile. What others have granted it beside its group stays theirs. */
+async function giveLease(
+  client: Client,
+  manager: string,
+  lease: string,
+  groups: readonly string[],
+): Promise<void> {
+  const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [lease]);
+  if (rowCount === 0) return;
+  const [leased, login] = [escapeIdentifier(lease), escapeIdentifier(manager)];
   await client.query("BEGIN");
   await client.query(`GRANT ${leased} TO ${login} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`);
   for (const { role, grantor } of await memberships(client, "member", lease))
-    if (grantor !== manager) {
+    if (grantor !== manager && groups.includes(role)) {
       const group = escapeIdentifier(role);
       await client.query(`GRANT ${group} TO ${leased} GRANTED BY ${login}`);
       await client.query(`REVOKE ${group} FROM ${leased} GRANTED BY ${escapeIdentifier(grantor)}`);

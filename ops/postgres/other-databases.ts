@@ -1,5 +1,5 @@
-import { escapeIdentifier } from "pg";
-import { LEASED_PREFIX } from "../../manifest/names";
+import { escapeIdentifier, type Client } from "pg";
+import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { readRecord, writeRecord } from "./public-privileges";
 import { asSuperuser } from "./superuser";
@@ -52,15 +52,13 @@ export async function findLockedOut(deployment: Deployment): Promise<LockedOut[]
          ) AS sessions
          FROM (${OPEN}) d, pg_roles r
          WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL ($2)
-           AND NOT (
-             rolname LIKE '${LEASED_PREFIX}%' AND starts_with(shobj_description(r.oid, 'pg_authid'), 'leasehold ')
-           )
+           AND NOT (rolname LIKE '${LEASED_PREFIX}%' AND starts_with(shobj_description(r.oid, 'pg_authid'), $3))
            AND NOT EXISTS (
              SELECT FROM aclexplode(acl)
              WHERE privilege_type = 'CONNECT' AND grantee <> 0 AND pg_has_role(r.oid, grantee, 'USAGE')
            )
          ORDER BY 1, 2`,
-        [declared, ours],
+        [declared, ours, leaseMark(deployment.manifest.environment, "")],
       ),
     );
     found.push(...rows!.rows.map((row) => ({ server: login.server, ...row })));
@@ -92,9 +90,7 @@ export async function closeOthers(deployment: Deployment): Promise<string[]> {
       record[`${login.server}/${name}`] = { database: ["CONNECT"], functions: [], isOther: true };
     if (rows.length > 0) writeRecord(deployment, record);
     for (const { name } of rows) {
-      await asSuperuser(login, (client) =>
-        client.query(`REVOKE CONNECT ON DATABASE ${escapeIdentifier(name)} FROM PUBLIC`),
-      );
+      await asSuperuser(login, (client) => takeConnect(client, name));
       lines.push(`took CONNECT on the database ${name}, which the config does not name, from PUBLIC`);
     }
   }
@@ -105,6 +101,19 @@ export async function closeOthers(deployment: Deployment): Promise<string[]> {
     )),
   );
   return lines;
+}
+
+/** Whoever may grant CONNECT may have granted it to PUBLIC as well, and takes it alone. */
+async function takeConnect(client: Client, name: string): Promise<void> {
+  const { rows } = await client.query<{ grantor: string }>(
+    `SELECT DISTINCT pg_get_userbyid(grantor) AS grantor FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+     WHERE datname = $1 AND grantee = 0 AND privilege_type = 'CONNECT'`,
+    [name],
+  );
+  for (const { grantor } of rows) {
+    await client.query(`SET ROLE ${escapeIdentifier(grantor)}`);
+    await client.query(`REVOKE CONNECT ON DATABASE ${escapeIdentifier(name)} FROM PUBLIC`);
+  }
 }
 
 /** Whether there is something to give back. */
@@ -127,13 +136,19 @@ export async function reopenOthers(
     const [server = "", name = ""] = key.split(/\/(.*)/s);
     if (stayClosed.includes(server)) continue;
     const login = deployment.superusers().find((candidate) => candidate.server === server);
-    if (!login) continue;
+    const { [key]: _, ...rest } = readRecord(deployment);
+    if (!login) {
+      writeRecord(deployment, rest);
+      lines.push(
+        `the database ${name} stays closed, since the config no longer names its server ${server}: GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC gives it back`,
+      );
+      continue;
+    }
     const isGiven = await asSuperuser(login, async (client) => {
       const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [name]);
       if (rowCount === 1) await client.query(`GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC`);
       return rowCount === 1;
     });
-    const { [key]: _, ...rest } = readRecord(deployment);
     writeRecord(deployment, rest);
     if (isGiven) lines.push(`gave CONNECT on the database ${name} back to PUBLIC`);
   }

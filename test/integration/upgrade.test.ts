@@ -106,7 +106,7 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
   }
 
   test("deploy marks the leases, and takes the schema from the search path of Vault's login", async () => {
-    await equipManagers(deployed);
+    await equipManagers(deployed, deployed.manifest.databases);
     expect((await markLeases(deployed, database)).sort()).toEqual(leases.map(({ login }) => login).sort());
     const { rows } = await deployment.superuser.query(
       "SELECT DISTINCT shobj_description(oid, 'pg_authid') AS mark, rolconnlimit FROM pg_roles WHERE rolname LIKE 'v-%'",

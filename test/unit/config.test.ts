@@ -204,6 +204,15 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `servers[0] (postgres).bootstrap: received 'createrole', allowed: ${NO_FUNCTIONS}`,
   ],
   [
+    "closed databases without a superuser who would close them",
+    (d) => {
+      d["leases"] = "createrole";
+      d.servers[0]!["bootstrap"] = "createrole";
+      d.servers[0]!["otherDatabases"] = "close";
+    },
+    'servers[0] (postgres).otherDatabases: received \'close\', allowed: "keep" where bootstrap is "createrole", since databases of others can\'t be closed without a superuser',
+  ],
+  [
     "a schema with the name of the functions'",
     (d) => {
       d["leases"] = "functions";

@@ -205,7 +205,7 @@ describe("leases through functions, or by CREATEROLE", () => {
       { owner: "nanvc", database: "nanvc" },
     ]);
     for (const [text, count] of [
-      ["'leasehold local nanvc'", 4],
+      ["'leasehold local nanvc'", 5],
       ["('schema_admin_role', 'example_owner', 'example', 20)", 2],
       ["('readonly_role', 'readonly_role', 'example', 20)", 2],
       ["('nanvc_verify_owner', 'example_owner', 'example', 20)", 2],

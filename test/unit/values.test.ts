@@ -166,12 +166,14 @@ test.each([
   [{ schema: "a b" }, 'schema ("a b") must be a PostgreSQL identifier'],
 ])("a function's list refuses %j", (wrong, message) => {
   const row = { group: "a", heir: "b", schema: "c", connectionLimit: 1, ...wrong };
-  expect(() => functionBody("open", { groups: [row], logins: [], mark: "m" })).toThrow(message);
+  expect(() => functionBody("open", { groups: [row], logins: [], caller: "v", mark: "m" })).toThrow(message);
 });
 
 test("a function's mark is plain text, and a static login a role's name", () => {
-  expect(() => functionBody("open", { groups: [], logins: [], mark: "a'" })).toThrow("must be plain text");
-  expect(() => functionBody("set_password", { groups: [], logins: ["a'"], mark: "m" })).toThrow(
+  expect(() => functionBody("open", { groups: [], logins: [], caller: "v", mark: "a'" })).toThrow(
+    "must be plain text",
+  );
+  expect(() => functionBody("set_password", { groups: [], logins: ["a'"], caller: "v", mark: "m" })).toThrow(
     'role ("a\'") must be',
   );
 });

@@ -14,6 +14,10 @@ BEGIN
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
     pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '200ms', true);
+  -- Until the deploy that makes it has taken EXECUTE from others.
+  IF SESSION_USER OPERATOR(pg_catalog.<>) :'caller' THEN
+    RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('this function of %s is for %I alone', :'mark', :'caller');
+  END IF;
   SELECT oid, rolcanlogin, pg_catalog.shobj_description(oid, 'pg_authid') AS comment INTO leased
     FROM pg_catalog.pg_roles
     WHERE rolname OPERATOR(pg_catalog.=) login;

@@ -8,6 +8,10 @@ BEGIN
     pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
     pg_catalog.set_config('enable_seqscan', 'off', true),
     pg_catalog.set_config('lock_timeout', '5s', true);
+  -- Until the deploy that makes it has taken EXECUTE from others.
+  IF SESSION_USER OPERATOR(pg_catalog.<>) :'caller' THEN
+    RAISE insufficient_privilege USING MESSAGE = pg_catalog.format('this function of %s is for %I alone', :'mark', :'caller');
+  END IF;
   -- PostgreSQL would cut a longer name, and make a login that none of the others finds.
   IF (login OPERATOR(pg_catalog.~) :'leased' AND pg_catalog.octet_length(login) OPERATOR(pg_catalog.<=) 63) IS NOT TRUE THEN
     RAISE invalid_parameter_value USING MESSAGE = pg_catalog.format('%L is not the name of a leased login', login);

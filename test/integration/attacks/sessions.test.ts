@@ -33,7 +33,7 @@ test("each session of the commands, the verifier and the sandbox pins its search
     await left.open("SELECT pg_catalog.lo_create(0)", { database: "postgres" });
     await left.revoke();
     await sweep(deployment);
-    await equipManagers(forCommands(deployment));
+    await equipManagers(forCommands(deployment), deployment.manifest.databases);
     const { rows } = await deployment.superuser.query<{ settings: string[] }>(
       "SELECT rolconfig AS settings FROM pg_catalog.pg_roles WHERE rolname = 'vault'",
     );
