@@ -48,6 +48,26 @@ const workload = z.discriminatedUnion(
   { error: KINDS },
 );
 
+const schemaName = name(POSTGRES_IDENTIFIER).refine(
+  (value) => value !== "information_schema",
+  "a schema other than information_schema, which is PostgreSQL's own",
+);
+
+const schema = object("a schema", {
+  name: schemaName.describe(
+    "Its name, other than information_schema. `public`, which each database has from the start, stays as it is, with the owner that it has.",
+  ),
+  owner: name(POSTGRES_ROLE).describe(
+    "The role that owns it and whatever is in it. In `public` it may create objects.",
+  ),
+  creators: list("roles", name(POSTGRES_ROLE)).default([]).meta({
+    allowed: "a list of roles that exist already",
+    description:
+      "Other roles that create objects in it: the personas' privileges cover those that they create later.",
+    otherwise: "none",
+  }),
+}).describe("A schema, and whose objects are in it.");
+
 const fields = object("a database", {
   name: name(POSTGRES_DATABASE).describe(
     "Its name. The stack makes it, unless it is the one that its server has from the start.",
@@ -55,19 +75,20 @@ const fields = object("a database", {
   server: text("the name of one of the servers")
     .optional()
     .meta({ description: "The server that it is on, by name.", otherwise: "the first server" }),
-  schema: name(POSTGRES_IDENTIFIER)
-    .refine(
-      (value) => value !== "public",
-      "a schema other than public, on which PUBLIC has privileges that nobody declared",
-    )
-    .refine(
-      (value) => value !== "information_schema",
-      "a schema other than information_schema, which is PostgreSQL's own",
-    )
-    .describe(
-      "The schema on whose objects the personas have privileges, other than public and information_schema.",
-    ),
-  owner: name(POSTGRES_ROLE).describe("The role that owns the schema and whatever is in it."),
+  schema: schemaName.optional().meta({
+    description:
+      "The schema on whose objects the personas have privileges: in place of `schemas`, where it is the only one.",
+    otherwise: "`schemas`",
+  }),
+  owner: name(POSTGRES_ROLE).optional().meta({
+    description: "With `schema`: the role that owns it and whatever is in it.",
+    otherwise: "`schemas`",
+  }),
+  schemas: list("schemas", schema).min(1, "at least one schema").optional().meta({
+    description:
+      "The schemas on whose objects the personas have privileges, in the order of the search path. A persona that acts as the owner acts as the first one's. Another one is added at the end: the first keeps its place.",
+    otherwise: "the one of `schema` and `owner`",
+  }),
   manager: object("Vault's own login", {
     name: name(POSTGRES_ROLE).describe(
       "The login. Its password comes from `TF_VAR_<name>_manager_password`, with `_` for `-`; on a server other than the first from `TF_VAR_<server>_<name>_manager_password`.",
@@ -96,6 +117,62 @@ const fields = object("a database", {
 });
 
 type Database = z.output<typeof fields>;
+
+/** A schema of a database, in whichever way it is spelled. */
+export interface SchemaConfig extends z.output<typeof schema> {
+  /** Where its fields are, below the database. */
+  readonly at: Readonly<Record<"name" | "owner" | "creators", readonly PropertyKey[]>>;
+}
+
+/** Both spellings: the list, and a single schema with its owner. */
+export function schemasOf({ schema, owner, schemas }: Database): SchemaConfig[] {
+  if (schemas)
+    return schemas.map((each, i) => {
+      const at = ["schemas", i];
+      return {
+        ...each,
+        at: { name: [...at, "name"], owner: [...at, "owner"], creators: [...at, "creators"] },
+      };
+    });
+  if (schema === undefined || owner === undefined) return [];
+  return [{ name: schema, owner, creators: [], at: { name: ["schema"], owner: ["owner"], creators: [] } }];
+}
+
+function* schemasAreSpelledOnce({ schema, owner, schemas }: Database): Iterable<Breach> {
+  const other = schema !== undefined ? "schema" : "owner";
+  if (schemas && (schema !== undefined || owner !== undefined))
+    yield { path: [other], allowed: "no schema and owner beside schemas, which has them" };
+  else if (!schemas && schema === undefined)
+    yield { path: ["schema"], allowed: "a schema, or a list schemas" };
+  else if (!schemas && owner === undefined)
+    yield { path: ["owner"], allowed: `${POSTGRES_ROLE.allowed}: the schema's owner` };
+}
+
+/** Their sessions act as one role, which has to own what is in each schema. */
+function* whoActsAsOwnerOwnsAll(database: Database): Iterable<Breach> {
+  const acting = database.personas.find(({ actsAsOwner }) => actsAsOwner);
+  if (!acting) return;
+  const [first, ...others] = schemasOf(database);
+  for (const { owner, at } of others)
+    if (owner !== first!.owner)
+      yield {
+        path: at.owner,
+        allowed: `${first!.owner}, the first schema's, as whom ${acting.name} acts in each of them`,
+      };
+  for (const { creators, at, owner } of schemasOf(database))
+    if (creators.length > 0)
+      yield {
+        path: at.creators,
+        allowed: `no creators, since ${acting.name} acts as ${owner}, who does not own what they create`,
+      };
+}
+
+function* creatorsAreOthers(database: Database): Iterable<Breach> {
+  for (const { owner, creators, at } of schemasOf(database))
+    for (const [i, creator] of creators.entries())
+      if (creator === owner || creators.indexOf(creator) < i)
+        yield { path: [...at.creators, i], allowed: "roles other than the owner, each once" };
+}
 
 function* ownersShareTemporary({ personas }: Database): Iterable<Breach> {
   const owners = [...personas.entries()].filter(([, { actsAsOwner }]) => actsAsOwner);
@@ -128,7 +205,10 @@ function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Bre
 }
 
 export const database = withRules(fields, [
+  schemasAreSpelledOnce,
+  whoActsAsOwnerOwnsAll,
+  creatorsAreOthers,
   ownersShareTemporary,
   staticRolesHaveAPersona,
   workloadHasItsPersonas,
-]).describe("A schema in a database, and who leases logins for it.");
+]).describe("Schemas of a database, and who leases logins for them.");

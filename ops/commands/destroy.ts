@@ -277,7 +277,7 @@ async function deleteData(deployment: Deployment, state: readonly StateResource[
     await asSuperuser(
       deployment.superuserOf(database),
       async (client) => {
-        for (const { name } of database.schemas)
+        for (const { name } of database.schemas.filter(({ exists }) => !exists))
           await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(name)} CASCADE`);
         for (const owner of isMade ? ownersOf(database) : []) {
           const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [owner]);

@@ -155,18 +155,18 @@ function declaredMembers(database: ManifestDatabase): string {
   return [owned, ...logins].join(" OR ");
 }
 
-/** Each schema is the declared owner's: otherwise its default privileges do not apply. */
+/** Each schema that was made is the declared owner's, so that nobody else can drop what is in it. */
 export async function schemaOwner(
   { owner: catalogs, database }: DatabaseContext,
   check: Check,
 ): Promise<void> {
-  for (const { name, owner } of database.schemas) {
+  for (const { name, owner, exists } of database.schemas) {
     const [found] = await catalogs.read<{ owner: string }>(
       `SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ${literal(name)}`,
       check,
     );
     if (!found) check.find(`the schema ${name} must belong to ${owner}, it does not exist`);
-    else if (found.owner !== owner)
+    else if (!exists && found.owner !== owner)
       check.find(`the schema ${name} must belong to ${owner}, it belongs to ${found.owner}`);
   }
 }
