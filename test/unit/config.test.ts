@@ -607,6 +607,16 @@ describe.each<[string, (draft: Draft) => void, string]>([
     ],
   ),
   [
+    "more idle connections than open ones",
+    (d) => Object.assign(database(d).vault, { maxIdleConnections: 3 }),
+    "databases[0] (nanvc).vault.maxIdleConnections: received 3, allowed: at most vault.maxOpenConnections, 2",
+  ],
+  [
+    "a host that is which it wants",
+    (d) => Object.assign(database(d).vault, { targetSessionAttrs: "standby" }),
+    "databases[0] (nanvc).vault.targetSessionAttrs: received 'standby', allowed: one of any, read-write, primary",
+  ],
+  [
     "port 0",
     (d) => (d.servers[0]!.container["hostPort"] = 0),
     "servers[0] (postgres).container.hostPort: received 0, allowed: a whole number from 1 to 65535",
