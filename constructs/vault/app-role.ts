@@ -6,7 +6,7 @@ import { checkName, VAULT_POLICY_NAME } from "../names";
 import type { IAppRoleAuth } from "./app-role-auth";
 import type { IPersonaLogin } from "./persona-login";
 import { Policy, type IPolicy } from "./policy";
-import type { IGrantee, PolicyRule } from "./policy-document";
+import { OWN_TOKEN, type IGrantee, type PolicyRule } from "./policy-document";
 
 export interface AppRoleProps {
   /** Where it logs in. */
@@ -51,8 +51,8 @@ export interface AppRoleProps {
 }
 
 /**
- * An application's identity. Its token can renew itself and its leases, and can do what is granted to the AppRole; it has
- * no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
+ * An application's identity. Its token can look itself up, renew and end itself and the leases whose ids it holds, and can do
+ * what is granted to the AppRole; it has no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
  */
 export class AppRole extends Construct implements IPersonaLogin {
   readonly appRoleName: string;
@@ -78,8 +78,11 @@ export class AppRole extends Construct implements IPersonaLogin {
     this.tokenMaxTtl = tokenMaxTtl;
     this.policy = new Policy(this, "Policy", { name: this.appRoleName });
     this.allow(
-      { path: "auth/token/renew-self", capabilities: ["update"] },
+      ...OWN_TOKEN,
+      { path: "auth/token/revoke-self", capabilities: ["update"] },
+      // Whose id, which nobody guesses, is in the request.
       { path: "sys/leases/renew", capabilities: ["update"] },
+      { path: "sys/leases/revoke", capabilities: ["update"] },
     );
     const tokenPolicies = [this.policy, ...policies].map(({ policyName }) => policyName);
     const settings = {

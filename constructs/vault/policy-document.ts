@@ -25,6 +25,12 @@ export interface PolicyRule {
   readonly denied?: Parameters;
 }
 
+/** A token looks itself up before Terraform, hvac or Vault Agent uses it, and keeps itself alive. */
+export const OWN_TOKEN: readonly PolicyRule[] = [
+  { path: "auth/token/lookup-self", capabilities: ["read"] },
+  { path: "auth/token/renew-self", capabilities: ["update"] },
+];
+
 /** A text that starts or ends with `*` is a pattern. */
 export type ParameterValue = string | boolean | readonly string[];
 export type Parameters = Readonly<Record<string, readonly ParameterValue[]>>;

@@ -877,13 +877,31 @@ test.each([
   ["kubernetes", { secret_suffix: "{stack}" }],
   ["gcs", { prefix: "{stack}", kms_encryption_key: "projects/p/locations/l/keyRings/r/cryptoKeys/k" }],
   ["s3", { key: "{stack}", shared_credentials_file: "~/.aws/credentials", kms_key_id: "alias/x" }],
+  [
+    "s3",
+    {
+      bucket: "states",
+      workspace_key_prefix: "{stack}",
+      assume_role: {
+        role_arn: "arn:aws:iam::1:role/deploy",
+        transitive_tag_keys: ["team"],
+        tags: { team: "db" },
+      },
+      assume_role_with_web_identity: { web_identity_token_file: "/run/token" },
+      endpoints: { s3: "https://minio.example.com" },
+    },
+  ],
   ["pg", { conn_str: "postgres://host:5432/states?sslmode=verify-full", schema_name: "{stack}" }],
   ["http", { address: "https://states.example.com/a@b/{stack}?ref=main", lock_address: "https://h/{stack}" }],
 ])("what a backend %s is told that is no secret is allowed", (type, values) => {
   expect(errors((d) => (d["backend"] = { type, arguments: values }))).toEqual([]);
 });
 
-test.each<[string, string, string]>([
+test.each<[string, string, unknown]>([
+  ["s3", "assume_role_with_web_identity", { web_identity_token: "hunter2" }],
+  ["s3", "endpoints", { s3: "https://hunter2@minio.example.com" }],
+  ["kubernetes", "exec", { env: [{ token: "hunter2" }] }],
+  ["gcs", "credentials", { name: "hunter2" }],
   ["s3", "secret_key", "hunter2"],
   ["azurerm", "sas_token", "hunter2"],
   ["gcs", "encryption_key", "hunter2"],

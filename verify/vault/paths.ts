@@ -21,6 +21,7 @@ interface Use {
   readonly body?: object;
 }
 
+const TOKEN_LOOKUP = row("its token's lookup", true, "The persona's token looks itself up.");
 const TOKEN_RENEWAL = row("its token's renewal", true, "The persona's token renews itself.");
 const OTHER_CREDENTIALS = row(
   "other credentials",
@@ -34,14 +35,19 @@ const OTHER_PATHS = row(
 );
 const CREDENTIALS = row("its credentials", true, "The persona's token leases its own credentials.");
 const LEASE_RENEWAL = row("its lease's renewal", true, "The persona's token renews its lease.");
+const LEASE_END = row("a lease's end", true, "The persona's token may end a lease whose id it holds.");
+const TOKEN_END = row("its token's end", true, "The persona's token ends itself, and is no longer one.");
 
 /** In the order in which they are made. */
 export const VAULT_ROWS: readonly VaultRow[] = [
+  TOKEN_LOOKUP,
   TOKEN_RENEWAL,
   OTHER_CREDENTIALS,
   OTHER_PATHS,
   CREDENTIALS,
   LEASE_RENEWAL,
+  LEASE_END,
+  TOKEN_END,
 ];
 
 function row(name: string, declared: boolean, proves: string): VaultRow {
@@ -60,6 +66,7 @@ export async function exercisePaths(context: LoggedInContext): Promise<void> {
   const statics = database.staticRoles.filter((other) => other.persona !== persona.name);
   const use = (path: string): Use => ({ method: path.endsWith("/") ? "LIST" : "GET", path });
 
+  await exercise(context, TOKEN_LOOKUP, [use("auth/token/lookup-self")]);
   await exercise(context, TOKEN_RENEWAL, [{ method: "POST", path: "auth/token/renew-self", body: {} }]);
   await exercise(context, OTHER_CREDENTIALS, [
     ...others.map((other) => use(`${mount}/creds/${other}`)),
@@ -82,7 +89,7 @@ export async function exercisePaths(context: LoggedInContext): Promise<void> {
       ...(vault.namespace ? [] : ["sys/audit"]),
       `sys/leases/lookup/${mount}/creds/${role}/`,
       "auth/token/accessors/",
-      "auth/token/lookup-self",
+      "cubbyhole/",
       "identity/entity/id/",
     ].map(use),
   );
@@ -106,6 +113,19 @@ export async function exerciseRenewal(
     { method: "POST", path: "sys/leases/renew", body },
   ]);
   return answer!;
+}
+
+/** Has the token end a lease that there is not, which Vault takes for done, and then itself, with what it has leased. */
+export async function exerciseEnds(context: LoggedInContext): Promise<void> {
+  const { mount } = context.database.vault;
+  const lease_id = `${mount}/creds/${context.persona.databaseRole.name}/leasehold-verify`;
+  await exercise(context, LEASE_END, [
+    { method: "POST", path: "sys/leases/revoke", body: { lease_id, sync: true } },
+  ]);
+  const [answer] = await exercise(context, TOKEN_END, [
+    { method: "POST", path: "auth/token/revoke-self", body: {} },
+  ]);
+  if (answer && answer.status < 300) context.token.forget();
 }
 
 const CAPABILITIES = { GET: "read", LIST: "list", POST: "update" } as const;
