@@ -8,6 +8,9 @@ import type { IPersonaLogin } from "./persona-login";
 import { Policy, type IPolicy } from "./policy";
 import { OWN_TOKEN, type IGrantee, type PolicyRule } from "./policy-document";
 
+/** A path of an engine that is somebody else's, such as `secret/data/app/*`, and what may be done there. */
+export type PathGrant = Pick<PolicyRule, "path" | "capabilities">;
+
 export interface AppRoleProps {
   /** Where it logs in. */
   readonly auth: IAppRoleAuth;
@@ -18,6 +21,11 @@ export interface AppRoleProps {
    * @default - none
    */
   readonly policies?: readonly IPolicy[];
+  /**
+   * What its own policy allows beside its leases.
+   * @default - nothing
+   */
+  readonly paths?: readonly PathGrant[];
   /**
    * How long a token lives until it is renewed.
    * @default - 1 hour
@@ -59,11 +67,13 @@ export class AppRole extends Construct implements IPersonaLogin {
   readonly tokenMaxTtl: Duration;
   private readonly appRole: NonNullable<IPersonaLogin["declared"]["appRole"]>;
   private readonly policy: Policy;
+  private readonly others: readonly IPolicy[];
+  private readonly paths: readonly PathGrant[];
   private readonly resource: ApproleAuthBackendRole;
 
   constructor(scope: Construct, id: string, props: AppRoleProps) {
     super(scope, id);
-    const { auth, policies = [] } = props;
+    const { auth, policies = [], paths = [] } = props;
     const { tokenTtl = Duration.hours(1), tokenMaxTtl = Duration.hours(24), tokenBoundCidrs } = props;
     const { secretIdTtl = Duration.hours(24), secretIdUses = 1 } = props;
     if (tokenMaxTtl.isShorterThan(tokenTtl)) {
@@ -83,7 +93,10 @@ export class AppRole extends Construct implements IPersonaLogin {
       // Whose id, which nobody guesses, is in the request.
       { path: "sys/leases/renew", capabilities: ["update"] },
       { path: "sys/leases/revoke", capabilities: ["update"] },
+      ...paths,
     );
+    this.paths = paths;
+    this.others = policies;
     const tokenPolicies = [this.policy, ...policies].map(({ policyName }) => policyName);
     const settings = {
       tokenTtl: tokenTtl.toSeconds(),
@@ -118,7 +131,18 @@ export class AppRole extends Construct implements IPersonaLogin {
   }
 
   get declared(): IPersonaLogin["declared"] {
-    return { appRole: this.appRole, policies: [{ name: this.policy.policyName, text: this.policy.text }] };
+    const { appRole, policy, others, paths } = this;
+    return {
+      appRole,
+      policies: [
+        { name: policy.policyName, text: policy.text },
+        ...others.map(({ policyName: name }) => ({ name })),
+      ],
+      // Left out where there are none.
+      ...(paths.length > 0 && {
+        paths: paths.map(({ path, capabilities }) => ({ path, capabilities: [...capabilities] })),
+      }),
+    };
   }
 
   /**

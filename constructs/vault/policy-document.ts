@@ -1,7 +1,7 @@
 import type { Duration } from "../duration";
 
 /** https://developer.hashicorp.com/vault/docs/concepts/policies#capabilities */
-export type Capability = "create" | "read" | "update" | "delete" | "list" | "sudo";
+export type Capability = "create" | "read" | "update" | "patch" | "delete" | "list" | "sudo";
 
 export interface PolicyRule {
   /** A path, with `+` for one segment and `*` for any ending. */

@@ -33,6 +33,11 @@ const OTHER_PATHS = row(
   false,
   "The persona's token is refused what configures roles, logins, policies and mounts, and what lists leases, tokens and identities.",
 );
+const DECLARED_PATHS = row(
+  "declared paths",
+  true,
+  "The persona's token has the declared capabilities on what the config gives it beside, by Vault's own word; nothing is read or written there.",
+);
 const CREDENTIALS = row("its credentials", true, "The persona's token leases its own credentials.");
 const LEASE_RENEWAL = row("its lease's renewal", true, "The persona's token renews its lease.");
 const LEASE_END = row("a lease's end", true, "The persona's token may end a lease whose id it holds.");
@@ -44,6 +49,7 @@ export const VAULT_ROWS: readonly VaultRow[] = [
   TOKEN_RENEWAL,
   OTHER_CREDENTIALS,
   OTHER_PATHS,
+  DECLARED_PATHS,
   CREDENTIALS,
   LEASE_RENEWAL,
   LEASE_END,
@@ -93,6 +99,39 @@ export async function exercisePaths(context: LoggedInContext): Promise<void> {
       "identity/entity/id/",
     ].map(use),
   );
+  await askOfDeclaredPaths(context);
+}
+
+/** Asks what the token may do on the paths of others that are declared. What is there is theirs: no request uses it. */
+async function askOfDeclaredPaths({
+  persona,
+  token,
+  leases,
+  policies,
+  recorder,
+}: LoggedInContext): Promise<void> {
+  if (persona.paths.length === 0 || !recorder.wants(rowId(DECLARED_PATHS))) return;
+  const notes = new Notes();
+  const start = performance.now();
+  const found = await leases.capabilities(
+    token,
+    persona.paths.map(({ path }) => path),
+  );
+  const observations = persona.paths.map(({ path, capabilities }): Observation => {
+    const has = found.get(path) ?? [];
+    notes.note(`POST sys/capabilities ${path}`, has.join(", ") || "no answer");
+    const causes = rulesFor(policies, path).map((rule) => `by ${ruleText(rule)}`);
+    return {
+      what: `${capabilities.join(", ")} on ${path}`,
+      catalogued: capabilities.every((capability) => has.includes(capability)),
+      exercised: [],
+      said: `sys/capabilities says ${has.join(", ") || "nothing"}`,
+      causes: causes.length > 0 ? causes : ["no policy speaks of it"],
+    };
+  });
+  const { evidence } = notes;
+  const milliseconds = performance.now() - start;
+  recorder.cell(DECLARED_PATHS, { ...compare(true, observations), remarks: [], evidence, milliseconds });
 }
 
 /** Asks for the persona's own credentials. The lease in the answer is not in custody yet. */
