@@ -16,6 +16,7 @@ import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
 import { AccessRole, type AccessRoleProps } from "./access-role";
 import type { IPostgresServer } from "./server";
+import { OF_A_DBA } from "./role-settings";
 
 /** A schema. */
 export interface ISchema {
@@ -233,7 +234,12 @@ export class Database extends DatabaseBase {
 
   private makeOwner(scope: Construct, name: string): void {
     if (this.owners.has(name)) return;
-    const config = { name, login: false, searchPath: this.schemas.map((schema) => schema.name) };
+    const config = {
+      name,
+      login: false,
+      searchPath: this.schemas.map((schema) => schema.name),
+      lifecycle: { ignoreChanges: OF_A_DBA },
+    };
     this.owners.set(name, this.chain((meta) => new Role(scope, "Owner", { ...config, ...meta })).name);
   }
 

@@ -33,6 +33,7 @@ import {
   type LockedOut,
 } from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
+import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
@@ -170,6 +171,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkVault(deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
+        for (const line of await spellSettings(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, await findMarked(deployment), show.detail);
@@ -264,9 +266,15 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
   );
 }
 
-/** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
+/**
+ * A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it; one whose
+ * group role is renamed does before nothing knows the old name.
+ */
 async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<void> {
-  const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
+  const removed = [
+    ...(await deployment.undeclared("vault", "vault_database_secret_backend_role")),
+    ...(await deployment.renamed("vault", "vault_database_secret_backend_role")),
+  ];
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   // Another server may have one of the same name, which is declared.
   const removedRoles = (database: ManifestDatabase) => {
