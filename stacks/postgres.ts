@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
 import { schemasOf, serverOf, type Environment } from "../config/schema/schema";
-import { Database, type SchemaProps } from "../constructs/postgres/database";
+import { Database, Owner, Schema, type SchemaProps } from "../constructs/postgres/database";
 import { ManagerLogin } from "../constructs/postgres/manager-login";
 import { PostgresServer } from "../constructs/postgres/server";
 import { Secret } from "../constructs/secret";
@@ -9,8 +9,12 @@ import { LeaseholdStack } from "./stack";
 
 type SchemaConfig = ReturnType<typeof schemasOf>[number];
 
-function toProps({ name: schema, owner, creators }: SchemaConfig): SchemaProps {
-  return { schema, owner, creators };
+function toProps({ name, exists, owner, ownerExists, creators }: SchemaConfig): SchemaProps {
+  return {
+    schema: exists ? Schema.fromName(name) : name,
+    owner: ownerExists ? Owner.fromName(owner) : owner,
+    creators,
+  };
 }
 
 /** What Vault needs to find in PostgreSQL: owners, schemas, Vault's own logins, and the personas' roles, added with Vault's. */

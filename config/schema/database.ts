@@ -20,7 +20,7 @@ import {
   withRules,
   type Breach,
 } from "./fields";
-import { persona } from "./persona";
+import { alsoOwners, persona } from "./persona";
 
 const PERSONA = "the name of a persona of this database";
 const reference = text(PERSONA);
@@ -65,13 +65,31 @@ const schemaName = name(POSTGRES_IDENTIFIER).refine(
   "a schema other than information_schema, which is PostgreSQL's own",
 );
 
+/** One that exists is named by an object. */
+const owner = z
+  .union(
+    [
+      name(POSTGRES_ROLE),
+      object("an owner that exists", { name: name(POSTGRES_ROLE), exists: z.literal(true) }),
+    ],
+    { error: `${POSTGRES_ROLE.allowed}; or { name, exists: true }, of a role that exists already` },
+  )
+  .meta({
+    allowed: `${POSTGRES_ROLE.allowed}; or \`{ name, exists: true }\`: a role that is there already, may log in, and is never altered or dropped`,
+  });
+
 const schema = object("a schema", {
   name: schemaName.describe(
     "Its name, other than information_schema. `public`, which each database has from the start, stays as it is, with the owner that it has.",
   ),
-  owner: name(POSTGRES_ROLE).describe(
-    "The role that owns it and whatever is in it. In `public` it may create objects.",
+  owner: owner.describe(
+    "The role that owns it and whatever is in it. In `public` it may create objects, where deploy makes it.",
   ),
+  exists: boolean
+    .default(false)
+    .describe(
+      "The schema is there already: it keeps the owner that it has, and PUBLIC its USAGE, and is never dropped. `public` is never dropped in any case.",
+    ),
   creators: list("roles", name(POSTGRES_ROLE)).default([]).meta({
     allowed: "a list of roles that exist already",
     description:
@@ -92,7 +110,7 @@ const fields = object("a database", {
       "The schema on whose objects the personas have privileges: in place of `schemas`, where it is the only one.",
     otherwise: "`schemas`",
   }),
-  owner: name(POSTGRES_ROLE).optional().meta({
+  owner: owner.optional().meta({
     description: "With `schema`: the role that owns it and whatever is in it.",
     otherwise: "`schemas`",
   }),
@@ -161,7 +179,10 @@ const fields = object("a database", {
 type Database = z.output<typeof fields>;
 
 /** A schema of a database, in whichever way it is spelled. */
-export interface SchemaConfig extends z.output<typeof schema> {
+export interface SchemaConfig extends Omit<z.output<typeof schema>, "owner"> {
+  /** The owner's name. */
+  readonly owner: string;
+  readonly ownerExists: boolean;
   /** Where its fields are, below the database. */
   readonly at: Readonly<Record<"name" | "owner" | "creators", readonly PropertyKey[]>>;
 }
@@ -173,11 +194,23 @@ export function schemasOf({ schema, owner, schemas }: Database): SchemaConfig[] 
       const at = ["schemas", i];
       return {
         ...each,
-        at: { name: [...at, "name"], owner: [...at, "owner"], creators: [...at, "creators"] },
+        ...ownerOf(each.owner),
+        at: { name: [...at, "name"], owner: [...at, ...ownerAt(each.owner)], creators: [...at, "creators"] },
       };
     });
   if (schema === undefined || owner === undefined) return [];
-  return [{ name: schema, owner, creators: [], at: { name: ["schema"], owner: ["owner"], creators: [] } }];
+  const at = { name: ["schema"], owner: ownerAt(owner), creators: [] };
+  return [{ name: schema, ...ownerOf(owner), exists: false, creators: [], at }];
+}
+
+function ownerAt(spelled: z.output<typeof owner>): string[] {
+  return typeof spelled === "string" ? ["owner"] : ["owner", "name"];
+}
+
+function ownerOf(spelled: z.output<typeof owner>): Pick<SchemaConfig, "owner" | "ownerExists"> {
+  return typeof spelled === "string"
+    ? { owner: spelled, ownerExists: false }
+    : { owner: spelled.name, ownerExists: true };
 }
 
 function* schemasAreSpelledOnce({ schema, owner, schemas }: Database): Iterable<Breach> {
@@ -207,6 +240,21 @@ function* whoActsAsOwnerOwnsAll(database: Database): Iterable<Breach> {
         path: at.creators,
         allowed: `no creators, since ${acting.name} acts as ${owner}, who does not own what they create`,
       };
+}
+
+function* ownersExistOrNot(database: Database): Iterable<Breach> {
+  const schemas = schemasOf(database);
+  for (const { owner, ownerExists, at } of schemas)
+    if (ownerExists !== schemas.find((other) => other.owner === owner)!.ownerExists)
+      yield { path: at.owner, allowed: "an owner that is spelled in the same way for each of its schemas" };
+}
+
+/** One that is there already has on the database what it has. */
+function* ownerDeclaresWhatItHas(database: Database): Iterable<Breach> {
+  const [first] = schemasOf(database);
+  for (const [p, { actsAsOwner, privileges }] of database.personas.entries())
+    if (actsAsOwner && first && !first.ownerExists && !privileges.database.includes("CREATE"))
+      yield { path: ["personas", p, "privileges", "database"], allowed: alsoOwners(["CREATE"]) };
 }
 
 function* creatorsAreOthers(database: Database): Iterable<Breach> {
@@ -258,7 +306,9 @@ function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Bre
 export const database = withRules(fields, [
   schemasAreSpelledOnce,
   whoActsAsOwnerOwnsAll,
+  ownersExistOrNot,
   creatorsAreOthers,
+  ownerDeclaresWhatItHas,
   idleAreAmongTheOpen,
   ownersShareTemporary,
   staticRolesHaveAPersona,

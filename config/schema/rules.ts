@@ -221,6 +221,8 @@ function* claims(environment: Environment): Iterable<Claim> {
   for (const [i, { id }] of environment.accepted.entries())
     yield { path: ["accepted", i, "id"], taken: [["a finding", id]] };
 
+  /** Owners of no environment's making, who may own something in several databases. */
+  const existing = new Set<string>();
   for (const [d, database] of databases.entries()) {
     const at = ["databases", d];
     const role = roleOf(database.server);
@@ -228,10 +230,12 @@ function* claims(environment: Environment): Iterable<Claim> {
     const databaseRole = `a database role of mount ${mount}`;
     yield { path: [...at, "name"], taken: [["a database", database.name]] };
     const owners = new Set<string>();
-    for (const { name, owner, at: parts } of schemasOf(database)) {
+    for (const { name, owner, ownerExists, at: parts } of schemasOf(database)) {
       yield { path: [...at, ...parts.name], taken: [[`a schema of ${database.name}`, name]] };
       // One role may own several schemas of its database.
-      if (!owners.has(owner)) yield { path: [...at, ...parts.owner], taken: [[role, owner]] };
+      const isOthersToo = ownerExists && existing.has(`${role} ${owner}`);
+      if (ownerExists) existing.add(`${role} ${owner}`);
+      if (!owners.has(owner) && !isOthersToo) yield { path: [...at, ...parts.owner], taken: [[role, owner]] };
       owners.add(owner);
     }
     yield {

@@ -12,6 +12,7 @@ import {
 } from "cdktf";
 import { Construct, type IConstruct } from "constructs";
 import { OBJECT_KINDS, type Privilege } from "../../manifest/object-kinds";
+import { Forgotten } from "../forgotten";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
 import { AccessRole, type AccessRoleProps } from "./access-role";
@@ -117,9 +118,10 @@ abstract class DatabaseBase extends Construct implements IDatabase {
       name,
       schema: schemas[0].name,
       owner: this.ownerName,
-      schemas: schemas.map(({ name, owner, creators, exists }) => ({
+      schemas: schemas.map(({ name, owner, creators, exists, ownerExists, keepsPublic }) => ({
         ...{ name, owner, creators: creators.length > 0 ? [...creators] : undefined },
-        exists: exists || undefined,
+        ...{ exists: exists || undefined, ownerExists: ownerExists || undefined },
+        public: keepsPublic ? (["USAGE"] as const) : undefined,
       })),
       server: server?.serverName,
     }));
@@ -183,6 +185,10 @@ export interface DatabaseProps extends SchemaProps, Pick<DatabaseNames, "name" |
 interface DeclaredSchema extends DatabaseSchema {
   /** It is neither made nor given to its owner. */
   readonly exists: boolean;
+  /** PUBLIC keeps USAGE on it, by which its owner may be there. */
+  readonly keepsPublic: boolean;
+  /** The owner is neither made nor altered. */
+  readonly ownerExists: boolean;
 }
 
 function declared({ schema, owner, creators = [] }: SchemaProps): DeclaredSchema {
@@ -191,6 +197,8 @@ function declared({ schema, owner, creators = [] }: SchemaProps): DeclaredSchema
     owner: typeof owner === "string" ? owner : owner.roleName,
     creators,
     exists: typeof schema !== "string" || schema === PUBLIC_SCHEMA,
+    keepsPublic: typeof schema !== "string",
+    ownerExists: typeof owner !== "string",
   };
 }
 
@@ -244,11 +252,13 @@ export class Database extends DatabaseBase {
   }
 
   private addSchema(scope: Construct, props: SchemaProps): void {
-    const { name: schema, owner, creators, exists } = declared(props);
+    const { name: schema, owner, creators, exists, keepsPublic, ownerExists } = declared(props);
     const on = { database: this.databaseName, objectType: "database" };
     const inSchema = { ...on, schema };
     const role = this.owners.get(owner) ?? owner;
-    if (scope === this)
+    // One that exists has what it has on the database, and would lose it to a grant that goes.
+    if (scope === this && ownerExists) new Forgotten(this, "OwnerDatabase", "postgresql_grant");
+    else if (scope === this)
       this.chain((meta) => {
         const privileges = Lazy.listValue({ produce: () => [...this.ownerPrivileges].sort() });
         return new Grant(this, "OwnerDatabase", { ...on, role, privileges, ...meta });
@@ -273,7 +283,7 @@ export class Database extends DatabaseBase {
     const nobody = { role: "public", privileges: [] };
     if (scope === this)
       this.chain((meta) => new Grant(this, "PublicDatabase", { ...on, ...nobody, ...meta }));
-    if (schema === PUBLIC_SCHEMA)
+    if (schema === PUBLIC_SCHEMA && !keepsPublic)
       this.chain(
         (meta) => new Grant(scope, "PublicSchema", { ...inSchema, objectType: "schema", ...nobody, ...meta }),
       );

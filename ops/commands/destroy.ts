@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, madeOwnersOf, ownersOf } from "../../manifest/names";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
@@ -266,7 +266,7 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
 /** Drops what would make DROP ROLE fail for an owner: default privileges that are not declared. */
 async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
   for (const database of deployment.manifest.databases)
-    for (const owner of ownersOf(database).filter((name) => !owners.includes(name)))
+    for (const owner of madeOwnersOf(database).filter((name) => !owners.includes(name)))
       await whereverNamed(deployment.superuserOf(database), [owner], database.name, (client) =>
         client.query(`DROP OWNED BY ${escapeIdentifier(owner)}`),
       );
@@ -281,7 +281,7 @@ async function deleteData(deployment: Deployment, state: readonly StateResource[
       async (client) => {
         for (const { name } of database.schemas.filter(({ exists }) => !exists))
           await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(name)} CASCADE`);
-        for (const owner of isMade ? ownersOf(database) : []) {
+        for (const owner of isMade ? madeOwnersOf(database) : []) {
           const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [owner]);
           if (rowCount === 1) await client.query(`DROP OWNED BY ${escapeIdentifier(owner)} CASCADE`);
         }

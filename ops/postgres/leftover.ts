@@ -1,5 +1,5 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
-import { ownersOf } from "../../manifest/names";
+import { madeOwnersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase, ManifestSchema } from "../../manifest/schema";
 import type { Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -52,7 +52,7 @@ export async function findLeftover(
     }
     const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
     const full = schemas.filter((schema) => inside.get(schema.name)! > 0);
-    const keeping = ownersOf(database).filter(
+    const keeping = madeOwnersOf(database).filter(
       (owner) => outside.get(owner)! > 0 || full.some((schema) => schema.owner === owner),
     );
     owners.push(...keeping);
@@ -203,7 +203,7 @@ async function objectsOf(
   const names = madeSchemas(database).map(({ name }) => name);
   const quoted = names.map(escapeIdentifier);
   const inside = new Map(names.map((name) => [name, 0]));
-  const outside = new Map(ownersOf(database).map((owner) => [owner, 0]));
+  const outside = new Map(madeOwnersOf(database).map((owner) => [owner, 0]));
   await asSuperuser(
     login,
     async (client) => {

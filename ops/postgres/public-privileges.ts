@@ -1,6 +1,6 @@
 import { escapeIdentifier, type Client } from "pg";
 import { z } from "zod";
-import { makersOf, ownersOf } from "../../manifest/names";
+import { madeOwnersOf, makersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -57,11 +57,11 @@ function toBeTaken(state: readonly StateResource[], database: ManifestDatabase):
     database: !isTaken("database", "database", database.name),
     functions: schemas.map(({ name }) => name).filter((name) => !isTaken("function", "schema", name)),
     schemas: schemas
-      .filter(({ exists }) => exists)
+      .filter((schema) => schema.exists && !schema.public)
       .map(({ name }) => name)
       .filter((name) => !isTaken("schema", "schema", name)),
     makers: makersOf(database)
-      .filter((name) => !ownersOf(database).includes(name))
+      .filter((name) => !madeOwnersOf(database).includes(name))
       .filter((name) => !isTaken("function", "owner", name)),
   };
 }
@@ -189,10 +189,10 @@ export async function givePublicBack(
               `GRANT ${privileges.join(", ")} ON SCHEMA ${escapeIdentifier(schema)} TO PUBLIC`,
             );
         }
-        // The owners are the stack's own, and were as PostgreSQL makes one.
+        // The owners that the stack makes are its own, and were as PostgreSQL makes one.
         const owners = await client.query<{ name: string }>(
           "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
-          [[...ownersOf(database), ...(before?.makers ?? [])]],
+          [[...madeOwnersOf(database), ...(before?.makers ?? [])]],
         );
         for (const owner of owners.rows)
           await client.query(

@@ -990,9 +990,33 @@ test("several schemas are allowed, public too, with an owner each where nobody a
   expect(errors((d) => (database(d)["schema"] = "public"))).toEqual([]);
 });
 
+test("schemas and owners that exist are allowed, an owner in several databases too", () => {
+  const owner = { name: "o", exists: true };
+  const exists = (d: Draft) => (admin(d).privileges["database"] = ["CONNECT"]);
+  expect(withSchemas([{ name: "public", owner, exists: true }], exists)).toEqual([]);
+  expect(errors((d) => (database(d)["owner"] = owner))).toEqual([]);
+  expect(
+    withSchemas([{ name: "a", owner }], (d) => {
+      const [{ manager, personas, workload: _, ...first }] = copy(d.databases) as [DraftDatabase];
+      const names = (i: number) => ({ groupRole: `other${String(i)}`, appRole: `db-${String(i)}` });
+      d.databases.push({
+        ...first,
+        name: "other",
+        manager: { ...manager, name: "other" },
+        vault: { mount: "database", connection: "other" },
+        personas: personas.map((persona, i) => ({ ...persona, ...names(i) })),
+      });
+    }),
+  ).toEqual([]);
+});
+
 describe.each<[string, unknown, string, ((draft: Draft) => void)?]>([
   ["no schema", [], "schemas: received [], allowed: at least one schema"],
-  ["one without an owner", [{ name: "a" }], `schemas[0] (a).owner: received nothing, allowed: ${ROLE}`],
+  [
+    "one without an owner",
+    [{ name: "a" }],
+    `schemas[0] (a).owner: received nothing, allowed: ${ROLE}; or { name, exists: true }, of a role that exists already`,
+  ],
   [
     "one twice",
     ["a", "a"].map((name) => ({ name, owner: "o" })),
@@ -1041,6 +1065,29 @@ describe.each<[string, unknown, string, ((draft: Draft) => void)?]>([
     "creators, and who acts as the owner",
     [{ name: "a", owner: "o", creators: ["c"] }],
     "schemas[0] (a).creators: received [ 'c' ], allowed: no creators, since schema-admin acts as o, who does not own what they create",
+  ],
+  [
+    "an owner that exists and does not",
+    [
+      { name: "a", owner: "o" },
+      { name: "b", owner: { name: "o", exists: true } },
+    ],
+    "schemas[1] (b).owner.name: received 'o', allowed: an owner that is spelled in the same way for each of its schemas",
+  ],
+  [
+    "an owner that exists by halves",
+    [{ name: "a", owner: { name: "o" } }],
+    `schemas[0] (a).owner: received { name: 'o' }, allowed: ${ROLE}; or { name, exists: true }, of a role that exists already`,
+  ],
+  [
+    "an existing owner's wrong name",
+    [{ name: "a", owner: { name: "pg_o", exists: true } }],
+    `schemas[0] (a).owner.name: received 'pg_o', allowed: ${ROLE}`,
+  ],
+  [
+    "an existing owner that is a group role",
+    [{ name: "a", owner: { name: "readonly_role", exists: true } }],
+    "personas[2] (readonly).groupRole: received 'readonly_role', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).schemas[0] (a).owner.name",
   ],
   [
     "a creator twice",

@@ -138,6 +138,22 @@ describe("Database with further schemas", () => {
       expect(role["search_path"]).toEqual(["public", "hr", "old"]);
   });
 
+  test("alters neither a schema nor an owner that exists", () => {
+    const stack = newStack();
+    const props = { schema: Schema.fromName("public"), owner: Owner.fromName("old_owner") };
+    new Database(stack, "Old", { name: "old", ...props }).addRole("Readonly", {
+      ...{ name: "readers", privileges: Privileges.READ },
+    });
+    const { resources, json } = synth(stack);
+    const about = [...resources.values()].filter(
+      ({ role, name, object_type: type }) =>
+        role === "old_owner" || name === "old_owner" || type === "schema",
+    );
+    // The personas' USAGE on the schema.
+    expect(about).toMatchObject([{ object_type: "schema", privileges: ["USAGE"] }]);
+    expect(JSON.stringify(json["removed"])).toContain("postgresql_grant.Old_OwnerDatabase");
+  });
+
   test("is of one chain", () => {
     expectOneChain(synthesized);
   });
@@ -150,7 +166,7 @@ describe("Database with further schemas", () => {
         schemas: [
           { name: "public", owner: "sales_owner", exists: true },
           { name: "hr", owner: "hr_owner", creators: ["sales_owner", "nightly"] },
-          { name: "old", owner: "old_owner", exists: true },
+          { name: "old", owner: "old_owner", exists: true, public: ["USAGE"], ownerExists: true },
         ],
       },
     ]);

@@ -48,7 +48,7 @@ function builtInSql(makers: readonly string[]): string {
 }
 
 function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
-  const { kind, later, privilege, schema, owner, extension } = grant;
+  const { kind, later, privilege, schema, owner, extension, grantable } = grant;
   const schemas = schemaNames(database);
   if (later) {
     if (schema !== null) return schemas.includes(schema);
@@ -57,6 +57,8 @@ function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
   }
   if (extension !== null) return false;
   if (kind === "database") return isHere(grant, database);
+  const kept = database.schemas.find(({ name }) => kind === "schema" && name === schema)?.public ?? [];
+  if ((kept as readonly string[]).includes(privilege) && !grantable) return false;
   // From the start anybody may look into public; up to PostgreSQL 14 anybody may create there too.
   if (kind === "schema" && schema === "public" && privilege === "USAGE") return schemas.includes(schema);
   if (kind === "function") return [...schemas, "pg_catalog", "information_schema"].includes(schema!);
