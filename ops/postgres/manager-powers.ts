@@ -68,17 +68,24 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
 
 /** What Vault's login has granted is the superuser's grant from then on; no living lease is without its group at any time. */
 async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
-  // Of the first statement below, which the server's log would be full of.
-  await client.query("SET log_min_messages = error");
   for (const membership of granted) {
-    const [group, to] = [membership.role, membership.member].map(escapeIdentifier);
+    const { role, member } = membership;
     await whileThere(
       client,
       membership,
-      // The first changes nothing: it waits for a lease that is ending, before the others lock the group, in which others are leased.
-      `REVOKE ${to!} FROM ${to!}; GRANT ${group!} TO ${to!}; ${revokeText({ ...membership, grantor: manager })}`,
+      `${lockText(member)}; GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}; ${revokeText({ role, member, grantor: manager })}`,
     );
   }
+}
+
+/**
+ * Locks a lease's role, and changes nothing. A lease that is ending is waited for before its group is locked, in which others are
+ * leased; and is not found any more afterwards, where PostgreSQL would grant a role that is gone by then.
+ */
+function lockText(lease: string): string {
+  const role = escapeIdentifier(lease);
+  // Without the warning that it is no member of itself.
+  return `SET LOCAL log_min_messages = error; REVOKE ${role} FROM ${role}`;
 }
 
 function revokeText({ role, member, grantor }: Membership): string {
@@ -222,6 +229,7 @@ async function giveLease(
   if (rowCount === 0) return;
   const [leased, login] = [escapeIdentifier(lease), escapeIdentifier(manager)];
   await client.query("BEGIN");
+  await client.query(lockText(lease));
   await client.query(`GRANT ${leased} TO ${login} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`);
   for (const { role, grantor } of await memberships(client, "member", lease))
     if (grantor !== manager && groups.includes(role)) {
