@@ -70,11 +70,10 @@ async function takeMemberships(client: Client, manager: string): Promise<void> {
 async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
   for (const membership of granted) {
     const { role, member } = membership;
-    await whileThere(
-      client,
-      membership,
-      `${lockText(member)}; GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}; ${revokeText({ role, member, grantor: manager })}`,
-    );
+    const given = `${lockText(member)}; GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}`;
+    const taken = revokeText({ role, member, grantor: manager });
+    // What it has given itself, as it ends a lease, nobody else needs.
+    await whileThere(client, membership, member === manager ? taken : `${given}; ${taken}`);
   }
 }
 

@@ -76,6 +76,43 @@ test.each<[string, RegExp]>([
   expect(await roles()).toEqual(["postgres"]);
 });
 
+test("a login with the name of Vault's own that is somebody else's: a first deploy says so, and it stays as it is, destroy too", async () => {
+  await servers.query(
+    `CREATE ROLE staff;
+     CREATE ROLE vault LOGIN CREATEDB CREATEROLE CONNECTION LIMIT 7 PASSWORD 'theirs' VALID UNTIL '2099-01-01';
+     ALTER ROLE vault SET search_path = theirs; GRANT staff TO vault WITH ADMIN OPTION;
+     CREATE ROLE clerk; SET SESSION AUTHORIZATION vault; GRANT staff TO clerk; RESET SESSION AUTHORIZATION;
+     CREATE SCHEMA theirs AUTHORIZATION vault`,
+  );
+  const theirs = () =>
+    servers.query(
+      `SELECT jsonb_build_array(to_jsonb(r), s.setconfig,
+         (SELECT jsonb_agg(to_jsonb(m) ORDER BY roleid, member, grantor) FROM pg_auth_members m WHERE r.oid IN (roleid, member, grantor)),
+         (SELECT jsonb_agg(to_jsonb(d) ORDER BY dbid, classid, objid, deptype) FROM pg_shdepend d WHERE refobjid = r.oid))
+       FROM pg_authid r JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname = 'vault'`,
+    );
+  const found = await theirs();
+  expect(found).toHaveLength(1);
+  const { code, output } = await servers.leasehold("deploy");
+  expect({ code, lines: messages(output) }).toEqual({
+    code: 1,
+    lines: [
+      expect.stringMatching(
+        /^postgresql_role\.Database-app_Manager_\w+: .*role "vault" already exists.*; if it is somebody else's, choose another name in config\/external\.ts$/,
+      ),
+    ] as string[],
+  });
+  expect(await theirs()).toEqual(found);
+  const destroyed = await servers.leasehold("destroy", "--auto-approve", "--delete-data");
+  expect({ code: destroyed.code, output: destroyed.code === 0 ? "" : destroyed.output }).toEqual({
+    code: 0,
+    output: "",
+  });
+  expect(await theirs()).toEqual(found);
+  await servers.query("DROP SCHEMA theirs; DROP ROLE clerk; DROP ROLE vault; DROP ROLE staff");
+  expect(await roles()).toEqual(["postgres"]);
+});
+
 test("deploy, again, diff and verify", async () => {
   const { code, output } = await servers.leasehold("deploy");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
