@@ -43,7 +43,7 @@ beforeAll(async () => {
   servers = await OwnServers.start();
   await change([admin!, service!, report!], billing);
   other = await lease("app_service");
-}, 120_000);
+}, 300_000);
 
 afterAll(() => servers.stop());
 

@@ -77,13 +77,16 @@ test.each<[string, RegExp]>([
 });
 
 test("a login with the name of Vault's own that is somebody else's: a first deploy says so, and it stays as it is, destroy too", async () => {
-  await servers.query(
-    `CREATE ROLE staff;
-     CREATE ROLE vault LOGIN CREATEDB CREATEROLE CONNECTION LIMIT 7 PASSWORD 'theirs' VALID UNTIL '2099-01-01';
-     ALTER ROLE vault SET search_path = theirs; GRANT staff TO vault WITH ADMIN OPTION;
-     CREATE ROLE clerk; SET SESSION AUTHORIZATION vault; GRANT staff TO clerk; RESET SESSION AUTHORIZATION;
-     CREATE SCHEMA theirs AUTHORIZATION vault`,
-  );
+  for (const sql of [
+    "CREATE ROLE staff",
+    "CREATE ROLE clerk",
+    "CREATE ROLE vault LOGIN CREATEDB CREATEROLE CONNECTION LIMIT 7 PASSWORD 'theirs' VALID UNTIL '2099-01-01'",
+    "ALTER ROLE vault SET search_path = theirs",
+    "GRANT staff TO vault WITH ADMIN OPTION",
+    "GRANT staff TO clerk GRANTED BY vault",
+    "CREATE SCHEMA theirs AUTHORIZATION vault",
+  ])
+    await servers.query(sql);
   const theirs = () =>
     servers.query(
       `SELECT jsonb_build_array(to_jsonb(r), s.setconfig,
@@ -109,7 +112,8 @@ test("a login with the name of Vault's own that is somebody else's: a first depl
     output: "",
   });
   expect(await theirs()).toEqual(found);
-  await servers.query("DROP SCHEMA theirs; DROP ROLE clerk; DROP ROLE vault; DROP ROLE staff");
+  for (const sql of ["SCHEMA theirs", "ROLE clerk", "ROLE vault", "ROLE staff"])
+    await servers.query(`DROP ${sql}`);
   expect(await roles()).toEqual(["postgres"]);
 });
 
