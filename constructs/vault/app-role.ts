@@ -14,6 +14,11 @@ export interface AppRoleProps {
   /** The AppRole's name and its policy's. */
   readonly name: string;
   /**
+   * A comment in its policy's first line, by which that is told from somebody else's.
+   * @default - none
+   */
+  readonly mark?: string;
+  /**
    * Policies beside its own.
    * @default - none
    */
@@ -76,7 +81,7 @@ export class AppRole extends Construct implements IPersonaLogin {
     auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = tokenMaxTtl;
-    this.policy = new Policy(this, "Policy", { name: this.appRoleName });
+    this.policy = new Policy(this, "Policy", { name: this.appRoleName, mark: props.mark });
     this.allow(
       { path: "auth/token/renew-self", capabilities: ["update"] },
       { path: "sys/leases/renew", capabilities: ["update"] },

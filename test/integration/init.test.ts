@@ -25,6 +25,7 @@ const environment = { ...process.env };
 let workspace: Workspace;
 let policies: VaultTarget["policies"];
 let manifest: VaultTarget["manifest"];
+let personaPolicies: VaultTarget["personaPolicies"];
 let base: ReturnType<typeof temporaryFolder>;
 let vault: KeptVault | undefined;
 
@@ -47,6 +48,8 @@ beforeAll(async () => {
   manifest = accessManifestSchema.parse(
     JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
   );
+  const own = manifest.databases[0]!.personas.flatMap((persona) => persona.policies);
+  personaPolicies = Object.fromEntries(own.map(({ name, text }) => [name, policyText(text, defaultOf)]));
 });
 
 beforeEach(() => {
@@ -77,6 +80,8 @@ async function setUp(
     home: Home.open("local"),
     manifest: { ...manifest, vault: { shares, threshold, tls: false } },
     policies,
+    personaPolicies,
+    deployed: () => Promise.resolve({ marks: [], names: [] }),
     isContainer: true,
   };
 }
@@ -522,7 +527,8 @@ test("dev mode: the tokens are made with the root token of its file, which stays
     await answering(`http://${address}`);
     const target = {
       vault: new VaultClient(`http://${address}`),
-      ...{ home, manifest, policies, isContainer: true },
+      ...{ home, manifest, policies, personaPolicies, isContainer: true },
+      deployed: () => Promise.resolve({ marks: [], names: [] }),
     };
     expect((await prepareVault(target)).did).toEqual([
       `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
