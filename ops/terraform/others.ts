@@ -104,7 +104,7 @@ async function schemaIn(deployment: Deployment, login: SuperuserLogin, resource:
       line(
         deployment,
         resource,
-        `the schema ${name!} of the database ${database!} on PostgreSQL at ${login.host}:${String(login.port)}, which belongs to ${printable(row.owner)},`,
+        `the schema ${name!} (${printable(row.owner)}'s) of the database ${database!} on PostgreSQL at ${login.host}:${String(login.port)}`,
       ),
     );
 }
