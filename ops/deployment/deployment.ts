@@ -253,6 +253,16 @@ export class Deployment {
     );
   }
 
+  /** Resources of a type that are in a stack's state under another name than the declared one. */
+  async renamed(name: StackName, type: string): Promise<StateResource[]> {
+    const stack = this.stack(name)!;
+    const declared = stack.json.resource[type] ?? {};
+    return (await this.state(stack)).filter(({ address, attributes }) => {
+      const { name: wanted } = declared[address.slice(type.length + 1)] ?? {};
+      return address.startsWith(`${type}.`) && wanted !== undefined && wanted !== attributes["name"];
+    });
+  }
+
   /** Vault, without a token. */
   vault(): VaultClient {
     const stack = this.stack("vault")!;
@@ -356,8 +366,10 @@ export class Deployment {
   /** The personas' own policies, by name, as Terraform is about to write them. */
   personaPolicies(): Record<string, string> {
     const personas = this.manifest.databases.flatMap((database) => database.personas);
-    const texts = personas.flatMap((persona) => persona.policies);
-    return Object.fromEntries(texts.map(({ name, text }) => [name, this.policyText(text)]));
+    const own = personas.flatMap(({ policies }) =>
+      policies.flatMap(({ name, text }) => (text === undefined ? [] : [[name, this.policyText(text)]])),
+    );
+    return Object.fromEntries(own) as Record<string, string>;
   }
 
   private policyText(template: string): string {

@@ -49,7 +49,7 @@ beforeAll(async () => {
     JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
   );
   const own = manifest.databases[0]!.personas.flatMap((persona) => persona.policies);
-  personaPolicies = Object.fromEntries(own.map(({ name, text }) => [name, policyText(text, defaultOf)]));
+  personaPolicies = Object.fromEntries(own.map(({ name, text }) => [name, policyText(text!, defaultOf)]));
 });
 
 beforeEach(() => {

@@ -41,9 +41,10 @@ test.each([
 ])("the functions of %s lease its groups, and none of %s", async (own, other) => {
   const { postgres } = deployment.sandbox;
   const login = "v-root-x-abcdefghijklmnopqrst-1700000000";
+  const { [`vault_${own}_manager_password`]: password } = deployment.sandbox.variables("postgres");
   const open = (group: string) =>
     query(postgres, `SELECT leasehold.open('${login}', '${group}', 'p', '2030-01-01 00:00:00+0000')`, {
-      database: own,
+      ...{ user: `vault_${own}`, password: String(password), database: own },
     });
   await expect(open(`${other}_report`)).rejects.toThrow(
     `'${other}_report' is not the group role of a persona`,
@@ -113,4 +114,24 @@ test("Vault's login of one database can't get into the other", async () => {
   await expect(query(postgres, "SELECT", { ...login, database: "billing" })).rejects.toMatchObject({
     code: "42501",
   });
+});
+
+test("what a persona may do in Vault beside its leases is verified", async () => {
+  const { root } = deployment;
+  const policy = "sys/policies/acl/app-orders-service";
+  const { policy: text } = (await root.call("GET", policy)).data as { policy: string };
+  await root.call("PUT", policy, { policy: text.replace("secret/data/orders/", "secret/data/others/") });
+  const appRole = "auth/approle/role/app-billing-service";
+  await root.call("POST", appRole, { token_policies: ["app-billing-service"] });
+  const report = await deployment.verify({ expiry: false });
+  expect(findings(report)).toEqual(
+    expect.arrayContaining([
+      "service vault.declared paths: read on secret/data/orders/* is declared and sys/capabilities says deny: no policy speaks of it",
+      expect.stringContaining(
+        "policies declared: app-billing-service, kv-common; found: app-billing-service",
+      ),
+    ]),
+  );
+  await root.call("PUT", policy, { policy: text });
+  await root.call("POST", appRole, { token_policies: ["app-billing-service", "kv-common"] });
 });

@@ -572,6 +572,50 @@ describe.each<[string, (draft: Draft) => void, string]>([
     (d) => (readonly(d)["appRole"] = "readonly"),
     `${RO}.appRole: received 'readonly', allowed: a name that starts with vault.namePrefix, db-`,
   ],
+  ...[
+    "auth/token/create",
+    "sys/mounts",
+    "secret",
+    "+/data",
+    "*",
+    "secret/*/x",
+    "/secret/x",
+    "secret//x",
+    'secret/"x',
+  ].map((path): [string, (d: Draft) => unknown, string] => [
+    `the path ${path} beside`,
+    (d) => (readonly(d)["vault"] = { paths: [{ path, capabilities: ["read"] }] }),
+    `${RO}.vault.paths[0].path: received '${path}', allowed: a path of an engine that is mounted already, such as "secret/data/app/*", outside of auth/, sys/, identity/ and cubbyhole/`,
+  ]),
+  ...["database/creds/readwrite_role", "database/*", "database/+/readwrite_role"].map(
+    (path): [string, (d: Draft) => unknown, string] => [
+      `${path}, another's credentials, beside`,
+      (d) => (readonly(d)["vault"] = { paths: [{ path, capabilities: ["read"] }] }),
+      `${RO}.vault.paths[0].path: received '${path}', allowed: a path outside of database/, where a persona has its own credentials alone`,
+    ],
+  ),
+  [
+    "a path beside with sudo",
+    (d) => (readonly(d)["vault"] = { paths: [{ path: "secret/x", capabilities: ["sudo"] }] }),
+    `${RO}.vault.paths[0].capabilities[0]: received 'sudo', allowed: one of create, read, update, patch, delete, list`,
+  ],
+  ...["db-readwrite-role", "leasehold-local-verifier"].map(
+    (policy): [string, (d: Draft) => unknown, string] => [
+      `the policy ${policy} beside`,
+      (d) => (readonly(d)["vault"] = { policies: [policy] }),
+      `${RO}.vault.policies[0]: received '${policy}', allowed: a policy that is neither of the trust model nor a persona's (vault.namePrefix)`,
+    ],
+  ),
+  [
+    "more idle connections than open ones",
+    (d) => Object.assign(database(d).vault, { maxIdleConnections: 3 }),
+    "databases[0] (nanvc).vault.maxIdleConnections: received 3, allowed: at most vault.maxOpenConnections, 2",
+  ],
+  [
+    "a host that is which it wants",
+    (d) => Object.assign(database(d).vault, { targetSessionAttrs: "standby" }),
+    "databases[0] (nanvc).vault.targetSessionAttrs: received 'standby', allowed: one of any, read-write, primary",
+  ],
   [
     "port 0",
     (d) => (d.servers[0]!.container["hostPort"] = 0),

@@ -424,8 +424,11 @@ describe("the trust model", () => {
     (name) => {
       const paths = [...rules(policyOf(name)).keys()];
       expect(paths).toEqual([
+        "auth/token/lookup-self",
         "auth/token/renew-self",
+        "auth/token/revoke-self",
         "sys/leases/renew",
+        "sys/leases/revoke",
         expect.stringMatching(/^database\/creds\/[a-z_]+$/),
       ]);
     },
