@@ -33,6 +33,7 @@ import {
   type LockedOut,
 } from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
+import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
@@ -173,6 +174,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkOthers(deployment, marked);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
+        for (const line of await spellSettings(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, marked, show.detail);
