@@ -16,6 +16,8 @@ interface Missing {
   readonly attributes: Attributes;
   /** As terraform import takes it. */
   readonly id: string;
+  /** The one that its address has in the state, which Terraform is about to rename or replace. */
+  readonly former?: string;
 }
 
 /**
@@ -28,7 +30,7 @@ export async function checkOthers(deployment: Deployment, marked: readonly Marke
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
-/** Also under an address that the config has lost, it is Terraform's. */
+/** What has its name in the state is Terraform's, under whatever address; what is renamed in place has another. */
 async function missingFrom(deployment: Deployment, name: StackName): Promise<Missing[]> {
   const stack = deployment.stack(name)!;
   const state = await deployment.state(stack);
@@ -38,20 +40,36 @@ async function missingFrom(deployment: Deployment, name: StackName): Promise<Mis
       return id === undefined ? [] : [{ stack, type, address: `${type}.${key}`, attributes, id }];
     }),
   );
-  const addresses = declared.map(({ address }) => address);
-  const undeclared = state.filter(({ address }) => !addresses.includes(address));
-  return declared.filter(
-    ({ type, address, id }) =>
-      !state.some((resource) => resource.address === address) &&
-      !undeclared.some(
-        (resource) =>
-          resource.type === type && importId(type, (key) => String(resource.attributes[key])) === id,
-      ),
-  );
+  // Two servers may have a role of one name.
+  const isElsewhere = (address: string, { attributes }: Missing) => {
+    const at = declared.find((resource) => resource.address === address);
+    return at !== undefined && at.attributes["provider"] !== attributes["provider"];
+  };
+  const known = state.map(({ type, address, attributes }) => ({
+    type,
+    address,
+    id: importId(type, (key) => String(attributes[key])),
+  }));
+  return declared
+    .filter(
+      (resource) =>
+        !known.some(
+          ({ type, address, id }) =>
+            type === resource.type && id === resource.id && !isElsewhere(address, resource),
+        ),
+    )
+    .map((resource) => ({
+      ...resource,
+      former: known.find(({ address }) => address === resource.address)?.id,
+    }));
 }
 
-function line(deployment: Deployment, { stack, address, id }: Missing, what: string): string {
-  return `${what} is there already and not in Terraform's state; ${waysOut(deployment, stack, address, id)}, or destroy the environment that made it`;
+function line(deployment: Deployment, { stack, address, id, former }: Missing, what: string): string {
+  const ways =
+    former === undefined
+      ? waysOut(deployment, stack, address, id)
+      : `choose another name in config/${deployment.manifest.environment}.ts`;
+  return `${what} is there already and not in Terraform's state; ${ways}, or destroy the environment that made it`;
 }
 
 async function inPostgres(deployment: Deployment, marked: readonly Marked[]): Promise<string[]> {
@@ -68,14 +86,16 @@ async function inPostgres(deployment: Deployment, marked: readonly Marked[]): Pr
       client.query<{ type: string; id: string }>(
         `SELECT 'postgresql_role' AS type, rolname AS id FROM pg_roles WHERE rolname = ANY ($1)
          UNION ALL SELECT 'postgresql_database', datname FROM pg_database WHERE datname = ANY ($1)`,
-        [here.map(({ id }) => id)],
+        [here.flatMap(({ id, former = id }) => [id, former])],
       ),
     );
     for (const resource of here) {
-      const { type, id } = resource;
+      const { type, id, former = id } = resource;
       const kind = type === "postgresql_role" ? "role" : "database";
+      const isThere = (name: string) => found!.rows.some((row) => row.type === type && row.id === name);
       if (type === "postgresql_schema") lines.push(...(await schemaIn(deployment, login, resource)));
-      else if (found!.rows.some((row) => row.type === type && row.id === id))
+      // Where the former is gone, a deploy that was killed has renamed it.
+      else if (isThere(id) && isThere(former))
         lines.push(line(deployment, resource, `the ${kind} ${id} ${at}`));
     }
   }

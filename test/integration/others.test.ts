@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import external from "../../config/external";
 import { TRUST_TOKENS } from "../../manifest/names";
-import type { Deployment as Deployed, StackName } from "../../ops/deployment/deployment";
+import type { Attributes, Deployment as Deployed, StackName } from "../../ops/deployment/deployment";
 import { findMarked } from "../../ops/postgres/leftover";
 import { checkOthers } from "../../ops/terraform/others";
 import { Deployment } from "../support/deployment";
@@ -10,6 +10,8 @@ import { forCommands } from "./attacks/support";
 
 /** What deploy looks for before it changes anything: what is there, in no state, and not this environment's. */
 const environment = { ...process.env };
+const POLICY = "sys/policies/acl/app-report";
+const RULE = 'path "secret/*" {\n  capabilities = ["read"]\n}\n';
 let deployment: Deployment;
 let deployed: Deployed;
 
@@ -52,16 +54,25 @@ interface StateOptions {
   /** Types of resources that are not in it. */
   readonly except?: readonly string[];
   readonly rename?: (id: string) => string;
+  /** Their names in it, by those that are declared. */
+  readonly called?: Readonly<Record<string, string>>;
 }
 
 /** Writes the state of a stack, as the real Terraform would after an apply. */
-function inState(name: StackName, { except = [], rename = (id) => id }: StateOptions = {}): void {
+function inState(
+  name: StackName,
+  { except = [], rename = (id) => id, called = {} }: StateOptions = {},
+): void {
   const stack = deployed.stack(name)!;
   const types = Object.entries(stack.json.resource).filter(([type]) => !except.includes(type));
+  const inIt = ({ name: of, ...attributes }: Attributes) => ({
+    ...attributes,
+    name: called[String(of)] ?? of,
+  });
   const resources = types.flatMap(([type, byId]) =>
     Object.entries(byId).map(([id, attributes]) => ({
       ...{ mode: "managed", type, name: rename(id) },
-      instances: [{ attributes: deployed.valueIn(stack, attributes) }],
+      instances: [{ attributes: inIt(deployed.valueIn(stack, attributes) as Attributes) }],
     })),
   );
   const path = stack.json.terraform.backend["local"]!["path"] as string;
@@ -108,6 +119,23 @@ test("what is in the state is not looked for, also where the config has renamed 
   expect(await found()).toEqual([]);
 });
 
+test("what is in the state under another name is looked for under the new one", async () => {
+  const text = String((await deployment.root.call("GET", POLICY)).data!["policy"]);
+  await deployment.root.call("PUT", POLICY, { policy: RULE });
+  inState("postgres", { called: { app_report: "app_former" } });
+  inState("vault", { called: { "app-report": "app-former" } });
+  // A deploy that was killed may have renamed the role.
+  expect(await found()).toEqual(["the policy app-report"]);
+  await deployment.superuser.query("CREATE ROLE app_former");
+  expect(await refusal()).toEqual([
+    "the role app_report is there already and not in Terraform's state; choose another name in config/external.ts, or destroy the environment that made it",
+    expect.stringContaining("the policy app-report is somebody else's") as string,
+  ]);
+  await deployment.superuser.query("DROP ROLE app_former");
+  await deployment.root.call("PUT", POLICY, { policy: text });
+  inState("postgres");
+});
+
 test("what a destroy has left is this environment's; what another's has left is not", async () => {
   const ours = "left by leasehold destroy, environment external";
   inState("postgres", { except: ["postgresql_role", "postgresql_database", "postgresql_schema"] });
@@ -134,11 +162,9 @@ test("a schema that belongs to somebody else is theirs, and one of its declared 
 });
 
 describe("in Vault", () => {
-  const POLICY = "sys/policies/acl/app-report";
   const TYPES = ["policy", "database_secret_backend_connection", "database_secret_backend_role"]
     .concat(["database_secret_backend_static_role", "approle_auth_backend_role"])
     .map((type) => `vault_${type}`);
-  const RULE = 'path "secret/*" {\n  capabilities = ["read"]\n}\n';
   let text: string;
 
   beforeAll(async () => {
