@@ -12,7 +12,13 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { policyText } from "../../sandbox/policy-text";
-import { interpolate, parseConfiguration, type Json, type JsonObject } from "../../sandbox/terraform-json";
+import {
+  interpolate,
+  parseConfiguration,
+  type Json,
+  type JsonObject,
+  type Scope,
+} from "../../sandbox/terraform-json";
 import { variableFor, type Input, type InputPurpose } from "../../manifest/inputs";
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
@@ -333,26 +339,50 @@ export class Deployment {
     return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, string] => !!entry[1]));
   }
 
-  /** What a text of a stack's JSON is once its variables have their values. */
+  /** What a text of a stack's JSON is once its variables have their values, and attributes of its resources what they declare. */
   resolve(stack: Stack, text: unknown): string {
-    const scope = { variable: this.valueOf(stack, { forPlan: true }), attribute: () => null };
-    return asText(interpolate(text as Json, scope, `the stack ${stack.name}`));
+    return asText(this.valueIn(stack, text));
+  }
+
+  /** The same for any value. */
+  valueIn(stack: Stack, value: unknown): Json {
+    const scope: Scope = {
+      variable: this.valueOf(stack, { forPlan: true }),
+      attribute: (address, name) => {
+        const [type, id] = address.split(".") as [string, string];
+        return resolved(stack.json.resource[type]?.[id]?.[name] ?? null);
+      },
+    };
+    const resolved = (part: unknown) => interpolate(part as Json, scope, `the stack ${stack.name}`);
+    return resolved(value);
   }
 
   /** The trust model's policies as Vault takes them, with the addresses that Terraform is about to send. */
   policies(): Record<TrustToken, string> {
+    const texts = TRUST_TOKENS.map((who) => [
+      who,
+      this.policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8")),
+    ]);
+    return Object.fromEntries(texts) as Record<TrustToken, string>;
+  }
+
+  /** The personas' own policies, by name, as Terraform is about to write them. */
+  personaPolicies(): Record<string, string> {
+    const personas = this.manifest.databases.flatMap((database) => database.personas);
+    const own = personas.flatMap(({ policies }) =>
+      policies.flatMap(({ name, text }) => (text === undefined ? [] : [[name, this.policyText(text)]])),
+    );
+    return Object.fromEntries(own) as Record<string, string>;
+  }
+
+  private policyText(template: string): string {
     const stack = this.stack("vault")!;
     const value = this.valueOf(stack, { forPlan: true });
-    const variable = (name: string) => {
+    return policyText(template, (name) => {
       const text = asText(value(name));
       // As Terraform writes a number into a text.
       return text && stack.json.variable?.[name]?.type === "number" ? String(Number(text)) : text;
-    };
-    const texts = TRUST_TOKENS.map((who) => [
-      who,
-      policyText(readFileSync(join(this.folder, `${who}.hcl`), "utf8"), variable),
-    ]);
-    return Object.fromEntries(texts) as Record<TrustToken, string>;
+    });
   }
 
   private valueOf(stack: Stack, options: { forPlan?: boolean }): (name: string) => Json {
