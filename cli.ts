@@ -133,6 +133,7 @@ program
   )
   .option(...ENVIRONMENT)
   .option("--print-keys", "show the unseal keys, for your own keeping, and store them nowhere")
+  .option("--take-over", "write its policies and the personas' over others of the same names")
   .option("--json <file>", "write what was done; never a key or a token")
   .action(async (options: InitOptions) =>
     run(async (signal) => (await import("./ops/commands/init.js")).initCommand(options, signal)),

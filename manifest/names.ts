@@ -24,6 +24,19 @@ export function managerPasswordVariable(
   return `${prefix}${manager.name.replaceAll("-", "_")}_manager_password`;
 }
 
+/**
+ * The first line of each policy that we write, without its `#`: whose it is. A connection of a Vault is one environment's.
+ * @param database the persona's; of the trust model's policies, the first
+ */
+export function policyMark(
+  environment: string,
+  {
+    vault: { mount, connection },
+  }: { readonly vault: { readonly mount: string; readonly connection: string } },
+): string {
+  return `leasehold ${environment} ${mount}/${connection}`;
+}
+
 interface MountedDatabase {
   readonly name: string;
   readonly vault: { readonly mount: string };

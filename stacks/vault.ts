@@ -8,7 +8,7 @@ import { VaultServer } from "../constructs/vault/server";
 import { ServerAddress } from "../constructs/vault/server-address";
 import { TrustPolicies } from "../constructs/vault/trust-policies";
 import { VerifierProbes } from "../constructs/verifier-probes";
-import { probeDatabaseRoles, trustPolicyNames } from "../manifest/names";
+import { policyMark, probeDatabaseRoles, trustPolicyNames } from "../manifest/names";
 import type { PostgresStack } from "./postgres";
 import { LeaseholdStack } from "./stack";
 
@@ -38,6 +38,7 @@ export class VaultStack extends LeaseholdStack {
     );
     this.trust = new TrustPolicies(this, "Trust", {
       names: trustPolicyNames(environment),
+      mark: policyMark(environment.name, environment.databases[0]!),
       namePrefix,
       verification: environment.verification,
     });
@@ -67,16 +68,15 @@ export class VaultStack extends LeaseholdStack {
     }
   }
 
-  private addPersonas(
-    connection: DatabaseConnection,
-    { personas, staticRoles, workload }: DatabaseConfig,
-  ): void {
+  private addPersonas(connection: DatabaseConnection, database: DatabaseConfig): void {
+    const { personas, staticRoles, workload } = database;
+    const mark = policyMark(this.environment.name, database);
     for (const config of personas) {
       const persona = new Persona(connection, `Persona-${config.name}`, {
         ...config,
         ...config.lease,
         connection,
-        login: addPersonaLogin(this, this.trust, loginOf(this.environment, config)),
+        login: addPersonaLogin(this, this.trust, { ...loginOf(this.environment, config), mark }),
       });
       for (const { persona: of, ...role } of staticRoles) {
         if (of !== config.name) continue;

@@ -17,6 +17,11 @@ export interface AppRoleProps {
   /** The AppRole's name and its policy's. */
   readonly name: string;
   /**
+   * A comment in its policy's first line, by which that is told from somebody else's.
+   * @default - none
+   */
+  readonly mark?: string;
+  /**
    * Policies beside its own.
    * @default - none
    */
@@ -86,7 +91,7 @@ export class AppRole extends Construct implements IPersonaLogin {
     auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = tokenMaxTtl;
-    this.policy = new Policy(this, "Policy", { name: this.appRoleName });
+    this.policy = new Policy(this, "Policy", { name: this.appRoleName, mark: props.mark });
     this.allow(
       ...OWN_TOKEN,
       { path: "auth/token/revoke-self", capabilities: ["update"] },

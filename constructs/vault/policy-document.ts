@@ -49,6 +49,9 @@ export interface IGrantee {
 export class PolicyDocument implements IGrantee {
   private readonly rules = new Map<string, PolicyRule>();
 
+  /** @param mark a comment in the first line (default: none) */
+  constructor(private readonly mark?: string) {}
+
   /** What is added for a path that is there already is merged as Vault merges the rules of two policies. */
   allow(...rules: PolicyRule[]): void {
     for (const rule of rules) {
@@ -75,7 +78,7 @@ export class PolicyDocument implements IGrantee {
       if (Object.keys(denied).length > 0) lines.push(...block("denied_parameters", denied));
       return `path "${path}" {\n${lines.join("\n")}\n}\n`;
     });
-    return blocks.join("\n");
+    return (this.mark === undefined ? "" : `# ${this.mark}\n`) + blocks.join("\n");
   }
 }
 

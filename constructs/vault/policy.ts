@@ -12,6 +12,11 @@ export interface IPolicy {
 export interface PolicyProps {
   /** The policy's name. */
   readonly name: string;
+  /**
+   * A comment in its first line, by which it is told from somebody else's.
+   * @default - none
+   */
+  readonly mark?: string;
 }
 
 /** An ACL policy whose rules are the grants that were made to it by synth time. */
@@ -22,10 +27,11 @@ export class Policy extends Construct implements IPolicy, IGrantee {
   }
 
   readonly policyName: string;
-  private readonly document = new PolicyDocument();
+  private readonly document: PolicyDocument;
 
   constructor(scope: Construct, id: string, props: PolicyProps) {
     super(scope, id);
+    this.document = new PolicyDocument(props.mark);
     this.policyName = checkName(VAULT_POLICY_NAME, "policy name", props.name);
     new PolicyResource(this, "Resource", {
       name: this.policyName,

@@ -9,6 +9,11 @@ import { OWN_TOKEN, PolicyDocument, type PolicyRule } from "./policy-document";
 export interface TrustPoliciesProps {
   /** What the policies are called in Vault. */
   readonly names: Readonly<Record<TrustToken, string>>;
+  /**
+   * A comment in the first line of each, by which it is told from somebody else's.
+   * @default - none
+   */
+  readonly mark?: string;
   /** What the names of the personas' policies start with, and none of `names` does. */
   readonly namePrefix: string;
   /**
@@ -27,7 +32,7 @@ const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F6
  */
 export class TrustPolicies extends Construct {
   /** Logs in as each persona; what it leases itself is granted to it. */
-  readonly verifier = new PolicyDocument();
+  readonly verifier: PolicyDocument;
   private readonly mounts: DatabaseMount[] = [];
   private readonly auths: IAuthMethod[] = [];
 
@@ -37,6 +42,7 @@ export class TrustPolicies extends Construct {
     private readonly props: TrustPoliciesProps,
   ) {
     super(scope, id);
+    this.verifier = this.document();
     // They leave the stack's state, and stay in Vault.
     TerraformStack.of(this).addOverride(
       "removed",
@@ -67,9 +73,13 @@ export class TrustPolicies extends Construct {
     });
   }
 
+  private document(): PolicyDocument {
+    return new PolicyDocument(this.props.mark);
+  }
+
   /** Terraform's token when it deploys. It can write database roles, so it can run any SQL as Vault's login. */
   private operator(): PolicyDocument {
-    const operator = new PolicyDocument();
+    const operator = this.document();
     // database-mount.ts with database-connection.ts, app-role-auth.ts with app-role.ts and policy.ts: each says what is managed.
     for (const part of [...this.mounts, ...this.auths]) part.grantManage(operator);
     // The policies of the trust model too, so that init sees whether they are still what the config wants.
@@ -87,7 +97,7 @@ export class TrustPolicies extends Construct {
 
   /** Terraform's token for a pull request's diff. */
   private planner(): PolicyDocument {
-    const planner = new PolicyDocument();
+    const planner = this.document();
     for (const part of [...this.mounts, ...this.auths]) part.grantInspect(planner);
     planner.allow(...this.readablePolicies(), ...OWN_TOKEN);
     return planner;
@@ -95,7 +105,7 @@ export class TrustPolicies extends Construct {
 
   /** Who brings to applications what they log in with, and can't log in with that alone. */
   private deliverer(): PolicyDocument {
-    const deliverer = new PolicyDocument();
+    const deliverer = this.document();
     for (const auth of this.auths) auth.grantDeliver(deliverer);
     deliverer.allow(...OWN_TOKEN);
     return deliverer;

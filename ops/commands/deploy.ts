@@ -37,6 +37,7 @@ import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
+import { checkOthers } from "../terraform/others";
 import { changesText, TerraformError, type Changes } from "../terraform/terraform";
 
 export interface DeployOptions {
@@ -169,12 +170,14 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkSuperusers(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
+        const marked = await findMarked(deployment);
+        await checkOthers(deployment, marked);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
-        await adopt(deployment, await findMarked(deployment), show.detail);
+        await adopt(deployment, marked, show.detail);
         await eachDatabase(deployment, show, "functions", adoptFunctions);
         await eachDatabase(deployment, show, "createrole", freeMemberships);
         await eachDatabase(deployment, show, "createrole", dropEmptySchema);

@@ -1,6 +1,7 @@
 import { escapeIdentifier } from "pg";
 import { groupRolesOf, madeOwnersOf, ownersOf } from "../../manifest/names";
-import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
+import type { ManifestDatabase } from "../../manifest/schema";
+import { Deployment, type Attributes, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -53,7 +54,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
           run: async (show) => {
             deployment = await Deployment.open(options.env, signal);
             await Terraform.check();
-            for (const line of deployment.mendStates()) show.detail(line);
+            for (const line of await deployment.mendStates()) show.detail(line);
             await Promise.all(
               deployment.stacks.map(async (stack) => {
                 await initialiseStack(deployment, stack);
@@ -203,13 +204,22 @@ function destroyStep(
 /** The connection goes first in a destroy, and then Vault no longer knows how to drop a lease's login. */
 async function revokeAll({ deployment, options, states }: Run, show: StepOutput): Promise<void> {
   await checkVault(deployment);
-  await endLeasing(deployment, states.get("vault")!);
-  const mounts = new Set(deployment.manifest.databases.map(({ vault }) => vault.mount));
-  for (const mount of mounts) {
+  const state = states.get("vault")!;
+  await endLeasing(deployment, state);
+  const texts = (type: string, text: (attributes: Attributes) => string) =>
+    state.filter((resource) => resource.type === type).map(({ attributes }) => text(attributes));
+  const mounts = texts("vault_mount", ({ path }) => `${String(path)}/creds`);
+  const roles = texts(
+    "vault_database_secret_backend_role",
+    ({ backend, name }) => `${String(backend)}/creds/${String(name)}`,
+  );
+  // On a mount that somebody else has, others lease too.
+  const elsewhere = roles.filter((role) => !mounts.some((mount) => role.startsWith(`${mount}/`)));
+  for (const prefix of [...mounts, ...elsewhere]) {
     show.detail(
-      `revoking the leases of ${mount}, which takes minutes where there are many or PostgreSQL makes them wait`,
+      `revoking the leases of ${prefix}, which takes minutes where there are many or PostgreSQL makes them wait`,
     );
-    await revokeLeases(deployment, `${mount}/creds`, options.forceLeases);
+    await revokeLeases(deployment, prefix, options.forceLeases);
   }
   if (options.forceLeases) show.title("Revoked all leases, by force");
 }
@@ -222,24 +232,22 @@ async function revokeAll({ deployment, options, states }: Run, show: StepOutput)
 async function freeGroups(run: Run, show: StepOutput): Promise<void> {
   const { deployment, states } = run;
   const state = states.get("postgres")!;
+  const isMade = (name: string) => findResource(state, "postgresql_role", { name }) !== undefined;
   for (const database of deployment.manifest.databases) {
-    const groups = groupRolesOf(database);
+    // Not a role of the same name that was there before, on which a deploy failed.
+    const groups = groupRolesOf(database).filter(isMade);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const { dropped, kept } = await sweepAll(deployment, database);
     for (const name of dropped) show.detail(`dropped the login ${name}, which a revocation could not drop`);
     run.left.push(...kept.map((line) => `the login ${line}`));
     const login = deployment.superuserOf(database);
-    const logins = database.staticRoles.map((role) => role.login);
-    if (database.manager !== undefined) logins.push(database.manager);
-    const owners = ownersOf(database);
-    await whereverNamed(login, [...owners, ...groups, ...logins], database.name, async (client, existing) => {
+    const logins = [...database.staticRoles.map((role) => role.login), database.manager ?? []].flat();
+    const made = [...groups, ...logins.filter(isMade)];
+    await whereverNamed(login, [...ownersOf(database), ...made], database.name, async (client, existing) => {
       const heir = existing.find((name) => name === database.owner);
-      for (const role of existing.filter((name) => !owners.includes(name)))
-        await emptyGroup(client, role, heir);
+      for (const role of existing.filter((name) => made.includes(name))) await emptyGroup(client, role, heir);
     });
-    // Not a role of the same name that was there before, on which a deploy failed.
-    const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
     await dropRoles(deployment, database, made);
     // Those that a killed deploy, or one to the other way of leasing, has left are in no state.
     await dropFunctions(deployment, database);
@@ -259,29 +267,50 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
   }
   const found = await findLeftover(deployment, state, options.deleteData);
   await leave(deployment, found, state);
-  await freeOwners(deployment, found);
+  await freeOwners(deployment, found, state);
   left.push(...found.lines);
 }
 
+/** Of those that Terraform is about to drop. One that is in no state is somebody else's. */
+function ownersIn(state: readonly StateResource[], database: ManifestDatabase): string[] {
+  return madeOwnersOf(database).filter((name) => findResource(state, "postgresql_role", { name }));
+}
+
 /** Drops what would make DROP ROLE fail for an owner: default privileges that are not declared. */
-async function freeOwners(deployment: Deployment, { owners }: Leftover): Promise<void> {
+async function freeOwners(
+  deployment: Deployment,
+  { owners }: Leftover,
+  state: readonly StateResource[],
+): Promise<void> {
   for (const database of deployment.manifest.databases)
-    for (const owner of madeOwnersOf(database).filter((name) => !owners.includes(name)))
+    for (const owner of ownersIn(state, database).filter((name) => !owners.includes(name)))
       await whereverNamed(deployment.superuserOf(database), [owner], database.name, (client) =>
         client.query(`DROP OWNED BY ${escapeIdentifier(owner)}`),
       );
 }
 
-/** The declared schemas, and in a database that deploy made all else of the owner: the database itself goes after its owner. */
+/**
+ * The declared schemas that Terraform or an owner of its making has, and in a database that deploy made all else of the owner: the
+ * database itself goes after its owner.
+ */
 async function deleteData(deployment: Deployment, state: readonly StateResource[]): Promise<void> {
   for (const database of deployment.manifest.databases) {
     const isMade = findResource(state, "postgresql_database", { name: database.name }) !== undefined;
     await asSuperuser(
       deployment.superuserOf(database),
       async (client) => {
-        for (const { name } of database.schemas.filter(({ exists }) => !exists))
-          await client.query(`DROP SCHEMA IF EXISTS ${escapeIdentifier(name)} CASCADE`);
-        for (const owner of isMade ? madeOwnersOf(database) : []) {
+        const owners = ownersIn(state, database);
+        const { rows } = await client.query<{ name: string; owner: string }>(
+          "SELECT nspname AS name, pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ANY ($1)",
+          [database.schemas.filter(({ exists }) => !exists).map(({ name }) => name)],
+        );
+        for (const { name, owner } of rows)
+          if (
+            owners.includes(owner) ||
+            findResource(state, "postgresql_schema", { name, database: database.name })
+          )
+            await client.query(`DROP SCHEMA ${escapeIdentifier(name)} CASCADE`);
+        for (const owner of isMade ? owners : []) {
           const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [owner]);
           if (rowCount === 1) await client.query(`DROP OWNED BY ${escapeIdentifier(owner)} CASCADE`);
         }

@@ -8,16 +8,14 @@ export interface InitOptions {
   readonly env?: string;
   readonly json?: string;
   readonly printKeys?: boolean;
+  readonly takeOver?: boolean;
 }
 
 /** `leasehold init`. Returns the exit code. */
-export async function initCommand(
-  { env, json, printKeys }: InitOptions,
-  signal: AbortSignal,
-): Promise<number> {
+export async function initCommand({ env, ...options }: InitOptions, signal: AbortSignal): Promise<number> {
   const release = lock("init");
   try {
-    await init(await Deployment.open(env, signal), signal, printKeys, json);
+    await init(await Deployment.open(env, signal), signal, options);
   } finally {
     release();
   }
@@ -27,11 +25,11 @@ export async function initCommand(
 async function init(
   deployment: Deployment,
   signal: AbortSignal,
-  printKeys: boolean | undefined,
-  json: string | undefined,
+  { json, printKeys, takeOver }: InitOptions,
 ): Promise<void> {
   const target = vaultTarget(deployment);
   const { did } = await prepareVault(target, {
+    takeOver,
     ask: process.stdin.isTTY ? (question) => askSecret(question, signal) : undefined,
     onKeys: printKeys
       ? (keys, threshold) => {

@@ -117,7 +117,7 @@ export async function leave(
 }
 
 /** What an earlier destroy left, with the mark of this environment. */
-interface Marked {
+export interface Marked {
   readonly address: string;
   readonly object: (typeof KINDS)[number]["object"];
   readonly name: string;

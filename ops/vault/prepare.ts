@@ -1,11 +1,12 @@
 import { SetupError } from "../../clients/setup-error";
-import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
+import { policyMark, TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import type { AccessManifest } from "../../manifest/schema";
 import { VaultError, type VaultClient } from "../../clients/vault-client";
 import { initialiseVault, sealStatus, unsealVault } from "../../clients/vault-seal";
 import { createTrustToken } from "../../clients/vault-token";
-import type { Deployment } from "../deployment/deployment";
+import type { Deployment, StateResource } from "../deployment/deployment";
 import type { Home } from "../deployment/home";
+import { deployedPolicies, foreignOwner, markOf, type DeployedPolicies } from "./marked-policies";
 import { generateRootToken } from "./root-token";
 
 /** A Vault, and what it is to become. */
@@ -16,12 +17,21 @@ export interface VaultTarget {
   readonly manifest: AccessManifest;
   /** The trust model's policies, as they are to be. */
   readonly policies: Readonly<Record<TrustToken, string>>;
+  /** The personas', by name, as Terraform is to write them. */
+  readonly personaPolicies: Readonly<Record<string, string>>;
+  /** What Terraform's state knows: the config may have lost what a mark names. */
+  readonly deployed: () => Promise<DeployedPolicies>;
   /** Whether it is a container of this environment; another one is initialised by `leasehold init` alone. */
   readonly isContainer: boolean;
 }
 
 /** What `leasehold init` may beyond a deploy: initialise any Vault, make a root token from unseal keys, ask for these. */
 export interface Explicit {
+  /**
+   * Writes its policies, the personas' too, over others of the same names.
+   * @default - they are refused
+   */
+  readonly takeOver?: boolean;
   /** @default - the keys are kept in the home folder */
   readonly onKeys?: (keys: readonly string[], threshold: number) => void;
   /** @default - there is no terminal to ask on */
@@ -47,8 +57,21 @@ export function vaultTarget(deployment: Deployment): VaultTarget {
     home: deployment.home,
     manifest: deployment.manifest,
     policies: deployment.policies(),
+    personaPolicies: deployment.personaPolicies(),
+    deployed: async () => deployedPolicies(deployment.manifest.environment, await readState(deployment)),
     isContainer: deployment.stack("platform") !== undefined,
   };
+}
+
+/** Of the stack vault; nothing where it can't be read, as on a machine without Terraform. */
+async function readState(deployment: Deployment): Promise<readonly StateResource[]> {
+  const stack = deployment.stack("vault")!;
+  try {
+    await deployment.terraform(stack, undefined, { forPlan: true }).init(stack.json.terraform);
+    return await deployment.state(stack);
+  } catch {
+    return [];
+  }
 }
 
 /**
@@ -85,17 +108,29 @@ export async function prepareVault(target: VaultTarget, explicit?: Explicit): Pr
 
   const operator = operatorOf(target, explicit);
   const state = operator ? await operatorState(target, operator) : "missing";
-  if (operator && state === "current" && (!explicit || (await renewOthers(target)))) {
+  const nothing = "renewed the tokens; there was nothing else to do";
+  const isCurrent = operator && state === "current" && !explicit?.takeOver;
+  if (isCurrent && (!explicit || (await renewOthers(target)))) {
     if (home.rootToken() !== undefined) await revokeRoot(target, vault.withToken(home.rootToken()), did);
-    else if (explicit && did.length === 0) did.push("renewed the tokens; there was nothing else to do");
+    else if (explicit && did.length === 0) did.push(nothing);
     return { operator, did };
   }
   const valid = state === "refused" || state === "missing" ? undefined : operator;
   const root = (await rootAtHand(target)) ?? (explicit ? await rootFromKeys(target, valid, keys) : undefined);
   if (!root) throw new SetupError(remedy(target, state));
+  const foreign = await foreignPolicies(target, root.client, { isKnown: valid !== undefined, ...explicit });
+  if (foreign.length > 0 && !explicit?.takeOver) {
+    if (root.isOurs) await revokeRoot(target, root.client, did);
+    throw new SetupError(foreign.map((policy) => foreignText(target, policy)).join("\n"));
+  }
+  for (const { name, text, owner } of foreign) {
+    await root.client.call("PUT", `sys/policies/acl/${name}`, { policy: text });
+    did.push(`took over the policy ${name}, which was ${owner}`);
+  }
   // Where this fails, the root token stays on file for the next run.
   await grant(target, root.client, did);
   if (root.isOurs) await revokeRoot(target, root.client, did);
+  else if (explicit && did.length === 0) did.push(nothing);
   return { operator: vault.withToken(home.token("operator")), did };
 }
 
@@ -244,6 +279,43 @@ async function rootFromKeys(
   );
   home.setRootToken(token);
   return { client: vault.withToken(token), isOurs: true };
+}
+
+interface ForeignPolicy {
+  readonly name: string;
+  /** As it is to be. */
+  readonly text: string;
+  /** What stands after "it is". */
+  readonly owner: string;
+}
+
+/**
+ * Policies that have the name of one that is to be written, and that this environment has not written.
+ * @param isKnown the operator's token is an earlier init's: a policy without a mark is one of 0.1.0's
+ * @param takeOver looks at the personas' policies as well
+ */
+async function foreignPolicies(
+  { manifest, policies, personaPolicies, deployed }: VaultTarget,
+  root: VaultClient,
+  { isKnown, takeOver = false }: { isKnown: boolean; takeOver?: boolean },
+): Promise<ForeignPolicy[]> {
+  const trust = TRUST_TOKENS.map((who): [string, string] => [manifest.policies![who], policies[who]]);
+  const declared = manifest.databases.map((database) => policyMark(manifest.environment, database));
+  const isTrust = (name: string) => trust.some(([of]) => of === name);
+  const asked = [...trust, ...(takeOver ? Object.entries(personaPolicies) : [])];
+  const foreign: ForeignPolicy[] = [];
+  for (const [name, text] of asked) {
+    const found = await policyAt(root, name);
+    const owner = found === undefined ? undefined : foreignOwner(found, text, declared);
+    if (owner === undefined || (isKnown && isTrust(name) && markOf(found!) === undefined)) continue;
+    const { marks, names } = await deployed();
+    if (!names.includes(name) && !marks.includes(markOf(found!) ?? "")) foreign.push({ name, text, owner });
+  }
+  return foreign;
+}
+
+function foreignText({ vault, manifest }: VaultTarget, { name, owner }: ForeignPolicy): string {
+  return `the policy ${name} at ${vault.address} is ${owner}: give this environment another name than ${manifest.environment}, or run npx leasehold init --take-over where it is to be replaced`;
 }
 
 /** Writes the declared policies, and creates each token that is missing or no longer valid. */

@@ -523,9 +523,9 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     await estate.query("CREATE ROLE auditor_role");
     estate.configure(withAuditor);
     await ends(0, "init");
-    expect(await reason(1, "deploy")).toEqual([
+    expect(await reason(2, "deploy")).toEqual([
       expect.stringMatching(
-        /^postgresql_role.*"auditor_role" already exists.*; if it is somebody else's, choose another name in config\/faults.ts$/,
+        /^the role auditor_role on PostgreSQL at \S+ is there already .*; if it is somebody else's, choose another name in config\/faults.ts, or destroy the environment that made it$/,
       ),
     ]);
     await estate.query("DROP ROLE auditor_role");

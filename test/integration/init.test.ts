@@ -25,6 +25,7 @@ const environment = { ...process.env };
 let workspace: Workspace;
 let policies: VaultTarget["policies"];
 let manifest: VaultTarget["manifest"];
+let personaPolicies: VaultTarget["personaPolicies"];
 let base: ReturnType<typeof temporaryFolder>;
 let vault: KeptVault | undefined;
 
@@ -47,6 +48,8 @@ beforeAll(async () => {
   manifest = accessManifestSchema.parse(
     JSON.parse(readFileSync(workspace.path("cdktf.out/access.json"), "utf8")),
   );
+  const own = manifest.databases[0]!.personas.flatMap((persona) => persona.policies);
+  personaPolicies = Object.fromEntries(own.map(({ name, text }) => [name, policyText(text!, defaultOf)]));
 });
 
 beforeEach(() => {
@@ -77,6 +80,8 @@ async function setUp(
     home: Home.open("local"),
     manifest: { ...manifest, vault: { shares, threshold, tls: false } },
     policies,
+    personaPolicies,
+    deployed: () => Promise.resolve({ marks: [], names: [] }),
     isContainer: true,
   };
 }
@@ -434,6 +439,106 @@ describe("the config has changed a policy:", () => {
   });
 });
 
+describe("a policy that has a name of ours", () => {
+  const PLANNER = "leasehold-local-planner";
+  const RULE = 'path "secret/*" { capabilities = ["read"] }\n';
+  const OF_ANOTHER = `# leasehold local database/shop\n${RULE}`;
+  let root: VaultClient;
+
+  /** A Vault of somebody's, with their token at hand. */
+  async function ofOthers(): Promise<VaultTarget> {
+    const target = await setUp();
+    const { keys, root_token: token } = (await target.vault.call("PUT", "sys/init", {
+      secret_shares: 1,
+      secret_threshold: 1,
+    })) as unknown as { keys: string[]; root_token: string };
+    await target.vault.call("PUT", "sys/unseal", { key: keys[0] });
+    root = target.vault.withToken(token);
+    process.env["VAULT_TOKEN"] = token;
+    return { ...target, isContainer: false };
+  }
+
+  const policy = async (name: string) =>
+    (await root.request("GET", `sys/policies/acl/${name}`)).body.data?.["policy"];
+  const put = (name: string, text: string) => root.call("PUT", `sys/policies/acl/${name}`, { policy: text });
+
+  test.each([
+    ["somebody's", RULE, "somebody else's (its first line is no mark)"],
+    [
+      "another deployment's",
+      OF_ANOTHER,
+      "another environment's (its first line is # leasehold local database/shop)",
+    ],
+  ])("and is %s is refused, and nothing is written; --take-over writes it", async (_, text, owner) => {
+    const target = await ofOthers();
+    for (const name of [PLANNER, "db-readonly-role"]) await put(name, text);
+    await expect(prepareVault(target, explicit)).rejects.toThrow(
+      new SetupError(
+        `the policy ${PLANNER} at ${vault!.address} is ${owner}: give this environment another name than local, or run npx leasehold init --take-over where it is to be replaced`,
+      ),
+    );
+    expect(await policy(PLANNER)).toBe(text);
+    expect(await policy("leasehold-local-operator")).toBeUndefined();
+    expect(existsSync(target.home.folder)).toBe(false);
+
+    const { did } = await prepareVault(target, { takeOver: true });
+    expect(did.slice(0, 2)).toEqual(
+      [PLANNER, "db-readonly-role"].map((name) => `took over the policy ${name}, which was ${owner}`),
+    );
+    await holds(target);
+    expect(await policy("db-readonly-role")).toBe(personaPolicies["db-readonly-role"]);
+    expect((await prepareVault(target, { takeOver: true })).did).toEqual([
+      "renewed the tokens; there was nothing else to do",
+    ]);
+  });
+
+  test("and is another's, where init has unseal keys alone: no root token is left", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await prepareVault(target);
+    root = await asRoot(target);
+    await put("leasehold-local-operator", OF_ANOTHER);
+    const made = jest.spyOn(Home.prototype, "setRootToken");
+    await expect(prepareVault(target, explicit)).rejects.toThrow(/^the policy leasehold-local-operator at /);
+    expect(target.home.rootToken()).toBeUndefined();
+    expect((await lookup(target.vault.withToken(made.mock.calls[0]![0]))).status).toBe(403);
+    const { did } = await prepareVault(target, { takeOver: true });
+    expect(did.at(-1)).toBe("the root token is revoked");
+    await holds(target);
+  });
+
+  test.each<[string, (text: string) => string]>([
+    ["has our mark, and another text", (text) => `${text}\n${RULE}`],
+    [
+      "has none, and is as it was before there were marks",
+      (text) => text.replaceAll(/# leasehold \S+ \S+?(\\n|\n)/g, ""),
+    ],
+  ])("and %s is ours, without a token of an earlier init's", async (_, change) => {
+    const target = await ofOthers();
+    for (const who of TRUST_TOKENS) await put(`leasehold-local-${who}`, change(policies[who]));
+    expect(await policy("leasehold-local-operator")).not.toBe(policies.operator);
+    await prepareVault(target, explicit);
+    await holds(target);
+  });
+
+  test("and is another's is ours where Terraform's state knows it, or the connection of its mark", async () => {
+    const target = await ofOthers();
+    await put(PLANNER, RULE);
+    await put("leasehold-local-operator", OF_ANOTHER);
+    const knowing = (names: string[], marks: string[]): VaultTarget => ({
+      ...target,
+      deployed: () => Promise.resolve({ names, marks }),
+    });
+    await expect(prepareVault(knowing([PLANNER], []), explicit)).rejects.toThrow(
+      /^the policy leasehold-local-operator at /,
+    );
+    await expect(prepareVault(knowing([], ["leasehold local database/shop"]), explicit)).rejects.toThrow(
+      new RegExp(`^the policy ${PLANNER} at `),
+    );
+    await prepareVault(knowing([PLANNER], ["leasehold local database/shop"]), explicit);
+    await holds(target);
+  });
+});
+
 test("a token of the others' that is lost or refused is made anew by init alone", async () => {
   const target = await setUp({ generatesRoot: true });
   await prepareVault(target);
@@ -522,7 +627,8 @@ test("dev mode: the tokens are made with the root token of its file, which stays
     await answering(`http://${address}`);
     const target = {
       vault: new VaultClient(`http://${address}`),
-      ...{ home, manifest, policies, isContainer: true },
+      ...{ home, manifest, policies, personaPolicies, isContainer: true },
+      deployed: () => Promise.resolve({ marks: [], names: [] }),
     };
     expect((await prepareVault(target)).did).toEqual([
       `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
