@@ -19,11 +19,14 @@ export interface AccessChange {
   readonly isGain: boolean;
 }
 
+/** What is compared of a manifest. */
+export type Declared = Pick<AccessManifest, "servers" | "databases">;
+
 /** Who gains and loses what: a line each, sorted, those of one database and persona together. */
-export function compareAccess(before: AccessManifest, after: AccessManifest): AccessChange[] {
+export function compareAccess(before: Declared, after: Declared): AccessChange[] {
   const changes = [
     ...pairs(before.servers, after.servers).flatMap(([name, old, now]) =>
-      differences(`server ${name}`, old && serverAccess(old), now && serverAccess(now)),
+      old && now ? differences(`server ${name}`, serverAccess(old), serverAccess(now)) : [],
     ),
     ...pairs(before.databases, after.databases).flatMap(([name, old, now]) =>
       databaseChanges(name, old, now),

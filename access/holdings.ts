@@ -39,7 +39,7 @@ export function serverAccess({ name, otherDatabases }: AccessManifest["servers"]
     rule: "public",
     object: name,
     items: otherDatabases === "keep" ? ["CONNECT"] : [],
-    text: (item) => `${item} for PUBLIC, where it has it, on databases that the config does not name`,
+    text: (item) => `${item} for PUBLIC on databases that the config does not name`,
   };
   return { holdings: [holding], bounds: [] };
 }

@@ -169,6 +169,12 @@ test("a persona that comes or goes is one line with all that it has; a database 
   );
 });
 
+test("what PUBLIC has on other databases", () => {
+  expect(changed("local", (draft) => (draft.servers![0]!.otherDatabases = "close"))).toEqual([
+    "- server postgres: loses CONNECT for PUBLIC on databases that the config does not name (id public:postgres:lost CONNECT)",
+  ]);
+});
+
 test("nothing in a line is obeyed by a terminal", () => {
   expect(
     changed("local", (draft) => {
