@@ -90,7 +90,7 @@ program
   .command("deploy")
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
-  .option("--auto-approve", "don't ask who is to lose CONNECT where the config closes databases")
+  .option("--auto-approve", "list what others lose by it, and do not ask")
   .action(async (options: DeployOptions) =>
     run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );

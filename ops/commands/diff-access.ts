@@ -2,7 +2,7 @@ import { execa } from "execa";
 import { changeText, compareAccess } from "../../access/compare";
 import { SetupError } from "../../clients/setup-error";
 import { oneLine, printable } from "../../clients/text";
-import { accessManifestSchema, type AccessManifest } from "../../manifest/schema";
+import { parseAccessManifest, type AccessManifest } from "../../manifest/schema";
 import { ROOT } from "../deployment/synthesize";
 
 /** Where each environment's access.json is committed. */
@@ -32,7 +32,7 @@ export async function diffAccess({ access, env }: DiffAccessOptions): Promise<nu
   let exitCode = 0;
   for (const name of names.sort()) {
     const [old, now] = sides.map((side) => side.get(name));
-    const lines = differences(old, now).map(({ text, isWidening }) => {
+    const lines = accessLines(old, now).map(({ text, isWidening }) => {
       exitCode = Math.max(exitCode, isWidening ? 3 : 2);
       return text;
     });
@@ -41,10 +41,16 @@ export async function diffAccess({ access, env }: DiffAccessOptions): Promise<nu
   return exitCode;
 }
 
+interface Line {
+  readonly text: string;
+  /** More access, which is not accepted. */
+  readonly isWidening: boolean;
+}
+
 const NOTHING = { servers: [], databases: [] };
 
-/** Of an environment that may be in one commit alone. */
-function differences(old: AccessManifest | undefined, now: AccessManifest | undefined) {
+/** What changes for whom, with what the later manifest accepts; where one of them is missing, all of the other comes or goes. */
+export function accessLines(old: AccessManifest | undefined, now: AccessManifest | undefined): Line[] {
   return compareAccess(old ?? NOTHING, now ?? NOTHING).map((change) => {
     const accepted = now?.accepted.find(({ id }) => id === change.id);
     return {
@@ -70,7 +76,7 @@ async function committedIn(commit: string): Promise<Map<string, AccessManifest>>
 
 function parse(commit: string, file: string, text: string): AccessManifest {
   try {
-    return accessManifestSchema.parse(JSON.parse(text));
+    return parseAccessManifest(text);
   } catch (error) {
     throw new SetupError(`${printable(`${file} of the commit ${commit}`)} can't be read: ${oneLine(error)}`, {
       cause: error,
