@@ -37,8 +37,13 @@ const persona = z
     login: login.optional(),
     /** The older name of a login of the kind `approle`. */
     appRole: login.omit({ kind: true }).optional(),
-    /** Those that it logs in with, in HCL; Terraform variables stand in them as `${var.name}`. */
-    policies: z.array(z.object({ name, text: z.string() })).default([]),
+    /**
+     * Those that it logs in with. Its own with their text in HCL, in which Terraform variables stand as `${var.name}`; one without is
+     * somebody else's.
+     */
+    policies: z.array(z.object({ name, text: z.string().optional() })).default([]),
+    /** What its own policy allows beside its token and its leases. */
+    paths: z.array(z.object({ path: name, capabilities: z.array(name) })).default([]),
     databaseRole: z.object({
       name,
       defaultTtl: seconds,

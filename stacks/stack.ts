@@ -26,11 +26,10 @@ export class LeaseholdStack extends TerraformStack {
   constructor(scope: Construct, id: string, { name, backend }: Pick<Environment, "name" | "backend">) {
     super(scope, id);
     if (backend) {
-      const values = Object.entries(backend.arguments).map(([key, value]): [string, unknown] => [
-        key,
+      const values = JSON.parse(JSON.stringify(backend.arguments), (_, value: unknown) =>
         typeof value === "string" ? value.replaceAll("{stack}", id).replaceAll("{environment}", name) : value,
-      ]);
-      new Backend(this, backend.type, Object.fromEntries(values));
+      ) as Record<string, unknown>;
+      new Backend(this, backend.type, values);
     } else {
       // Relative to cdktf.out/stacks/<id>, where Terraform runs; the backend's own default is an absolute path.
       new LocalBackend(this, { path: `../../../terraform.${name}.${id}.tfstate` });

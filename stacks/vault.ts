@@ -44,7 +44,7 @@ export class VaultStack extends LeaseholdStack {
 
     const mounts = new Map<string, DatabaseMount>();
     for (const config of environment.databases) {
-      const { mount: path, connection: name } = config.vault;
+      const { mount: path, connection: name, ...options } = config.vault;
       const mount = mounts.get(path) ?? new DatabaseMount(this, `Mount-${path}`, { path });
       if (!mounts.has(path)) this.trust.addMount(mount);
       mounts.set(path, mount);
@@ -55,6 +55,7 @@ export class VaultStack extends LeaseholdStack {
         manager: postgres.managers.get(config.name)!,
         passwordVersion: config.manager.passwordVersion,
         rotateRoot: config.manager.rotateRoot,
+        ...options,
       });
       this.addPersonas(connection, config);
       if (environment.verification) {

@@ -6,7 +6,7 @@ import { connect } from "./privileges/connect";
 import { exerciseMatrix } from "./privileges/matrix";
 import { makeProbes, PROBE_COLUMNS, probeName, probeTable } from "./session/probes";
 import { join, NO_TARGETS, ownObjects, type Target, type Targets } from "./session/targets";
-import { exercisePaths } from "./vault/paths";
+import { exerciseEnds, exercisePaths } from "./vault/paths";
 import { readPolicies } from "./vault/policies";
 
 /** Everything about one persona: its way to a lease, the lease, its use, its end. */
@@ -28,6 +28,7 @@ export async function verifyPersona(context: PersonaContext): Promise<void> {
     const access = await readAccess(owner, lease.username);
     await useAndRevoke({ ...loggedIn, lease, targets, access, tablesLeft });
   }
+  await exerciseEnds(loggedIn);
   await token.revoke();
 }
 

@@ -7,7 +7,19 @@ import {
   VAULT_MOUNT_PATH,
   VAULT_NAME,
 } from "../../constructs/names";
-import { boolean, duration, integer, list, name, object, text, withRules, type Breach } from "./fields";
+import { PASSWORD_AUTHENTICATION, TARGET_SESSION_ATTRS } from "../../constructs/vault/connection-options";
+import {
+  boolean,
+  duration,
+  integer,
+  list,
+  name,
+  object,
+  oneOf,
+  text,
+  withRules,
+  type Breach,
+} from "./fields";
 import { persona } from "./persona";
 
 const PERSONA = "the name of a persona of this database";
@@ -82,6 +94,36 @@ const fields = object("a database", {
   vault: object("where the database is in Vault", {
     mount: name(VAULT_MOUNT_PATH).describe("Where the database secrets engine is mounted."),
     connection: name(VAULT_NAME).describe("The name of the connection."),
+    maxOpenConnections: integer(1, 1000).optional().meta({
+      description: "How many sessions Vault has open at most.",
+      otherwise: "2",
+    }),
+    maxIdleConnections: integer(1, 1000).optional().meta({
+      description: "How many of them it keeps open while it does nothing.",
+      otherwise: "as many as it may have open",
+    }),
+    maxConnectionLifetime: duration("768h").optional().meta({
+      description: "When Vault replaces a session by another.",
+      otherwise: "never",
+    }),
+    connectTimeout: duration("1h").optional().meta({
+      description: "How long Vault waits for a host to answer as it connects.",
+      otherwise: "as long as the network lets it",
+    }),
+    targetSessionAttrs: oneOf(...TARGET_SESSION_ATTRS)
+      .optional()
+      .meta({
+        description:
+          "Which host Vault takes where `TF_VAR_vault_<server>_host` names several, such as `db1:5432,db2` (the last one's port is `TF_VAR_vault_<server>_port`).",
+        otherwise: "the first that answers",
+      }),
+    passwordAuthentication: oneOf(...PASSWORD_AUTHENTICATION)
+      .optional()
+      .meta({
+        description:
+          "`password` sends the passwords of leases to PostgreSQL as they are, where they may be logged; for what takes no hash.",
+        otherwise: "`scram-sha-256`: Vault hashes them",
+      }),
   }).describe("Where it is in Vault."),
   personas: list("personas", persona)
     .min(1, "at least one persona")
@@ -96,6 +138,15 @@ const fields = object("a database", {
 });
 
 type Database = z.output<typeof fields>;
+
+function* idleAreAmongTheOpen({ vault }: Database): Iterable<Breach> {
+  const { maxOpenConnections = 2, maxIdleConnections = 1 } = vault;
+  if (maxIdleConnections > maxOpenConnections)
+    yield {
+      path: ["vault", "maxIdleConnections"],
+      allowed: `at most vault.maxOpenConnections, ${String(maxOpenConnections)}`,
+    };
+}
 
 function* ownersShareTemporary({ personas }: Database): Iterable<Breach> {
   const owners = [...personas.entries()].filter(([, { actsAsOwner }]) => actsAsOwner);
@@ -128,6 +179,7 @@ function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Bre
 }
 
 export const database = withRules(fields, [
+  idleAreAmongTheOpen,
   ownersShareTemporary,
   staticRolesHaveAPersona,
   workloadHasItsPersonas,

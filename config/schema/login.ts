@@ -4,10 +4,11 @@ import type { DatabaseConfig, Environment } from "./environment";
 /** How a persona logs in, with its kind. */
 export function loginOf(
   { vault: { authMount } }: Environment,
-  { appRole: name, token, secretId }: DatabaseConfig["personas"][number],
+  { appRole: name, token, secretId, vault }: DatabaseConfig["personas"][number],
 ): PersonaLoginProps {
   return {
     ...{ kind: "approle", authMount, name },
+    ...{ policies: vault.policies.map((policyName) => ({ policyName })), paths: vault.paths },
     ...{ tokenTtl: token.ttl, tokenMaxTtl: token.maxTtl, tokenBoundCidrs: token.boundCidrs },
     ...{ secretIdTtl: secretId.ttl, secretIdUses: secretId.uses, secretIdBoundCidrs: secretId.boundCidrs },
   };

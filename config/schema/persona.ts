@@ -14,13 +14,32 @@ import {
   boolean,
   boundCidrs,
   integer,
+  list,
   name,
   object,
+  oneOf,
   privileges,
+  text,
   ttl,
   withRules,
   type Breach,
 } from "./fields";
+
+const OF_OTHERS =
+  'a path of an engine that is mounted already, such as "secret/data/app/*", outside of auth/, sys/, identity/ and cubbyhole/';
+
+const pathGrant = object("a path", {
+  path: text(OF_OTHERS)
+    .regex(/^(?!(auth|sys|identity|cubbyhole)\/)[\w.-]+(?=\/)(\/([\w.@-]+|\+))*\/?\*?$/, OF_OTHERS)
+    .describe("The path, with `+` for one segment and `*` for any ending."),
+  capabilities: list("capabilities", oneOf("create", "read", "update", "patch", "delete", "list"))
+    .min(1, "at least one capability")
+    .refine((given) => new Set(given).size === given.length, "each capability once")
+    .meta({
+      allowed: "a list of any of create, read, update, patch, delete, list",
+      description: "What may be done there.",
+    }),
+}).describe("A path in Vault, and what may be done there.");
 
 const fields = object("a persona", {
   name: name(VAULT_LOWER_NAME)
@@ -68,6 +87,18 @@ const fields = object("a persona", {
     ),
     boundCidrs: boundCidrs.describe("From where its tokens may be used."),
   }).describe("The Vault token that it gets when it logs in."),
+  vault: object("what it may do in Vault beside", {
+    policies: list("policies", name(VAULT_POLICY_NAME)).default([]).meta({
+      allowed: "a list of policies' names",
+      description: "Policies that exist already, which its tokens have as well.",
+      otherwise: "none",
+    }),
+    paths: list("paths", pathGrant)
+      .default([])
+      .meta({ description: "What its own policy allows beside its leases.", otherwise: "nothing" }),
+  })
+    .default({ policies: [], paths: [] })
+    .describe("What its token may do in Vault beside its leases."),
   leaseEndsWithToken: boolean
     .default(false)
     .describe("Says that a lease is meant to end early, together with the token that took it."),

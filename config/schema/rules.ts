@@ -82,6 +82,32 @@ function* schemaIsNotTheFunctions({ schema }: DatabaseConfig, { leases }: Enviro
     };
 }
 
+/** What the stack grants, and what makes a token one of the trust model's or another persona's, is not to be had beside. */
+function* grantsBesideAreOthers({ personas }: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const mounts = environment.databases.map(({ vault: { mount } }) => mount);
+  const ours = Object.values(trustPolicyNames(environment));
+  for (const [p, { vault }] of personas.entries()) {
+    for (const [i, { path }] of vault.paths.entries()) {
+      const [beginning = ""] = path.split(/[*+]/);
+      if (beginning === "") continue;
+      const mount = mounts.find(
+        (each) => beginning.startsWith(`${each}/`) || `${each}/`.startsWith(beginning),
+      );
+      if (mount !== undefined)
+        yield {
+          path: ["personas", p, "vault", "paths", i, "path"],
+          allowed: `a path outside of ${mount}/, where a persona has its own credentials alone`,
+        };
+    }
+    for (const [i, policy] of vault.policies.entries())
+      if (ours.includes(policy) || policy.startsWith(environment.vault.namePrefix))
+        yield {
+          path: ["personas", p, "vault", "policies", i],
+          allowed: "a policy that is neither of the trust model nor a persona's (vault.namePrefix)",
+        };
+  }
+}
+
 function* isOnAServer({ server }: DatabaseConfig, { servers }: Environment): Iterable<Breach> {
   const names = servers.map(({ name }) => name);
   if (server !== undefined && !names.includes(server))
@@ -249,6 +275,7 @@ export const RULES: readonly Rule<Environment>[] = [
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,
     appRolesHaveThePrefix,
+    grantsBesideAreOthers,
   ].map(forEachDatabase),
   eachNameOnce,
 ];

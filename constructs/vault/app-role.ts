@@ -6,7 +6,10 @@ import { checkName, VAULT_POLICY_NAME } from "../names";
 import type { IAppRoleAuth } from "./app-role-auth";
 import type { IPersonaLogin } from "./persona-login";
 import { Policy, type IPolicy } from "./policy";
-import type { IGrantee, PolicyRule } from "./policy-document";
+import { OWN_TOKEN, type IGrantee, type PolicyRule } from "./policy-document";
+
+/** A path of an engine that is somebody else's, such as `secret/data/app/*`, and what may be done there. */
+export type PathGrant = Pick<PolicyRule, "path" | "capabilities">;
 
 export interface AppRoleProps {
   /** Where it logs in. */
@@ -18,6 +21,11 @@ export interface AppRoleProps {
    * @default - none
    */
   readonly policies?: readonly IPolicy[];
+  /**
+   * What its own policy allows beside its leases.
+   * @default - nothing
+   */
+  readonly paths?: readonly PathGrant[];
   /**
    * How long a token lives until it is renewed.
    * @default - 1 hour
@@ -51,19 +59,21 @@ export interface AppRoleProps {
 }
 
 /**
- * An application's identity. Its token can renew itself and its leases, and can do what is granted to the AppRole; it has
- * no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
+ * An application's identity. Its token can look itself up, renew and end itself and the leases whose ids it holds, and can do
+ * what is granted to the AppRole; it has no default policy (https://developer.hashicorp.com/vault/docs/concepts/policies#default-policy).
  */
 export class AppRole extends Construct implements IPersonaLogin {
   readonly appRoleName: string;
   readonly tokenMaxTtl: Duration;
   private readonly appRole: NonNullable<IPersonaLogin["declared"]["appRole"]>;
   private readonly policy: Policy;
+  private readonly others: readonly IPolicy[];
+  private readonly paths: readonly PathGrant[];
   private readonly resource: ApproleAuthBackendRole;
 
   constructor(scope: Construct, id: string, props: AppRoleProps) {
     super(scope, id);
-    const { auth, policies = [] } = props;
+    const { auth, policies = [], paths = [] } = props;
     const { tokenTtl = Duration.hours(1), tokenMaxTtl = Duration.hours(24), tokenBoundCidrs } = props;
     const { secretIdTtl = Duration.hours(24), secretIdUses = 1 } = props;
     if (tokenMaxTtl.isShorterThan(tokenTtl)) {
@@ -78,9 +88,15 @@ export class AppRole extends Construct implements IPersonaLogin {
     this.tokenMaxTtl = tokenMaxTtl;
     this.policy = new Policy(this, "Policy", { name: this.appRoleName });
     this.allow(
-      { path: "auth/token/renew-self", capabilities: ["update"] },
+      ...OWN_TOKEN,
+      { path: "auth/token/revoke-self", capabilities: ["update"] },
+      // Whose id, which nobody guesses, is in the request.
       { path: "sys/leases/renew", capabilities: ["update"] },
+      { path: "sys/leases/revoke", capabilities: ["update"] },
+      ...paths,
     );
+    this.paths = paths;
+    this.others = policies;
     const tokenPolicies = [this.policy, ...policies].map(({ policyName }) => policyName);
     const settings = {
       tokenTtl: tokenTtl.toSeconds(),
@@ -115,7 +131,18 @@ export class AppRole extends Construct implements IPersonaLogin {
   }
 
   get declared(): IPersonaLogin["declared"] {
-    return { appRole: this.appRole, policies: [{ name: this.policy.policyName, text: this.policy.text }] };
+    const { appRole, policy, others, paths } = this;
+    return {
+      appRole,
+      policies: [
+        { name: policy.policyName, text: policy.text },
+        ...others.map(({ policyName: name }) => ({ name })),
+      ],
+      // Left out where there are none.
+      ...(paths.length > 0 && {
+        paths: paths.map(({ path, capabilities }) => ({ path, capabilities: [...capabilities] })),
+      }),
+    };
   }
 
   /**

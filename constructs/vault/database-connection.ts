@@ -3,7 +3,9 @@ import { Lazy } from "cdktf";
 import { Construct } from "constructs";
 import { Manifest } from "../manifest";
 import { checkName, VAULT_NAME } from "../names";
+import type { Duration } from "../duration";
 import type { IManagerLogin } from "../postgres/manager-login";
+import type { PASSWORD_AUTHENTICATION, TARGET_SESSION_ATTRS } from "./connection-options";
 import type { IDatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
 import type { IGrantee, Parameters } from "./policy-document";
@@ -29,6 +31,37 @@ export interface DatabaseConnectionProps {
    * @default - the password stays
    */
   readonly rotateRoot?: boolean;
+  /**
+   * How many sessions Vault has open at most.
+   * @default - 2, the provider's own
+   */
+  readonly maxOpenConnections?: number;
+  /**
+   * How many of them it keeps open while it does nothing.
+   * @default - as many as it may have open
+   */
+  readonly maxIdleConnections?: number;
+  /**
+   * When Vault replaces a session by another.
+   * @default - never
+   */
+  readonly maxConnectionLifetime?: Duration;
+  /**
+   * How long Vault waits for a server to answer as it connects.
+   * @default - as long as the network lets it
+   */
+  readonly connectTimeout?: Duration;
+  /**
+   * Which of several hosts Vault takes (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS).
+   * @default - the first that answers
+   */
+  readonly targetSessionAttrs?: (typeof TARGET_SESSION_ATTRS)[number];
+  /**
+   * `scram-sha-256` has Vault hash the passwords of leases, so that they never stand in SQL or in the server's log; `password` is for
+   * what takes no such hash.
+   * @default - scram-sha-256
+   */
+  readonly passwordAuthentication?: (typeof PASSWORD_AUTHENTICATION)[number];
 }
 
 /** What Go's strings.TrimSpace takes for blank. */
@@ -57,10 +90,13 @@ export class DatabaseConnection extends Construct {
     this.connectionName = checkName(VAULT_NAME, "connection name", props.name);
     const { database, loginName: username, password } = manager;
     const { databaseName } = database;
-    const mode = tls ? `verify-full&sslrootcert=${tls.rootCertFile}` : "disable";
-    const connectionUrl = `postgresql://{{username}}:{{password}}@${host}:${port}/${databaseName}?sslmode=${mode}`;
-    // Vault hashes the passwords of leases itself, so that they never stand in SQL or in the server's log.
-    const passwordAuthentication = "scram-sha-256";
+    const { connectTimeout, targetSessionAttrs, passwordAuthentication = "scram-sha-256" } = props;
+    const settings = [
+      tls ? `sslmode=verify-full&sslrootcert=${tls.rootCertFile}` : "sslmode=disable",
+      connectTimeout && `connect_timeout=${String(connectTimeout.toSeconds())}`,
+      targetSessionAttrs && `target_session_attrs=${targetSessionAttrs}`,
+    ].filter(Boolean);
+    const connectionUrl = `postgresql://{{username}}:{{password}}@${host}:${port}/${databaseName}?${settings.join("&")}`;
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
       backend: mount.mountedPath,
       name: this.connectionName,
@@ -72,6 +108,9 @@ export class DatabaseConnection extends Construct {
         passwordWo: password.referenceIn(this),
         passwordWoVersion: passwordVersion,
         passwordAuthentication,
+        maxOpenConnections: props.maxOpenConnections,
+        maxIdleConnections: props.maxIdleConnections,
+        maxConnectionLifetime: props.maxConnectionLifetime?.toSeconds(),
       },
       // Vault logs in as it writes the connection.
       dependsOn: database.requiredBy(this),

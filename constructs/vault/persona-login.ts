@@ -9,7 +9,7 @@ type Persona = AccessManifestInput["databases"][number]["personas"][number];
 /** How a persona proves to Vault who it is: a role of an auth method, to which its leases are granted. */
 export interface IPersonaLogin extends IGrantee {
   /** As the manifest has it, by now. */
-  readonly declared: Pick<Persona, "login" | "appRole" | "policies">;
+  readonly declared: Pick<Persona, "login" | "appRole" | "policies" | "paths">;
 }
 
 /** An auth method, and what the tokens of the trust model may do with it and with the logins that were added to it. */

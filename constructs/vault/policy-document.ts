@@ -1,7 +1,7 @@
 import type { Duration } from "../duration";
 
 /** https://developer.hashicorp.com/vault/docs/concepts/policies#capabilities */
-export type Capability = "create" | "read" | "update" | "delete" | "list" | "sudo";
+export type Capability = "create" | "read" | "update" | "patch" | "delete" | "list" | "sudo";
 
 export interface PolicyRule {
   /** A path, with `+` for one segment and `*` for any ending. */
@@ -24,6 +24,12 @@ export interface PolicyRule {
    */
   readonly denied?: Parameters;
 }
+
+/** A token looks itself up before Terraform, hvac or Vault Agent uses it, and keeps itself alive. */
+export const OWN_TOKEN: readonly PolicyRule[] = [
+  { path: "auth/token/lookup-self", capabilities: ["read"] },
+  { path: "auth/token/renew-self", capabilities: ["update"] },
+];
 
 /** A text that starts or ends with `*` is a pattern. */
 export type ParameterValue = string | boolean | readonly string[];

@@ -4,7 +4,7 @@ import type { TrustToken } from "../../manifest/names";
 import { spell } from "../manifest";
 import type { DatabaseMount } from "./database-mount";
 import type { IAuthMethod } from "./persona-login";
-import { PolicyDocument, type PolicyRule } from "./policy-document";
+import { OWN_TOKEN, PolicyDocument, type PolicyRule } from "./policy-document";
 
 export interface TrustPoliciesProps {
   /** What the policies are called in Vault. */
@@ -17,12 +17,6 @@ export interface TrustPoliciesProps {
    */
   readonly verification?: boolean;
 }
-
-/** A token looks at itself before Terraform uses it, and keeps itself alive. */
-const OWN_TOKEN: readonly PolicyRule[] = [
-  { path: "auth/token/lookup-self", capabilities: ["read"] },
-  { path: "auth/token/renew-self", capabilities: ["update"] },
-];
 
 /** Policies that a stack had until init wrote them. */
 const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F60271A7"];

@@ -254,8 +254,14 @@ export function isBackendOf(folder: string, { backend }: TerraformBlock): boolea
     { backend?: { type: string; config: Record<string, unknown> } } | undefined;
   const [type, wanted] = Object.entries(backend)[0]!;
   if (recorded?.backend?.type !== type) return false;
-  const { config } = recorded.backend;
-  return Object.keys({ ...config, ...wanted }).every((key) => (config[key] ?? undefined) === wanted[key]);
+  return isSame(recorded.backend.config, wanted);
+}
+
+/** What is not set is null in what Terraform records, inside of an object too. */
+function isSame(recorded: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== "object" || typeof recorded !== "object") return (recorded ?? undefined) === wanted;
+  const [one, other] = [recorded, wanted] as Record<string, unknown>[];
+  return Object.keys({ ...one, ...other }).every((key) => isSame(one?.[key], other?.[key]));
 }
 
 interface RunOptions {

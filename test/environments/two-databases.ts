@@ -27,6 +27,13 @@ export function personasOf(name: string, groups = name): Database["personas"] {
       name: "service",
       groupRole: `${groups}_service`,
       appRole: `app-${name}-service`,
+      vault: {
+        policies: ["kv-common"],
+        paths: [
+          { path: `secret/data/${name}/*`, capabilities: ["read"] },
+          { path: `secret/metadata/+/${name}/`, capabilities: ["read", "list"] },
+        ],
+      },
       privileges: Privileges.READ_WRITE,
       ...lifetimes,
     },

@@ -40,7 +40,16 @@ const twoServers: EnvironmentInput = {
       owner: "shop_owner",
       manager: { name: "vault", passwordVersion: 1 },
       // Of a mount of its own, since Vault's database roles are called as the group roles.
-      vault: { mount: "archive", connection: "history" },
+      vault: {
+        mount: "archive",
+        connection: "history",
+        maxOpenConnections: 4,
+        maxIdleConnections: 1,
+        maxConnectionLifetime: "5m",
+        connectTimeout: "5s",
+        targetSessionAttrs: "read-write",
+        passwordAuthentication: "password",
+      },
       personas: personasOf("history", "shop"),
       workload,
     },

@@ -533,6 +533,21 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
       "readonly vault.its lease's renewal: POST sys/leases/renew is declared and is refused: no policy speaks of it (HTTP 403)",
     ],
   },
+  "a policy without ends": {
+    plant: inPolicy((policy) =>
+      policy.replace("sys/leases/revoke", "sys/leases/other").replace("token/revoke-self", "token/other"),
+    ),
+    finds: [
+      "readonly vault.a lease's end: POST sys/leases/revoke is declared and is refused: no policy speaks of it (HTTP 403)",
+      "readonly vault.its token's end: POST auth/token/revoke-self is declared and is refused: no policy speaks of it (HTTP 403)",
+    ],
+  },
+  "a policy without its token's lookup": {
+    plant: inPolicy((policy) => policy.replace("token/lookup-self", "token/other")),
+    finds: [
+      "readonly vault.its token's lookup: GET auth/token/lookup-self is declared and is refused: no policy speaks of it (HTTP 403)",
+    ],
+  },
   "no secret id asked for": {
     plant: inVault(APP_ROLE, { bind_secret_id: false, token_bound_cidrs: ["127.0.0.0/8"] }),
     finds: [
@@ -544,7 +559,7 @@ const IN_VAULT: Readonly<Record<string, Fault>> = {
     plant: inVault(APP_ROLE, { token_no_default_policy: false }),
     finds: [
       "readonly login: policies and TTLs: policies declared: db-readonly-role; found: db-readonly-role, default",
-      "readonly vault.other paths: GET auth/token/lookup-self is not declared and is allowed: by policy default, which the verifier may not read",
+      "readonly vault.other paths: LIST cubbyhole/ is not declared and is allowed: by policy default, which the verifier may not read",
     ],
   },
   "tokens that last longer": {

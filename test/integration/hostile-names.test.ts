@@ -112,8 +112,11 @@ describe("the worst names that are taken", () => {
         const { policy } = (await root.call("GET", `sys/policies/acl/${appRole}`)).data as { policy: string };
         const paths = parse(appRole, policy).rules.map(({ path, capabilities }) => [path, ...capabilities]);
         expect(paths).toEqual([
+          ["auth/token/lookup-self", "read"],
           ["auth/token/renew-self", "update"],
+          ["auth/token/revoke-self", "update"],
           ["sys/leases/renew", "update"],
+          ["sys/leases/revoke", "update"],
           [`${at.mount}/creds/${groupRole}`, "read"],
           ...staticRoles
             .filter((role) => role.persona === persona)

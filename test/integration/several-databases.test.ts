@@ -114,3 +114,23 @@ test("Vault's login of one database can't get into the other", async () => {
     code: "42501",
   });
 });
+
+test("what a persona may do in Vault beside its leases is verified", async () => {
+  const { root } = deployment;
+  const policy = "sys/policies/acl/app-orders-service";
+  const { policy: text } = (await root.call("GET", policy)).data as { policy: string };
+  await root.call("PUT", policy, { policy: text.replace("secret/data/orders/", "secret/data/others/") });
+  const appRole = "auth/approle/role/app-billing-service";
+  await root.call("POST", appRole, { token_policies: ["app-billing-service"] });
+  const report = await deployment.verify({ expiry: false });
+  expect(findings(report)).toEqual(
+    expect.arrayContaining([
+      "service vault.declared paths: read on secret/data/orders/* is declared and sys/capabilities says deny: no policy speaks of it",
+      expect.stringContaining(
+        "policies declared: app-billing-service, kv-common; found: app-billing-service",
+      ),
+    ]),
+  );
+  await root.call("PUT", policy, { policy: text });
+  await root.call("POST", appRole, { token_policies: ["app-billing-service", "kv-common"] });
+});

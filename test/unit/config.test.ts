@@ -572,6 +572,50 @@ describe.each<[string, (draft: Draft) => void, string]>([
     (d) => (readonly(d)["appRole"] = "readonly"),
     `${RO}.appRole: received 'readonly', allowed: a name that starts with vault.namePrefix, db-`,
   ],
+  ...[
+    "auth/token/create",
+    "sys/mounts",
+    "secret",
+    "+/data",
+    "*",
+    "secret/*/x",
+    "/secret/x",
+    "secret//x",
+    'secret/"x',
+  ].map((path): [string, (d: Draft) => unknown, string] => [
+    `the path ${path} beside`,
+    (d) => (readonly(d)["vault"] = { paths: [{ path, capabilities: ["read"] }] }),
+    `${RO}.vault.paths[0].path: received '${path}', allowed: a path of an engine that is mounted already, such as "secret/data/app/*", outside of auth/, sys/, identity/ and cubbyhole/`,
+  ]),
+  ...["database/creds/readwrite_role", "database/*", "database/+/readwrite_role"].map(
+    (path): [string, (d: Draft) => unknown, string] => [
+      `${path}, another's credentials, beside`,
+      (d) => (readonly(d)["vault"] = { paths: [{ path, capabilities: ["read"] }] }),
+      `${RO}.vault.paths[0].path: received '${path}', allowed: a path outside of database/, where a persona has its own credentials alone`,
+    ],
+  ),
+  [
+    "a path beside with sudo",
+    (d) => (readonly(d)["vault"] = { paths: [{ path: "secret/x", capabilities: ["sudo"] }] }),
+    `${RO}.vault.paths[0].capabilities[0]: received 'sudo', allowed: one of create, read, update, patch, delete, list`,
+  ],
+  ...["db-readwrite-role", "leasehold-local-verifier"].map(
+    (policy): [string, (d: Draft) => unknown, string] => [
+      `the policy ${policy} beside`,
+      (d) => (readonly(d)["vault"] = { policies: [policy] }),
+      `${RO}.vault.policies[0]: received '${policy}', allowed: a policy that is neither of the trust model nor a persona's (vault.namePrefix)`,
+    ],
+  ),
+  [
+    "more idle connections than open ones",
+    (d) => Object.assign(database(d).vault, { maxIdleConnections: 3 }),
+    "databases[0] (nanvc).vault.maxIdleConnections: received 3, allowed: at most vault.maxOpenConnections, 2",
+  ],
+  [
+    "a host that is which it wants",
+    (d) => Object.assign(database(d).vault, { targetSessionAttrs: "standby" }),
+    "databases[0] (nanvc).vault.targetSessionAttrs: received 'standby', allowed: one of any, read-write, primary",
+  ],
   [
     "port 0",
     (d) => (d.servers[0]!.container["hostPort"] = 0),
@@ -877,13 +921,31 @@ test.each([
   ["kubernetes", { secret_suffix: "{stack}" }],
   ["gcs", { prefix: "{stack}", kms_encryption_key: "projects/p/locations/l/keyRings/r/cryptoKeys/k" }],
   ["s3", { key: "{stack}", shared_credentials_file: "~/.aws/credentials", kms_key_id: "alias/x" }],
+  [
+    "s3",
+    {
+      bucket: "states",
+      workspace_key_prefix: "{stack}",
+      assume_role: {
+        role_arn: "arn:aws:iam::1:role/deploy",
+        transitive_tag_keys: ["team"],
+        tags: { team: "db" },
+      },
+      assume_role_with_web_identity: { web_identity_token_file: "/run/token" },
+      endpoints: { s3: "https://minio.example.com" },
+    },
+  ],
   ["pg", { conn_str: "postgres://host:5432/states?sslmode=verify-full", schema_name: "{stack}" }],
   ["http", { address: "https://states.example.com/a@b/{stack}?ref=main", lock_address: "https://h/{stack}" }],
 ])("what a backend %s is told that is no secret is allowed", (type, values) => {
   expect(errors((d) => (d["backend"] = { type, arguments: values }))).toEqual([]);
 });
 
-test.each<[string, string, string]>([
+test.each<[string, string, unknown]>([
+  ["s3", "assume_role_with_web_identity", { web_identity_token: "hunter2" }],
+  ["s3", "endpoints", { s3: "https://hunter2@minio.example.com" }],
+  ["kubernetes", "exec", { env: [{ token: "hunter2" }] }],
+  ["gcs", "credentials", { name: "hunter2" }],
   ["s3", "secret_key", "hunter2"],
   ["azurerm", "sas_token", "hunter2"],
   ["gcs", "encryption_key", "hunter2"],

@@ -257,7 +257,10 @@ describe("servers that exist already", () => {
     delete draft.vault.container;
     draft.servers[0]!.tls = true;
     draft.vault.tls = true;
-    draft.backend = { type: "pg", arguments: { schema_name: "{environment}_{stack}" } };
+    draft.backend = {
+      type: "pg",
+      arguments: { schema_name: "{environment}_{stack}", nested: { names: ["{stack}"], on: true } },
+    };
   });
   const { postgres, vault } = stacks(external);
   const [p, v] = [synth(postgres), synth(vault)];
@@ -288,8 +291,8 @@ describe("servers that exist already", () => {
     const backendOf = ({ json }: Synthesized) =>
       (json as { terraform: { backend: unknown } }).terraform.backend;
     expect([backendOf(p), backendOf(v)]).toEqual([
-      { pg: { schema_name: "local_postgres" } },
-      { pg: { schema_name: "local_vault" } },
+      { pg: { schema_name: "local_postgres", nested: { names: ["postgres"], on: true } } },
+      { pg: { schema_name: "local_vault", nested: { names: ["vault"], on: true } } },
     ]);
   });
 });
@@ -421,8 +424,11 @@ describe("the trust model", () => {
     (name) => {
       const paths = [...rules(policyOf(name)).keys()];
       expect(paths).toEqual([
+        "auth/token/lookup-self",
         "auth/token/renew-self",
+        "auth/token/revoke-self",
         "sys/leases/renew",
+        "sys/leases/revoke",
         expect.stringMatching(/^database\/creds\/[a-z_]+$/),
       ]);
     },

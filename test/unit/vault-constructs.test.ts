@@ -119,7 +119,7 @@ describe("DatabaseRole", () => {
 });
 
 describe("AppRole", () => {
-  test("its token has no default policy, and can renew itself and its leases", () => {
+  test("its token has no default policy, and can look itself up, renew and end itself and its leases", () => {
     const { stack, auth } = example();
     auth.addAppRole("App", { name: "app", ...identity });
     const synthesized = synth(stack);
@@ -133,8 +133,16 @@ describe("AppRole", () => {
       secret_id_ttl: 3600,
       secret_id_num_uses: 3,
     });
+    const rule = (path: string, capability: string) =>
+      `path "${path}" {\n  capabilities = ["${capability}"]\n}\n`;
     expect(find(synthesized, "vault_policy", { name: "app" })[0]!["policy"]).toBe(
-      'path "auth/token/renew-self" {\n  capabilities = ["update"]\n}\n\npath "sys/leases/renew" {\n  capabilities = ["update"]\n}\n',
+      [
+        rule("auth/token/lookup-self", "read"),
+        rule("auth/token/renew-self", "update"),
+        rule("auth/token/revoke-self", "update"),
+        rule("sys/leases/renew", "update"),
+        rule("sys/leases/revoke", "update"),
+      ].join("\n"),
     );
   });
 
@@ -159,7 +167,7 @@ describe("AppRole", () => {
     add("Readers", "readers").grantRead(app);
     const [{ policy }] = find(synth(stack), "vault_policy", { name: "app" }) as [{ policy: string }];
     expect(policy).toContain('path "db/creds/readers" {\n  capabilities = ["read"]\n}\n');
-    expect(policy.match(/^path/gm)).toHaveLength(3);
+    expect(policy.match(/^path/gm)).toHaveLength(6);
   });
 
   test("a lease that outlives its token gives a warning", () => {
@@ -188,7 +196,7 @@ describe("AppRole", () => {
     app.grantManage(operator);
     const text = operator.toString();
     expect(text).toContain(
-      '"policy" = ["path \\"auth/token/renew-self\\" {\\n  capabilities = [\\"update\\"]',
+      '"policy" = ["path \\"auth/token/lookup-self\\" {\\n  capabilities = [\\"read\\"]',
     );
     expect(text).toContain('    "bind_secret_id" = [true]\n    "token_policies" = [["app"]]\n');
     expect(text).toContain('  denied_parameters = {\n    "bind_secret_id" = [""]\n');

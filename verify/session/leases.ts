@@ -29,6 +29,8 @@ export interface PersonaToken {
   /** As evidence and custody name it. */
   readonly name: string;
   revoke(): Promise<unknown>;
+  /** It has ended itself. */
+  forget(): void;
 }
 
 /** Takes leases and tokens, and keeps them in custody. */
@@ -98,13 +100,17 @@ export class Leases {
     const { auth } = answer.body;
     if (answer.status >= 400 || !auth) throw new VaultError(answer);
     const token = auth.client_token;
+    let isEnded = false;
     const revoke = this.custody.hold(
       `token of ${name}, with its leases`,
-      () => this.vault.call("POST", "auth/token/revoke", { token }),
+      async () => isEnded || this.vault.call("POST", "auth/token/revoke", { token }),
       // A batch token has no accessor, and can't be revoked.
       `it ends with its TTL${auth.accessor && `; to end it now: vault token revoke -accessor ${auth.accessor}`}`,
     );
-    return { vault: this.vault.withToken(token), auth, name, revoke };
+    const forget = () => {
+      isEnded = true;
+    };
+    return { vault: this.vault.withToken(token), auth, name, revoke, forget };
   }
 
   /** What Vault says that a token can do with each path. Without a path that it gives no answer for. */

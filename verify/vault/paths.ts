@@ -21,6 +21,7 @@ interface Use {
   readonly body?: object;
 }
 
+const TOKEN_LOOKUP = row("its token's lookup", true, "The persona's token looks itself up.");
 const TOKEN_RENEWAL = row("its token's renewal", true, "The persona's token renews itself.");
 const OTHER_CREDENTIALS = row(
   "other credentials",
@@ -32,16 +33,27 @@ const OTHER_PATHS = row(
   false,
   "The persona's token is refused what configures roles, logins, policies and mounts, and what lists leases, tokens and identities.",
 );
+const DECLARED_PATHS = row(
+  "declared paths",
+  true,
+  "The persona's token has the declared capabilities on what the config gives it beside, by Vault's own word; nothing is read or written there.",
+);
 const CREDENTIALS = row("its credentials", true, "The persona's token leases its own credentials.");
 const LEASE_RENEWAL = row("its lease's renewal", true, "The persona's token renews its lease.");
+const LEASE_END = row("a lease's end", true, "The persona's token may end a lease whose id it holds.");
+const TOKEN_END = row("its token's end", true, "The persona's token ends itself, and is no longer one.");
 
 /** In the order in which they are made. */
 export const VAULT_ROWS: readonly VaultRow[] = [
+  TOKEN_LOOKUP,
   TOKEN_RENEWAL,
   OTHER_CREDENTIALS,
   OTHER_PATHS,
+  DECLARED_PATHS,
   CREDENTIALS,
   LEASE_RENEWAL,
+  LEASE_END,
+  TOKEN_END,
 ];
 
 function row(name: string, declared: boolean, proves: string): VaultRow {
@@ -60,6 +72,7 @@ export async function exercisePaths(context: LoggedInContext): Promise<void> {
   const statics = database.staticRoles.filter((other) => other.persona !== persona.name);
   const use = (path: string): Use => ({ method: path.endsWith("/") ? "LIST" : "GET", path });
 
+  await exercise(context, TOKEN_LOOKUP, [use("auth/token/lookup-self")]);
   await exercise(context, TOKEN_RENEWAL, [{ method: "POST", path: "auth/token/renew-self", body: {} }]);
   await exercise(context, OTHER_CREDENTIALS, [
     ...others.map((other) => use(`${mount}/creds/${other}`)),
@@ -82,10 +95,43 @@ export async function exercisePaths(context: LoggedInContext): Promise<void> {
       ...(vault.namespace ? [] : ["sys/audit"]),
       `sys/leases/lookup/${mount}/creds/${role}/`,
       "auth/token/accessors/",
-      "auth/token/lookup-self",
+      "cubbyhole/",
       "identity/entity/id/",
     ].map(use),
   );
+  await askOfDeclaredPaths(context);
+}
+
+/** Asks what the token may do on the paths of others that are declared. What is there is theirs: no request uses it. */
+async function askOfDeclaredPaths({
+  persona,
+  token,
+  leases,
+  policies,
+  recorder,
+}: LoggedInContext): Promise<void> {
+  if (persona.paths.length === 0 || !recorder.wants(rowId(DECLARED_PATHS))) return;
+  const notes = new Notes();
+  const start = performance.now();
+  const found = await leases.capabilities(
+    token,
+    persona.paths.map(({ path }) => path),
+  );
+  const observations = persona.paths.map(({ path, capabilities }): Observation => {
+    const has = found.get(path) ?? [];
+    notes.note(`POST sys/capabilities ${path}`, has.join(", ") || "no answer");
+    const causes = rulesFor(policies, path).map((rule) => `by ${ruleText(rule)}`);
+    return {
+      what: `${capabilities.join(", ")} on ${path}`,
+      catalogued: capabilities.every((capability) => has.includes(capability)),
+      exercised: [],
+      said: `sys/capabilities says ${has.join(", ") || "nothing"}`,
+      causes: causes.length > 0 ? causes : ["no policy speaks of it"],
+    };
+  });
+  const { evidence } = notes;
+  const milliseconds = performance.now() - start;
+  recorder.cell(DECLARED_PATHS, { ...compare(true, observations), remarks: [], evidence, milliseconds });
 }
 
 /** Asks for the persona's own credentials. The lease in the answer is not in custody yet. */
@@ -106,6 +152,19 @@ export async function exerciseRenewal(
     { method: "POST", path: "sys/leases/renew", body },
   ]);
   return answer!;
+}
+
+/** Has the token end a lease that there is not, which Vault takes for done, and then itself, with what it has leased. */
+export async function exerciseEnds(context: LoggedInContext): Promise<void> {
+  const { mount } = context.database.vault;
+  const lease_id = `${mount}/creds/${context.persona.databaseRole.name}/leasehold-verify`;
+  await exercise(context, LEASE_END, [
+    { method: "POST", path: "sys/leases/revoke", body: { lease_id, sync: true } },
+  ]);
+  const [answer] = await exercise(context, TOKEN_END, [
+    { method: "POST", path: "auth/token/revoke-self", body: {} },
+  ]);
+  if (answer && answer.status < 300) context.token.forget();
 }
 
 const CAPABILITIES = { GET: "read", LIST: "list", POST: "update" } as const;

@@ -38,7 +38,7 @@ export async function readPolicies(vault: VaultClient, names: readonly string[])
   };
 }
 
-/** The texts of the token's policies are the declared ones, and it has no other policy. */
+/** The texts of the token's own policies are the declared ones, and it has no policy that is not declared. */
 export function policiesAsDeclared({ persona, token, policies }: LoggedInContext, check: Check): void {
   check.noteAll(policies);
   const declared = new Map(persona.policies.map(({ name, text }) => [name, text]));
@@ -47,7 +47,8 @@ export function policiesAsDeclared({ persona, token, policies }: LoggedInContext
     const found = policies.texts.get(name);
     if (!persona.login.policies.includes(name)) check.find(`policy ${name} is not declared`);
     else if (!token.auth.policies.includes(name)) check.find(`the token has no policy ${name}`);
-    else if (text === undefined) check.find(`the manifest has no text of policy ${name}`);
+    else if (!declared.has(name)) check.find(`the manifest has no text of policy ${name}`);
+    else if (text === undefined) check.note(`policy ${name}`, "somebody else's: held by its name");
     else if (found === undefined) check.find(`the verifier's token can't read policy ${name}`);
     else check.find(...differences(name, text, found));
   }
