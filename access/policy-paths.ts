@@ -7,12 +7,15 @@ export interface PolicyPath {
 
 const RULE = /^path "([^"\n]*)" \{\n {2}capabilities = \[([^\]\n]*)\]\n((?: {2}.*\n)*)\}\n*/;
 
-/** The paths of policies, as synth writes them; what is written otherwise is one rule, with its text in place of a path. */
-export function pathsOf(policies: readonly { readonly name: string; readonly text: string }[]): PolicyPath[] {
+/**
+ * The paths of policies, as synth writes them; what is written otherwise is one rule, with its text in place of a path. One without
+ * a text is somebody else's.
+ */
+export function pathsOf(policies: readonly { readonly text?: string | undefined }[]): PolicyPath[] {
   const paths = new Map<string, string[]>();
   const add = (path: string, capabilities: readonly string[]) =>
     paths.set(path, [...new Set([...(paths.get(path) ?? []), ...capabilities])]);
-  for (const { text } of policies) {
+  for (const { text = "" } of policies) {
     let rest = text;
     for (let rule; (rule = RULE.exec(rest)); rest = rest.slice(rule[0].length)) {
       const [, path, capabilities, bounds] = rule;

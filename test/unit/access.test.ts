@@ -79,7 +79,7 @@ test("paths of policies, with the bounds of their rules", () => {
     changed("local", (draft) => {
       const [policy] = readonly(draft).policies!;
       policy!.text =
-        policy!.text.replace(/path "sys[^}]*\}\n\n/, "") +
+        policy!.text!.replace(/path "sys[^}]*\}\n\n/, "") +
         '\npath "secret/data/shop" {\n  capabilities = ["read", "list"]\n  allowed_parameters = {\n    "version" = []\n  }\n}\n';
     }),
   ).toEqual(
@@ -99,7 +99,7 @@ test("paths of policies, with the bounds of their rules", () => {
 
 test("a policy that synth has not written is compared by its text, and never passes for nothing", () => {
   const text = 'path "a" {\n  capabilities = ["read"]\n}\n\npath"secret/*"{ capabilities = ["read"] }\n';
-  expect(pathsOf([{ name: "x", text }])).toEqual([
+  expect(pathsOf([{ text }, {}])).toEqual([
     { path: "a", capabilities: ["read"] },
     { path: 'path"secret/*"{ capabilities = ["read"] }', capabilities: ["what it says"] },
   ]);
