@@ -141,7 +141,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     id: "leased-logins",
     title: "leased logins as a lease makes them",
     proves:
-      "Every leased login of the database has the mark, attributes, memberships and settings that a lease gives it.",
+      "Every leased login of the database has the mark, attributes, memberships and settings that a lease gives it, and has left no prepared transaction.",
     group: "roles and PUBLIC",
     run: leasedLogins,
   },

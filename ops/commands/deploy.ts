@@ -267,9 +267,15 @@ async function leasesUnmarked(deployment: Deployment): Promise<boolean> {
   );
 }
 
-/** A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it. */
+/**
+ * A persona that is no longer declared loses its leases before its group role goes, else their logins would outlive it; one whose
+ * group role is renamed does before nothing knows the old name.
+ */
 async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<void> {
-  const removed = await deployment.undeclared("vault", "vault_database_secret_backend_role");
+  const removed = [
+    ...(await deployment.undeclared("vault", "vault_database_secret_backend_role")),
+    ...(await deployment.renamed("vault", "vault_database_secret_backend_role")),
+  ];
   const roles = await deployment.undeclared("postgres", "postgresql_role");
   // Another server may have one of the same name, which is declared.
   const removedRoles = (database: ManifestDatabase) => {

@@ -179,7 +179,7 @@ async function end(deployment: Deployment, { logins, leases }: Findings, signal:
     run: async (show) => {
       for (const found of orphaned) {
         signal.throwIfAborted();
-        found.reason = await dropMarked(deployment, found.database, found.login);
+        found.reason = (await dropMarked(deployment, found.database, found.login))?.message;
         found.outcome = found.reason === undefined ? "dropped" : "not dropped";
         show.progress(`${found.outcome}: ${found.login.name}`);
       }

@@ -250,6 +250,16 @@ export class Deployment {
     );
   }
 
+  /** Resources of a type that are in a stack's state under another name than the declared one. */
+  async renamed(name: StackName, type: string): Promise<StateResource[]> {
+    const stack = this.stack(name)!;
+    const declared = stack.json.resource[type] ?? {};
+    return (await this.state(stack)).filter(({ address, attributes }) => {
+      const { name: wanted } = declared[address.slice(type.length + 1)] ?? {};
+      return address.startsWith(`${type}.`) && wanted !== undefined && wanted !== attributes["name"];
+    });
+  }
+
   /** Vault, without a token. */
   vault(): VaultClient {
     const stack = this.stack("vault")!;

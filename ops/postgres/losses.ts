@@ -180,7 +180,12 @@ function sessionsText(sessions: number, join: string): string {
  */
 const LOST = `
   WITH grants AS (
-    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges, "isNew"
+    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges,
+      -- Of routines that it knows Terraform reads what was granted, and not what PostgreSQL gives from the start.
+      "isNew" OR EXISTS (
+        SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(proacl)
+        WHERE nspname = schema AND grantee = 0
+      ) AS is_taken
     FROM jsonb_to_recordset($1) AS g (kind text, schema text, role text, privileges text[], "isNew" boolean)
     LEFT JOIN pg_roles r ON rolname = role
     WHERE role = 'public' OR r.oid IS NOT NULL
@@ -198,8 +203,7 @@ const LOST = `
     FROM pg_namespace
     WHERE nspname IN (SELECT name FROM schemas UNION SELECT schema FROM grants WHERE kind = 'schema')
     UNION ALL
-    -- Terraform revokes nothing from an empty list that it knows already.
-    SELECT kind, nspname, p.oid::regprocedure::text, coalesce(proacl, CASE WHEN "isNew" THEN acldefault('f', proowner) END)
+    SELECT kind, nspname, p.oid::regprocedure::text, coalesce(proacl, CASE WHEN is_taken THEN acldefault('f', proowner) END)
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN grants ON schema = nspname AND grantee = 0
     WHERE CASE kind WHEN 'function' THEN prokind <> 'p' WHEN 'procedure' THEN prokind = 'p' ELSE kind = 'routine' END
   ), before AS (

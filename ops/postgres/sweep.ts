@@ -14,6 +14,9 @@ export interface Swept {
   readonly kept: readonly string[];
 }
 
+/** Of a statement that took longer than its bound. */
+const QUERY_CANCELED = "57014";
+
 /** Drops what revocations had to leave, with what stood in their way. */
 export async function sweepRevoked(deployment: Deployment, database: ManifestDatabase): Promise<Swept> {
   const { environment } = deployment.manifest;
@@ -45,10 +48,17 @@ async function drop(
 ): Promise<Swept> {
   const dropped: string[] = [];
   const kept: string[] = [];
-  for (const login of logins) {
-    const reason = await dropMarked(deployment, database, login);
-    if (reason === undefined) dropped.push(login.name);
-    else kept.push(`${login.name}: ${reason}`);
+  let slow: string | undefined;
+  for (const { name, ...login } of logins) {
+    // What holds up one for so long holds up others, and each as long.
+    if (slow !== undefined) {
+      kept.push(`${name}: not tried, since handing over what ${slow} owns took too long`);
+      continue;
+    }
+    const error = await dropMarked(deployment, database, { name, ...login });
+    if (!error) dropped.push(name);
+    else kept.push(`${name}: ${error.message}`);
+    if (error?.code === QUERY_CANCELED) slow = name;
   }
   return { dropped, kept };
 }
@@ -61,14 +71,14 @@ export async function dropMarked(
   deployment: Deployment,
   database: ManifestDatabase,
   login: MarkedLogin,
-): Promise<string | undefined> {
+): Promise<StatementError | undefined> {
   const superuser = deployment.superuserOf(database);
   const heir = heirFor(database, login);
   try {
     await dropLogin(superuser, { name: login.name, heir }, database);
     return undefined;
   } catch (error) {
-    const { code, message } = error as StatementError;
+    const { code } = error as StatementError;
     if (!(await exists(superuser, login.name))) return undefined;
     if (login.revoked === undefined && code !== undefined) {
       const mark = leaseMark(deployment.manifest.environment, database.name);
@@ -77,7 +87,7 @@ export async function dropMarked(
         client.query(`COMMENT ON ROLE ${escapeIdentifier(login.name)} IS ${escapeLiteral(comment)}`),
       ).catch(() => undefined);
     }
-    return message;
+    return error as StatementError;
   }
 }
 

@@ -17,16 +17,16 @@ const NO_MORE = "DO $$ BEGIN RAISE 'no login is leased here any more'; END $$";
 /**
  * Makes database roles refuse new leases before their leases are revoked, since an application whose session ends leases again at once.
  * The leases of a declared one are revoked by its declared statements, whoever made them, unless those are of the way of leasing that
- * is not deployed yet; one that is declared no more is taken away, for Terraform to find it gone, and each of its leases keeps what
- * revokes it.
+ * is not deployed yet; one that is declared no more, or under another name, is taken away, for Terraform to find it gone, and each of
+ * its leases keeps what revokes it.
  */
 export async function endLeasing(deployment: Deployment, resources: readonly StateResource[]): Promise<void> {
   const vault = deployment.vault().withToken(deployment.token("operator"));
   const declared = deployment.stack("vault")!.json.resource[ROLE] ?? {};
   for (const { address, attributes } of resources.filter(({ type }) => type === ROLE)) {
     const path = `${String(attributes["backend"])}/roles/${String(attributes["name"])}`;
-    const statements = declared[address.slice(ROLE.length + 1)]?.["revocation_statements"] as
-      Json | undefined;
+    const { name, revocation_statements } = declared[address.slice(ROLE.length + 1)] ?? {};
+    const statements = name === attributes["name"] ? (revocation_statements as Json | undefined) : undefined;
     const present = attributes["revocation_statements"] as Json;
     const answer = await (statements === undefined
       ? vault.request("DELETE", path)

@@ -107,6 +107,16 @@ test("a persona renamed, the new one beside the old one first: each lease lives 
   expect(await Promise.all([before, after].map(opens))).toEqual([false, true]);
 });
 
+test("a group role renamed: its leases end before nothing knows the old name", async () => {
+  const living = await lease("app_audit");
+  const output = await change([admin!, service!, { ...renamed, groupRole: "app_audited" }], billing);
+  expect(output).toContain("revoking the leases of database/creds/app_audit, which is no longer declared");
+  expect(await opens(living)).toBe(false);
+  expect(await servers.query(`SELECT rolname FROM pg_roles WHERE rolname = '${living.user}'`)).toEqual([]);
+  expect(await opens(await lease("app_audited"))).toBe(true);
+  await change([admin!, service!, renamed], billing);
+});
+
 test("a database given up: its leases end, its data and their owner stay", async () => {
   const living = await lease("billing_report", "billing");
   const { postgres } = servers.deployment.sandbox;

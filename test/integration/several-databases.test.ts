@@ -41,9 +41,10 @@ test.each([
 ])("the functions of %s lease its groups, and none of %s", async (own, other) => {
   const { postgres } = deployment.sandbox;
   const login = "v-root-x-abcdefghijklmnopqrst-1700000000";
+  const { [`vault_${own}_manager_password`]: password } = deployment.sandbox.variables("postgres");
   const open = (group: string) =>
     query(postgres, `SELECT leasehold.open('${login}', '${group}', 'p', '2030-01-01 00:00:00+0000')`, {
-      database: own,
+      ...{ user: `vault_${own}`, password: String(password), database: own },
     });
   await expect(open(`${other}_report`)).rejects.toThrow(
     `'${other}_report' is not the group role of a persona`,

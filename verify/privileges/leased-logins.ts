@@ -1,10 +1,10 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, leaseMark } from "../../manifest/names";
+import { groupRolesOf, LEASED, leaseMark, ownersOf } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
-import { FIRST_OBJECT } from "../session/sql";
+import { FIRST_OBJECT, literals } from "../session/sql";
 
 interface LeasedLogin {
   readonly name: string;
@@ -68,7 +68,63 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
     if (powers.length > 0)
       check.find(`${name} is called like a leased login and has ${powers.join(", ")}: no lease gives that`);
   }
+  await findPreparedTransactions(context, check);
   await remarkOnPreparedTransactions(catalogs, check);
+}
+
+/**
+ * Each session acts as its heir, so that what a lease prepares is mostly its group's or the owner's, and is no finding as long as a
+ * lease may still be about to end it. What holds a leased login, or has changed a role, is one at once: the login can't be dropped.
+ */
+async function findPreparedTransactions(
+  { owner: catalogs, environment, database }: DatabaseContext,
+  check: Check,
+): Promise<void> {
+  const mark = leaseMark(environment, database.name);
+  const ours = [...ownersOf(database), ...groupRolesOf(database)];
+  const longest = Math.max(...database.personas.map(({ databaseRole }) => databaseRole.maxTtl));
+  const found = await catalogs.read<{
+    gid: string;
+    database: string;
+    owner: string;
+    holds: string | null;
+    changes: boolean;
+  }>(
+    `WITH leased AS (
+       SELECT oid, rolname FROM pg_roles, shobj_description(oid, 'pg_authid') AS comment
+       WHERE rolname ~ '${LEASED}' AND (comment = ${literal(mark)} OR starts_with(comment, ${literal(`${mark}: `)}))
+     ),
+     locks AS (
+       SELECT own.transactionid AS transaction, held.classid, held.objid, held.relation
+       FROM pg_locks held JOIN pg_locks own USING (virtualtransaction)
+       WHERE held.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+         AND (held.classid = 'pg_authid'::regclass OR held.relation = 'pg_authid'::regclass AND held.mode = 'RowExclusiveLock')
+     ),
+     prepared AS (
+       SELECT gid, database, owner, prepared,
+         (SELECT min(rolname) FROM leased JOIN locks ON objid = oid AND classid = 'pg_authid'::regclass
+          WHERE locks.transaction::text = p.transaction::text) AS holds,
+         EXISTS (SELECT FROM locks WHERE relation IS NOT NULL AND locks.transaction::text = p.transaction::text)
+           AS changes,
+         owner IN (${literals(ours)}) OR owner IN (SELECT rolname FROM leased) AS ours
+       FROM pg_prepared_xacts p
+     )
+     SELECT gid, database, owner, holds, changes FROM prepared
+     WHERE holds IS NOT NULL OR ours AND (changes OR prepared < now() - interval '${String(longest)} s')
+     ORDER BY 2, 1`,
+    check,
+  );
+  for (const { gid, database: where, owner, holds, changes } of found) {
+    const why =
+      holds !== null
+        ? `holds the leased login ${holds}`
+        : changes
+          ? "has changed a role, such as its own login"
+          : "is older than any lease can be";
+    check.find(
+      `the prepared transaction ${literal(gid)} in ${where}, of ${owner}, ${why}: ROLLBACK PREPARED ${literal(gid)} in that database ends it`,
+    );
+  }
 }
 
 /** A prepared transaction has no session that could be ended, and keeps its locks. */

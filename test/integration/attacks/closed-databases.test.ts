@@ -3,7 +3,9 @@ import {
   findLockedOut,
   lockedOutText,
   reopenOthers,
+  wasClosed,
 } from "../../../ops/postgres/other-databases";
+import { readRecord, writeRecord } from "../../../ops/postgres/public-privileges";
 import type { AccessManifest } from "../../../manifest/schema";
 import { resultsOf } from "../../../verify/report/report";
 import { Deployment } from "../../support/deployment";
@@ -114,5 +116,61 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await reopenOthers(commands)).toHaveLength(3);
     expect(await open()).toEqual(["postgres", "template1", "theirs"]);
     expect(await reopenOthers(commands)).toEqual([]);
+  });
+
+  test("what others than the owner granted PUBLIC is taken as well", async () => {
+    await deployment.superuser.query(`
+      CREATE ROLE generous;
+      GRANT CONNECT ON DATABASE shut TO generous WITH GRANT OPTION;
+      SET ROLE generous; GRANT CONNECT ON DATABASE shut TO PUBLIC; RESET ROLE;
+      GRANT CONNECT ON DATABASE theirs TO generous WITH GRANT OPTION;
+      SET ROLE generous; GRANT CONNECT ON DATABASE theirs TO PUBLIC; RESET ROLE`);
+    const commands = forCommands(deployment);
+    expect(await open()).toEqual(["postgres", "shut", "template1", "theirs"]);
+    expect(await closeOthers(commands)).toEqual(
+      ["postgres", "shut", "template1", "theirs"].map(
+        (name) => `took CONNECT on the database ${name}, which the config does not name, from PUBLIC`,
+      ),
+    );
+    expect(await open()).toEqual([]);
+    expect(await closeOthers(commands)).toEqual([]);
+    expect(await reopenOthers(commands)).toHaveLength(4);
+    await deployment.superuser.query("REVOKE CONNECT ON DATABASE shut FROM PUBLIC");
+  });
+
+  test("a login that another environment leased is locked out, one of this one's is to stay out", async () => {
+    const commands = forCommands(deployment);
+    const before = await findLockedOut(commands);
+    const own = await lease(deployment, "readonly_role");
+    const other = "v-approle-readonly-abcdefghijklmnopqrst-1900000000";
+    await deployment.superuser.query(
+      `CREATE ROLE "${other}" LOGIN PASSWORD 'x'; COMMENT ON ROLE "${other}" IS 'leasehold other x'`,
+    );
+    const more = (await findLockedOut(commands)).filter(
+      (who) => !before.some(({ login }) => login === who.login),
+    );
+    expect(more.map(({ database, login }) => [database, login])).toEqual([
+      ["postgres", other],
+      ["template1", other],
+      ["theirs", other],
+    ]);
+    await deployment.superuser.query(`DROP ROLE "${other}"`);
+    expect(await own.revoke()).toBe(204);
+  });
+
+  test("a database of a server that the config no longer names stays closed, which is said once", async () => {
+    const commands = forCommands(deployment);
+    const record = readRecord(commands);
+    writeRecord(commands, {
+      ...record,
+      "former/their s": { database: ["CONNECT"], functions: [], isOther: true },
+    });
+    expect(wasClosed(commands)).toBe(true);
+    expect(await reopenOthers(commands)).toEqual([
+      'the database their s stays closed, since the config no longer names its server former: GRANT CONNECT ON DATABASE "their s" TO PUBLIC gives it back',
+    ]);
+    expect(await reopenOthers(commands)).toEqual([]);
+    expect(wasClosed(commands)).toBe(false);
+    expect(readRecord(commands)).toEqual(record);
   });
 });

@@ -866,3 +866,63 @@ describe.each(MAJORS)("with Vault's login, on PostgreSQL %i", (postgresMajor) =>
     });
   });
 });
+
+describe.each(MAJORS)("with others who may execute them, on PostgreSQL %i", (postgresMajor) => {
+  let deployment: Deployment;
+
+  beforeAll(async () => {
+    deployment = await Deployment.start({
+      config: { ...attacked, leases: "functions" },
+      postgresMajor,
+      apply: false,
+    });
+    const { sandbox, superuser } = deployment;
+    const inDatabase = await deployment.connect(deployment.manifest.databases[0]!);
+    for (const sql of [
+      "CREATE ROLE defaulting LOGIN PASSWORD 'x'",
+      "CREATE ROLE given LOGIN PASSWORD 'x'",
+      "ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO defaulting",
+      "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO defaulting",
+    ])
+      await inDatabase.query(sql);
+    await inDatabase.end();
+    // As plain cdktf, which takes nothing from anybody.
+    await sandbox.apply();
+    await superuser.query(
+      "GRANT CONNECT ON DATABASE nanvc TO defaulting, given; GRANT USAGE ON SCHEMA leasehold TO given; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA leasehold TO given",
+    );
+  });
+
+  afterAll(() => deployment.stop());
+
+  /** How many of the five a role may call. */
+  const executable = async (role: string) => {
+    const { rows } = await deployment.superuser.query<{ count: number }>(
+      `SELECT count(*)::int4 FROM pg_proc WHERE pronamespace = 'leasehold'::regnamespace
+         AND has_schema_privilege($1, pronamespace, 'USAGE') AND has_function_privilege($1, oid, 'EXECUTE')`,
+      [role],
+    );
+    return rows[0]!.count;
+  };
+
+  test.each(["defaulting", "given", "nanvc"])("%s is refused by each", async (who) => {
+    expect(await executable(who)).toBe(5);
+    const login = await lease(deployment, "readonly_role");
+    const session = who === "nanvc" ? undefined : await new LoginUnderTest(deployment, who, "x").connect();
+    const client = session?.client ?? deployment.superuser;
+    // What is alive, and what is no role.
+    for (const name of [login.user, leasedName()])
+      for (const [called, args] of Object.entries(CALLS)) {
+        const refused = await client.query(call(called, ...args(name))).then(
+          () => "allowed",
+          (error: unknown) => `${sqlstate(error)}: ${(error as Error).message}`,
+        );
+        expect([called, refused]).toEqual([called, `42501: this function of ${MARK} is for vault alone`]);
+      }
+    await session?.client.end();
+    expect(await deployment.leasedRoles()).toEqual([login.user]);
+    expect(await login.refusal()).toBe("logged in");
+    expect(await login.revoke()).toBe(204);
+    expect(await expectEnded(deployment, login)).toBe(true);
+  });
+});

@@ -1,4 +1,6 @@
+import { resultsOf } from "../../../verify/report/report";
 import { Deployment } from "../../support/deployment";
+import { query } from "../../support/hand-made";
 import { eventually } from "../../support/program";
 import { attacked } from "./environment";
 import {
@@ -371,6 +373,59 @@ describe.each(WAYS)("on PostgreSQL %i, by %s, with prepared transactions", (post
     expect((await deployment.superuser.query("SELECT FROM pg_prepared_xacts")).rowCount).toBe(0);
     expect(await next.revoke()).toBe(204);
     await next.close();
+  });
+
+  test("verify finds what holds a login, what changed a role, and what is older than a lease", async () => {
+    const verified = async (maxTtl: number) => {
+      const { databases, ...rest } = deployment.manifest;
+      const manifest = {
+        ...rest,
+        databases: databases.map((database) => ({
+          ...database,
+          personas: database.personas.map((persona) => ({
+            ...persona,
+            databaseRole: { ...persona.databaseRole, maxTtl },
+          })),
+        })),
+      };
+      const report = await deployment.verify({ manifest, selection: { only: ["leased-logins"] } });
+      return resultsOf(report).find(({ result }) => result.id === "leased-logins")!.result.findings;
+    };
+    const [login, victim] = [
+      await lease(deployment, "readonly_role"),
+      await lease(deployment, "readwrite_role"),
+    ];
+    await login.open(
+      "BEGIN; LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE; PREPARE TRANSACTION 'left'",
+    );
+    await deployment.superuser.query(
+      "BEGIN; ALTER ROLE example_owner VALID UNTIL 'infinity'; PREPARE TRANSACTION 'dba'",
+    );
+    expect(await verified(3600)).toEqual([]);
+    await login.open(
+      `SELECT lo_create(4711); BEGIN; GRANT SELECT ON LARGE OBJECT 4711 TO "${victim.user}"; PREPARE TRANSACTION 'named'`,
+      { database: "postgres" },
+    );
+    await login.open(
+      "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; SET ROLE readonly_role; PREPARE TRANSACTION 'it''s lent'",
+    );
+    await victim.open(
+      "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'; PREPARE TRANSACTION 'own'",
+    );
+    const lent = `the prepared transaction 'it''s lent' in nanvc, of readonly_role, has changed a role, such as its own login: ROLLBACK PREPARED 'it''s lent' in that database ends it`;
+    const own = `the prepared transaction 'own' in nanvc, of ${victim.user}, has changed a role, such as its own login: ROLLBACK PREPARED 'own' in that database ends it`;
+    const named = `the prepared transaction 'named' in postgres, of readonly_role, holds the leased login ${victim.user}: ROLLBACK PREPARED 'named' in that database ends it`;
+    const left =
+      "the prepared transaction 'left' in nanvc, of readonly_role, is older than any lease can be: ROLLBACK PREPARED 'left' in that database ends it";
+    expect(await verified(3600)).toEqual([lent, own, named]);
+    expect(await verified(0)).toEqual([lent, left, own, named]);
+    for (const gid of ["left", "dba", "own", "it''s lent"])
+      await deployment.superuser.query(`ROLLBACK PREPARED '${gid}'`);
+    await query(deployment.sandbox.postgres, "ROLLBACK PREPARED 'named'", { database: "postgres" });
+    expect(await verified(0)).toEqual([]);
+    expect([await login.revoke(), await victim.revoke()]).toEqual([204, 204]);
+    for (const ended of [login, victim]) await expectEnded(deployment, ended);
+    await sweep(deployment);
   });
 
   test("one that holds a table ends with the next deploy", async () => {

@@ -1,7 +1,9 @@
+import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { findLosses } from "../../../ops/postgres/losses";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
-import { forCommands, MAJORS } from "./support";
+import { forCommands, LoginUnderTest, MAJORS } from "./support";
 
 /** Who else uses the server, and what a first deploy would take from them. */
 describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
@@ -110,5 +112,40 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     for (const { text } of losses) await deployment.superuser.query(/to keep it.*?: (.*)/.exec(text)![1]!);
     expect(await privileges()).toEqual(before);
     expect(await findLosses(forCommands(deployment))).toEqual([]);
+  });
+
+  test("a function that is made later is PUBLIC's until Terraform sees a grant to PUBLIC", async () => {
+    const commands = forCommands(deployment);
+    const { json, folder } = commands.stack("postgres")!;
+    const resources = Object.keys(json.resource["postgresql_grant"]!).map((name) => ({
+      ...{ mode: "managed", type: "postgresql_grant", name },
+      instances: [{ attributes: {} }],
+    }));
+    const { path } = json.terraform.backend["local"]!;
+    writeFileSync(resolve(folder, String(path)), JSON.stringify({ version: 4, resources }));
+    for (const name of ["later", "granted"])
+      await deployment.superuser.query(
+        `CREATE FUNCTION example.${name}() RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
+      );
+    expect(await findLosses(commands)).toEqual([]);
+    await deployment.superuser.query("GRANT EXECUTE ON FUNCTION example.granted() TO PUBLIC, keeper");
+    const ids = (await findLosses(commands)).map(({ id, text }) => [id, text.split("; ")[1]]);
+    expect(ids).toEqual(
+      ["Reporting", "billing_app", "jobs", "keeper"].map((role) => [
+        `loss:functions in example:EXECUTE of ${role}`,
+        `to keep it: GRANT EXECUTE ON FUNCTION ${role === "keeper" ? "" : "example.granted(), "}example.later() TO "${role}"`,
+      ]),
+    );
+  });
+
+  test("sessions that it concerns are counted", async () => {
+    await deployment.superuser.query("GRANT CONNECT ON DATABASE nanvc TO PUBLIC");
+    const late = new LoginUnderTest(deployment, "late", "x");
+    await deployment.superuser.query("CREATE ROLE late LOGIN PASSWORD 'x'");
+    await late.connect();
+    expect((await findLosses(forCommands(deployment))).map(({ text }) => text)).toContainEqual(
+      'late loses CONNECT on the database nanvc, where it has 1 session now; to keep it: GRANT CONNECT ON DATABASE nanvc TO "late"',
+    );
+    await late.close();
   });
 });

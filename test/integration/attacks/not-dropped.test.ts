@@ -1,4 +1,4 @@
-import { Deployment } from "../../support/deployment";
+import { Deployment, findings } from "../../support/deployment";
 import { attacked } from "./environment";
 import { expectEnded, expectOthersCanLease, lease, WAYS, sweep } from "./support";
 
@@ -121,5 +121,55 @@ describe.each(WAYS)("on PostgreSQL %i, by %s", (postgresMajor, leases) => {
     } finally {
       await deployment.superuser.query("DROP EVENT TRIGGER guard; DROP FUNCTION public.guard()");
     }
+  });
+
+  /** While all that a statement does waits for ten minutes at its end. */
+  async function whileSlow(event: string, work: () => Promise<void>): Promise<void> {
+    await deployment.superuser.query(`
+      CREATE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(600); END';
+      CREATE EVENT TRIGGER slow ON ${event} EXECUTE FUNCTION public.slow()`);
+    try {
+      await work();
+    } finally {
+      await deployment.superuser.query("DROP EVENT TRIGGER slow; DROP FUNCTION public.slow()");
+    }
+  }
+
+  test("an event trigger on ddl_command_end that takes ten minutes", async () => {
+    const [first, second] = [
+      await lease(deployment, "schema_admin_role"),
+      await lease(deployment, "schema_admin_role"),
+    ];
+    for (const each of [first, second]) await each.open("SET ROLE NONE; SELECT lo_create(0)");
+    await whileSlow("ddl_command_end", async () => {
+      expect([await first.revoke(), await second.revoke()]).toEqual([204, 204]);
+      for (const ended of [first, second]) expect(await expectEnded(deployment, ended)).toBe(false);
+      await expectOthersCanLease(deployment);
+      const report = await deployment.verify({ readOnly: true, selection: { only: ["leased-logins"] } });
+      for (const { user } of [first, second])
+        expect(findings(report).join()).toContain(
+          `${user} is what a revocation could not drop and is closed (revoked, not dropped (57014); heir example_owner)`,
+        );
+      const [waited, untried] = [first.user, second.user].sort();
+      expect(await sweep(deployment)).toEqual({
+        dropped: [],
+        kept: [
+          expect.stringMatching(`^${waited!}: .* \\(57014\\): canceling statement due to statement timeout$`),
+          `${untried!}: not tried, since handing over what ${waited!} owns took too long`,
+        ],
+      });
+    });
+    expect(await sweep(deployment)).toEqual({ dropped: [first.user, second.user].sort(), kept: [] });
+  }, 180_000);
+
+  test("an event trigger on sql_drop that takes ten minutes", async () => {
+    const login = await lease(deployment, "schema_admin_role");
+    await login.open("SET ROLE NONE; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC");
+    await whileSlow("sql_drop", async () => {
+      expect(await login.revoke()).toBe(204);
+      expect(await expectEnded(deployment, login)).toBe(false);
+      await expectOthersCanLease(deployment);
+    });
+    expect(await sweep(deployment)).toEqual({ dropped: [login.user], kept: [] });
   });
 });
