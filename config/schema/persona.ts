@@ -88,11 +88,15 @@ const fields = object("a persona", {
     boundCidrs: boundCidrs.describe("From where its tokens may be used."),
   }).describe("The Vault token that it gets when it logs in."),
   vault: object("what it may do in Vault beside", {
-    policies: list("policies", name(VAULT_POLICY_NAME)).default([]).meta({
-      allowed: "a list of policies' names",
-      description: "Policies that exist already, which its tokens have as well.",
-      otherwise: "none",
-    }),
+    policies: list("policies", name(VAULT_POLICY_NAME))
+      .max(3, "at most three policies")
+      .refine((given) => new Set(given).size === given.length, "each policy once")
+      .default([])
+      .meta({
+        allowed: "a list of at most three policies' names",
+        description: "Policies that exist already, which its tokens have as well.",
+        otherwise: "none",
+      }),
     paths: list("paths", pathGrant)
       .default([])
       .meta({ description: "What its own policy allows beside its leases.", otherwise: "nothing" }),

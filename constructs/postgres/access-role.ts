@@ -7,6 +7,7 @@ import { heirOf } from "../../manifest/names";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { IDatabase } from "./database";
 import type { Privileges } from "./privileges";
+import { OF_A_DBA } from "./role-settings";
 
 /** A group role that logins join. */
 export interface IAccessRole {
@@ -63,6 +64,7 @@ export class AccessRole extends Construct implements IAccessRole {
           // Here and not as a GrantRole: the provider reads every membership back into this attribute.
           roles: actsAsOwner ? [database.ownerName] : undefined,
           searchPath: [database.schemaName],
+          lifecycle: { ignoreChanges: OF_A_DBA },
           ...meta,
         }),
     ).name;

@@ -16,6 +16,7 @@ import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
 import { AccessRole, type AccessRoleProps } from "./access-role";
 import type { IPostgresServer } from "./server";
+import { OF_A_DBA } from "./role-settings";
 
 /** A schema. */
 export interface ISchema {
@@ -182,7 +183,12 @@ export class Database extends DatabaseBase {
   }
 
   private makeOwner(name: string): string {
-    const config = { name, login: false, searchPath: [this.schemaName] };
+    const config = {
+      name,
+      login: false,
+      searchPath: [this.schemaName],
+      lifecycle: { ignoreChanges: OF_A_DBA },
+    };
     return this.chain((meta) => new Role(this, "Owner", { ...config, ...meta })).name;
   }
 }

@@ -11,6 +11,7 @@ import type { Secret } from "../secret";
 import type { IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
 import { LeaseFunctions } from "./lease-functions";
+import { OF_A_DBA } from "./role-settings";
 
 /** A login whose password Vault's login sets. */
 export interface IManagedLogin extends IConstruct {
@@ -144,7 +145,7 @@ export class ManagerLogin extends ManagerLoginBase {
       provider: database.server?.provider,
       // From PostgreSQL 16 on it is implicitly a member of each role that it creates: every lease would be a difference. Where
       // the search path or CREATEROLE is another, deploy sets it.
-      lifecycle: { ignoreChanges: ["roles", "search_path", "create_role"] },
+      lifecycle: { ignoreChanges: ["roles", "search_path", "create_role", ...OF_A_DBA] },
     });
     if (createRole)
       database.chain(

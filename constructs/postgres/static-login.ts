@@ -4,6 +4,7 @@ import { checkName, POSTGRES_ROLE } from "../names";
 import { heirOfMembers, type IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
 import type { IManagedLogin } from "./manager-login";
+import { OF_A_DBA } from "./role-settings";
 
 /** A login that is kept. */
 export interface IStaticLogin {
@@ -37,6 +38,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
           searchPath: [database.schemaName],
           // As a leased login: what it creates is the owner's or the group's.
           assumeRole: heirOfMembers(props.member),
+          lifecycle: { ignoreChanges: OF_A_DBA },
           ...meta,
         }),
     );

@@ -157,8 +157,9 @@ export class AppRole extends Construct implements IPersonaLogin {
       parameters: {
         // An AppRole that logs in without a secret id would give its writer every credential.
         bind_secret_id: [true],
-        // A list in a list: the whole list is compared. What has no line is refused, such as the old name, `policies`.
-        token_policies: [this.appRole.policies],
+        // Lists in a list: the whole list is compared, and the provider sends a set in whatever order. What has no line is refused,
+        // such as the old name, `policies`.
+        token_policies: orders(this.appRole.policies),
         token_no_default_policy: [true],
         secret_id_ttl: [],
         secret_id_num_uses: [],
@@ -178,4 +179,11 @@ export class AppRole extends Construct implements IPersonaLogin {
   grantReadPolicy(grantee: IGrantee): void {
     grantee.allow({ path: `sys/policies/acl/${this.appRoleName}`, capabilities: ["read"] });
   }
+}
+
+function orders<Item>(items: readonly Item[]): Item[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((first, i) =>
+    orders(items.filter((_, at) => at !== i)).map((rest) => [first, ...rest]),
+  );
 }

@@ -28,6 +28,7 @@ import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/p
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, wasClosed } from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
+import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
@@ -175,6 +176,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
+        for (const line of await spellSettings(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, await findMarked(deployment), show.detail);

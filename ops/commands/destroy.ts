@@ -18,6 +18,7 @@ import {
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
 import { reopenOthers } from "../postgres/other-databases";
+import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { sweepAll } from "../postgres/sweep";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
@@ -141,8 +142,9 @@ function destroySteps(run: Run): Step[] {
     steps.push(
       {
         title: "Give PUBLIC its privileges back",
-        run: async () => {
+        run: async (show) => {
           await checkSuperusers(deployment);
+          for (const line of await spellSettings(deployment)) show.detail(line);
           await reopenOthers(deployment);
           run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
         },

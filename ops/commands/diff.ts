@@ -4,6 +4,7 @@ import { lock } from "../deployment/lock";
 import { deployedPlatform, stoppedContainers } from "../docker/platform";
 import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
 import { findLosses, lossLines } from "../postgres/losses";
+import { rolesWithMisspelledSettings } from "../postgres/role-settings";
 import { runSteps, type StepOutput } from "../terminal/progress";
 import { Terraform, TerraformError } from "../terraform/terraform";
 import { parseAccessManifest } from "../../manifest/schema";
@@ -79,8 +80,17 @@ async function planStack(deployment: Deployment, stack: Stack, show: StepOutput)
     if (!isNew && stack.name === "vault") await checkPlanner(deployment);
     if (!isNew && stack.name === "postgres" && missing.length === 0)
       await checkSuperusers(deployment, { forPlan: true });
+    const misspelled =
+      !isNew && stack.name === "postgres" && missing.length === 0
+        ? await rolesWithMisspelledSettings(deployment, { forPlan: true })
+        : [];
+    if (misspelled.length > 0)
+      notes.push(
+        `compared with Terraform's state only, not with the server: a timeout of ${misspelled.join(", ")} is not in milliseconds, which Terraform's provider can't read; deploy spells it so`,
+      );
     deployment.restore(stack);
-    const plan = terraform.plan({ refresh: missing.length === 0, color: color(), onProgress: show.progress });
+    const refresh = missing.length === 0 && misspelled.length === 0;
+    const plan = terraform.plan({ refresh, color: color(), onProgress: show.progress });
     const [stopped] = await Promise.allSettled([
       stack.name === "platform" && !isNew ? deployedPlatform(deployment).then(stoppedContainers) : [],
       plan,

@@ -86,6 +86,29 @@ async function validUntil({ user }: Lease): Promise<number> {
   return (end as Date).getTime();
 }
 
+test("timeouts that a DBA has set on roles: no plan fails of them, and no deploy takes them back", async () => {
+  await servers.query("ALTER ROLE app_owner SET statement_timeout = '30s'");
+  await servers.query("ALTER ROLE app_report SET idle_in_transaction_session_timeout = '5min'");
+  await servers.query("ALTER ROLE vault SET statement_timeout = 60000");
+  expect(await holds("diff")).toContain(
+    "a timeout of app_owner, app_report is not in milliseconds, which Terraform's provider can't read; deploy spells it so",
+  );
+  const output = await holds("deploy");
+  expect(output).toContain("spelled statement_timeout of app_owner, 30s, as 30000");
+  expect(output).toContain("spelled idle_in_transaction_session_timeout of app_report, 5min, as 300000");
+  expect(await holds("diff")).not.toContain("is not in milliseconds");
+  expect(await holds("deploy")).toContain("Nothing to do");
+  expect(
+    await servers.query(
+      "SELECT rolname || ' ' || setting FROM pg_roles, unnest(rolconfig) setting WHERE setting ~ 'timeout' ORDER BY 1",
+    ),
+  ).toEqual([
+    "app_owner statement_timeout=30000",
+    "app_report idle_in_transaction_session_timeout=300000",
+    "vault statement_timeout=60000",
+  ]);
+});
+
 test("a shorter TTL: a living lease keeps its end until it is renewed", async () => {
   const living = await lease("app_report");
   const before = await validUntil(living);

@@ -607,6 +607,11 @@ describe.each<[string, (draft: Draft) => void, string]>([
     ],
   ),
   [
+    "four policies beside",
+    (d) => (readonly(d)["vault"] = { policies: ["a", "b", "c", "d"] }),
+    `${RO}.vault.policies: received [ 'a', 'b', 'c', 'd' ], allowed: at most three policies`,
+  ],
+  [
     "more idle connections than open ones",
     (d) => Object.assign(database(d).vault, { maxIdleConnections: 3 }),
     "databases[0] (nanvc).vault.maxIdleConnections: received 3, allowed: at most vault.maxOpenConnections, 2",

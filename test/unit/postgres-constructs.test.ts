@@ -145,7 +145,14 @@ describe("ManagerLogin", () => {
   });
 
   test("ignores memberships, which PostgreSQL 16 and later add with every lease, and what deploy sets", () => {
-    expect(login).toMatchObject({ lifecycle: { ignore_changes: ["roles", "search_path", "create_role"] } });
+    expect(login).toMatchObject({
+      lifecycle: {
+        ignore_changes: [
+          ...["roles", "search_path", "create_role"],
+          ...["statement_timeout", "idle_in_transaction_session_timeout"],
+        ],
+      },
+    });
   });
 
   test("has its password write-only, by reference to an ephemeral sensitive variable, of a version that never changes", () => {
