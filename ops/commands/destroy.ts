@@ -53,7 +53,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
           run: async (show) => {
             deployment = await Deployment.open(options.env, signal);
             await Terraform.check();
-            for (const line of deployment.mendStates()) show.detail(line);
+            for (const line of await deployment.mendStates()) show.detail(line);
             await Promise.all(
               deployment.stacks.map(async (stack) => {
                 await initialiseStack(deployment, stack);
@@ -224,23 +224,23 @@ async function freeGroups(run: Run, show: StepOutput): Promise<void> {
   const { deployment, states } = run;
   const state = states.get("postgres")!;
   for (const database of deployment.manifest.databases) {
-    const groups = groupRolesOf(database);
+    // Not a role of the same name that was there before, on which a deploy failed.
+    const isMade = (name: string) => findResource(state, "postgresql_role", { name }) !== undefined;
+    const groups = groupRolesOf(database).filter(isMade);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const { dropped, kept } = await sweepAll(deployment, database);
     for (const name of dropped) show.detail(`dropped the login ${name}, which a revocation could not drop`);
     run.left.push(...kept.map((line) => `the login ${line}`));
     const login = deployment.superuserOf(database);
-    const logins = database.staticRoles.map((role) => role.login);
-    if (database.manager !== undefined) logins.push(database.manager);
+    const logins = [...database.staticRoles.map((role) => role.login), database.manager ?? []].flat();
+    const made = [...groups, ...logins.filter(isMade)];
     const owners = ownersOf(database);
-    await whereverNamed(login, [...owners, ...groups, ...logins], database.name, async (client, existing) => {
+    await whereverNamed(login, [...owners, ...made], database.name, async (client, existing) => {
       const heir = existing.find((name) => name === database.owner);
       for (const role of existing.filter((name) => !owners.includes(name)))
         await emptyGroup(client, role, heir);
     });
-    // Not a role of the same name that was there before, on which a deploy failed.
-    const made = [...groups, ...logins].filter((name) => findResource(state, "postgresql_role", { name }));
     await dropRoles(deployment, database, made);
     // Those that a killed deploy, or one to the other way of leasing, has left are in no state.
     await dropFunctions(deployment, database);

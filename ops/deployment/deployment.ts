@@ -1,6 +1,5 @@
 import {
   chmodSync,
-  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -20,6 +19,7 @@ import { parseAccessManifest, type AccessManifest, type ManifestDatabase } from 
 import { VaultClient } from "../../clients/vault-client";
 import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
+import { backupOf, isCutOff, isWhole, mend } from "../terraform/state-file";
 import { backendText, Terraform, TerraformError, type TerraformBlock } from "../terraform/terraform";
 import { checkVaultAddress } from "../vault/address";
 
@@ -206,9 +206,9 @@ export class Deployment {
     const file = stateFile(stack);
     let text = "";
     if (file === undefined) text = await this.pullState(stack);
+    else if (isCutOff(file)) throw new SetupError(cutOffText(stack, file));
     else if (existsSync(file)) text = readFileSync(file, "utf8");
-    // An empty file is one that is cut off at its beginning, where Terraform has kept another.
-    if (!text && !(file !== undefined && existsSync(file) && existsSync(backupOf(file)))) return [];
+    if (!text) return [];
     return parseState(stack, text)
       .filter(({ mode, instances }) => mode === "managed" && instances.length > 0)
       .map(({ type, name, instances }) => ({
@@ -219,17 +219,20 @@ export class Deployment {
   }
 
   /**
-   * Terraform writes a state over the one before: killed in the middle, it leaves a part of it or nothing, and the next one would
-   * make everything once more. Puts those before in their places, which Terraform keeps beside them.
+   * Terraform writes a state over the one before: killed in the middle, it leaves a part of it or nothing, with which the next one
+   * fails or makes everything once more. Puts those before in their places, which are kept beside them.
    * @returns what was done, a line each
    */
-  mendStates(): string[] {
-    return this.stacks.flatMap((stack) => {
+  async mendStates(): Promise<string[]> {
+    const did: string[] = [];
+    for (const stack of this.stacks) {
       const file = stateFile(stack);
-      if (file === undefined || !existsSync(file) || isState(file) || !isState(backupOf(file))) return [];
-      copyFileSync(backupOf(file), file);
-      return `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`;
-    });
+      if (file !== undefined && (await mend(file)))
+        did.push(
+          `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
+        );
+    }
+    return did;
   }
 
   private async pullState({ folder, json }: Stack): Promise<string> {
@@ -388,17 +391,12 @@ function stateFile({ folder, json }: Stack): string | undefined {
   return typeof path === "string" ? resolve(folder, path) : undefined;
 }
 
-function backupOf(file: string): string {
-  return `${file}.backup`;
-}
-
-function isState(file: string): boolean {
-  try {
-    JSON.parse(readFileSync(file, "utf8"));
-    return true;
-  } catch {
-    return false;
-  }
+/** What helps with one that is a part of a state, or nothing of it. */
+function cutOffText({ name }: Stack, file: string): string {
+  const remedy = isWhole(backupOf(file))
+    ? "npx leasehold deploy goes back to the one before"
+    : `put a copy of your own in the place of ${file}, or remove it and have the next deploy say what to import`;
+  return `the state of the stack ${name} is cut off, as a killed command leaves it: ${remedy}`;
 }
 
 interface RecordedResource {
@@ -410,14 +408,7 @@ interface RecordedResource {
 
 /** Read as it is, since `terraform show -json` starts the provider each time, and a deploy asks a dozen times. */
 function parseState({ name }: Stack, text: string): readonly RecordedResource[] {
-  let state: { version?: number; resources?: RecordedResource[] };
-  try {
-    state = JSON.parse(text) as typeof state;
-  } catch {
-    throw new SetupError(
-      `the state of the stack ${name} is cut off, as a killed command leaves it: npx leasehold deploy puts the one before, which is in its .backup, in its place`,
-    );
-  }
+  const state = JSON.parse(text) as { version?: number; resources?: RecordedResource[] };
   if (state.version !== STATE_VERSION)
     throw new SetupError(
       `the state of the stack ${name} has the format ${String(state.version)}, known is ${String(STATE_VERSION)}: use a Terraform that writes it`,

@@ -15,7 +15,7 @@ import { Terraform } from "../terraform/terraform";
  */
 export async function preflight(deployment: Deployment, onProgress: (text: string) => void): Promise<void> {
   await Terraform.check();
-  for (const line of deployment.mendStates()) onProgress(line);
+  for (const line of await deployment.mendStates()) onProgress(line);
   const platform = deployment.stack("platform");
   await all([
     initialiseStacks(deployment),

@@ -1,4 +1,4 @@
-import type { Client, DatabaseError } from "pg";
+import type { Client } from "pg";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import { LEASE_FUNCTIONS, LEASE_SCHEMA, leaseMark } from "../../manifest/names";
@@ -7,9 +7,6 @@ import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { findResource } from "./leftover";
 import { asSuperuser } from "./superuser";
 
-/** An object depends on another. */
-const DEPENDENT_OBJECTS = "2BP01";
-
 /**
  * Has Terraform take the functions that are there and not in its state, which it would fail to make: a switch away from them, or a
  * deploy that made them, was stopped before its end, and Vault may call them. For right before the stack postgres makes them.
@@ -17,11 +14,7 @@ const DEPENDENT_OBJECTS = "2BP01";
  */
 export async function adoptFunctions(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const stack = deployment.stack("postgres")!;
-  const state = await deployment.state(stack);
-  const isKnown = (address: string) => state.some((resource) => resource.address === address);
-  const unknown = Object.entries(stack.json.resource["postgresql_function"] ?? {})
-    .map(([id, { name, database: on }]) => ({ address: `postgresql_function.${id}`, name: String(name), on }))
-    .filter(({ address, on }) => on === database.name && !isKnown(address));
+  const unknown = (await declaredFunctions(deployment, database)).filter(({ isKnown }) => !isKnown);
   if (unknown.length === 0) return [];
   const found = await asSuperuser(deployment.superuserOf(database), functionsThere, database.name);
   const did: string[] = [];
@@ -33,6 +26,22 @@ export async function adoptFunctions(deployment: Deployment, database: ManifestD
     did.push(`taking back the function ${signature}, which a deploy that did not come to its end has left`);
   }
   return did;
+}
+
+/** Those that the stack postgres declares in a database, and whether Terraform has made them. */
+async function declaredFunctions(
+  deployment: Deployment,
+  database: ManifestDatabase,
+): Promise<{ address: string; name: string; isKnown: boolean }[]> {
+  const stack = deployment.stack("postgres")!;
+  const made = (await deployment.state(stack)).map(({ address }) => address);
+  return Object.entries(stack.json.resource["postgresql_function"] ?? {})
+    .filter(
+      ([, { database: on, provider }]) =>
+        on === database.name && deployment.serverOf(provider) === database.server,
+    )
+    .map(([id, { name }]) => ({ address: `postgresql_function.${id}`, name: String(name) }))
+    .map((declared) => ({ ...declared, isKnown: made.includes(declared.address) }));
 }
 
 /** The lease functions, with their schema and arguments as PostgreSQL takes them. */
@@ -70,8 +79,9 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
       const there = await functionsThere(client);
       const ours = there.filter(({ mark }) => mark === markOf(deployment, database));
       if (ours.length === 0) return [];
-      await client.query(`DROP FUNCTION ${ours.map(({ signature }) => signature).join(", ")}`);
-      await dropSchema(client, database);
+      // One transaction: a schema without its functions is nobody's any more.
+      const dropped = `DROP FUNCTION ${ours.map(({ signature }) => signature).join(", ")}`;
+      await client.query([dropped, ...(await dropSchemaText(client, database))].join("; "));
       return [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`];
     },
     database.name,
@@ -89,22 +99,24 @@ export async function dropEmptySchema(deployment: Deployment, database: Manifest
   if (findResource(state, "postgresql_schema", { name: LEASE_SCHEMA, database: database.name }))
     await asSuperuser(
       deployment.superuserOf(database),
-      (client) => dropSchema(client, database),
+      async (client) => {
+        for (const text of await dropSchemaText(client, database)) await client.query(text);
+      },
       database.name,
     );
   return [];
 }
 
 /** Unless it is declared, somebody else's, or something is in it. */
-async function dropSchema(client: Client, database: ManifestDatabase): Promise<void> {
+async function dropSchemaText(client: Client, database: ManifestDatabase): Promise<string[]> {
   const { rowCount } = await client.query(
     "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
     [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
   );
-  if (rowCount === 0) return;
-  await client.query(`DROP SCHEMA ${LEASE_SCHEMA}`).catch((error: unknown) => {
-    if ((error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
-  });
+  if (rowCount === 0) return [];
+  return [
+    `DO $$ BEGIN DROP SCHEMA ${LEASE_SCHEMA}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$`,
+  ];
 }
 
 /**
@@ -118,11 +130,17 @@ export async function checkLeaseSchema(
   database: ManifestDatabase,
 ): Promise<string[]> {
   const login = deployment.superuserOf(database);
+  const known = (await declaredFunctions(deployment, database))
+    .filter(({ isKnown }) => isKnown)
+    .map(({ name }) => name);
   await asSuperuser(
     login,
     async (client) => {
       await checkLeaseOwners(client, login, database);
-      const other = (await functionsThere(client)).find(({ mark }) => mark !== markOf(deployment, database));
+      const other = (await functionsThere(client)).find(
+        // One whose body was replaced by hand has no mark, and Terraform replaces it.
+        ({ name, mark }) => mark !== markOf(deployment, database) && !(mark === "" && known.includes(name)),
+      );
       if (other)
         throw new SetupError(
           `the function ${other.signature} in the database ${printable(database.name)} is not this environment's (its mark is ${printable(other.mark) || "none"}), and another Vault may lease by it: have one of the two lease otherwise (leases: "createrole"), or drop it if nobody calls it`,

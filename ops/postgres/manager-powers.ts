@@ -2,19 +2,20 @@ import { escapeIdentifier, type Client, type DatabaseError } from "pg";
 import { groupRolesOf, leaseMark, RESERVED_SLOTS } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment } from "../deployment/deployment";
+import { managed } from "./manager-login";
 import { asSuperuser } from "./superuser";
 
-/**
- * SQLSTATEs of a statement about a lease that has ended, or was made, in between: the role is gone; its row was changed, or is
- * being changed; a grant depends on another.
- */
-const MEANWHILE = ["42704", "XX000", "55P03", "2BP01"];
+/** SQLSTATEs of a statement about a lease that ends meanwhile: the role is gone; its row was changed, or is being changed. */
+const MEANWHILE = ["42704", "XX000", "55P03", "40P01"];
+/** A grant depends on another. */
+const DEPENDENT_OBJECTS = "2BP01";
 const ATTEMPTS = 5;
 
 interface Membership {
   readonly role: string;
   readonly member: string;
-  readonly grantor: string;
+  /** null where it is gone, as up to 15 it may be. */
+  readonly grantor: string | null;
 }
 
 /**
@@ -34,8 +35,11 @@ export async function takePowers(deployment: Deployment, database: ManifestDatab
     );
     const [found] = rows;
     if (!found || (!found.powers && found.memberships === 0)) return [];
-    await takeOver(client, manager, await grantedBy(client, manager));
-    await persistently(client, () => takeMemberships(client, manager));
+    // From then on nobody gives it a lease (sql/functions/body/open.sql).
+    await persistently(client, async () => {
+      await client.query(`ALTER ROLE ${escapeIdentifier(manager)} NOCREATEROLE`);
+    });
+    await takeMemberships(client, manager);
     return [
       `took from ${manager} what leases by functions do without: ` +
         [found.powers && "CREATEROLE", found.memberships > 0 && `${String(found.memberships)} memberships`]
@@ -46,45 +50,64 @@ export async function takePowers(deployment: Deployment, database: ManifestDatab
   return did ?? [];
 }
 
-/** In one transaction, with what was granted since. */
+/** Each lease on its own, since others are leased and revoked meanwhile; and again, with what those on their way have got. */
 async function takeMemberships(client: Client, manager: string): Promise<void> {
-  const login = escapeIdentifier(manager);
-  await client.query("BEGIN");
-  await client.query(`ALTER ROLE ${login} NOCREATEROLE`);
-  for (const granted of await grantedBy(client, manager)) await client.query(takeOverText(manager, granted));
-  for (const { role, grantor } of await memberships(client, "member", manager))
-    if (role !== RESERVED_SLOTS)
-      await client.query(
-        `REVOKE ${escapeIdentifier(role)} FROM ${login} GRANTED BY ${escapeIdentifier(grantor)}`,
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    try {
+      await takeOver(client, manager, await grantedBy(client, manager));
+      const held = (await memberships(client, "member", manager)).filter(
+        ({ role }) => role !== RESERVED_SLOTS,
       );
-  await client.query("COMMIT");
+      if (held.length === 0) return;
+      for (const membership of held) await whileThere(client, membership, revokeText(membership));
+    } catch (error) {
+      if (attempt === ATTEMPTS || (error as DatabaseError).code !== DEPENDENT_OBJECTS) throw error;
+    }
+  }
+}
+
+/** What Vault's login has granted is the superuser's grant from then on; no living lease is without its group at any time. */
+async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
+  for (const membership of granted) {
+    const { role, member } = membership;
+    const given = `${lockText(member)}; GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(member)}`;
+    const taken = revokeText({ role, member, grantor: manager });
+    // What it has given itself, as it ends a lease, nobody else needs.
+    await whileThere(client, membership, member === manager ? taken : `${given}; ${taken}`);
+  }
 }
 
 /**
- * What Vault's login has granted is the superuser's grant from then on. One lease at a time, since others are leased and revoked
- * meanwhile, and no living one is without its group at any time.
+ * Locks a lease's role, and changes nothing. A lease that is ending is waited for before its group is locked, in which others are
+ * leased; and is not found any more afterwards, where PostgreSQL would grant a role that is gone by then.
  */
-async function takeOver(client: Client, manager: string, granted: readonly Membership[]): Promise<void> {
-  for (const membership of granted)
-    await persistently(client, async () => {
-      if (await isThere(client, membership)) await client.query(takeOverText(manager, membership));
-    });
+function lockText(lease: string): string {
+  const role = escapeIdentifier(lease);
+  // Without the warning that it is no member of itself.
+  return `SET LOCAL log_min_messages = error; REVOKE ${role} FROM ${role}`;
 }
 
-/** Two statements, which are one transaction where they are sent alone. */
-function takeOverText(manager: string, { role, member }: Membership): string {
-  const [group, to] = [escapeIdentifier(role), escapeIdentifier(member)];
-  return `GRANT ${group} TO ${to}; REVOKE ${group} FROM ${to} GRANTED BY ${escapeIdentifier(manager)}`;
+function revokeText({ role, member, grantor }: Membership): string {
+  const by = grantor === null ? "" : ` GRANTED BY ${escapeIdentifier(grantor)}`;
+  return `REVOKE ${escapeIdentifier(role)} FROM ${escapeIdentifier(member)}${by}`;
 }
 
-/** Does something again where what it was about has changed in between. */
+/** Sends statements about a membership, which are one transaction, unless it is gone meanwhile. */
+function whileThere(client: Client, membership: Membership, text: string): Promise<void> {
+  return persistently(client, async () => {
+    if (await isThere(client, membership)) await client.query(text);
+  });
+}
+
+/** Does something again where what it is about changes meanwhile. */
 async function persistently(client: Client, work: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await work();
       return;
     } catch (error) {
-      await client.query("ROLLBACK");
+      // Of a connection that has ended, the first error tells more.
+      await client.query("ROLLBACK").catch(() => undefined);
       if (attempt === ATTEMPTS || !MEANWHILE.includes((error as DatabaseError).code ?? "")) throw error;
     }
   }
@@ -98,8 +121,13 @@ async function persistently(client: Client, work: () => Promise<void>): Promise<
 export async function freeMemberships(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const { manager } = database;
   if (manager === undefined) return [];
-  const known = (await deployment.state(deployment.stack("postgres")!))
-    .filter(({ type, attributes }) => type === "postgresql_grant_role" && attributes["role"] === manager)
+  if (!(await managed(deployment)).some(({ name }) => name === database.name)) return [];
+  const stack = deployment.stack("postgres")!;
+  const declared = Object.entries(stack.json.resource["postgresql_grant_role"] ?? {})
+    .filter(([, { provider }]) => deployment.serverOf(provider) === database.server)
+    .map(([id]) => `postgresql_grant_role.${id}`);
+  const known = (await deployment.state(stack))
+    .filter(({ address, attributes }) => declared.includes(address) && attributes["role"] === manager)
     .map(({ attributes }) => String(attributes["grant_role"]));
   const did = await asSuperuser(deployment.superuserOf(database), async (client) => {
     const granted = await grantedBy(client, manager);
@@ -124,10 +152,13 @@ async function grantedBy(client: Client, manager: string): Promise<Membership[]>
   return (await dependsOnGrantors(client)) ? memberships(client, "grantor", manager) : [];
 }
 
+const NAMED_MEMBERSHIPS = `
+  FROM pg_auth_members m
+    JOIN pg_authid r ON r.oid = m.roleid JOIN pg_authid u ON u.oid = m.member LEFT JOIN pg_authid g ON g.oid = m.grantor`;
+
 async function isThere(client: Client, { role, member, grantor }: Membership): Promise<boolean> {
   const { rowCount } = await client.query(
-    `SELECT FROM pg_auth_members
-     WHERE pg_get_userbyid(roleid) = $1 AND pg_get_userbyid(member) = $2 AND pg_get_userbyid(grantor) = $3`,
+    `SELECT ${NAMED_MEMBERSHIPS} WHERE r.rolname = $1 AND u.rolname = $2 AND g.rolname IS NOT DISTINCT FROM $3`,
     [role, member, grantor],
   );
   return rowCount === 1;
@@ -135,8 +166,8 @@ async function isThere(client: Client, { role, member, grantor }: Membership): P
 
 async function memberships(client: Client, side: "grantor" | "member", name: string): Promise<Membership[]> {
   const { rows } = await client.query<Membership>(
-    `SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor
-     FROM pg_auth_members WHERE ${side} = (SELECT oid FROM pg_roles WHERE rolname = $1) ORDER BY 1, 2`,
+    `SELECT r.rolname AS role, u.rolname AS member, g.rolname AS grantor ${NAMED_MEMBERSHIPS}
+     WHERE m.${side} = (SELECT oid FROM pg_authid WHERE rolname = $1) ORDER BY 1, 2`,
     [name],
   );
   return rows;
@@ -197,12 +228,12 @@ async function giveLease(
   if (rowCount === 0) return;
   const [leased, login] = [escapeIdentifier(lease), escapeIdentifier(manager)];
   await client.query("BEGIN");
+  await client.query(lockText(lease));
   await client.query(`GRANT ${leased} TO ${login} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`);
   for (const { role, grantor } of await memberships(client, "member", lease))
     if (grantor !== manager && groups.includes(role)) {
-      const group = escapeIdentifier(role);
-      await client.query(`GRANT ${group} TO ${leased} GRANTED BY ${login}`);
-      await client.query(`REVOKE ${group} FROM ${leased} GRANTED BY ${escapeIdentifier(grantor)}`);
+      await client.query(`GRANT ${escapeIdentifier(role)} TO ${leased} GRANTED BY ${login}`);
+      await client.query(revokeText({ role, member: lease, grantor }));
     }
   await client.query("COMMIT");
 }

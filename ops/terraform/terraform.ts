@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { OutputFile } from "./output-file";
+import { backupOf, keep } from "./state-file";
 
 /** What an apply or a destroy came to. */
 export interface Changes {
@@ -102,10 +103,10 @@ export class Terraform {
     private readonly env: NodeJS.ProcessEnv,
     private readonly signal: AbortSignal,
     /** Of a local state. */
-    stateFile?: string,
+    private readonly stateFile?: string,
   ) {
     // Else Terraform makes a new file each time.
-    this.backup = stateFile === undefined ? [] : [`-backup=${stateFile}.backup`];
+    this.backup = stateFile === undefined ? [] : [`-backup=${backupOf(stateFile)}`];
   }
 
   private readonly backup: readonly string[];
@@ -174,6 +175,7 @@ export class Terraform {
     const diagnostics: Diagnostic[] = [];
     let changes: Changes = { add: 0, change: 0, remove: 0 };
     let done = 0;
+    if (this.stateFile !== undefined) keep(this.stateFile);
     const args = [...command, "-json", "-auto-approve", "-input=false", LOCK_TIMEOUT];
     const { code, stderr } = await this.run(args, (line) => {
       const message = parse(line);

@@ -1,7 +1,10 @@
+import { readFileSync, truncateSync } from "node:fs";
 import type { EnvironmentInput } from "../../config/schema/schema";
 import external from "../../config/external";
 import { personasOf } from "../environments/two-databases";
 import { query } from "../support/hand-made";
+import { messages } from "../support/program";
+import { inVault } from "./in-vault";
 import { OwnServers } from "./own-servers";
 
 /**
@@ -34,17 +37,18 @@ const billing: Database = {
 let servers: OwnServers;
 /** Of a persona that no step changes. */
 let other: Lease;
+let isDestroyed = false;
 
 beforeAll(async () => {
   servers = await OwnServers.start();
   await change([admin!, service!, report!], billing);
   other = await lease("app_service");
-}, 120_000);
+}, 300_000);
 
 afterAll(() => servers.stop());
 
 afterEach(async () => {
-  expect(await opens(other)).toBe(true);
+  expect(await opens(other)).toBe(!isDestroyed);
 });
 
 async function holds(...command: string[]): Promise<string> {
@@ -109,6 +113,34 @@ test("timeouts that a DBA has set on roles: no plan fails of them, and no deploy
   ]);
 });
 
+/** As a Terraform that is killed while it writes leaves them. */
+const states = ["postgres", "vault"].map((stack) => `terraform.external.${stack}.tfstate`);
+const file = (name: string) => servers.checkout.path(name);
+
+test("states that are cut off: diff says what helps, and deploy goes on from those before", async () => {
+  expect(await holds("deploy")).toContain("Nothing to do");
+  const [postgres, vault] = states.map((name) => readFileSync(file(name), "utf8"));
+  truncateSync(file(states[0]!), Math.floor(postgres!.length / 2));
+  truncateSync(file(states[1]!), 0);
+  const planned = await servers.leasehold("diff");
+  expect(planned.code).toBe(1);
+  for (const stack of ["postgres", "vault"])
+    expect(messages(planned.output)).toContain(
+      `error: the state of the stack ${stack} is cut off, as a killed command leaves it: npx leasehold deploy goes back to the one before`,
+    );
+  const output = await holds("deploy");
+  for (const stack of ["postgres", "vault"])
+    expect(output).toContain(
+      `the state of the stack ${stack} was cut off, as a killed command leaves it: went back to the one before`,
+    );
+  expect(output).toContain("Nothing to do");
+  const count = (text: string) => (JSON.parse(text) as { resources: unknown[] }).resources.length;
+  expect(states.map((name) => count(readFileSync(file(name), "utf8")))).toEqual(
+    [postgres!, vault!].map(count),
+  );
+  await holds("diff");
+});
+
 test("a shorter TTL: a living lease keeps its end until it is renewed", async () => {
   const living = await lease("app_report");
   const before = await validUntil(living);
@@ -167,4 +199,19 @@ test("a database given up: its leases end, its data and their owner stay", async
   ]);
   expect(await query(postgres, "SELECT answer FROM billing.kept", asOwner)).toEqual([42]);
   await holds("diff");
+});
+
+test("destroy goes on from a state before one that is cut off as well", async () => {
+  truncateSync(file(states[1]!), 0);
+  const output = await holds("destroy", "--auto-approve");
+  isDestroyed = true;
+  expect(output).toContain(
+    "the state of the stack vault was cut off, as a killed command leaves it: went back to the one before",
+  );
+  expect((await inVault(servers.root())).filter((name) => !name.startsWith("leasehold-external-"))).toEqual(
+    [],
+  );
+  expect(
+    await servers.query("SELECT rolname FROM pg_roles WHERE rolname ~ '^(vault|app_(audit|admin)|v-)'"),
+  ).toEqual([]);
 });

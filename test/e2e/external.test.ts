@@ -76,6 +76,47 @@ test.each<[string, RegExp]>([
   expect(await roles()).toEqual(["postgres"]);
 });
 
+test("a login with the name of Vault's own that is somebody else's: a first deploy says so, and it stays as it is, destroy too", async () => {
+  for (const sql of [
+    "CREATE ROLE staff",
+    "CREATE ROLE clerk",
+    "CREATE ROLE vault LOGIN CREATEDB CREATEROLE CONNECTION LIMIT 7 PASSWORD 'theirs' VALID UNTIL '2099-01-01'",
+    "ALTER ROLE vault SET search_path = theirs",
+    "GRANT staff TO vault WITH ADMIN OPTION",
+    "GRANT staff TO clerk GRANTED BY vault",
+    "CREATE SCHEMA theirs AUTHORIZATION vault",
+  ])
+    await servers.query(sql);
+  const theirs = () =>
+    servers.query(
+      `SELECT jsonb_build_array(to_jsonb(r), s.setconfig,
+         (SELECT jsonb_agg(to_jsonb(m) ORDER BY roleid, member, grantor) FROM pg_auth_members m WHERE r.oid IN (roleid, member, grantor)),
+         (SELECT jsonb_agg(to_jsonb(d) ORDER BY dbid, classid, objid, deptype) FROM pg_shdepend d WHERE refobjid = r.oid))
+       FROM pg_authid r JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname = 'vault'`,
+    );
+  const found = await theirs();
+  expect(found).toHaveLength(1);
+  const { code, output } = await servers.leasehold("deploy");
+  expect({ code, lines: messages(output) }).toEqual({
+    code: 1,
+    lines: [
+      expect.stringMatching(
+        /^postgresql_role\.Database-app_Manager_\w+: .*role "vault" already exists.*; if it is somebody else's, choose another name in config\/external\.ts$/,
+      ),
+    ] as string[],
+  });
+  expect(await theirs()).toEqual(found);
+  const destroyed = await servers.leasehold("destroy", "--auto-approve", "--delete-data");
+  expect({ code: destroyed.code, output: destroyed.code === 0 ? "" : destroyed.output }).toEqual({
+    code: 0,
+    output: "",
+  });
+  expect(await theirs()).toEqual(found);
+  for (const sql of ["SCHEMA theirs", "ROLE clerk", "ROLE vault", "ROLE staff"])
+    await servers.query(`DROP ${sql}`);
+  expect(await roles()).toEqual(["postgres"]);
+});
+
 test("deploy, again, diff and verify", async () => {
   const { code, output } = await servers.leasehold("deploy");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });

@@ -463,10 +463,16 @@ class Proxy {
   private constructor(host: string, port: number, ca?: string) {
     this.server = createServer((client) => {
       const vault = connect({ host, port, ca });
-      // A request is sent at once: its method and path begin a chunk.
+      let isHeld = false;
       client.on("data", (chunk: Buffer) => {
+        // Its method and path begin a chunk; its body may be in the next.
         const [, role] = /^(?:PUT|POST) \/v1\/database\/roles\/(\S+)/.exec(chunk.toString("latin1")) ?? [];
-        if (this.isHolding && role === LAST) this.held.push(() => !client.destroyed && vault.write(chunk));
+        isHeld ||= this.isHolding && role === LAST;
+        if (isHeld)
+          this.held.push(() => {
+            isHeld = false;
+            if (!client.destroyed) vault.write(chunk);
+          });
         else {
           if (role !== undefined) vault.once("data", () => (this.changed += 1));
           vault.write(chunk);
