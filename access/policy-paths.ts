@@ -16,7 +16,7 @@ export function pathsOf(policies: readonly { readonly text?: string | undefined 
   const add = (path: string, capabilities: readonly string[]) =>
     paths.set(path, [...new Set([...(paths.get(path) ?? []), ...capabilities])]);
   for (const { text = "" } of policies) {
-    let rest = text;
+    let rest = text.replace(/^#.*\n/gm, "");
     for (let rule; (rule = RULE.exec(rest)); rest = rest.slice(rule[0].length)) {
       const [, path, capabilities, bounds] = rule;
       const within = bounds!.replace(/\s+/g, " ").trim();
