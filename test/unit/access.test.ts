@@ -98,7 +98,8 @@ test("paths of policies, with the bounds of their rules", () => {
 });
 
 test("a policy that synth has not written is compared by its text, and never passes for nothing", () => {
-  const text = '# a comment\npath "a" {\n  capabilities = ["read"]\n}\n\npath"secret/*"{ capabilities = ["read"] }\n';
+  const text =
+    '# a comment\npath "a" {\n  capabilities = ["read"]\n}\n\npath"secret/*"{ capabilities = ["read"] }\n';
   expect(pathsOf([{ text }, {}])).toEqual([
     { path: "a", capabilities: ["read"] },
     { path: 'path"secret/*"{ capabilities = ["read"] }', capabilities: ["what it says"] },
