@@ -62,6 +62,16 @@ export function ownersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string
   return [...new Set(schemas.map(({ owner }) => owner))];
 }
 
+/** Of the owners, those that the stack makes. */
+export function madeOwnersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string[] {
+  return ownersOf({ schemas: schemas.filter(({ ownerExists }) => !ownerExists) });
+}
+
+/** The roles whose later objects are the personas': the schemas' owners, and who else creates in them. */
+export function makersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string[] {
+  return [...new Set(schemas.flatMap(({ owner, creators = [] }) => [owner, ...creators]))];
+}
+
 /** The role that gets what a persona's login owns, when it is revoked. */
 export function heirOf(
   { owner }: Pick<ManifestDatabase, "owner">,

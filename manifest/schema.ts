@@ -76,11 +76,25 @@ const databaseFields = z.object({
   name,
   /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
-  /** As whom personas act that act as the owner, and who gets what roles leave that are dropped. */
+  /** The first schema's: as whom personas act that act as the owner, and who gets what roles leave that are dropped. */
   owner: name,
   /** @default - the one of `schema` and `owner` */
   schemas: z
-    .array(z.object({ name, owner: name }))
+    .array(
+      z.object({
+        name,
+        /** Whose later objects the personas' privileges cover, and as whom personas act that act as the owner. */
+        owner: name,
+        /** The owner was there before: it is neither made, altered nor dropped. */
+        ownerExists: z.boolean().optional(),
+        /** Other roles whose later objects they cover as well. */
+        creators: z.array(name).optional(),
+        /** It was there before, and may belong to another role: it is neither made, given away nor dropped. */
+        exists: z.boolean().optional(),
+        /** What PUBLIC keeps on it. */
+        public: privileges("schema").optional(),
+      }),
+    )
     .min(1)
     .optional(),
   /** @default - the only server */

@@ -1,11 +1,21 @@
 import type { Construct } from "constructs";
-import { serverOf, type Environment } from "../config/schema/schema";
-import { Database } from "../constructs/postgres/database";
+import { schemasOf, serverOf, type Environment } from "../config/schema/schema";
+import { Database, Owner, Schema, type SchemaProps } from "../constructs/postgres/database";
 import { ManagerLogin } from "../constructs/postgres/manager-login";
 import { PostgresServer } from "../constructs/postgres/server";
 import { Secret } from "../constructs/secret";
 import { managerPasswordVariable } from "../manifest/names";
 import { LeaseholdStack } from "./stack";
+
+type SchemaConfig = ReturnType<typeof schemasOf>[number];
+
+function toProps({ name, exists, owner, ownerExists, creators }: SchemaConfig): SchemaProps {
+  return {
+    schema: exists ? Schema.fromName(name) : name,
+    owner: ownerExists ? Owner.fromName(owner) : owner,
+    creators,
+  };
+}
 
 /** What Vault needs to find in PostgreSQL: owners, schemas, Vault's own logins, and the personas' roles, added with Vault's. */
 export class PostgresStack extends LeaseholdStack {
@@ -26,12 +36,13 @@ export class PostgresStack extends LeaseholdStack {
     );
     for (const config of environment.databases) {
       const server = serverOf(environment, config);
+      const [schema, ...further] = schemasOf(config);
       const database = new Database(this, `Database-${config.name}`, {
         name: config.name,
         create: config.name !== server.database,
         server: servers.get(server.name),
-        schema: config.schema,
-        owner: config.owner,
+        ...toProps(schema!),
+        furtherSchemas: further.map(toProps),
       });
       const manager = new ManagerLogin(database, "Manager", {
         database,

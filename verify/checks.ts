@@ -10,7 +10,9 @@ import { endToken, handOver, revokeInTransaction, revokeWithSession } from "./li
 import { LOGIN_METHODS } from "./login/login";
 import { memberships } from "./privileges/access";
 import { beyondMatrix } from "./privileges/beyond-matrix";
+import { schemasToLeaveIn } from "./privileges/declared";
 import { groupMembers, groupRoles, schemaOwner } from "./privileges/groups";
+import { creatorsDefaults } from "./privileges/creators";
 import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
@@ -112,6 +114,15 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
       "No role outside the config holds anything on the schema, or on what the owner owns, now or later.",
     group: "roles and PUBLIC",
     run: undeclaredRoles,
+  },
+  {
+    id: "creators",
+    title: "what creators make later is the personas'",
+    proves:
+      "What a creator of a schema makes there later gives each persona what is declared, by its default privileges.",
+    group: "roles and PUBLIC",
+    applies: ({ database }) => database.schemas.some(({ creators = [] }) => creators.length > 0),
+    run: creatorsDefaults,
   },
   {
     id: "overloads",
@@ -285,7 +296,10 @@ export const REVOCATION: readonly CheckDefinition<LeasedContext>[] = [
   },
 ];
 
-const mayCreate = ({ privileges }: ManifestPersona) => privileges.schema.includes("CREATE");
+const mayLeave =
+  ({ database }: DatabaseContext) =>
+  (persona: ManifestPersona) =>
+    schemasToLeaveIn(database, persona).length > 0;
 
 /** On the life of leases, over all personas of a database. */
 export const LIFECYCLE: readonly CheckDefinition<LifecycleContext>[] = [
@@ -313,9 +327,9 @@ export const LIFECYCLE: readonly CheckDefinition<LifecycleContext>[] = [
     proves:
       "What a session has not committed when its lease is revoked is rolled back; what it owns is handed over.",
     group: "the life of a lease",
-    applies: ({ readOnly, loggedIn }) => !readOnly && loggedIn.some(mayCreate),
+    applies: (context) => !context.readOnly && context.loggedIn.some(mayLeave(context)),
     run: (context, check) =>
-      forEach(context.loggedIn.filter(mayCreate), check, (persona, own) =>
+      forEach(context.loggedIn.filter(mayLeave(context)), check, (persona, own) =>
         revokeInTransaction(context, persona, own),
       ),
   },

@@ -20,7 +20,7 @@ import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
-import { makeGuarded, makeProbes } from "./session/probes";
+import { actsAs, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -128,7 +128,9 @@ async function openOwner(
   database: ManifestDatabase,
   lease: Lease,
 ): Promise<Session> {
-  return Session.open(address, database.name, lease, { catalogs: true }).catch((error: unknown) => {
+  // Of several owners none may look into the others' schemas, and the login may do what each of them may.
+  const options = actsAs(database) === undefined ? "-c role=none" : undefined;
+  return Session.open(address, database.name, lease, { catalogs: true, options }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
     const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(

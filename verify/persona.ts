@@ -3,6 +3,7 @@ import type { LeasedContext, LoggedInContext, PersonaContext, SessionContext } f
 import { loginMethod } from "./login/login";
 import { readAccess } from "./privileges/access";
 import { connect } from "./privileges/connect";
+import { schemasToLeaveIn } from "./privileges/declared";
 import { exerciseMatrix } from "./privileges/matrix";
 import { makeProbes, PROBE_COLUMNS, probeName, probeTable } from "./session/probes";
 import { join, NO_TARGETS, ownObjects, type Target, type Targets } from "./session/targets";
@@ -58,8 +59,8 @@ async function useSession(context: SessionContext): Promise<void> {
  * only drop it once revocation has made it the owner's.
  */
 function holdTables({ persona, database, owner, custody, run, readOnly }: PersonaContext): Target[] {
-  if (readOnly || !persona.privileges.schema.includes("CREATE")) return [];
-  return database.schemas.map((schema) => {
+  if (readOnly) return [];
+  return schemasToLeaveIn(database, persona).map((schema) => {
     const table = probeName(run, schema, `left_${String(database.personas.indexOf(persona))}`);
     custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
     return probeTable(schema, table);

@@ -20,7 +20,7 @@ import {
   withRules,
   type Breach,
 } from "./fields";
-import { persona } from "./persona";
+import { alsoOwners, persona } from "./persona";
 
 const PERSONA = "the name of a persona of this database";
 const reference = text(PERSONA);
@@ -60,6 +60,44 @@ const workload = z.discriminatedUnion(
   { error: KINDS },
 );
 
+const schemaName = name(POSTGRES_IDENTIFIER).refine(
+  (value) => value !== "information_schema",
+  "a schema other than information_schema, which is PostgreSQL's own",
+);
+
+/** One that exists is named by an object. */
+const owner = z
+  .union(
+    [
+      name(POSTGRES_ROLE),
+      object("an owner that exists", { name: name(POSTGRES_ROLE), exists: z.literal(true) }),
+    ],
+    { error: `${POSTGRES_ROLE.allowed}; or { name, exists: true }, of a role that exists already` },
+  )
+  .meta({
+    allowed: `${POSTGRES_ROLE.allowed}; or \`{ name, exists: true }\`: a role that is there already, may log in, and is never altered or dropped`,
+  });
+
+const schema = object("a schema", {
+  name: schemaName.describe(
+    "Its name, other than information_schema. `public`, which each database has from the start, stays as it is, with the owner that it has.",
+  ),
+  owner: owner.describe(
+    "The role that owns it and whatever is in it. In `public` it may create objects, where deploy makes it.",
+  ),
+  exists: boolean
+    .default(false)
+    .describe(
+      "The schema is there already: it keeps the owner that it has, and PUBLIC its USAGE, and is never dropped. `public` is never dropped in any case.",
+    ),
+  creators: list("roles", name(POSTGRES_ROLE)).default([]).meta({
+    allowed: "a list of roles that exist already",
+    description:
+      "Other roles that create objects in it: the personas' privileges cover those that they create later.",
+    otherwise: "none",
+  }),
+}).describe("A schema, and whose objects are in it.");
+
 const fields = object("a database", {
   name: name(POSTGRES_DATABASE).describe(
     "Its name. The stack makes it, unless it is the one that its server has from the start.",
@@ -67,19 +105,20 @@ const fields = object("a database", {
   server: text("the name of one of the servers")
     .optional()
     .meta({ description: "The server that it is on, by name.", otherwise: "the first server" }),
-  schema: name(POSTGRES_IDENTIFIER)
-    .refine(
-      (value) => value !== "public",
-      "a schema other than public, on which PUBLIC has privileges that nobody declared",
-    )
-    .refine(
-      (value) => value !== "information_schema",
-      "a schema other than information_schema, which is PostgreSQL's own",
-    )
-    .describe(
-      "The schema on whose objects the personas have privileges, other than public and information_schema.",
-    ),
-  owner: name(POSTGRES_ROLE).describe("The role that owns the schema and whatever is in it."),
+  schema: schemaName.optional().meta({
+    description:
+      "The schema on whose objects the personas have privileges: in place of `schemas`, where it is the only one.",
+    otherwise: "`schemas`",
+  }),
+  owner: owner.optional().meta({
+    description: "With `schema`: the role that owns it and whatever is in it.",
+    otherwise: "`schemas`",
+  }),
+  schemas: list("schemas", schema).min(1, "at least one schema").optional().meta({
+    description:
+      "The schemas on whose objects the personas have privileges, in the order of the search path. A persona that acts as the owner acts as the first one's. Another one is added at the end: the first keeps its place.",
+    otherwise: "the one of `schema` and `owner`",
+  }),
   manager: object("Vault's own login", {
     name: name(POSTGRES_ROLE).describe(
       "The login. Its password comes from `TF_VAR_<name>_manager_password`, with `_` for `-`; on a server other than the first from `TF_VAR_<server>_<name>_manager_password`.",
@@ -139,6 +178,92 @@ const fields = object("a database", {
 
 type Database = z.output<typeof fields>;
 
+/** A schema of a database, in whichever way it is spelled. */
+export interface SchemaConfig extends Omit<z.output<typeof schema>, "owner"> {
+  /** The owner's name. */
+  readonly owner: string;
+  readonly ownerExists: boolean;
+  /** Where its fields are, below the database. */
+  readonly at: Readonly<Record<"name" | "owner" | "creators", readonly PropertyKey[]>>;
+}
+
+/** Both spellings: the list, and a single schema with its owner. */
+export function schemasOf({ schema, owner, schemas }: Database): SchemaConfig[] {
+  if (schemas)
+    return schemas.map((each, i) => {
+      const at = ["schemas", i];
+      return {
+        ...each,
+        ...ownerOf(each.owner),
+        at: { name: [...at, "name"], owner: [...at, ...ownerAt(each.owner)], creators: [...at, "creators"] },
+      };
+    });
+  if (schema === undefined || owner === undefined) return [];
+  const at = { name: ["schema"], owner: ownerAt(owner), creators: [] };
+  return [{ name: schema, ...ownerOf(owner), exists: false, creators: [], at }];
+}
+
+function ownerAt(spelled: z.output<typeof owner>): string[] {
+  return typeof spelled === "string" ? ["owner"] : ["owner", "name"];
+}
+
+function ownerOf(spelled: z.output<typeof owner>): Pick<SchemaConfig, "owner" | "ownerExists"> {
+  return typeof spelled === "string"
+    ? { owner: spelled, ownerExists: false }
+    : { owner: spelled.name, ownerExists: true };
+}
+
+function* schemasAreSpelledOnce({ schema, owner, schemas }: Database): Iterable<Breach> {
+  const other = schema !== undefined ? "schema" : "owner";
+  if (schemas && (schema !== undefined || owner !== undefined))
+    yield { path: [other], allowed: "no schema and owner beside schemas, which has them" };
+  else if (!schemas && schema === undefined)
+    yield { path: ["schema"], allowed: "a schema, or a list schemas" };
+  else if (!schemas && owner === undefined)
+    yield { path: ["owner"], allowed: `${POSTGRES_ROLE.allowed}: the schema's owner` };
+}
+
+/** Their sessions act as one role, which has to own what is in each schema. */
+function* whoActsAsOwnerOwnsAll(database: Database): Iterable<Breach> {
+  const acting = database.personas.find(({ actsAsOwner }) => actsAsOwner);
+  if (!acting) return;
+  const [first, ...others] = schemasOf(database);
+  for (const { owner, at } of others)
+    if (owner !== first!.owner)
+      yield {
+        path: at.owner,
+        allowed: `${first!.owner}, the first schema's, as whom ${acting.name} acts in each of them`,
+      };
+  for (const { creators, at, owner } of schemasOf(database))
+    if (creators.length > 0)
+      yield {
+        path: at.creators,
+        allowed: `no creators, since ${acting.name} acts as ${owner}, who does not own what they create`,
+      };
+}
+
+function* ownersExistOrNot(database: Database): Iterable<Breach> {
+  const schemas = schemasOf(database);
+  for (const { owner, ownerExists, at } of schemas)
+    if (ownerExists !== schemas.find((other) => other.owner === owner)!.ownerExists)
+      yield { path: at.owner, allowed: "an owner that is spelled in the same way for each of its schemas" };
+}
+
+/** One that is there already has on the database what it has. */
+function* ownerDeclaresWhatItHas(database: Database): Iterable<Breach> {
+  const [first] = schemasOf(database);
+  for (const [p, { actsAsOwner, privileges }] of database.personas.entries())
+    if (actsAsOwner && first && !first.ownerExists && !privileges.database.includes("CREATE"))
+      yield { path: ["personas", p, "privileges", "database"], allowed: alsoOwners(["CREATE"]) };
+}
+
+function* creatorsAreOthers(database: Database): Iterable<Breach> {
+  for (const { owner, creators, at } of schemasOf(database))
+    for (const [i, creator] of creators.entries())
+      if (creator === owner || creators.indexOf(creator) < i)
+        yield { path: [...at.creators, i], allowed: "roles other than the owner, each once" };
+}
+
 function* idleAreAmongTheOpen({ vault }: Database): Iterable<Breach> {
   const { maxOpenConnections = 2, maxIdleConnections = 1 } = vault;
   if (maxIdleConnections > maxOpenConnections)
@@ -179,8 +304,13 @@ function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Bre
 }
 
 export const database = withRules(fields, [
+  schemasAreSpelledOnce,
+  whoActsAsOwnerOwnsAll,
+  ownersExistOrNot,
+  creatorsAreOthers,
+  ownerDeclaresWhatItHas,
   idleAreAmongTheOpen,
   ownersShareTemporary,
   staticRolesHaveAPersona,
   workloadHasItsPersonas,
-]).describe("A schema in a database, and who leases logins for it.");
+]).describe("Schemas of a database, and who leases logins for them.");

@@ -5,6 +5,7 @@ import {
   VAULT_LOWER_NAME,
   VAULT_NAME,
 } from "../../constructs/names";
+import { schemasOf } from "./database";
 import { serverOf, type DatabaseConfig, type Environment } from "./environment";
 import type { Breach, Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
@@ -74,12 +75,34 @@ function* functionsHaveASuperuser({ leases, servers }: Environment): Iterable<Br
       };
 }
 
-function* schemaIsNotTheFunctions({ schema }: DatabaseConfig, { leases }: Environment): Iterable<Breach> {
-  if (leases === "functions" && schema === LEASE_SCHEMA)
+function* schemaIsNotTheFunctions(database: DatabaseConfig, { leases }: Environment): Iterable<Breach> {
+  const schema = schemasOf(database).find(({ name }) => name === LEASE_SCHEMA);
+  if (leases === "functions" && schema)
     yield {
-      path: ["schema"],
+      path: schema.at.name,
       allowed: `a schema other than ${LEASE_SCHEMA}, which holds the functions of leases: "functions"`,
     };
+}
+
+/** They are named in default privileges before any role of the config's is made, but for owners. */
+function* creatorsExist(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const server = serverOf(environment, database);
+  const made = environment.databases
+    .filter((other) => serverOf(environment, other) === server)
+    .flatMap((other) => [
+      other.manager.name,
+      ...other.personas.map(({ groupRole }) => groupRole),
+      ...other.staticRoles.map(({ login }) => login),
+      ...(environment.verification ? Object.values(probeRoleNames(other)) : []),
+      ...(other === database ? [] : schemasOf(other).map(({ owner }) => owner)),
+    ]);
+  for (const { creators, at } of schemasOf(database))
+    for (const [i, creator] of creators.entries())
+      if (made.includes(creator))
+        yield {
+          path: [...at.creators, i],
+          allowed: "a role that exists already, or an owner of this database",
+        };
 }
 
 /** What the stack grants, and what makes a token one of the trust model's or another persona's, is not to be had beside. */
@@ -128,12 +151,13 @@ function* schemaIsNoLogins(database: DatabaseConfig, environment: Environment): 
   const managers = environment.databases
     .filter((other) => serverOf(environment, other) === server)
     .map(({ manager }) => manager.name);
-  if ([server.superuser, ...managers].includes(database.schema))
-    yield {
-      path: ["schema"],
-      allowed:
-        'a schema without the name of the superuser or of Vault\'s login, whose sessions would look there first ("$user")',
-    };
+  for (const { name, at } of schemasOf(database))
+    if ([server.superuser, ...managers].includes(name))
+      yield {
+        path: at.name,
+        allowed:
+          'a schema without the name of the superuser or of Vault\'s login, whose sessions would look there first ("$user")',
+      };
 }
 
 function* mountIsNoAuthMount({ vault }: DatabaseConfig, environment: Environment): Iterable<Breach> {
@@ -197,13 +221,23 @@ function* claims(environment: Environment): Iterable<Claim> {
   for (const [i, { id }] of environment.accepted.entries())
     yield { path: ["accepted", i, "id"], taken: [["a finding", id]] };
 
+  /** Owners of no environment's making, who may own something in several databases. */
+  const existing = new Set<string>();
   for (const [d, database] of databases.entries()) {
     const at = ["databases", d];
     const role = roleOf(database.server);
     const { mount, connection } = database.vault;
     const databaseRole = `a database role of mount ${mount}`;
     yield { path: [...at, "name"], taken: [["a database", database.name]] };
-    yield { path: [...at, "owner"], taken: [[role, database.owner]] };
+    const owners = new Set<string>();
+    for (const { name, owner, ownerExists, at: parts } of schemasOf(database)) {
+      yield { path: [...at, ...parts.name], taken: [[`a schema of ${database.name}`, name]] };
+      // One role may own several schemas of its database.
+      const isOthersToo = ownerExists && existing.has(`${role} ${owner}`);
+      if (ownerExists) existing.add(`${role} ${owner}`);
+      if (!owners.has(owner) && !isOthersToo) yield { path: [...at, ...parts.owner], taken: [[role, owner]] };
+      owners.add(owner);
+    }
     yield {
       path: [...at, "manager", "name"],
       taken: [
@@ -271,6 +305,7 @@ export const RULES: readonly Rule<Environment>[] = [
     makesNoDatabasePostgres,
     schemaIsNoLogins,
     schemaIsNotTheFunctions,
+    creatorsExist,
     mountIsNoAuthMount,
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,

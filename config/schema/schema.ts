@@ -4,6 +4,7 @@ import { withRules } from "./fields";
 import { ConfigError, messages } from "./messages";
 import { RULES } from "./rules";
 
+export { schemasOf } from "./database";
 export { serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
 export { loginOf } from "./login";
 export { ConfigError } from "./messages";

@@ -1,11 +1,11 @@
 import { DefaultPrivileges } from "@cdktf/provider-postgresql/lib/default-privileges";
-import { Grant } from "@cdktf/provider-postgresql/lib/grant";
+import { Grant, type GrantConfig } from "@cdktf/provider-postgresql/lib/grant";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { OBJECT_KINDS, type SchemaObjectKind } from "../../manifest/object-kinds";
 import { heirOf } from "../../manifest/names";
 import { checkName, POSTGRES_ROLE } from "../names";
-import type { IDatabase } from "./database";
+import type { DatabaseSchema, IDatabase } from "./database";
 import type { Privileges } from "./privileges";
 import { OF_A_DBA } from "./role-settings";
 
@@ -56,14 +56,15 @@ export class AccessRole extends Construct implements IAccessRole {
     this.database = database;
     this.privileges = privileges;
     this.actsAsOwner = actsAsOwner;
+    const owners = [...new Set(database.schemas.map(({ owner }) => owner))];
     const role = database.chain(
       (meta) =>
         new Role(this, "Resource", {
           name: this.roleName,
           login: false,
           // Here and not as a GrantRole: the provider reads every membership back into this attribute.
-          roles: actsAsOwner ? [database.ownerName] : undefined,
-          searchPath: [database.schemaName],
+          roles: actsAsOwner ? owners : undefined,
+          searchPath: database.schemas.map(({ name }) => name),
           lifecycle: { ignoreChanges: OF_A_DBA },
           ...meta,
         }),
@@ -72,23 +73,44 @@ export class AccessRole extends Construct implements IAccessRole {
     if (actsAsOwner) database.grantOwner(...privileges.database.filter((name) => name === "TEMPORARY"));
 
     const on = { role, database: database.databaseName };
-    const inSchema = { ...on, schema: database.schemaName };
-    const grant = (childId: string, objectType: string, where: typeof on, list: readonly string[]) => {
-      if (list.length === 0) return;
-      database.chain(
-        (meta) => new Grant(this, childId, { ...where, objectType, privileges: [...list].sort(), ...meta }),
-      );
-    };
-    grant("Database", "database", on, privileges.database);
-    grant("Schema", "schema", inSchema, privileges.schema);
+    this.grant(this, "Database", { ...on, objectType: "database" }, privileges.database);
+    // The first schema's stand where they stood when there was no other.
+    const further = new Construct(this, "Schemas");
+    for (const [i, schema] of database.schemas.entries())
+      this.grantInSchema(i === 0 ? this : new Construct(further, schema.name), role, schema);
+  }
+
+  private grantInSchema(
+    scope: Construct,
+    role: string,
+    { name: schema, owner, creators }: DatabaseSchema,
+  ): void {
+    const { database, privileges } = this;
+    const inSchema = { role, database: database.databaseName, schema };
+    this.grant(scope, "Schema", { ...inSchema, objectType: "schema" }, privileges.schema);
     for (const kind of ["tables", "sequences", "functions"] satisfies SchemaObjectKind[]) {
       const list = [...privileges[kind]].sort();
       const objectType = OBJECT_KINDS[kind].keyword.toLowerCase();
-      const childId = kind[0]!.toUpperCase() + kind.slice(1);
-      grant(childId, objectType, inSchema, list);
+      const id = kind[0]!.toUpperCase() + kind.slice(1);
+      this.grant(scope, id, { ...inSchema, objectType }, list);
       if (list.length === 0) continue;
-      const later = { ...inSchema, owner: database.ownerName, objectType, privileges: list };
-      database.chain((meta) => new DefaultPrivileges(this, `Default${childId}`, { ...later, ...meta }));
+      for (const maker of [owner, ...creators]) {
+        const later = { ...inSchema, owner: maker, objectType, privileges: list };
+        const place = maker === owner ? scope : new Construct(scope, `${id}-${maker}`);
+        database.chain((meta) => new DefaultPrivileges(place, `Default${id}`, { ...later, ...meta }));
+      }
     }
+  }
+
+  private grant(
+    scope: Construct,
+    id: string,
+    on: Omit<GrantConfig, "privileges">,
+    privileges: readonly string[],
+  ): void {
+    if (privileges.length > 0)
+      this.database.chain(
+        (meta) => new Grant(scope, id, { ...on, privileges: [...privileges].sort(), ...meta }),
+      );
   }
 }

@@ -11,7 +11,8 @@ import {
   type TerraformResource,
 } from "cdktf";
 import { Construct, type IConstruct } from "constructs";
-import type { Privilege } from "../../manifest/object-kinds";
+import { OBJECT_KINDS, type Privilege } from "../../manifest/object-kinds";
+import { Forgotten } from "../forgotten";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
 import { AccessRole, type AccessRoleProps } from "./access-role";
@@ -38,11 +39,21 @@ export const Owner = {
   fromName: (roleName: string): IOwner => ({ roleName }),
 };
 
-/** A database with a schema in which personas have privileges. */
+/** A schema of a database, in which personas have privileges. */
+export interface DatabaseSchema {
+  readonly name: string;
+  /** Whose objects they are on, those that it makes later too. */
+  readonly owner: string;
+  /** Other roles whose later objects they are on as well. */
+  readonly creators: readonly string[];
+}
+
+/** A database with schemas in which personas have privileges. */
 export interface IDatabase extends IConstruct {
   readonly databaseName: string;
-  readonly schemaName: string;
-  /** Who owns the schema. */
+  /** The search path of its logins. */
+  readonly schemas: readonly [DatabaseSchema, ...DatabaseSchema[]];
+  /** The first schema's: as whom its logins act that act as the owner. */
   readonly ownerName: string;
   readonly server?: IPostgresServer;
   /** Where its roles live, so that none can take the id of a part of the database. */
@@ -65,6 +76,11 @@ export interface DatabaseNames {
   /** Who owns the schema. */
   readonly owner: string;
   /**
+   * Roles beside the owner whose later objects are for the personas as well.
+   * @default - none
+   */
+  readonly creators?: readonly string[];
+  /**
    * Where it is.
    * @default - on the server of the stack's provider without an alias
    */
@@ -73,24 +89,40 @@ export interface DatabaseNames {
 
 abstract class DatabaseBase extends Construct implements IDatabase {
   readonly databaseName: string;
-  readonly schemaName: string;
+  readonly schemas: IDatabase["schemas"];
   readonly ownerName: string;
   readonly server?: IPostgresServer;
   readonly roles = new Construct(this, "Roles");
+  /** Where the parts of its schemas but the first live. */
+  protected readonly further = new Construct(this, "Schemas");
   protected readonly ownerPrivileges = new Set<Privilege<"database">>(["CREATE"]);
   private last?: TerraformResource;
 
-  constructor(scope: Construct, id: string, { name, schema, owner, server }: DatabaseNames) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { name, server }: Pick<DatabaseNames, "name" | "server">,
+    schemas: readonly [DeclaredSchema, ...DeclaredSchema[]],
+  ) {
     super(scope, id);
     this.databaseName = checkName(POSTGRES_DATABASE, "database name", name);
-    this.schemaName = checkName(POSTGRES_IDENTIFIER, "schema", schema);
-    this.ownerName = checkName(POSTGRES_ROLE, "owner", owner);
+    for (const { name, owner, creators } of schemas) {
+      checkName(POSTGRES_IDENTIFIER, "schema", name);
+      checkName(POSTGRES_ROLE, "owner", owner);
+      for (const creator of creators) checkName(POSTGRES_ROLE, "creator", creator);
+    }
+    this.schemas = schemas;
+    this.ownerName = schemas[0].owner;
     this.server = server;
     Manifest.of(this).addToDatabase(this, name, () => ({
       name,
-      schema,
-      owner,
-      schemas: [{ name: schema, owner }],
+      schema: schemas[0].name,
+      owner: this.ownerName,
+      schemas: schemas.map(({ name, owner, creators, exists, ownerExists, keepsPublic }) => ({
+        ...{ name, owner, creators: creators.length > 0 ? [...creators] : undefined },
+        ...{ exists: exists || undefined, ownerExists: ownerExists || undefined },
+        public: keepsPublic ? (["USAGE"] as const) : undefined,
+      })),
       server: server?.serverName,
     }));
   }
@@ -119,76 +151,155 @@ abstract class DatabaseBase extends Construct implements IDatabase {
 /** One that exists already, with its schema and owner: nothing of it is made or taken. */
 class ExistingDatabase extends DatabaseBase {}
 
-export interface DatabaseProps extends Pick<DatabaseNames, "name" | "server"> {
+export interface SchemaProps {
   /**
-   * Makes the database, and never drops it: what it holds is the users'.
-   * @default - it is there already
+   * By its name it is created, or made the owner's if it exists; {@link Schema.fromName} leaves it as it is. So does the name
+   * `public`, of the schema that each database has from the start.
    */
-  readonly create?: boolean;
-  /** By its name it is created, or made the owner's if it exists; {@link Schema.fromName} leaves it as it is. */
   readonly schema: string | ISchema;
   /**
    * The role that owns the schema and, through default privileges, hands out what is created there. By its name it is created,
    * and can't log in; {@link Owner.fromName} leaves it as it is.
    */
   readonly owner: string | IOwner;
+  /**
+   * Roles that exist already, and whose later objects are handed out as well.
+   * @default - none
+   */
+  readonly creators?: readonly string[];
 }
 
+export interface DatabaseProps extends SchemaProps, Pick<DatabaseNames, "name" | "server"> {
+  /**
+   * Makes the database, and never drops it: what it holds is the users'.
+   * @default - it is there already
+   */
+  readonly create?: boolean;
+  /**
+   * Its other schemas, in the order of the search path. Logins that act as the owner act as the first one's.
+   * @default - none
+   */
+  readonly furtherSchemas?: readonly SchemaProps[];
+}
+
+interface DeclaredSchema extends DatabaseSchema {
+  /** It is neither made nor given to its owner. */
+  readonly exists: boolean;
+  /** PUBLIC keeps USAGE on it, by which its owner may be there. */
+  readonly keepsPublic: boolean;
+  /** The owner is neither made nor altered. */
+  readonly ownerExists: boolean;
+}
+
+function declared({ schema, owner, creators = [] }: SchemaProps): DeclaredSchema {
+  return {
+    name: typeof schema === "string" ? schema : schema.schemaName,
+    owner: typeof owner === "string" ? owner : owner.roleName,
+    creators,
+    exists: typeof schema !== "string" || schema === PUBLIC_SCHEMA,
+    keepsPublic: typeof schema !== "string",
+    ownerExists: typeof owner !== "string",
+  };
+}
+
+/** Each database has it from the start, and PUBLIC has USAGE on it (up to PostgreSQL 14 CREATE as well). */
+const PUBLIC_SCHEMA = "public";
+
 /**
- * A database's schema and its owner, with PUBLIC's privileges taken away, so that what a persona can do is what was
- * granted to it. PostgreSQL gives PUBLIC CONNECT and TEMPORARY on databases and EXECUTE on functions
- * (https://www.postgresql.org/docs/18/ddl-priv.html).
+ * A database's schemas and their owners, with PUBLIC's privileges taken away, so that what a persona can do is what was
+ * granted to it. PostgreSQL gives PUBLIC CONNECT and TEMPORARY on databases, USAGE on the schema public and EXECUTE on
+ * functions (https://www.postgresql.org/docs/18/ddl-priv.html).
  */
 export class Database extends DatabaseBase {
   /** One that exists already, with its schema and owner; PUBLIC keeps what it has there. */
   static fromNames(scope: Construct, id: string, names: DatabaseNames): IDatabase {
-    return new ExistingDatabase(scope, id, names);
+    const { schema, owner, creators } = names;
+    return new ExistingDatabase(scope, id, names, [
+      declared({ schema: Schema.fromName(schema), owner, creators }),
+    ]);
   }
 
-  constructor(scope: Construct, id: string, props: DatabaseProps) {
-    const { name, server, create, schema, owner } = props;
-    super(scope, id, {
-      name,
-      server,
-      schema: typeof schema === "string" ? schema : schema.schemaName,
-      owner: typeof owner === "string" ? owner : owner.roleName,
-    });
-    const on = { database: this.databaseName, objectType: "database" };
+  /** Owners that are made, with a reference to each. */
+  private readonly owners = new Map<string, string>();
+  /** Roles whose later functions PUBLIC may not execute. */
+  private readonly closed = new Set<string>();
 
+  constructor(scope: Construct, id: string, { furtherSchemas = [], ...props }: DatabaseProps) {
+    super(scope, id, props, [declared(props), ...furtherSchemas.map(declared)]);
+    const { name, create } = props;
     if (create) {
       const lifecycle = { preventDestroy: true };
       this.chain((meta) => new DatabaseResource(this, "Resource", { name, ...meta, lifecycle }));
     }
-    const role = typeof owner === "string" ? this.makeOwner(owner) : this.ownerName;
-    this.chain((meta) => {
-      const privileges = Lazy.listValue({ produce: () => [...this.ownerPrivileges].sort() });
-      return new Grant(this, "OwnerDatabase", { ...on, role, privileges, ...meta });
+    // The first one's resources stand where they stood when there was no other.
+    const schemas = [props, ...furtherSchemas].map((each, i) => {
+      const scope = i === 0 ? this : new Construct(this.further, declared(each).name);
+      return [scope, each] as const;
     });
-    if (typeof schema === "string") {
-      const of = { database: this.databaseName, owner: role, dropCascade: false };
-      this.chain((meta) => new SchemaResource(this, "Schema", { name: schema, ...of, ...meta }));
-    }
-
-    const nobody = { role: "public", ...on, privileges: [] };
-    this.chain((meta) => new Grant(this, "PublicDatabase", { ...nobody, ...meta }));
-    this.chain((meta) => {
-      const functions = { schema: this.schemaName, objectType: "function" };
-      return new Grant(this, "PublicFunctions", { ...nobody, ...functions, ...meta });
-    });
-    // Without a schema: default privileges of a schema can only add to those of the whole database.
-    this.chain((meta) => {
-      const functions = { owner: role, objectType: "function" };
-      return new DefaultPrivileges(this, "PublicDefaultFunctions", { ...nobody, ...functions, ...meta });
-    });
+    for (const [scope, { owner }] of schemas) if (typeof owner === "string") this.makeOwner(scope, owner);
+    for (const [scope, each] of schemas) this.addSchema(scope, each);
   }
 
-  private makeOwner(name: string): string {
+  private makeOwner(scope: Construct, name: string): void {
+    if (this.owners.has(name)) return;
     const config = {
       name,
       login: false,
-      searchPath: [this.schemaName],
+      searchPath: this.schemas.map((schema) => schema.name),
       lifecycle: { ignoreChanges: OF_A_DBA },
     };
-    return this.chain((meta) => new Role(this, "Owner", { ...config, ...meta })).name;
+    this.owners.set(name, this.chain((meta) => new Role(scope, "Owner", { ...config, ...meta })).name);
+  }
+
+  private addSchema(scope: Construct, props: SchemaProps): void {
+    const { name: schema, owner, creators, exists, keepsPublic, ownerExists } = declared(props);
+    const on = { database: this.databaseName, objectType: "database" };
+    const inSchema = { ...on, schema };
+    const role = this.owners.get(owner) ?? owner;
+    // One that exists has what it has on the database, and would lose it to a grant that goes.
+    if (scope === this && ownerExists) new Forgotten(this, "OwnerDatabase", "postgresql_grant");
+    else if (scope === this)
+      this.chain((meta) => {
+        const privileges = Lazy.listValue({ produce: () => [...this.ownerPrivileges].sort() });
+        return new Grant(this, "OwnerDatabase", { ...on, role, privileges, ...meta });
+      });
+    if (!exists)
+      this.chain((meta) => {
+        const of = { database: this.databaseName, owner: role, dropCascade: false };
+        return new SchemaResource(scope, "Schema", { name: schema, ...of, ...meta });
+      });
+    else if (this.owners.has(owner))
+      this.chain((meta) => {
+        const privileges = [...OBJECT_KINDS.schema.privileges].sort();
+        return new Grant(scope, "OwnerSchema", {
+          ...inSchema,
+          objectType: "schema",
+          role,
+          privileges,
+          ...meta,
+        });
+      });
+
+    const nobody = { role: "public", privileges: [] };
+    if (scope === this)
+      this.chain((meta) => new Grant(this, "PublicDatabase", { ...on, ...nobody, ...meta }));
+    if (schema === PUBLIC_SCHEMA && !keepsPublic)
+      this.chain(
+        (meta) => new Grant(scope, "PublicSchema", { ...inSchema, objectType: "schema", ...nobody, ...meta }),
+      );
+    this.chain(
+      (meta) =>
+        new Grant(scope, "PublicFunctions", { ...inSchema, objectType: "function", ...nobody, ...meta }),
+    );
+    // Without a schema: default privileges of a schema can only add to those of the whole database.
+    for (const maker of [owner, ...creators]) {
+      if (this.closed.has(maker)) continue;
+      this.closed.add(maker);
+      this.chain((meta) => {
+        const functions = { ...on, owner: this.owners.get(maker) ?? maker, objectType: "function" };
+        const place = maker === owner ? scope : new Construct(scope, `Creator-${maker}`);
+        return new DefaultPrivileges(place, "PublicDefaultFunctions", { ...functions, ...nobody, ...meta });
+      });
+    }
   }
 }

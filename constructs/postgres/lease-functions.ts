@@ -50,6 +50,8 @@ export class LeaseFunctions extends Construct {
 
   private readonly caller: string;
   private readonly mark: string;
+  /** The search path of each login. */
+  private readonly schemas: readonly string[];
   private readonly groups: LeasedGroup[] = [];
   private readonly logins: string[] = [];
 
@@ -58,6 +60,7 @@ export class LeaseFunctions extends Construct {
     const { database, caller, callerRole = caller, owner, mark } = props;
     this.caller = caller;
     this.mark = mark;
+    this.schemas = database.schemas.map(({ name }) => name);
     checkName(POSTGRES_ROLE, "owner of the lease functions", owner);
     const on = { database: database.databaseName };
     const schema = database.chain(
@@ -90,8 +93,8 @@ export class LeaseFunctions extends Construct {
 
   /** Lets them make and end logins in a group role. */
   addGroup(role: IAccessRole, connectionLimit = DEFAULT_CONNECTION_LIMIT): void {
-    const { roleName: group, database } = role;
-    this.groups.push({ group, heir: heirOfMembers(role), schema: database.schemaName, connectionLimit });
+    const [schema] = this.schemas;
+    this.groups.push({ group: role.roleName, heir: heirOfMembers(role), schema: schema!, connectionLimit });
   }
 
   /** Lets them set a static login's password. */
@@ -100,7 +103,7 @@ export class LeaseFunctions extends Construct {
   }
 
   private body(name: FunctionName): string {
-    const { groups, logins, caller, mark } = this;
-    return functionBody(name, { groups, logins, caller, mark });
+    const { groups, schemas, logins, caller, mark } = this;
+    return functionBody(name, { groups, furtherSchemas: schemas.slice(1), logins, caller, mark });
   }
 }

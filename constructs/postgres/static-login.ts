@@ -35,7 +35,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
           name: this.roleName,
           login: true,
           roles: [group],
-          searchPath: [database.schemaName],
+          searchPath: database.schemas.map(({ name }) => name),
           // As a leased login: what it creates is the owner's or the group's.
           assumeRole: heirOfMembers(props.member),
           lifecycle: { ignoreChanges: OF_A_DBA },

@@ -36,7 +36,8 @@ export const LeaseStatements = {
   of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
     const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, functions } = props;
     const { roleName: group, database } = role;
-    const values = { group, schema: database.schemaName, heir: heirOfMembers(role), limit, mark };
+    const schemas = database.schemas.map(({ name }) => name);
+    const values = { group, schemas, heir: heirOfMembers(role), limit, mark };
     const way = functions ? "functions" : "createrole";
     return {
       creation: statements(`${way}/creation.sql`, values),

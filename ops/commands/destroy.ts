@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, madeOwnersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Attributes, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
@@ -274,7 +274,7 @@ async function sparePostgres({ deployment, options, states, left }: Run): Promis
 
 /** Of those that Terraform is about to drop. One that is in no state is somebody else's. */
 function ownersIn(state: readonly StateResource[], database: ManifestDatabase): string[] {
-  return ownersOf(database).filter((name) => findResource(state, "postgresql_role", { name }));
+  return madeOwnersOf(database).filter((name) => findResource(state, "postgresql_role", { name }));
 }
 
 /** Drops what would make DROP ROLE fail for an owner: default privileges that are not declared. */
@@ -303,7 +303,7 @@ async function deleteData(deployment: Deployment, state: readonly StateResource[
         const owners = ownersIn(state, database);
         const { rows } = await client.query<{ name: string; owner: string }>(
           "SELECT nspname AS name, pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ANY ($1)",
-          [database.schemas.map(({ name }) => name)],
+          [database.schemas.filter(({ exists }) => !exists).map(({ name }) => name)],
         );
         for (const { name, owner } of rows)
           if (

@@ -5,7 +5,8 @@ import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vau
 import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
-import { ownersOf } from "../../manifest/names";
+import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
+import type { ManifestDatabase } from "../../manifest/schema";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
 
@@ -80,8 +81,9 @@ export async function checkSuperusers(
 }
 
 /**
- * What personas make would be a superuser's, and who acts as the owner a superuser.
- * @throws SetupError with a line for each owner that is one
+ * What personas make would be a superuser's, and who acts as the owner a superuser. What the config says exists is no stack's to
+ * make.
+ * @throws SetupError with a line for each owner that is one, and for each role and schema that is missing
  */
 export async function checkOwners(deployment: Deployment): Promise<void> {
   const lines: string[] = [];
@@ -96,8 +98,36 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(
         `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
       );
+    lines.push(...(await missingOf(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const made = madeOwnersOf(database);
+  const roles = makersOf(database).filter((name) => !made.includes(name));
+  const schemas = database.schemas.filter(({ exists }) => exists).map(({ name }) => name);
+  const names = await asSuperuser(
+    deployment.superuserOf(database),
+    async (client) => {
+      const missing = async (catalog: string, column: string, wanted: readonly string[]) =>
+        (
+          await client.query<{ name: string }>(
+            `SELECT name FROM unnest($1::text[]) name WHERE name NOT IN (SELECT ${column}::text FROM ${catalog}) ORDER BY 1`,
+            [wanted],
+          )
+        ).rows.map(({ name }) => name);
+      return [
+        ...(await missing("pg_roles", "rolname", roles)).map((name) => `the role ${name}`),
+        ...(await missing("pg_namespace", "nspname", schemas)).map((name) => `the schema ${name}`),
+      ];
+    },
+    database.name,
+  );
+  return (names ?? []).map(
+    (what) =>
+      `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
+  );
 }
 
 /** @throws SetupError when Vault is not serving requests */

@@ -1,6 +1,6 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
-import { ownersOf } from "../../manifest/names";
-import type { ManifestDatabase } from "../../manifest/schema";
+import { madeOwnersOf, ownersOf } from "../../manifest/names";
+import type { ManifestDatabase, ManifestSchema } from "../../manifest/schema";
 import type { Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
@@ -43,7 +43,8 @@ export async function findLeftover(
   const owners: string[] = [];
   const lines: string[] = [];
   for (const database of deployment.manifest.databases) {
-    const { name, schemas } = database;
+    const { name } = database;
+    const schemas = madeSchemas(database);
     const made = findResource(state, "postgresql_database", { name });
     if (made && !databasesGo) {
       addresses.push(made.address);
@@ -51,7 +52,7 @@ export async function findLeftover(
     }
     const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
     const full = schemas.filter((schema) => inside.get(schema.name)! > 0);
-    const keeping = ownersOf(database).filter(
+    const keeping = madeOwnersOf(database).filter(
       (owner) => outside.get(owner)! > 0 || full.some((schema) => schema.owner === owner),
     );
     owners.push(...keeping);
@@ -67,12 +68,16 @@ export async function findLeftover(
         `the schema ${schema.name} of the database ${name} with its contents (${counted(inside.get(schema.name)!)}), and its owner ${schema.owner}`,
       );
     const all = schemas.map((schema) => schema.name).join(", ");
+    const where = all === "" ? "in" : `outside the schema ${all} of`;
     for (const owner of keeping.filter((each) => outside.get(each)! > 0))
-      lines.push(
-        `${counted(outside.get(owner)!)} of ${owner} outside the schema ${all} of the database ${name}, and ${owner}`,
-      );
+      lines.push(`${counted(outside.get(owner)!)} of ${owner} ${where} the database ${name}, and ${owner}`);
   }
   return { addresses, owners, lines };
+}
+
+/** What is in others stays there in any case. */
+function madeSchemas({ schemas }: ManifestDatabase): ManifestSchema[] {
+  return schemas.filter(({ exists }) => !exists);
 }
 
 function counted(objects: number): string {
@@ -195,10 +200,10 @@ async function objectsOf(
   login: SuperuserLogin,
   database: ManifestDatabase,
 ): Promise<{ inside: ReadonlyMap<string, number>; outside: ReadonlyMap<string, number> }> {
-  const names = database.schemas.map(({ name }) => name);
+  const names = madeSchemas(database).map(({ name }) => name);
   const quoted = names.map(escapeIdentifier);
   const inside = new Map(names.map((name) => [name, 0]));
-  const outside = new Map(ownersOf(database).map((owner) => [owner, 0]));
+  const outside = new Map(madeOwnersOf(database).map((owner) => [owner, 0]));
   await asSuperuser(
     login,
     async (client) => {

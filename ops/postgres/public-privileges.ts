@@ -1,6 +1,6 @@
 import { escapeIdentifier, type Client } from "pg";
 import { z } from "zod";
-import { ownersOf } from "../../manifest/names";
+import { madeOwnersOf, makersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -10,12 +10,14 @@ const had = z.object({
   database: z.array(z.enum(["CONNECT", "TEMPORARY"])),
   /** Functions of the schemas that it could execute, as PostgreSQL writes them. */
   functions: z.array(z.string()),
+  /** On schemas that were there before, by their names. */
+  schemas: z.record(z.string(), z.array(z.enum(["USAGE", "CREATE"]))).optional(),
+  /** Roles that were there before, and whose later functions it could execute. */
+  makers: z.array(z.string()).optional(),
   /** Of a database that is not declared: see other-databases.ts. */
   isOther: z.literal(true).optional(),
 });
 type Had = z.infer<typeof had>;
-/** A database that the stack is about to make: https://www.postgresql.org/docs/18/ddl-priv.html */
-const DEFAULTS: Had = { database: ["CONNECT", "TEMPORARY"], functions: [] };
 const recordSchema = z.record(z.string(), had);
 
 const keyOf = ({ server, name }: ManifestDatabase) => `${server}/${name}`;
@@ -34,35 +36,102 @@ function takenIn(state: readonly StateResource[], { name }: ManifestDatabase): S
   return state.filter(({ attributes }) => attributes["role"] === "public" && attributes["database"] === name);
 }
 
-/** Without a record, or with one from before it was declared. */
-const isNew = (record: Had | undefined) => record === undefined || record.isOther === true;
+/** What the next apply will take from PUBLIC for the first time. */
+interface ToBeTaken {
+  readonly database: boolean;
+  /** Schemas whose functions it will be. */
+  readonly functions: readonly string[];
+  /** Schemas that were there before. */
+  readonly schemas: readonly string[];
+  /** Roles that were there before, and whose later functions it will be. */
+  readonly makers: readonly string[];
+}
 
-/** Before a first deploy: later on PUBLIC has nothing, and what it had can't be told any more. */
+function toBeTaken(state: readonly StateResource[], database: ManifestDatabase): ToBeTaken {
+  const isTaken = (kind: string, key: "schema" | "owner" | "database", value: string) =>
+    takenIn(state, database).some(
+      ({ attributes }) => attributes["object_type"] === kind && attributes[key] === value,
+    );
+  const { schemas } = database;
+  return {
+    database: !isTaken("database", "database", database.name),
+    functions: schemas.map(({ name }) => name).filter((name) => !isTaken("function", "schema", name)),
+    schemas: schemas
+      .filter((schema) => schema.exists && !schema.public)
+      .map(({ name }) => name)
+      .filter((name) => !isTaken("schema", "schema", name)),
+    makers: makersOf(database)
+      .filter((name) => !madeOwnersOf(database).includes(name))
+      .filter((name) => !isTaken("function", "owner", name)),
+  };
+}
+
+/** Before each deploy: of what is taken already, what PUBLIC had can't be told any more. */
 export async function recordPublic(deployment: Deployment): Promise<void> {
   const record = readRecord(deployment);
   const state = await deployment.state(deployment.stack("postgres")!);
-  const news = deployment.manifest.databases.filter(
-    (database) => isNew(record[keyOf(database)]) && takenIn(state, database).length === 0,
-  );
-  if (news.length === 0) return;
-  for (const database of news) {
+  for (const database of deployment.manifest.databases) {
+    const taking = toBeTaken(state, database);
+    if (
+      !taking.database &&
+      [taking.functions, taking.schemas, taking.makers].every((list) => list.length === 0)
+    )
+      continue;
     const found = await asSuperuser(
       deployment.superuserOf(database),
-      (client) => privilegesOf(client, database),
+      (client) => privilegesOf(client, database, taking),
       database.name,
     );
-    const before = record[keyOf(database)]?.database ?? [];
-    const { database: has, functions } = found ?? DEFAULTS;
-    record[keyOf(database)] = { database: [...new Set([...before, ...has])], functions };
+    const before = record[keyOf(database)];
+    // A deploy that was killed has a record, and may have taken some of it.
+    record[keyOf(database)] = merged(before, found ?? defaults(taking));
   }
   writeRecord(deployment, record);
 }
 
-async function privilegesOf(client: Client, { name, schemas }: ManifestDatabase): Promise<Had> {
+/** A database that the stack is about to make: https://www.postgresql.org/docs/18/ddl-priv.html */
+function defaults({ schemas, makers }: ToBeTaken): Had {
+  return {
+    database: ["CONNECT", "TEMPORARY"],
+    functions: [],
+    schemas: Object.fromEntries(schemas.map((name) => [name, ["USAGE"]])),
+    makers: [...makers],
+  };
+}
+
+function merged(before: Had | undefined, found: Had): Had {
+  const union = <T>(one: readonly T[] = [], other: readonly T[] = []) => [...new Set([...one, ...other])];
+  return {
+    database: union(before?.database, found.database),
+    functions: union(before?.functions, found.functions),
+    schemas: { ...found.schemas, ...before?.schemas },
+    makers: union(before?.makers, found.makers),
+  };
+}
+
+async function privilegesOf(client: Client, { name }: ManifestDatabase, taking: ToBeTaken): Promise<Had> {
   const databases = await client.query<{ privilege: "CONNECT" | "TEMPORARY" }>(
     `SELECT privilege_type AS privilege FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
-     WHERE datname = $1 AND grantee = 0 AND privilege_type IN ('CONNECT', 'TEMPORARY') ORDER BY 1`,
-    [name],
+     WHERE $2 AND datname = $1 AND grantee = 0 AND privilege_type IN ('CONNECT', 'TEMPORARY') ORDER BY 1`,
+    [name, taking.database],
+  );
+  const schemas = await client.query<{ name: string; privileges: ("USAGE" | "CREATE")[] }>(
+    `SELECT nspname AS name, ARRAY(
+       SELECT privilege_type FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE grantee = 0 ORDER BY 1
+     ) AS privileges
+     FROM pg_namespace WHERE nspname = ANY ($1)`,
+    [taking.schemas],
+  );
+  const makers = await client.query<{ name: string }>(
+    `SELECT rolname AS name FROM pg_roles r
+     WHERE rolname = ANY ($1) AND EXISTS (
+       SELECT FROM aclexplode(coalesce(
+         (SELECT defaclacl FROM pg_default_acl WHERE defaclrole = r.oid AND defaclnamespace = 0 AND defaclobjtype = 'f'),
+         acldefault('f', r.oid)
+       )) WHERE grantee = 0
+     )
+     ORDER BY 1`,
+    [taking.makers],
   );
   // So that each name has its schema.
   await client.query("SET search_path = ''");
@@ -70,11 +139,14 @@ async function privilegesOf(client: Client, { name, schemas }: ManifestDatabase)
     `SELECT p.oid::regprocedure::text AS name
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
      WHERE nspname = ANY ($1) AND grantee = 0 AND privilege_type = 'EXECUTE' ORDER BY 1`,
-    [schemas.map((schema) => schema.name)],
+    [taking.functions],
   );
+  const names = ({ rows }: { rows: { name: string }[] }) => rows.map(({ name }) => name);
   return {
     database: databases.rows.map(({ privilege }) => privilege),
-    functions: functions.rows.map(({ name }) => name),
+    functions: names(functions),
+    schemas: Object.fromEntries(schemas.rows.map(({ name, privileges }) => [name, privileges])),
+    makers: names(makers),
   };
 }
 
@@ -110,10 +182,17 @@ export async function givePublicBack(
           );
           if (rows[0]!.name !== null) await client.query(`GRANT EXECUTE ON ROUTINE ${signature} TO PUBLIC`);
         }
-        // The owners are the stack's own, and were as PostgreSQL makes one.
+        for (const [schema, privileges] of Object.entries(before?.schemas ?? {})) {
+          const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
+          if (rowCount === 1 && privileges.length > 0)
+            await client.query(
+              `GRANT ${privileges.join(", ")} ON SCHEMA ${escapeIdentifier(schema)} TO PUBLIC`,
+            );
+        }
+        // The owners that the stack makes are its own, and were as PostgreSQL makes one.
         const owners = await client.query<{ name: string }>(
           "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
-          [ownersOf(database)],
+          [[...madeOwnersOf(database), ...(before?.makers ?? [])]],
         );
         for (const owner of owners.rows)
           await client.query(

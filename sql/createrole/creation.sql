@@ -3,7 +3,7 @@
 -- The login's holder can't write the comment, by which a leased login is told from a forged one.
 SET LOCAL lock_timeout = '5s';
 CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' CONNECTION LIMIT :limit;
-ALTER ROLE "{{name}}" SET search_path = :"schema";
+ALTER ROLE "{{name}}" SET search_path = :"schemas";
 ALTER ROLE "{{name}}" SET role = :"heir";
 COMMENT ON ROLE "{{name}}" IS :'mark';
 GRANT :"group" TO "{{name}}";

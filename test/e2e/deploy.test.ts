@@ -32,9 +32,19 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
 
     beforeAll(async () => {
       deployment = await Deployment.start({ env, apply: false, postgresMajor: major });
+      before = await roles();
     }, 60_000);
 
     afterAll(() => deployment.stop());
+
+    /** Of each server. */
+    const roles = () =>
+      Promise.all(
+        [...deployment.sandbox.servers.values()].map((server) =>
+          query(server, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"),
+        ),
+      );
+    let before: unknown[][];
 
     const resources = (stack: string) =>
       readConfiguration(join(deployment.synthesized, "stacks", stack, "cdk.tf.json")).resources;
@@ -142,10 +152,7 @@ describe.each(ENVIRONMENTS.flatMap((env) => VERSIONS.map((major) => [env, major]
         return;
       }
       expect(postgres).toMatchObject({ code: 0 });
-      for (const server of deployment.sandbox.servers.values()) {
-        const roles = await query(server, "SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'");
-        expect(roles).toEqual([server.superuser]);
-      }
+      expect(await roles()).toEqual(before);
     });
   },
 );

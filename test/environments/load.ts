@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnvironment, type Environment } from "../../config/schema/schema";
 
@@ -7,9 +7,16 @@ const NOT_ENVIRONMENTS = ["load", "main"];
 /** Environments that only tests have: no user can name them. */
 export function testEnvironmentNames(): string[] {
   return readdirSync(__dirname)
+    .filter((file) => file.endsWith(".ts"))
     .map((file) => file.replace(/\.ts$/, ""))
     .filter((name) => !NOT_ENVIRONMENTS.includes(name))
     .sort();
+}
+
+/** SQL of what is on the first server before anything is deployed. */
+export function beforeOf(name: string): string | undefined {
+  const file = join(__dirname, `${name}.sql`);
+  return existsSync(file) ? readFileSync(file, "utf8") : undefined;
 }
 
 /** @throws ConfigError */

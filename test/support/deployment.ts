@@ -11,7 +11,7 @@ import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "
 import { resultsOf, type Report } from "../../verify/report/report";
 import type { VaultClient } from "../../clients/vault-client";
 import { verify, type VerifyOptions } from "../../verify/verify";
-import { loadTestEnvironment, testEnvironmentNames } from "../environments/load";
+import { beforeOf, loadTestEnvironment, testEnvironmentNames } from "../environments/load";
 
 /** A sandbox with what a test needs beside it: root's view of Vault, the superuser's of PostgreSQL. */
 export class Deployment {
@@ -37,9 +37,11 @@ export class Deployment {
       postgresMajor: postgresMajor(process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR)),
       ...options,
     });
-    if (options.apply !== false) await sandbox.apply();
     const { postgres } = sandbox;
     const superuser = await connect(postgres, postgres.database);
+    const before = beforeOf(env);
+    if (!config && before !== undefined) await superuser.query(before);
+    if (options.apply !== false) await sandbox.apply();
     const app = isTests ? "test/environments/main.ts" : "main.ts";
     return new Deployment(workspace, app, synthesized, sandbox, superuser);
   }

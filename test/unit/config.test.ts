@@ -453,11 +453,6 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `${RO}.groupRole: received 'public', allowed: ${ROLE}`,
   ],
   [
-    "the schema public",
-    (d) => (database(d)["schema"] = "public"),
-    "databases[0] (nanvc).schema: received 'public', allowed: a schema other than public, on which PUBLIC has privileges that nobody declared",
-  ],
-  [
     "a mount path with a slash at its end",
     (d) => (database(d).vault["mount"] = "db/"),
     `databases[0] (nanvc).vault.mount: received 'db/', allowed: ${MOUNT_PATH}`,
@@ -970,6 +965,146 @@ test.each<[string, string, unknown]>([
   const lines = errors((d) => (d["backend"] = { type, arguments: { key: "{stack}", [argument]: value } }));
   expect(lines).toEqual([expect.stringContaining(NO_BACKEND_SECRET)]);
   expect(lines[0]).not.toContain("hunter2");
+});
+
+/** The environment local with schemas of its database. */
+function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonly string[] {
+  return errors((d) => {
+    const { schema: _, owner: __, ...rest } = database(d);
+    d.databases[0] = { ...rest, schemas };
+    change?.(d);
+  });
+}
+const withoutAdmin = (d: Draft) => {
+  database(d).personas.shift();
+  delete database(d).workload;
+};
+
+test("several schemas are allowed, public too, with an owner each where nobody acts as the owner", () => {
+  const [first, second] = [
+    { name: "public", owner: "a" },
+    { name: "more", owner: "b", creators: ["a", "nanvc", "nightly"] },
+  ];
+  expect(withSchemas([first, { name: "more", owner: "a" }])).toEqual([]);
+  expect(withSchemas([first, second], withoutAdmin)).toEqual([]);
+  expect(errors((d) => (database(d)["schema"] = "public"))).toEqual([]);
+});
+
+test("schemas and owners that exist are allowed, an owner in several databases too", () => {
+  const owner = { name: "o", exists: true };
+  const exists = (d: Draft) => (admin(d).privileges["database"] = ["CONNECT"]);
+  expect(withSchemas([{ name: "public", owner, exists: true }], exists)).toEqual([]);
+  expect(errors((d) => (database(d)["owner"] = owner))).toEqual([]);
+  expect(
+    withSchemas([{ name: "a", owner }], (d) => {
+      const [{ manager, personas, workload: _, ...first }] = copy(d.databases) as [DraftDatabase];
+      const names = (i: number) => ({ groupRole: `other${String(i)}`, appRole: `db-${String(i)}` });
+      d.databases.push({
+        ...first,
+        name: "other",
+        manager: { ...manager, name: "other" },
+        vault: { mount: "database", connection: "other" },
+        personas: personas.map((persona, i) => ({ ...persona, ...names(i) })),
+      });
+    }),
+  ).toEqual([]);
+});
+
+describe.each<[string, unknown, string, ((draft: Draft) => void)?]>([
+  ["no schema", [], "schemas: received [], allowed: at least one schema"],
+  [
+    "one without an owner",
+    [{ name: "a" }],
+    `schemas[0] (a).owner: received nothing, allowed: ${ROLE}; or { name, exists: true }, of a role that exists already`,
+  ],
+  [
+    "one twice",
+    ["a", "a"].map((name) => ({ name, owner: "o" })),
+    "schemas[1].name: received 'a', allowed: a schema of nanvc that is not already used at databases[0] (nanvc).schemas[0].name",
+  ],
+  [
+    "PostgreSQL's own",
+    [{ name: "information_schema", owner: "o" }],
+    "schemas[0].name: received 'information_schema', allowed: a schema other than information_schema, which is PostgreSQL's own",
+  ],
+  [
+    "one that Vault's login would find",
+    [
+      { name: "a", owner: "o" },
+      { name: "vault", owner: "o" },
+    ],
+    `schemas[1].name: received 'vault', allowed: ${NO_LOGIN}`,
+  ],
+  [
+    "both spellings",
+    [{ name: "a", owner: "o" }],
+    "schema: received 'b', allowed: no schema and owner beside schemas, which has them",
+    (d) => (database(d)["schema"] = "b"),
+  ],
+  ["neither", undefined, "schema: received nothing, allowed: a schema, or a list schemas"],
+  [
+    "a schema without an owner",
+    undefined,
+    `owner: received nothing, allowed: ${ROLE}: the schema's owner`,
+    (d) => (database(d)["schema"] = "b"),
+  ],
+  [
+    "two owners, and who acts as the owner",
+    [
+      { name: "a", owner: "o" },
+      { name: "b", owner: "p" },
+    ],
+    "schemas[1] (b).owner: received 'p', allowed: o, the first schema's, as whom schema-admin acts in each of them",
+  ],
+  [
+    "an owner that another role has",
+    [{ name: "a", owner: "readonly_role" }],
+    "personas[2] (readonly).groupRole: received 'readonly_role', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).schemas[0] (a).owner",
+  ],
+  [
+    "creators, and who acts as the owner",
+    [{ name: "a", owner: "o", creators: ["c"] }],
+    "schemas[0] (a).creators: received [ 'c' ], allowed: no creators, since schema-admin acts as o, who does not own what they create",
+  ],
+  [
+    "an owner that exists and does not",
+    [
+      { name: "a", owner: "o" },
+      { name: "b", owner: { name: "o", exists: true } },
+    ],
+    "schemas[1] (b).owner.name: received 'o', allowed: an owner that is spelled in the same way for each of its schemas",
+  ],
+  [
+    "an owner that exists by halves",
+    [{ name: "a", owner: { name: "o" } }],
+    `schemas[0] (a).owner: received { name: 'o' }, allowed: ${ROLE}; or { name, exists: true }, of a role that exists already`,
+  ],
+  [
+    "an existing owner's wrong name",
+    [{ name: "a", owner: { name: "pg_o", exists: true } }],
+    `schemas[0] (a).owner.name: received 'pg_o', allowed: ${ROLE}`,
+  ],
+  [
+    "an existing owner that is a group role",
+    [{ name: "a", owner: { name: "readonly_role", exists: true } }],
+    "personas[2] (readonly).groupRole: received 'readonly_role', allowed: a PostgreSQL role of server postgres that is not already used at databases[0] (nanvc).schemas[0] (a).owner.name",
+  ],
+  [
+    "a creator twice",
+    [{ name: "a", owner: "o", creators: ["c", "c"] }],
+    "schemas[0] (a).creators[1]: received 'c', allowed: roles other than the owner, each once",
+    withoutAdmin,
+  ],
+  [
+    "a creator that the config makes",
+    [{ name: "a", owner: "o", creators: ["readonly_role"] }],
+    "schemas[0] (a).creators[0]: received 'readonly_role', allowed: a role that exists already, or an owner of this database",
+    withoutAdmin,
+  ],
+])("schemas: %s", (_, schemas, line, change) => {
+  test("gives one line", () => {
+    expect(withSchemas(schemas, change)).toEqual([`config/test.ts: databases[0] (nanvc).${line}`]);
+  });
 });
 
 test.each([

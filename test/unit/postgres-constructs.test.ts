@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import { Manifest } from "../../constructs/manifest";
-import { Database } from "../../constructs/postgres/database";
+import { Database, Owner, Schema } from "../../constructs/postgres/database";
 import { ManagerLogin } from "../../constructs/postgres/manager-login";
 import { Privileges } from "../../constructs/postgres/privileges";
 import { StaticLogin } from "../../constructs/postgres/static-login";
@@ -71,6 +71,105 @@ describe("Database", () => {
   ])("is validated at once: %j", (props, message) => {
     const stack = newStack();
     expect(() => new Database(stack, "Shop", props)).toThrow(message);
+  });
+});
+
+describe("Database with further schemas", () => {
+  const stack = newStack();
+  const database = new Database(stack, "Shop", {
+    ...{ name: "shop", schema: "public", owner: "sales_owner" },
+    furtherSchemas: [
+      { schema: "hr", owner: "hr_owner", creators: ["sales_owner", "nightly"] },
+      { schema: Schema.fromName("old"), owner: Owner.fromName("old_owner") },
+    ],
+  });
+  database.addRole("Readonly", { name: "readers", privileges: Privileges.READ });
+  const synthesized = synth(stack);
+  const name = (reference: unknown) =>
+    String(reference).replace(/\$\{postgresql_role\.(\w+?)_[0-9A-F]{8}.*\}/, "$1");
+
+  test("makes neither public nor what exists already, and lets the owner that it makes create in public", () => {
+    expect(find(synthesized, "postgresql_schema").map(({ name }) => name)).toEqual(["hr"]);
+    expect(
+      find(synthesized, "postgresql_role", { login: false })
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(["hr_owner", "readers", "sales_owner"]);
+    expect(
+      find(synthesized, "postgresql_grant", { object_type: "schema", privileges: ["CREATE", "USAGE"] }),
+    ).toMatchObject([{ schema: "public" }]);
+  });
+
+  test("takes PUBLIC's from each, and the later functions of each owner and creator once", () => {
+    const taken = (type: string) =>
+      find(synthesized, type, { role: "public" }).map(({ object_type: kind, schema, owner }) =>
+        [kind, schema ?? name(owner ?? "")].join(" "),
+      );
+    expect(taken("postgresql_grant").sort()).toEqual([
+      "database ",
+      "function hr",
+      "function old",
+      "function public",
+      "schema public",
+    ]);
+    expect(taken("postgresql_default_privileges").sort()).toEqual([
+      "function Shop_Owner",
+      "function Shop_Schemas_hr_Owner",
+      "function nightly",
+      "function old_owner",
+    ]);
+  });
+
+  test("gives a role its privileges in each, on what owner and creators make later too", () => {
+    const later = find(synthesized, "postgresql_default_privileges", { object_type: "table" });
+    expect(later.map(({ schema, owner }) => [schema, name(owner)].join(" ")).sort()).toEqual([
+      "hr hr_owner",
+      "hr nightly",
+      "hr sales_owner",
+      "old old_owner",
+      "public sales_owner",
+    ]);
+    expect(
+      find(synthesized, "postgresql_grant", { privileges: ["SELECT"], object_type: "table" })
+        .map(({ schema }) => schema)
+        .sort(),
+    ).toEqual(["hr", "old", "public"]);
+    for (const role of find(synthesized, "postgresql_role"))
+      expect(role["search_path"]).toEqual(["public", "hr", "old"]);
+  });
+
+  test("alters neither a schema nor an owner that exists", () => {
+    const stack = newStack();
+    const props = { schema: Schema.fromName("public"), owner: Owner.fromName("old_owner") };
+    new Database(stack, "Old", { name: "old", ...props }).addRole("Readonly", {
+      ...{ name: "readers", privileges: Privileges.READ },
+    });
+    const { resources, json } = synth(stack);
+    const about = [...resources.values()].filter(
+      ({ role, name, object_type: type }) =>
+        role === "old_owner" || name === "old_owner" || type === "schema",
+    );
+    // The personas' USAGE on the schema.
+    expect(about).toMatchObject([{ object_type: "schema", privileges: ["USAGE"] }]);
+    expect(JSON.stringify(json["removed"])).toContain("postgresql_grant.Old_OwnerDatabase");
+  });
+
+  test("is of one chain", () => {
+    expectOneChain(synthesized);
+  });
+
+  test("says what there is to the manifest", () => {
+    expect(Manifest.of(stack).synthesize({ environment: "test" }).databases).toMatchObject([
+      {
+        schema: "public",
+        owner: "sales_owner",
+        schemas: [
+          { name: "public", owner: "sales_owner", exists: true },
+          { name: "hr", owner: "hr_owner", creators: ["sales_owner", "nightly"] },
+          { name: "old", owner: "old_owner", exists: true, public: ["USAGE"], ownerExists: true },
+        ],
+      },
+    ]);
   });
 });
 

@@ -109,7 +109,7 @@ describe("names", () => {
 
 describe("statements", () => {
   const values = {
-    ...{ group: "readonly_role", schema: "example", heir: "readonly_role" },
+    ...{ group: "readonly_role", schemas: ["example"], heir: "readonly_role" },
     ...{ limit: 20, mark: "leasehold local nanvc" },
   };
 
@@ -122,6 +122,14 @@ ALTER ROLE "{{name}}" SET role = "readonly_role";
 COMMENT ON ROLE "{{name}}" IS 'leasehold local nanvc';
 GRANT "readonly_role" TO "{{name}}";`,
     ]);
+  });
+
+  test("put several identifiers for a list", () => {
+    const [sql] = statements("createrole/creation.sql", { ...values, schemas: ["public", "Order-items"] });
+    expect(sql).toContain(`SET search_path = "public", "Order-items";`);
+    expect(() => statements("createrole/creation.sql", { ...values, schemas: ["a", 'b"'] })).toThrow(
+      'schemas ("b\\"") must be a PostgreSQL identifier',
+    );
   });
 
   test("hold no comment, at whose semicolons Vault would split", () => {
@@ -167,6 +175,16 @@ test.each([
 ])("a function's list refuses %j", (wrong, message) => {
   const row = { group: "a", heir: "b", schema: "c", connectionLimit: 1, ...wrong };
   expect(() => functionBody("open", { groups: [row], logins: [], caller: "v", mark: "m" })).toThrow(message);
+});
+
+test("a function's search path goes on with the further schemas", () => {
+  const body = (furtherSchemas?: string[]) =>
+    functionBody("open", { groups: [], furtherSchemas, logins: [], caller: "v", mark: "m" });
+  expect(body()).toContain("pg_catalog.concat('search_path=', pg_catalog.quote_ident(declared.schema)),");
+  expect(body(["b", "C-d"])).toContain(
+    "pg_catalog.quote_ident(declared.schema), ', ', pg_catalog.quote_ident('b'), ', ', pg_catalog.quote_ident('C-d')),",
+  );
+  expect(() => body(["b'"])).toThrow('schema ("b\'") must be a PostgreSQL identifier');
 });
 
 test("a function's mark is plain text, and a static login a role's name", () => {

@@ -79,10 +79,15 @@ export async function revokeWhileReconnecting(
     );
 
   const able: string[] = [];
-  const held = database.schemas.map(
-    ({ name }) =>
-      `pg_catalog.has_schema_privilege(${literal(ident(name))}::pg_catalog.regnamespace, 'USAGE')`,
-  );
+  const held = database.schemas
+    .filter((schema) => !schema.public)
+    .map(
+      ({ name }) =>
+        `pg_catalog.has_schema_privilege(${literal(ident(name))}::pg_catalog.regnamespace, 'USAGE')`,
+    );
+  // Everybody's, where PUBLIC has USAGE on each of them.
+  if (held.length === 0)
+    held.push("pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT')");
   const sql = `SELECT ${held.join(" OR ")} AS held`;
   for (const session of open) {
     // One that was ended answers with that.

@@ -1,6 +1,7 @@
 import { escapeLiteral as literal } from "pg";
 import { heirOf } from "../../manifest/names";
 import type { DatabaseContext, LeasedContext } from "../context";
+import { schemasToLeaveIn } from "../privileges/declared";
 import type { Check } from "../report/check";
 import { PROBE_COLUMNS, probeName } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
@@ -50,7 +51,7 @@ export async function revokeInTransaction(
   const { database, owner, custody, run } = context;
   const number = String(database.personas.findIndex(({ name }) => name === persona.name));
   const tables = (what: string) =>
-    database.schemas.map((schema) => probeName(run, schema, `${what}_${number}`));
+    schemasToLeaveIn(database, persona).map((schema) => probeName(run, schema, `${what}_${number}`));
   const [own, unfinished] = [tables("own"), tables("unfinished")];
   // In custody before the lease is, as the owner can only drop them once revocation has made them the owner's.
   const drops = [...own, ...unfinished].map((name) =>

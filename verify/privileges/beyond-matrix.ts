@@ -1,4 +1,5 @@
 import { escapeLiteral as literal } from "pg";
+import { makersOf } from "../../manifest/names";
 import type { LeasedContext, SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
@@ -40,7 +41,9 @@ function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean
   if (grantee !== persona.groupRole || grantable) return false;
   const kind = declarableKind(grant);
   const isInPlace = later
-    ? database.schemas.some((declared) => declared.name === schema && declared.owner === owner)
+    ? database.schemas.some(
+        (declared) => declared.name === schema && makersOf({ schemas: [declared] }).includes(owner),
+      )
     : isHere(grant, database);
   return (
     kind !== undefined && isInPlace && (persona.privileges[kind] as readonly string[]).includes(privilege)

@@ -1,4 +1,5 @@
 import { escapeLiteral as literal } from "pg";
+import { makersOf } from "../../manifest/names";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
@@ -60,7 +61,8 @@ export async function causesOfMissing(
   if (kind === "attributes") return [];
   const object = await lookUp(context, kind, target);
   const { schema } = target;
-  const isMisplaced = schema !== undefined && object !== undefined && object.owner !== schema.owner;
+  const isMisplaced =
+    schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return causes;

@@ -1,12 +1,20 @@
 import { escapeLiteral as literal } from "pg";
 import { groupRolesOf, ownersOf } from "../../manifest/names";
-import type { ManifestDatabase } from "../../manifest/schema";
+import type { ManifestDatabase, ManifestPersona, ManifestSchema } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
 
 // What a database's roles, schemas and memberships are to be, by its manifest.
 
 export function schemaNames({ schemas }: ManifestDatabase): string[] {
   return schemas.map(({ name }) => name);
+}
+
+/** Where a persona may create, and the verifier can drop what it leaves: as its owner, or as the schema's. */
+export function schemasToLeaveIn(
+  { schemas }: ManifestDatabase,
+  { actsAsOwner, privileges }: ManifestPersona,
+): ManifestSchema[] {
+  return schemas.filter(({ exists }) => privileges.schema.includes("CREATE") && (actsAsOwner || !exists));
 }
 
 /** Every role of the database but logins. */

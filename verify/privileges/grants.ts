@@ -133,6 +133,8 @@ const INITIAL = `
   SELECT FROM pg_init_privs i, aclexplode(initprivs) initial
   WHERE i.objoid = entries.oid AND i.classoid = entries.class AND i.objsubid = entries.sub
     AND initial.grantee = entries.grantee AND initial.privilege_type = entries.privilege_type
+    -- Where the schema public is declared it is taken.
+    AND NOT (entries.kind = 'schema' AND entries.schema = 'public' AND entries.grantee = 0)
     -- Whoever owns an extension can write down anything as its own.
     AND (
       i.privtype = 'i' OR EXISTS (SELECT FROM pg_roles holder WHERE holder.oid = entries.owner AND rolsuper)

@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASED, madeOwnersOf, ownersOf } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
@@ -36,7 +36,7 @@ interface GroupRole {
 }
 
 /**
- * The group roles and the owner can't log in, and have the search path that they were given. Those that no persona's session
+ * The group roles and the owners that were made can't log in, and have the search path that they were given. Those that no persona's session
  * can act as have no attribute either, and no more memberships than they were given.
  */
 export async function groupRoles(
@@ -68,6 +68,8 @@ export async function groupRoles(
       ({ groupRole, actsAsOwner }) => name === groupRole || (actsAsOwner && owners.includes(name)),
     );
   for (const { name, canLogIn, isPowerful, settings, memberships } of found) {
+    // One that was there before may log in, and has the settings and memberships that it has.
+    if (owners.includes(name) && !madeOwnersOf(database).includes(name)) continue;
     if (canLogIn) check.find(`${name} is a group role and can log in`);
     for (const setting of settings) check.find(`${name} has the setting ${setting}, which is not declared`);
     // The matrix and the memberships of the persona's login say it of the others.
@@ -92,7 +94,7 @@ interface Member {
 }
 
 /**
- * Who is in the group roles: leased logins that are still valid, Vault's own login, and in the owner the groups that act
+ * Who is in the group roles, and in owners that were made: leased logins that are still valid, Vault's own login, and in the owner the groups that act
  * as it. Vault's leases of the personas are not the verifier's to list, so a login that was left over is told by its
  * VALID UNTIL.
  */
@@ -107,7 +109,7 @@ export async function groupMembers(
   const found = await catalogs.read<Member>(
     `WITH RECURSIVE edges AS (
        SELECT roleid, member, grantor FROM pg_auth_members
-       WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals([...ownersOf(database), ...groups])}))
+       WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals([...madeOwnersOf(database), ...groups])}))
        UNION
        SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN edges ON m.roleid = edges.member
      ),
@@ -155,18 +157,18 @@ function declaredMembers(database: ManifestDatabase): string {
   return [owned, ...logins].join(" OR ");
 }
 
-/** Each schema is the declared owner's: otherwise its default privileges do not apply. */
+/** Each schema that was made is the declared owner's, so that nobody else can drop what is in it. */
 export async function schemaOwner(
   { owner: catalogs, database }: DatabaseContext,
   check: Check,
 ): Promise<void> {
-  for (const { name, owner } of database.schemas) {
+  for (const { name, owner, exists } of database.schemas) {
     const [found] = await catalogs.read<{ owner: string }>(
       `SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = ${literal(name)}`,
       check,
     );
     if (!found) check.find(`the schema ${name} must belong to ${owner}, it does not exist`);
-    else if (found.owner !== owner)
+    else if (!exists && found.owner !== owner)
       check.find(`the schema ${name} must belong to ${owner}, it belongs to ${found.owner}`);
   }
 }

@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, ownersOf, RESERVED_SLOTS } from "../../manifest/names";
+import { groupRolesOf, LEASED, RESERVED_SLOTS } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -87,7 +87,7 @@ async function membershipsOf(
   check: Check,
 ): Promise<void> {
   const createRole = database.leases === "createrole";
-  const owners = createRole ? ownersOf(database) : [];
+  const owners = createRole ? [database.owner] : [];
   const groups = createRole
     ? [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)]
     : [];

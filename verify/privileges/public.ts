@@ -1,4 +1,4 @@
-import { ownersOf } from "../../manifest/names";
+import { makersOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { probePrefix } from "../session/probes";
@@ -27,10 +27,10 @@ export async function publicAccess(context: DatabaseContext, check: Check): Prom
     })),
     "not declared: ",
   );
-  const owners = await catalogs.read<{ name: string }>(builtInSql(ownersOf(context.database)), check);
+  const makers = await catalogs.read<{ name: string }>(builtInSql(makersOf(context.database)), check);
   acceptance.find(
     check,
-    owners.map(({ name }) => ({
+    makers.map(({ name }) => ({
       id: `public:later functions of ${name}:EXECUTE`,
       text: `granted to PUBLIC by PostgreSQL's own default privileges: EXECUTE on later functions of ${name}`,
     })),
@@ -38,25 +38,29 @@ export async function publicAccess(context: DatabaseContext, check: Check): Prom
   );
 }
 
-/** Owners without default privileges for functions: PostgreSQL keeps no entry where they are its own. */
-function builtInSql(owners: readonly string[]): string {
+/** Roles without default privileges for functions: PostgreSQL keeps no entry where they are its own. */
+function builtInSql(makers: readonly string[]): string {
   return `
     SELECT rolname AS name FROM pg_roles r
-    WHERE rolname IN (${literals(owners)}) AND NOT EXISTS (
+    WHERE rolname IN (${literals(makers)}) AND NOT EXISTS (
       SELECT FROM pg_default_acl WHERE defaclrole = r.oid AND defaclnamespace = 0 AND defaclobjtype = 'f'
     )`;
 }
 
 function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
-  const { kind, later, privilege, schema, owner, extension } = grant;
+  const { kind, later, privilege, schema, owner, extension, grantable } = grant;
   const schemas = schemaNames(database);
   if (later) {
     if (schema !== null) return schemas.includes(schema);
-    // From the start each role's functions are everybody's; the owner's are not.
-    return ownersOf(database).includes(owner) || privilege !== "EXECUTE" || kind !== "functions";
+    // From the start each role's functions are everybody's; those of owners and creators are not.
+    return makersOf(database).includes(owner) || privilege !== "EXECUTE" || kind !== "functions";
   }
   if (extension !== null) return false;
   if (kind === "database") return isHere(grant, database);
+  const kept = database.schemas.find(({ name }) => kind === "schema" && name === schema)?.public ?? [];
+  if ((kept as readonly string[]).includes(privilege) && !grantable) return false;
+  // From the start anybody may look into public; up to PostgreSQL 14 anybody may create there too.
+  if (kind === "schema" && schema === "public" && privilege === "USAGE") return schemas.includes(schema);
   if (kind === "function") return [...schemas, "pg_catalog", "information_schema"].includes(schema!);
   return true;
 }

@@ -30,8 +30,11 @@ export async function undeclaredRoles(context: DatabaseContext, check: Check): P
 }
 
 function concerns(grant: Grant, { database }: DatabaseContext): boolean {
-  const { kind, later, schema, owner, privilege, extension } = grant;
+  const { kind, later, schema, owner, privilege, extension, grantee, grantable } = grant;
   if (extension !== null) return false;
+  // Who is to create in a schema may.
+  const declared = database.schemas.find(({ name }) => kind === "schema" && name === schema);
+  if (declared?.creators?.includes(grantee) && !grantable) return false;
   if (ownersOf(database).includes(owner)) return true;
   // Who else may connect is the server's matter, and what they can do there is found by the rest.
   if (kind === "database") return privilege === "CREATE" && isHere(grant, database);

@@ -1,5 +1,6 @@
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { ManifestSchema } from "../../manifest/schema";
+import { ownersOf } from "../../manifest/names";
+import type { ManifestDatabase, ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { join, NO_TARGETS, PROBE_PREFIX, type Target, type Targets } from "./targets";
@@ -37,15 +38,19 @@ export async function makeProbes(context: ProbeContext, when: string): Promise<T
     const named = (what: string) => probeName(context.run, schema, `${when}_${what}`);
     const [table, sequence] = [named("table"), named("sequence")];
     const functions = [`${named("function")}()`, `${named("definer")}()`] as const;
-    await make(context, `TABLE ${table}`, PROBE_COLUMNS);
-    await make(context, `SEQUENCE ${sequence}`);
-    await make(context, `FUNCTION ${functions[0]}`, "RETURNS integer LANGUAGE sql AS 'SELECT 1'");
+    const as = schema.owner;
+    await make(context, as, `TABLE ${table}`, PROBE_COLUMNS);
+    await make(context, as, `SEQUENCE ${sequence}`);
+    await make(context, as, `FUNCTION ${functions[0]}`, "RETURNS integer LANGUAGE sql AS 'SELECT 1'");
     await make(
       context,
+      as,
       `FUNCTION ${functions[1]}`,
       `RETURNS pg_catalog.name LANGUAGE sql SECURITY DEFINER SET search_path = ${DEFINER_PATH} AS ${literal(DEFINER_BODY)}`,
     );
-    await context.owner.query(`INSERT INTO ${table} VALUES (1, 'made by leasehold verify')`);
+    await context.owner.query(
+      `${acting(context, as)}INSERT INTO ${table} VALUES (1, 'made by leasehold verify')`,
+    );
     parts.push({
       ...NO_TARGETS,
       tables: [probeTable(schema, table)],
@@ -67,7 +72,7 @@ export function probeTable(schema: ManifestSchema, name: string): Target {
 export async function makeGuarded(context: ProbeContext): Promise<Targets> {
   const schema = context.database.schemas[0]!;
   const name = probeName(context.run, schema, "guarded");
-  await make(context, `TABLE ${name}`, PROBE_COLUMNS);
+  await make(context, schema.owner, `TABLE ${name}`, PROBE_COLUMNS);
   await context.owner.query(`ALTER TABLE ${name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`);
   return { ...NO_TARGETS, guarded: { name, probe: true, schema } };
 }
@@ -85,29 +90,43 @@ export async function withTablesOfAnotherRole<T>(
   try {
     for (const schema of context.database.schemas) {
       const name = probeName(context.run, schema, "of_another_role");
-      // Statements that are sent as one are one transaction.
-      drops.push(await make(context, `TABLE ${name}`, PROBE_COLUMNS, "SET LOCAL ROLE NONE; "));
+      drops.push(await make(context, undefined, `TABLE ${name}`, PROBE_COLUMNS));
       ofAnotherRole.push({ name, probe: true, schema });
     }
     return await use({ ...NO_TARGETS, ofAnotherRole });
   } finally {
-    // Dropping is the schema's owner's too.
     for (const drop of drops) await drop();
   }
 }
 
+/** As whom the verifier's own session acts: the owner; undefined, which is the login itself, where there are several. */
+export function actsAs(database: ManifestDatabase): string | undefined {
+  return ownersOf(database).length === 1 ? database.owner : undefined;
+}
+
+/**
+ * What goes before a statement that another role than the session's is to run, in one transaction with it.
+ * @param as undefined for the login itself
+ */
+function acting({ database }: ProbeContext, as: string | undefined): string {
+  if (as === actsAs(database)) return "";
+  return `SET LOCAL ROLE ${as === undefined ? "NONE" : ident(as)}; `;
+}
+
 /** Into custody first: what a statement made that was cut off is dropped as well; what was refused was not made. */
 async function make(
-  { owner, custody }: ProbeContext,
+  context: ProbeContext,
+  as: string | undefined,
   what: string,
   definition = "",
-  before = "",
 ): Promise<() => Promise<void>> {
+  const { owner, custody } = context;
+  const role = acting(context, as);
   let refused = false;
   const drop = custody.hold(`probe ${what}`, async () => {
-    if (!refused) await owner.query(`DROP ${what.replace(" ", " IF EXISTS ")}`);
+    if (!refused) await owner.query(`${role}DROP ${what.replace(" ", " IF EXISTS ")}`);
   });
-  await owner.query(`${before}CREATE ${what} ${definition}`).catch((error: unknown) => {
+  await owner.query(`${role}CREATE ${what} ${definition}`).catch((error: unknown) => {
     refused = error instanceof DatabaseError;
     throw error;
   });

@@ -41,7 +41,7 @@ BEGIN
   -- What ALTER ROLE … SET does, which PostgreSQL rejects for "role" in a function that runs as its owner.
   INSERT INTO pg_catalog.pg_db_role_setting (setdatabase, setrole, setconfig)
     SELECT 0, oid, ARRAY[
-        pg_catalog.concat('search_path=', pg_catalog.quote_ident(declared.schema)),
+        pg_catalog.concat('search_path=', pg_catalog.quote_ident(declared.schema):further),
         pg_catalog.concat('role=', declared.heir)
       ]
       FROM pg_catalog.pg_roles

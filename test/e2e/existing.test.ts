@@ -1,0 +1,58 @@
+import existing from "../environments/existing";
+import { beforeOf } from "../environments/load";
+import { dumpPostgres } from "../golden/dump";
+import { OwnServers } from "./own-servers";
+
+/** What was there before is used, and after destroy it is as it was: roles, memberships, settings, owners and every ACL. */
+let servers: OwnServers;
+let before: object;
+
+const state = () => dumpPostgres(servers.deployment.superuser);
+
+beforeAll(async () => {
+  servers = await OwnServers.start();
+  await servers.deployment.superuser.query(beforeOf("existing")!);
+  // Each ACL is written out, as it is after a grant and its revocation.
+  await servers.deployment.superuser.query(`
+    GRANT CONNECT ON DATABASE app TO PUBLIC;
+    GRANT EXECUTE ON FUNCTION billing.total() TO PUBLIC;
+    GRANT USAGE ON SCHEMA billing TO app_owner;
+    GRANT SELECT ON billing.invoices, public.customers TO app_owner`);
+  before = await state();
+  const [{ schemas, personas }] = existing.databases as [(typeof existing.databases)[number]];
+  servers.configure((draft) => {
+    const [database] = draft.databases;
+    const { schema: _, owner: __, ...rest } = database!;
+    const workload = { kind: "users", admin: "admin", writer: "service", reader: "report" } as const;
+    draft.databases[0] = { ...rest, schemas, personas, workload };
+  });
+}, 60_000);
+
+afterAll(() => servers.stop());
+
+const succeeds = async (...args: string[]) => {
+  const { code, output } = await servers.leasehold(...args);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  return output;
+};
+
+test("deploy, with an empty diff afterwards, verify", async () => {
+  await succeeds("init");
+  await succeeds("deploy");
+  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+  expect(
+    await servers.query("SELECT rolcanlogin, rolconfig FROM pg_roles WHERE rolname = 'app_owner'"),
+  ).toEqual([true, ["statement_timeout=60s"]]);
+  await succeeds("verify", "--no-expiry");
+});
+
+test.each([
+  ["destroy --delete-data", ["--delete-data"]],
+  ["destroy, after another deploy", []],
+])("%s leaves what was there as it was", async (_, args) => {
+  await servers.query("DROP TABLE IF EXISTS public.users");
+  if (args.length === 0) await succeeds("deploy");
+  const output = await succeeds("destroy", "--auto-approve", ...args);
+  expect(output).not.toMatch(/^left: .*(app_owner|billing|schema)/m);
+  expect(await state()).toEqual(before);
+});

@@ -1,0 +1,78 @@
+import external from "../../config/external";
+import type { EnvironmentInput } from "../../config/schema/schema";
+import { OwnServers } from "./own-servers";
+
+/**
+ * A database with one schema gets more, `public` among them, by the command line with real Terraform: nothing of what others have
+ * is lost on the way, and destroy gives it back. The tests are its steps, in order.
+ */
+let servers: OwnServers;
+let before: unknown[];
+
+beforeAll(async () => {
+  servers = await OwnServers.start();
+  await servers.query("CREATE ROLE nightly LOGIN");
+  await servers.query("GRANT CREATE ON SCHEMA public TO nightly");
+  await servers.query("CREATE TABLE public.kept (n integer)");
+  before = await publicSchema();
+}, 60_000);
+
+afterAll(() => servers.stop());
+
+/** Its owner, its ACL, what is in it, and the default privileges of the creator. */
+const publicSchema = () =>
+  servers.query(
+    `SELECT nspowner::regrole::text, ARRAY(SELECT acl::text FROM unnest(nspacl) acl ORDER BY 1),
+       ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = n.oid ORDER BY 1),
+       ARRAY(SELECT defaclacl::text FROM pg_default_acl WHERE defaclrole::regrole::text = 'nightly' ORDER BY 1)
+     FROM pg_namespace n WHERE nspname = 'public'`,
+  );
+
+const [, service, report] = external.databases[0]!.personas;
+
+function configure(schemas?: NonNullable<EnvironmentInput["databases"][number]["schemas"]>): void {
+  servers.configure((draft) => {
+    const [database] = draft.databases;
+    Object.assign(database!, { personas: [service, report], workload: { kind: "leases", reader: "report" } });
+    if (schemas) Object.assign(database!, { schema: undefined, owner: undefined, schemas });
+  });
+}
+
+const succeeds = async (...args: string[]) => {
+  const { code, output } = await servers.leasehold(...args);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  return output;
+};
+
+test("deployed with one schema, as before", async () => {
+  configure();
+  await succeeds("init");
+  await succeeds("deploy");
+  expect(await publicSchema()).toEqual(before);
+});
+
+test("further schemas are added, the first one's resources stay, and everything holds", async () => {
+  configure([
+    { name: "app", owner: "app_owner" },
+    { name: "public", owner: "app_owner", creators: ["nightly"] },
+    { name: "audit", owner: "audit_owner" },
+  ]);
+  const diff = await servers.leasehold("diff");
+  expect(diff.code).toBe(2);
+  expect(diff.output).not.toMatch(/must be replaced|will be destroyed/);
+  await succeeds("deploy");
+  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+  // What others made there before is the personas' as well.
+  const [, acl] = await publicSchema();
+  expect(acl).not.toContain("=U/pg_database_owner");
+  await succeeds("verify", "--no-expiry");
+});
+
+test("destroy gives public back as it was, with what is in it", async () => {
+  const output = await succeeds("destroy", "--auto-approve");
+  expect(output).not.toContain("public");
+  expect(await publicSchema()).toEqual(before);
+  expect(
+    await servers.query("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"),
+  ).toEqual(["nightly", "postgres"]);
+});

@@ -1,0 +1,41 @@
+import { Privileges } from "../../constructs/postgres/privileges";
+import type { EnvironmentInput } from "../../config/schema/schema";
+import { personasOf, workload } from "./two-databases";
+
+const [admin, ...others] = personasOf("app");
+const owner = { name: "app_owner", exists: true } as const;
+
+/** A database in which public and another schema belong to an owner who was there before and logs in (existing.sql). */
+const existing: EnvironmentInput = {
+  name: "existing",
+  servers: [
+    {
+      name: "postgres",
+      superuser: "postgres",
+      database: "app",
+      container: { image: "postgres:18.4", hostPort: 35442 },
+    },
+  ],
+  vault: {
+    container: { image: "hashicorp/vault:1.21.4", hostPort: 8280 },
+    authMount: "approle",
+    namePrefix: "app-",
+  },
+  databases: [
+    {
+      name: "app",
+      schemas: [
+        { name: "public", owner, exists: true },
+        { name: "billing", owner, exists: true },
+      ],
+      manager: { name: "vault", passwordVersion: 1 },
+      vault: { mount: "database", connection: "app" },
+      // The owner may not CREATE on the database.
+      personas: [{ ...admin!, privileges: { ...Privileges.OWNER, database: ["CONNECT"] } }, ...others],
+      workload,
+    },
+  ],
+  verification: true,
+};
+
+export default existing;

@@ -1,0 +1,84 @@
+import { checkOwners } from "../../ops/docker/preflight";
+import { Deployment, findings } from "../support/deployment";
+import { forCommands } from "./attacks/support";
+
+let deployment: Deployment;
+
+beforeAll(async () => (deployment = await Deployment.start({ env: "existing" })));
+
+afterAll(() => deployment.stop());
+
+test("the owner and the schemas are as they were, and everything holds", async () => {
+  const { rows } = await deployment.superuser.query(
+    `SELECT rolcanlogin, rolconnlimit, rolconfig,
+       ARRAY(SELECT nspname || ' ' || pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname IN ('public', 'billing') ORDER BY 1) AS schemas,
+       has_schema_privilege('app_owner', 'public', 'CREATE') AS "mayCreate"
+     FROM pg_roles WHERE rolname = 'app_owner'`,
+  );
+  expect(rows).toEqual([
+    {
+      rolcanlogin: true,
+      rolconnlimit: 7,
+      rolconfig: ["statement_timeout=60s"],
+      schemas: ["billing app_owner", "public pg_database_owner"],
+      mayCreate: true,
+    },
+  ]);
+  const report = await deployment.verify();
+  expect(findings(report)).toEqual([]);
+  expect(report.left).toEqual([]);
+});
+
+const LATER = "ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA billing";
+
+test.each([
+  [
+    "a table of the owner's that a reader may write",
+    "GRANT DELETE ON public.customers TO app_report",
+    "REVOKE DELETE ON public.customers FROM app_report",
+    /^report tables\.DELETE: DELETE on "public"\.customers is not declared/,
+  ],
+  [
+    "a later privilege in the owner's schema",
+    `${LATER} GRANT TRUNCATE ON TABLES TO app_report`,
+    `${LATER} REVOKE TRUNCATE ON TABLES FROM app_report`,
+    /^report tables\.TRUNCATE: TRUNCATE on "billing"\./,
+  ],
+  [
+    "PUBLIC may create in public",
+    "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    /^ PUBLIC has nothing: .*CREATE on schema public/,
+  ],
+  [
+    "an owner who is another's as well",
+    "GRANT nightly TO app_owner",
+    "REVOKE nightly FROM app_owner",
+    /^admin set role\.another: SET ROLE nightly is not declared/,
+  ],
+  [
+    "a reader who is in the owner",
+    "GRANT app_owner TO app_report",
+    "REVOKE app_owner FROM app_report",
+    /^report set role\.the owner: SET ROLE app_owner is not declared/,
+  ],
+])("%s is found", async (_, plant, undo, finding) => {
+  await deployment.superuser.query(plant);
+  const lines = findings(await deployment.verify());
+  await deployment.superuser.query(undo);
+  expect(lines).toContainEqual(expect.stringMatching(finding));
+});
+
+test("what the config has as one that exists, and is not there, is refused before a deploy changes anything", async () => {
+  await checkOwners(forCommands(deployment));
+  await deployment.superuser.query(
+    "ALTER ROLE app_owner RENAME TO gone_owner; ALTER SCHEMA billing RENAME TO gone",
+  );
+  const refusal = await checkOwners(forCommands(deployment)).catch((error: unknown) => String(error));
+  await deployment.superuser.query(
+    "ALTER ROLE gone_owner RENAME TO app_owner; ALTER SCHEMA gone RENAME TO billing",
+  );
+  expect(refusal).toMatch(
+    /the role app_owner, which the config has as one that exists, is not there .*\nthe schema billing, which/,
+  );
+});

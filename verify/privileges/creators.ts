@@ -1,0 +1,30 @@
+import type { SchemaObjectKind } from "../../manifest/object-kinds";
+import type { DatabaseContext } from "../context";
+import type { Check } from "../report/check";
+import { grantsTo } from "./grants";
+
+const KINDS = ["tables", "sequences", "functions"] satisfies SchemaObjectKind[];
+
+/** By the catalogs alone: the verifier can't make anything as a creator, whose login is its own. */
+export async function creatorsDefaults(
+  { owner: catalogs, database: { schemas, personas } }: DatabaseContext,
+  check: Check,
+): Promise<void> {
+  const groups = personas.map(({ groupRole }) => groupRole);
+  const later = (await grantsTo(catalogs, groups)).filter((grant) => grant.later);
+  check.note("aclexplode of every default ACL", `${String(later.length)} privileges of the personas' groups`);
+  for (const { name: schema, creators = [] } of schemas)
+    for (const creator of creators)
+      for (const { groupRole, privileges } of personas)
+        for (const kind of KINDS) {
+          const given = later
+            .filter((grant) => grant.schema === schema && grant.owner === creator && grant.kind === kind)
+            .filter(({ grantee }) => grantee === groupRole)
+            .map(({ privilege }) => privilege);
+          const missing = privileges[kind].filter((privilege) => !given.includes(privilege));
+          if (missing.length > 0)
+            check.find(
+              `no default privileges of ${creator} in ${schema} grant ${groupRole} ${missing.join(", ")} on ${kind}`,
+            );
+        }
+}
