@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { BenchOptions, Part } from "./bench/bench";
 import type { DeployOptions } from "./ops/commands/deploy";
 import type { DestroyOptions } from "./ops/commands/destroy";
+import type { DiffAccessOptions } from "./ops/commands/diff-access";
 import type { DiffOptions } from "./ops/commands/diff";
 import type { EnvOptions } from "./ops/commands/env";
 import type { InitOptions } from "./ops/commands/init";
@@ -89,7 +90,7 @@ program
   .command("deploy")
   .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
   .option(...ENVIRONMENT)
-  .option("--auto-approve", "don't ask who is to lose CONNECT where the config closes databases")
+  .option("--auto-approve", "list what others lose by it, and do not ask")
   .action(async (options: DeployOptions) =>
     run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );
@@ -100,8 +101,18 @@ program
     "plan all stacks side by side, with the planner's token; exit code 0 no change, 1 a failure, 2 changes",
   )
   .option(...ENVIRONMENT)
-  .action(async (options: DiffOptions) =>
-    run(async (signal) => (await import("./ops/commands/diff.js")).diff(options, signal), 1),
+  .option(
+    "--access <commits...>",
+    "who gains and loses what between a commit and HEAD, or between two, by their committed access.json, of every environment unless --env names one; 3 a widening that is not accepted",
+  )
+  .action(async ({ access, ...options }: DiffOptions & Partial<DiffAccessOptions>) =>
+    run(
+      async (signal) =>
+        access
+          ? (await import("./ops/commands/diff-access.js")).diffAccess({ access, ...options })
+          : (await import("./ops/commands/diff.js")).diff(options, signal),
+      1,
+    ),
   );
 
 program

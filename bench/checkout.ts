@@ -5,7 +5,19 @@ import { ROOT } from "../ops/deployment/synthesize";
 
 const PARTS = [
   ...["cli.ts", "main.ts", "cdktf.json", "package.json", "tsconfig.json"],
-  ...["bench", "bin", "clients", "config", "constructs", "examples", "manifest", "ops", "sandbox", "sql"],
+  ...[
+    "access",
+    "bench",
+    "bin",
+    "clients",
+    "config",
+    "constructs",
+    "examples",
+    "manifest",
+    "ops",
+    "sandbox",
+    "sql",
+  ],
   ...["stacks", "verify"],
 ];
 

@@ -174,7 +174,12 @@ export type ManifestWorkload<Kind extends z.output<typeof workload>["kind"]> = E
   { kind: Kind }
 >;
 
+/** @throws SyntaxError, ZodError */
+export function parseAccessManifest(text: string): AccessManifest {
+  return accessManifestSchema.parse(JSON.parse(text));
+}
+
 /** Of a folder that synth has just written. */
 export function readAccessManifest(synthesized: string): AccessManifest {
-  return accessManifestSchema.parse(JSON.parse(readFileSync(join(synthesized, "access.json"), "utf8")));
+  return parseAccessManifest(readFileSync(join(synthesized, "access.json"), "utf8"));
 }

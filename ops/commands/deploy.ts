@@ -25,13 +25,8 @@ import { freeMemberships, givePowers, takePowers } from "../postgres/manager-pow
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
-import {
-  closeOthers,
-  findLockedOut,
-  lockedOutText,
-  wasClosed,
-  type LockedOut,
-} from "../postgres/other-databases";
+import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
+import { closeOthers, wasClosed } from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
@@ -66,9 +61,10 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
       ],
       signal,
     );
-    const approved = await askOfLockedOut(deployment, autoApprove, signal);
+    const approved = await askOfLosses(deployment, autoApprove, signal);
     const { changed, steps } = deploySteps(deployment, approved);
     await runSteps(steps, signal);
+    deployment.home.setDeployedAccess(deployment.access);
     console.log(
       changed.size > 0
         ? `\nDeployed ${deployment.manifest.environment}. Next: npx leasehold verify`
@@ -80,38 +76,46 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
   }
 }
 
-/** Whose CONNECT a deploy may take. */
-type Approved = (who: LockedOut) => boolean;
+/** What a deploy may take from others. */
+type Approved = (loss: Loss) => boolean;
 
 /**
- * Where databases are closed that the config does not name: lists who would be locked out, and asks.
+ * Lists what others lose by the deploy, and asks, unless the config accepts all of it.
  * @throws SetupError with the list
  */
-async function askOfLockedOut(
+async function askOfLosses(
   deployment: Deployment,
   autoApprove: boolean | undefined,
   signal: AbortSignal,
 ): Promise<Approved> {
-  const asked = await lockedOut(deployment);
-  const lines = asked.map(lockedOutText);
-  if (lines.length > 0) {
-    const list = `${lines.join("\n")}\nThey lose it, as the config closes the databases that it does not name.`;
-    if (autoApprove) console.log(list);
+  const { accepted } = deployment.manifest;
+  const losses = await reachableLosses(deployment);
+  const isAccepted = ({ id }: Loss) => accepted.some((one) => one.id === id);
+  if (losses.length > 0) {
+    const list = `${lossLines(losses, accepted).join("\n")}\nThey lose it by this deploy.`;
+    if (autoApprove || losses.every(isAccepted)) console.log(list);
     else await confirm(list, "nothing was deployed", signal);
   }
-  return ({ server, database, login }) =>
-    autoApprove === true ||
-    asked.some((who) => who.server === server && who.database === database && who.login === login);
+  return (loss) => autoApprove === true || isAccepted(loss) || losses.some(({ id }) => id === loss.id);
 }
 
-async function lockedOut(deployment: Deployment): Promise<LockedOut[]> {
+async function reachableLosses(deployment: Deployment): Promise<Loss[]> {
   try {
-    return await findLockedOut(deployment);
+    return await findLosses(deployment);
   } catch (error) {
-    // Containers that are still to be made, or started, have nobody else's logins; the step itself looks again.
+    // Containers that are still to be made, or started, have nobody else's logins; the steps look again.
     if (error instanceof SetupError && deployment.stack("platform")) return [];
     throw error;
   }
+}
+
+/** @throws SetupError with what nobody was asked about */
+function refuseUnasked(losses: readonly Loss[], approved: Approved, deployment: Deployment): void {
+  const unasked = losses.filter((loss) => !approved(loss));
+  if (unasked.length > 0)
+    throw new SetupError(
+      `${lossLines(unasked, deployment.manifest.accepted).join("\n")}\nRun the command again, or add --auto-approve`,
+    );
 }
 
 function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[]; changed: Set<string> } {
@@ -172,6 +176,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkVault(deployment);
         const marked = await findMarked(deployment);
         await checkOthers(deployment, marked);
+        if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
@@ -211,9 +216,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
     steps.push({
       title: "Close the databases that the config does not name",
       run: async (show) => {
-        const unasked = (await findLockedOut(deployment)).filter((who) => !approved(who)).map(lockedOutText);
-        if (unasked.length > 0)
-          throw new SetupError(`${unasked.join("\n")}\nRun the command again, or add --auto-approve`);
+        refuseUnasked(await findLockedOutLosses(deployment), approved, deployment);
         const lines = await closeOthers(deployment);
         for (const line of lines) show.detail(line);
         if (lines.length > 0) changed.add("other databases");

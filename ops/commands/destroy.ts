@@ -104,6 +104,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     }
     const run: Run = { deployment, options, states, left: [] };
     await runSteps(destroySteps(run), signal);
+    deployment.home.removeDeployedAccess();
     console.log(`\nDestroyed ${environment}.`);
     for (const line of run.left) console.log(`left: ${line}`);
     return 0;

@@ -3,9 +3,12 @@ import { Deployment, PLACEHOLDER, type Stack } from "../deployment/deployment";
 import { lock } from "../deployment/lock";
 import { deployedPlatform, stoppedContainers } from "../docker/platform";
 import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
+import { findLosses, lossLines } from "../postgres/losses";
 import { rolesWithMisspelledSettings } from "../postgres/role-settings";
 import { runSteps, type StepOutput } from "../terminal/progress";
 import { Terraform, TerraformError } from "../terraform/terraform";
+import { parseAccessManifest } from "../../manifest/schema";
+import { accessLines } from "./diff-access";
 import { color } from "../terminal/color";
 
 export interface DiffOptions {
@@ -16,6 +19,8 @@ interface StackDiff {
   readonly stack: string;
   readonly text: string;
   readonly exitCode: 0 | 1 | 2;
+  /** Nothing of it is deployed. */
+  readonly isNew?: boolean;
 }
 
 /** Plans all stacks side by side and changes nothing. Returns Terraform's exit code: 0 no change, 1 a failure, 2 changes. */
@@ -48,6 +53,9 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
     );
     for (const { name } of deployment.stacks)
       for (const { stack, text } of diffs) if (stack === name) console.log(`\n# ${name}\n${text}`);
+    console.log(`\n# access\n${accessText(deployment, diffs)}`);
+    const losses = await lossText(deployment, diffs);
+    if (losses) console.log(`\n# what others lose\n${losses}`);
     const codes = diffs.map(({ exitCode }) => exitCode);
     return codes.includes(1) ? 1 : Math.max(...codes);
   } finally {
@@ -93,11 +101,37 @@ async function planStack(deployment: Deployment, stack: Stack, show: StepOutput)
     for (const name of stopped.value)
       notes.push(`container ${name} is stopped, which the plan reports as missing: deploy starts it`);
     show.title(`Planned the stack ${stack.name}: ${hasChanges ? "changes" : "no change"}`);
-    return { stack: stack.name, text: [...notes, text].join("\n"), exitCode: hasChanges ? 2 : 0 };
+    return { stack: stack.name, text: [...notes, text].join("\n"), exitCode: hasChanges ? 2 : 0, isNew };
   } catch (error) {
     if (!(error instanceof TerraformError || error instanceof SetupError)) throw error;
     show.title(`The stack ${stack.name} can't be planned`);
     return { stack: stack.name, text: `error: ${error.message}`, exitCode: 1 };
+  }
+}
+
+/** Who gains and loses what by a deploy. What is deployed is known from the last deploy of this machine. */
+function accessText({ home, manifest }: Deployment, diffs: readonly StackDiff[]): string {
+  const isNew = diffs.every((diff) => diff.isNew);
+  const last = home.deployedAccess();
+  if (!isNew && !last)
+    return "not compared, since no deploy from this machine has recorded what it declared: npx leasehold diff --access COMMIT compares with what a commit declares";
+  const lines = accessLines(isNew ? undefined : parseAccessManifest(last!.text), manifest);
+  const since = isNew ? [] : [`compared with the deploy from this machine at ${last!.at.toISOString()}`];
+  return [...since, ...(lines.length > 0 ? lines.map(({ text }) => text) : ["no change"])].join("\n");
+}
+
+/** What everybody else loses by a deploy; nothing where containers are still to be made. */
+async function lossText(deployment: Deployment, diffs: readonly StackDiff[]): Promise<string> {
+  if (deployment.stack("platform") && diffs.every((diff) => diff.isNew)) return "";
+  const missing = missingToRead(deployment, deployment.stack("postgres")!);
+  if (missing.length > 0) return `not known, since ${missing.join(", ")} is not set`;
+  try {
+    return lossLines(await findLosses(deployment, { forPlan: true }), deployment.manifest.accepted).join(
+      "\n",
+    );
+  } catch (error) {
+    if (!(error instanceof SetupError || error instanceof TerraformError)) throw error;
+    return `not known: ${error.message}`;
   }
 }
 

@@ -21,7 +21,7 @@ import {
 } from "../../sandbox/terraform-json";
 import { variableFor, type Input, type InputPurpose } from "../../manifest/inputs";
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
-import { readAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
+import { parseAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
 import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
@@ -122,6 +122,8 @@ export class Deployment {
   }
 
   readonly manifest: AccessManifest;
+  /** The manifest's text. */
+  readonly access: string;
   readonly stacks: readonly Stack[];
   readonly home: Home;
 
@@ -130,7 +132,8 @@ export class Deployment {
     private readonly signal: AbortSignal,
   ) {
     const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
-    this.manifest = readAccessManifest(folder);
+    this.access = read("access.json");
+    this.manifest = parseAccessManifest(this.access);
     // A folder of another environment's stack may lie beside those of this one.
     const declared = (JSON.parse(read("manifest.json")) as { stacks: Record<string, unknown> }).stacks;
     this.stacks = STACKS.filter((name) => name in declared).map((name) => {

@@ -13,6 +13,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   type Stats,
 } from "node:fs";
@@ -25,6 +26,7 @@ import type { TrustToken } from "../../manifest/names";
 const UNSEAL_KEYS = "unseal-keys";
 const ROOT_TOKEN = "root-token";
 const PUBLIC_PRIVILEGES = "public-privileges.json";
+const DEPLOYED_ACCESS = "deployed-access.json";
 const DEV_TOKEN = "vault-dev-token";
 const MOUNTED_DEV_TOKEN = "vault-dev-token-mounted";
 
@@ -111,6 +113,20 @@ export class Home {
 
   removePublicPrivileges(): void {
     rmSync(join(this.folder, PUBLIC_PRIVILEGES), { force: true });
+  }
+
+  /** The access.json of the last deploy from here, and when that was: for diff. */
+  deployedAccess(): { text: string; at: Date } | undefined {
+    const text = this.read(DEPLOYED_ACCESS);
+    return text === undefined ? undefined : { text, at: statSync(join(this.folder, DEPLOYED_ACCESS)).mtime };
+  }
+
+  setDeployedAccess(text: string): void {
+    this.write(DEPLOYED_ACCESS, text);
+  }
+
+  removeDeployedAccess(): void {
+    rmSync(join(this.folder, DEPLOYED_ACCESS), { force: true });
   }
 
   get unsealKeysFile(): string {

@@ -21,12 +21,15 @@ const OPEN = `
   )`;
 
 /** Servers whose other databases are closed, with the names of the declared ones. */
-function closing(deployment: Deployment): { login: SuperuserLogin; declared: string[] }[] {
+function closing(
+  deployment: Deployment,
+  options?: { forPlan?: boolean },
+): { login: SuperuserLogin; declared: string[] }[] {
   const { servers } = deployment.manifest;
   const names = servers.filter((server) => server.otherDatabases === "close").map((server) => server.name);
   if (names.length === 0) return [];
   return deployment
-    .superusers()
+    .superusers(options)
     .filter(({ server }) => names.includes(server))
     .map((login) => ({ login, declared: declaredOn(deployment, login.server) }));
 }
@@ -39,9 +42,12 @@ function declaredOn({ manifest }: Deployment, server: string): string[] {
  * Who would be locked out where the config closes the other databases: logins that no grant, no ownership and no superuser's
  * power lets in, but for leased ones and Vault's own, which are to stay out.
  */
-export async function findLockedOut(deployment: Deployment): Promise<LockedOut[]> {
+export async function findLockedOut(
+  deployment: Deployment,
+  options?: { forPlan?: boolean },
+): Promise<LockedOut[]> {
   const found: LockedOut[] = [];
-  for (const { login, declared } of closing(deployment)) {
+  for (const { login, declared } of closing(deployment, options)) {
     const ours = deployment.manifest.databases
       .filter(({ server }) => server === login.server)
       .flatMap(({ manager, staticRoles }) => [manager ?? [], staticRoles.map((role) => role.login)].flat());

@@ -31,11 +31,12 @@ test("without a terminal a deploy says who would be locked out, and changes noth
   expect({ code, lines: messages(output) }).toEqual({
     code: 2,
     lines: [
+      'reporting loses CONNECT, TEMPORARY on the database app; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE app TO "reporting" (id loss:database app:CONNECT, TEMPORARY of reporting)',
       ...["postgres", "template1"].map(
         (name) =>
-          `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting"`,
+          `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting" (id loss:database ${name}:CONNECT of reporting)`,
       ),
-      "They lose it, as the config closes the databases that it does not name. There is no terminal to ask on: add --auto-approve",
+      "They lose it by this deploy. There is no terminal to ask on: add --auto-approve",
     ],
   });
   expect(await open()).toEqual(["app", "postgres", "template1"]);

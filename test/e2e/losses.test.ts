@@ -1,0 +1,161 @@
+import { query } from "../support/hand-made";
+import { messages } from "../support/program";
+import { importCommands } from "./killed";
+import { OwnServers } from "./own-servers";
+
+/**
+ * A database with an owner who logs in and two logins that live by PUBLIC's privileges (field.md C1): what a deploy would take
+ * from them is said before it does. The tests are its steps, in order.
+ */
+let servers: OwnServers;
+
+/** No persona acts as the owner: what is in the schema is another's. */
+const configure = (owner: string, accepted: { id: string; reason: string }[] = []) => {
+  servers.configure((draft) => {
+    const [database] = draft.databases;
+    Object.assign(database!, { schema: "billing", owner, workload: undefined });
+    database!.personas = database!.personas.filter(({ actsAsOwner }) => !actsAsOwner);
+    draft.accepted = accepted;
+  });
+};
+
+beforeAll(async () => {
+  servers = await OwnServers.start();
+  for (const sql of [
+    "CREATE ROLE shop_app LOGIN PASSWORD 'x'",
+    "ALTER DATABASE app OWNER TO shop_app",
+    "GRANT CREATE ON SCHEMA public TO shop_app",
+    "CREATE SCHEMA billing AUTHORIZATION shop_app",
+    "CREATE TABLE public.orders (id integer)",
+    "CREATE TABLE billing.invoices (id integer)",
+    "ALTER TABLE public.orders OWNER TO shop_app",
+    "ALTER TABLE billing.invoices OWNER TO shop_app",
+    "CREATE FUNCTION billing.total() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM billing.invoices'",
+    "ALTER FUNCTION billing.total() OWNER TO shop_app",
+    "CREATE ROLE reporting LOGIN PASSWORD 'x'",
+    "CREATE ROLE batch LOGIN PASSWORD 'x'",
+    "GRANT USAGE ON SCHEMA billing TO reporting",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA public, billing TO reporting",
+    "GRANT INSERT ON public.orders TO batch",
+  ])
+    await servers.query(sql);
+}, 60_000);
+
+afterAll(() => servers.stop());
+
+const succeeds = async (...args: string[]) => {
+  const { code, output } = await servers.leasehold(...args);
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  return output;
+};
+
+/** What each of the three does all day. */
+const work = async () => {
+  const as = async (user: string, ...statements: string[]) => {
+    for (const sql of statements)
+      await query(servers.deployment.sandbox.postgres, sql, { user, password: "x" });
+  };
+  await as(
+    "shop_app",
+    "CREATE TABLE billing.day ()",
+    "DROP TABLE billing.day",
+    "INSERT INTO public.orders VALUES (1)",
+  );
+  await as("reporting", "CREATE TEMPORARY TABLE t AS SELECT billing.total(), id FROM public.orders");
+  await as("batch", "CREATE TEMPORARY TABLE t ()", "INSERT INTO public.orders VALUES (2)");
+};
+
+const LOSSES = [
+  'batch loses CONNECT, TEMPORARY on the database app; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE app TO "batch" (id loss:database app:CONNECT, TEMPORARY of batch)',
+  'reporting loses CONNECT, TEMPORARY on the database app; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE app TO "reporting" (id loss:database app:CONNECT, TEMPORARY of reporting)',
+  'reporting loses EXECUTE on 1 function of the schema billing of the database app; to keep it: GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA "billing" TO "reporting" (id loss:functions in billing:EXECUTE of reporting)',
+];
+const OWNER =
+  "shop_app could no longer log in, as the config has it as the owner of a schema; to keep it: let the config name another role (id loss:role shop_app:LOGIN)";
+const SCHEMA =
+  'shop_app loses CREATE, USAGE on the schema billing of the database app; to keep it, after the deploy: GRANT CREATE, USAGE ON SCHEMA billing TO "shop_app" (id loss:schema billing:CREATE, USAGE of shop_app)';
+
+const grantOf = (line: string) => /to keep it.*?: (.*) \(id /.exec(line)![1]!;
+
+const changed = () =>
+  servers.query(
+    "SELECT rolname FROM pg_roles WHERE rolname LIKE 'app\\_%' OR rolname = 'shop_app' AND NOT rolcanlogin UNION SELECT 'CONNECT' WHERE NOT has_database_privilege('public', 'app', 'CONNECT')",
+  );
+
+test("an owner who logs in would be cut off, and so would who lives by PUBLIC: deploy says so and changes nothing", async () => {
+  configure("shop_app");
+  await succeeds("init");
+  await work();
+  const { code, output } = await servers.leasehold("deploy");
+  expect({ code, lines: messages(output) }).toEqual({
+    code: 2,
+    lines: [
+      OWNER,
+      ...LOSSES,
+      "They lose it by this deploy. There is no terminal to ask on: add --auto-approve",
+    ],
+  });
+  expect(await changed()).toEqual([]);
+});
+
+test("with an owner of its own the schema would change hands: diff says it too", async () => {
+  configure("app_owner");
+  const { code, output } = await servers.leasehold("diff");
+  expect(code).toBe(2);
+  expect(output).toContain(`\n# what others lose\n${[...LOSSES, SCHEMA].join("\n")}\n`);
+  expect(output).toContain(
+    "\n# access\n+ app, report: the persona comes, with CONNECT on the database app; USAGE",
+  );
+  expect((await servers.leasehold("deploy")).code).toBe(2);
+  expect(await changed()).toEqual([]);
+});
+
+test("what the config accepts is said and not asked for; the grants keep the rest", async () => {
+  const [, ...granted] = LOSSES;
+  for (const line of granted) await servers.query(grantOf(line));
+  const reason = "granted afterwards";
+  configure(
+    "app_owner",
+    [LOSSES[0]!, SCHEMA].map((line) => ({ id: /\(id (.*)\)$/.exec(line)![1]!, reason })),
+  );
+  // What is there is not taken over unasked.
+  const refused = await servers.leasehold("deploy");
+  expect({ code: refused.code, line: messages(refused.output).at(-1) }).toEqual({
+    code: 2,
+    line: expect.stringMatching(/^the schema billing \(shop_app's\) .* is there already /) as string,
+  });
+  for (const command of importCommands(refused.output)) expect((await servers.shell(command)).code).toBe(0);
+  const accepted = [LOSSES[0]!, SCHEMA].map((line) => `${line}, accepted: ${reason}\n`);
+  expect(await succeeds("deploy")).toContain(`${accepted.join("")}They lose it by this deploy.\n`);
+  await expect(work()).rejects.toMatchObject({ code: "42501" });
+  for (const line of [LOSSES[0]!, SCHEMA]) await servers.query(grantOf(line));
+  await work();
+});
+
+test("the next deploy takes nothing; diff has no change", async () => {
+  const output = await succeeds("deploy");
+  expect(output).toContain("Nothing to do");
+  expect(output).not.toContain("lose");
+  const planned = await succeeds("diff");
+  expect(planned).toMatch(/\n# access\ncompared with the deploy from this machine at \S+Z\nno change\n/);
+  expect(planned).not.toContain("what others lose");
+});
+
+test("they work through verify and destroy", async () => {
+  const granted = (id: string) => ({ id, reason: "a login from before" });
+  configure(
+    "app_owner",
+    [
+      "grant:function in billing:EXECUTE to reporting",
+      "grant:schema in billing:CREATE to shop_app",
+      "grant:schema in billing:USAGE to shop_app",
+      "grant:schema in billing:USAGE to reporting",
+      "grant:table in billing:SELECT to reporting",
+    ].map(granted),
+  );
+  const { code, output } = await servers.leasehold("verify", "--no-expiry", "--env", "external");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  await work();
+  await succeeds("destroy", "--auto-approve");
+  await work();
+});
