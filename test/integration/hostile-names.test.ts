@@ -92,7 +92,7 @@ describe("the worst names that are taken", () => {
       const paths =
         "SELECT DISTINCT setting FROM pg_db_role_setting, unnest(setconfig) setting WHERE setting ~ '^search_path='";
       expect((await query(at, paths)).sort()).toEqual(
-        ["search_path=pg_catalog", ...own.map(({ schema }) => `search_path="${schema}"`)].sort(),
+        ["search_path=pg_catalog", ...own.map(({ schema }) => `search_path="${schema!}"`)].sort(),
       );
     }
   });
