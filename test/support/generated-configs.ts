@@ -368,7 +368,7 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: persona("groupRole"), value: read(...at("owner")) },
     { path: at("manager", "name"), value: read(...at("owner")) },
     { path: at("owner"), value: "pg_owner" },
-    { path: at("schema"), value: "public" },
+    { path: at("schema"), value: "information_schema" },
     { path: at("name"), value: "n".repeat(64) },
     { path: at("server"), value: "elsewhere" },
     { path: at("vault", "mount"), value: "sys/x" },
