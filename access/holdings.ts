@@ -47,12 +47,25 @@ export function serverAccess({ name, otherDatabases }: AccessManifest["servers"]
 /** What a database's owners, Vault's login and the verifier have. */
 export function databaseAccess(database: ManifestDatabase): Access {
   const { name, schemas, manager, leases, probeGroups } = database;
-  const holdings: Holding[] = schemas.map((schema) => ({
-    rule: "owner",
-    object: `${name} schema ${schema.name}`,
-    items: [schema.owner],
-    text: (owner) => `${owner} as the owner of the schema ${schema.name}`,
-  }));
+  const holdings = schemas.flatMap((schema): Holding[] => {
+    const object = `${name} schema ${schema.name}`;
+    const of = `the schema ${schema.name}`;
+    return [
+      { rule: "owner", object, items: [schema.owner], text: (owner) => `${owner} as the owner of ${of}` },
+      {
+        rule: "creator",
+        object,
+        items: schema.creators ?? [],
+        text: (role) => `the personas' privileges on what ${role} creates in ${of}`,
+      },
+      {
+        rule: "public",
+        object,
+        items: schema.public ?? [],
+        text: (privilege) => `${privilege} for PUBLIC on ${of}`,
+      },
+    ];
+  });
   holdings.push({
     rule: "manager",
     object: name,

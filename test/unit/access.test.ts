@@ -170,6 +170,16 @@ test("a persona that comes or goes is one line with all that it has; a database 
   );
 });
 
+test("whose later objects are the personas', and what PUBLIC keeps on a schema", () => {
+  const lines = changed("local", (draft) => {
+    Object.assign(draft.databases[0]!.schemas![0]!, { creators: ["nightly"], public: ["USAGE"] });
+  });
+  expect(lines).toEqual([
+    "+ nanvc: gains USAGE for PUBLIC on the schema example (id public:nanvc schema example:gained USAGE)",
+    "+ nanvc: gains the personas' privileges on what nightly creates in the schema example (id creator:nanvc schema example:gained nightly)",
+  ]);
+});
+
 test("what PUBLIC has on other databases", () => {
   expect(changed("local", (draft) => (draft.servers![0]!.otherDatabases = "close"))).toEqual([
     "- server postgres: loses CONNECT for PUBLIC on databases that the config does not name (id public:postgres:lost CONNECT)",
