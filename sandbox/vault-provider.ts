@@ -39,7 +39,11 @@ const postgresql = z.strictObject({
   password_authentication: z.string().optional(),
   max_open_connections: z.int().default(2),
   max_idle_connections: z.int().optional(),
-  max_connection_lifetime: z.int().optional(),
+  // As it is sent.
+  max_connection_lifetime: z
+    .int()
+    .transform((seconds) => `${String(seconds)}s`)
+    .optional(),
   tls_ca: z.string().optional(),
   tls_certificate: z.string().optional(),
   private_key: z.string().optional(),

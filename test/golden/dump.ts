@@ -153,7 +153,12 @@ function stable(value: unknown): unknown {
       .map(([key, item]) => [
         key,
         // The operator's policy pins a connection's URL.
-        key === "connection_url" || key === "policy" ? withoutPlace(String(item)) : stable(item),
+        key === "connection_url" || key === "policy"
+          ? withoutPlace(String(item))
+          : // A set, which the provider sends in whatever order.
+            key === "token_policies"
+            ? [...(item as string[])].sort()
+            : stable(item),
       ]),
   );
 }
