@@ -38,7 +38,7 @@ const succeeds = async (...args: string[]) => {
 
 test("deploy, with an empty diff afterwards, verify", async () => {
   await succeeds("init");
-  await succeeds("deploy");
+  await succeeds("deploy", "--auto-approve");
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
   expect(
     await servers.query("SELECT rolcanlogin, rolconfig FROM pg_roles WHERE rolname = 'app_owner'"),
@@ -51,7 +51,7 @@ test.each([
   ["destroy, after another deploy", []],
 ])("%s leaves what was there as it was", async (_, args) => {
   await servers.query("DROP TABLE IF EXISTS public.users");
-  if (args.length === 0) await succeeds("deploy");
+  if (args.length === 0) await succeeds("deploy", "--auto-approve");
   const output = await succeeds("destroy", "--auto-approve", ...args);
   expect(output).not.toMatch(/^left: .*(app_owner|billing|schema)/m);
   expect(await state()).toEqual(before);

@@ -47,7 +47,7 @@ const succeeds = async (...args: string[]) => {
 test("deployed with one schema, as before", async () => {
   configure();
   await succeeds("init");
-  await succeeds("deploy");
+  await succeeds("deploy", "--auto-approve");
   expect(await publicSchema()).toEqual(before);
 });
 
@@ -60,7 +60,7 @@ test("further schemas are added, the first one's resources stay, and everything 
   const diff = await servers.leasehold("diff");
   expect(diff.code).toBe(2);
   expect(diff.output).not.toMatch(/must be replaced|will be destroyed/);
-  await succeeds("deploy");
+  await succeeds("deploy", "--auto-approve");
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
   // What others made there before is the personas' as well.
   const [, acl] = await publicSchema();
