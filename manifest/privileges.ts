@@ -1,0 +1,13 @@
+import type { SchemaPrivilegeSet } from "./object-kinds";
+import type { ManifestPersona } from "./schema";
+
+const NONE: SchemaPrivilegeSet = { schema: [], tables: [], sequences: [], functions: [], namedTables: [] };
+
+/** What a persona has in a schema of its database. */
+export function privilegesIn(
+  { privileges }: Pick<ManifestPersona, "privileges">,
+  schema: string,
+): SchemaPrivilegeSet {
+  const { schemas } = privileges;
+  return schemas ? (schemas.find(({ name }) => name === schema) ?? NONE) : privileges;
+}
