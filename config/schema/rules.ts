@@ -84,6 +84,12 @@ function* schemaIsNotTheFunctions(database: DatabaseConfig, { leases }: Environm
     };
 }
 
+function* sslModeIsOfTls(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const { name, tls } = serverOf(environment, database);
+  if (database.vault.sslMode !== undefined && !tls)
+    yield { path: ["vault", "sslMode"], allowed: `no sslMode, since the server ${name} has no tls` };
+}
+
 /** They are named in default privileges before any role of the config's is made, but for owners. */
 function* creatorsExist(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const server = serverOf(environment, database);
@@ -306,6 +312,7 @@ export const RULES: readonly Rule<Environment>[] = [
     schemaIsNoLogins,
     schemaIsNotTheFunctions,
     creatorsExist,
+    sslModeIsOfTls,
     mountIsNoAuthMount,
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,
