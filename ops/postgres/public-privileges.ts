@@ -71,6 +71,7 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
   const record = readRecord(deployment);
   const state = await deployment.state(deployment.stack("postgres")!);
   for (const database of deployment.manifest.databases) {
+    if (database.public !== "take") continue;
     const taking = toBeTaken(state, database);
     if (
       !taking.database &&

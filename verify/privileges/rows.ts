@@ -1,6 +1,7 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { ownersOf } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
+import { DATABASE_OWNER } from "./declared";
 import { probeName, probePrefix } from "../session/probes";
 import {
   attributeRow,
@@ -129,6 +130,8 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       () => false,
       ({ roles, persona, database }) => {
         const own = [persona.groupRole, ...ownersOf(database)];
+        // One that exists may be the owner's.
+        if (database.exists && persona.actsAsOwner) own.push(DATABASE_OWNER);
         return roles.map(({ name }) => name).filter((name) => !own.includes(name));
       },
     ),
