@@ -39,7 +39,9 @@ export class PostgresStack extends LeaseholdStack {
       const [schema, ...further] = schemasOf(config);
       const database = new Database(this, `Database-${config.name}`, {
         name: config.name,
-        create: config.name !== server.database,
+        create: !config.exists && config.name !== server.database,
+        exists: config.exists,
+        public: config.public ?? (config.exists ? "keep" : "take"),
         server: servers.get(server.name),
         ...toProps(schema!),
         furtherSchemas: further.map(toProps),

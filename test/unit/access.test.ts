@@ -251,3 +251,20 @@ test("nothing in a line is obeyed by a terminal", () => {
     })[0],
   ).toContain("nanvc, a\\u{1b}[2J\\nb: the persona comes");
 });
+
+test("what PUBLIC keeps", () => {
+  const gained = "gains what PUBLIC has on";
+  expect(changed("local", (draft) => (draft.databases[0]!.public = "keep"))).toEqual([
+    `+ nanvc: ${gained} functions of the schema example (id public:nanvc schema example functions:gained what it has)`,
+    `+ nanvc: ${gained} the database nanvc (id public:database nanvc:gained what it has)`,
+    `+ nanvc: ${gained} the schema example (id public:nanvc schema example:gained what it has)`,
+  ]);
+  const some = {
+    database: ["CONNECT"],
+    schema: [],
+    functions: [],
+  } satisfies Draft["databases"][number]["public"];
+  expect(changed("local", (draft) => (draft.databases[0]!.public = some))).toEqual([
+    "+ nanvc: gains CONNECT for PUBLIC on the database nanvc (id public:database nanvc:gained CONNECT)",
+  ]);
+});
