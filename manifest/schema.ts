@@ -87,6 +87,8 @@ const databaseFields = z.object({
         owner: name,
         /** The owner was there before: it is neither made, altered nor dropped. */
         ownerExists: z.boolean().optional(),
+        /** Nobody acts as it: the verifier's probes are its own group's, with what the owner's default privileges give. */
+        ownerIsSuperuser: z.boolean().optional(),
         /** Other roles whose later objects they cover as well. */
         creators: z.array(name).optional(),
         /** It was there before, and may belong to another role: it is neither made, given away nor dropped. */

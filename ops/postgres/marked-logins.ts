@@ -85,7 +85,10 @@ export async function markedLogins(
 export function heirFor(database: ManifestDatabase, { revoked, groups }: MarkedLogin): string | undefined {
   const { owner, personas, probeGroups } = database;
   const heirs = new Map(personas.map((persona) => [persona.groupRole, heirOf(database, persona)]));
-  if (probeGroups) heirs.set(probeGroups.owner, owner).set(probeGroups.short, probeGroups.short);
+  if (probeGroups) {
+    heirs.set(probeGroups.owner, probesActAsOwner(database) ? owner : probeGroups.owner);
+    heirs.set(probeGroups.short, probeGroups.short);
+  }
   const group = groups.find((name) => heirs.has(name));
   if (group !== undefined) return heirs.get(group);
   // Vault's login may write comments, so only a declared role may inherit.
