@@ -66,7 +66,11 @@ const persona = z
   });
 
 const workload = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
+  z.object({
+    ...{ kind: z.literal("users"), admin: name, writer: name, reader: name },
+    /** In the first schema, made where it is missing and emptied by each verification. @default - one that is gone afterwards */
+    table: name.optional(),
+  }),
   z.object({ kind: z.literal("pool"), reader: name }),
   z.object({ kind: z.literal("leases"), reader: name }),
   z.object({ kind: z.literal("approle"), reader: name }),

@@ -87,6 +87,17 @@ function* schemaIsNotTheFunctions(database: DatabaseConfig, { leases }: Environm
     };
 }
 
+function* nobodyActsAsASuperuser(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const { superuser } = serverOf(environment, database);
+  if (!schemasOf(database).some(({ owner }) => owner === superuser)) return;
+  for (const [p, { actsAsOwner }] of database.personas.entries())
+    if (actsAsOwner)
+      yield {
+        path: ["personas", p, "actsAsOwner"],
+        allowed: `false, since an owner of the schemas is ${superuser}, the superuser`,
+      };
+}
+
 /** They are named in default privileges before any role of the config's is made, but for owners. */
 function* creatorsExist(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const server = serverOf(environment, database);
@@ -267,8 +278,10 @@ function* claims(environment: Environment): Iterable<Claim> {
     const owners = new Set<string>();
     for (const { name, owner, ownerExists, at: parts } of schemasOf(database)) {
       yield { path: [...at, ...parts.name], taken: [[`a schema of ${database.name}`, name]] };
-      // One role may own several schemas of its database.
-      const isOthersToo = ownerExists && existing.has(`${role} ${owner}`);
+      // One role may own several schemas of its database, and the superuser is there in any case.
+      const isOthersToo =
+        ownerExists &&
+        (existing.has(`${role} ${owner}`) || owner === serverOf(environment, database).superuser);
       if (ownerExists) existing.add(`${role} ${owner}`);
       if (!owners.has(owner) && !isOthersToo) yield { path: [...at, ...parts.owner], taken: [[role, owner]] };
       owners.add(owner);
@@ -345,6 +358,7 @@ export const RULES: readonly Rule<Environment>[] = [
     makesNoDatabasePostgres,
     schemaIsNoLogins,
     schemaIsNotTheFunctions,
+    nobodyActsAsASuperuser,
     creatorsExist,
     mountIsNoAuthMount,
     mountIsBelowNoOther,

@@ -1,6 +1,6 @@
 import { escapeLiteral } from "pg";
 import { printable } from "../../clients/text";
-import { heirOf, LEASED, leaseMark, REVOKED } from "../../manifest/names";
+import { heirOf, LEASED, leaseMark, probesActAsOwner, REVOKED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { SuperuserLogin } from "../deployment/deployment";

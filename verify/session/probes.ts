@@ -193,8 +193,11 @@ export async function dropStaleProbes({ owner, database }: DatabaseContext, chec
     const found = await owner.query<{ drop: string; name: string }>(
       `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop,
          relname AS name
-       FROM pg_class
+       FROM pg_class c
        WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND starts_with(relname, '${PROBE_PREFIX}')
+         AND NOT EXISTS (
+           SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'i'
+         )
        UNION ALL
        SELECT format('DROP ROUTINE %s', oid::regprocedure), proname
        FROM pg_proc
