@@ -2,7 +2,9 @@ import { Privileges } from "../constructs/postgres/privileges";
 import type { EnvironmentInput } from "./schema/schema";
 
 /**
- * Dynamic credentials with AppRole: an application on a Vault in dev mode that reads, with a secret id that serves ten times.
+ * Dynamic credentials with AppRole
+ * (https://www.devclubhouse.com/a/dynamic-database-credentials-with-hashicorp-vault-approle-auth-and-short-lived): an
+ * application that reads, with a secret id that serves ten times, and a Vault in dev mode.
  * Safer here: Vault's own login is no superuser (docs/sources.md).
  */
 const approle: EnvironmentInput = {
