@@ -83,7 +83,11 @@ const persona = z
   });
 
 const workload = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
+  z.object({
+    ...{ kind: z.literal("users"), admin: name, writer: name, reader: name },
+    /** In the first schema, made where it is missing and emptied by each verification. @default - one that is gone afterwards */
+    table: name.optional(),
+  }),
   z.object({ kind: z.literal("pool"), reader: name }),
   z.object({ kind: z.literal("leases"), reader: name }),
   z.object({ kind: z.literal("approle"), reader: name }),
@@ -113,6 +117,8 @@ const databaseFields = z.object({
         owner: name,
         /** The owner was there before: it is neither made, altered nor dropped. */
         ownerExists: z.boolean().optional(),
+        /** Nobody acts as it: the verifier's probes are its own group's, with what the owner's default privileges give. */
+        ownerIsSuperuser: z.boolean().optional(),
         /** Other roles whose later objects they cover as well. */
         creators: z.array(name).optional(),
         /** It was there before, and may belong to another role: it is neither made, given away nor dropped. */

@@ -46,11 +46,17 @@ const staticRole = object("a static role", {
     .describe("How often Vault sets a new password, at least `5s`."),
 }).describe("A login that is not leased but kept, and given a new password by Vault again and again.");
 
+const usersTable = name(POSTGRES_IDENTIFIER).optional().meta({
+  description:
+    "A table in the first schema that is made where it is missing, emptied by each verification, and kept.",
+  otherwise: "one of the verifier's own, which is gone afterwards",
+});
+
 const KINDS = 'one of the kinds "users", "pool", "leases", "approle", with its personas';
 const workload = z.discriminatedUnion(
   "kind",
   [
-    object(KINDS, { kind: z.literal("users"), admin, writer, reader }).describe(
+    object(KINDS, { kind: z.literal("users"), admin, writer, reader, table: usersTable }).describe(
       "The users example: one persona creates the table, one fills it, one compares.",
     ),
     object(KINDS, { kind: z.literal("pool"), reader }).describe(
@@ -353,6 +359,7 @@ function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Bre
   if (!workload) return;
   const { kind: _, ...parts } = workload;
   for (const [part, wanted] of Object.entries(parts)) {
+    if (part === "table") continue;
     const isAdmin = part === "admin";
     if (!personas.some(({ name, actsAsOwner }) => name === wanted && actsAsOwner === isAdmin))
       yield {

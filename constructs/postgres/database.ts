@@ -33,11 +33,15 @@ export const Schema = {
 /** The role that owns a schema. */
 export interface IOwner {
   readonly roleName: string;
+  /** @default - false */
+  readonly isSuperuser?: boolean;
 }
 
 export const Owner = {
   /** One that exists already. */
   fromName: (roleName: string): IOwner => ({ roleName }),
+  /** A superuser: its tables are handed out as any owner's are, and nobody acts as it. */
+  superuser: (roleName: string): IOwner => ({ roleName, isSuperuser: true }),
 };
 
 /** A schema of a database, in which personas have privileges. */
@@ -45,6 +49,8 @@ export interface DatabaseSchema {
   readonly name: string;
   /** Whose objects they are on, those that it makes later too. */
   readonly owner: string;
+  /** Nobody acts as it, nor is a member of it. */
+  readonly ownerIsSuperuser: boolean;
   /** Other roles whose later objects they are on as well. */
   readonly creators: readonly string[];
 }
@@ -125,9 +131,10 @@ abstract class DatabaseBase extends Construct implements IDatabase {
       ...{ exists: exists || undefined, public: kept === "take" ? undefined : kept },
       schema: schemas[0].name,
       owner: this.ownerName,
-      schemas: schemas.map(({ name, owner, creators, exists, ownerExists, keepsPublic }) => ({
+      schemas: schemas.map(({ name, owner, creators, exists, keepsPublic, ...of }) => ({
         ...{ name, owner, creators: creators.length > 0 ? [...creators] : undefined },
-        ...{ exists: exists || undefined, ownerExists: ownerExists || undefined },
+        ...{ exists: exists || undefined, ownerExists: of.ownerExists || undefined },
+        ownerIsSuperuser: of.ownerIsSuperuser || undefined,
         public: keepsPublic && kept === "take" ? (["USAGE"] as const) : undefined,
       })),
       server: server?.serverName,
@@ -217,6 +224,7 @@ function declared({ schema, owner, creators = [] }: SchemaProps): DeclaredSchema
     exists: typeof schema !== "string" || schema === PUBLIC_SCHEMA,
     keepsPublic: typeof schema !== "string",
     ownerExists: typeof owner !== "string",
+    ownerIsSuperuser: typeof owner !== "string" && owner.isSuperuser === true,
   };
 }
 

@@ -96,7 +96,7 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
     const found = await asSuperuser(deployment.superuserOf(database), (client) =>
       client.query<{ name: string }>(
         "SELECT rolname AS name FROM pg_roles WHERE rolsuper AND rolname = ANY ($1) ORDER BY 1",
-        [ownersOf(database)],
+        [ownersOf(database).filter((name) => !isDeclaredSuperuser(database, name))],
       ),
     );
     for (const { name } of found!.rows)
@@ -106,6 +106,11 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
     lines.push(...(await missingOf(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** The stacks have nobody act as it. */
+function isDeclaredSuperuser({ schemas }: ManifestDatabase, name: string): boolean {
+  return schemas.some(({ owner, ownerIsSuperuser }) => owner === name && ownerIsSuperuser);
 }
 
 async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {

@@ -169,13 +169,14 @@ test("ways to log in, and from where", () => {
     changed("approle", (draft) => {
       const [persona] = draft.databases[0]!.personas;
       persona!.appRole = { ...persona!.appRole!, name: "another", tokenBoundCidrs: ["10.0.0.0/8"] };
-      draft.databases[0]!.staticRoles = [];
+      const kept = { name: "nightly", login: "nightly_login", persona: "myapp", rotationPeriod: 86_400 };
+      draft.databases[0]!.staticRoles = [kept];
     }).map((line) => line.replace(/ \(id .*/, "")),
   ).toEqual([
-    "+ builds, jenkins: gains AppRole another at approle to log in with",
-    "- builds, jenkins: loses AppRole jenkins-role at approle to log in with",
-    "- builds, jenkins: loses any address to use its token from",
-    "- builds, jenkins: loses login nightly_login to log in with",
+    "+ appdb, myapp: gains AppRole another at approle to log in with",
+    "+ appdb, myapp: gains login nightly_login to log in with",
+    "- appdb, myapp: loses AppRole myapp at approle to log in with",
+    "- appdb, myapp: loses any address to use its token from",
   ]);
   const narrowed = (draft: Draft) => (login(draft)["tokenBoundCidrs"] = ["10.0.0.0/8"]);
   expect(changed("local", narrowed)).toEqual([

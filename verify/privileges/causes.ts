@@ -4,6 +4,7 @@ import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
+import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
 import { actingRoles, DATABASE_OWNER, isDeclaredMembership } from "./declared";
@@ -121,7 +122,10 @@ export async function causesOfMissing(
   const object = await lookUp(context, kind, target);
   const { schema } = target;
   const isMisplaced =
-    schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
+    schema !== undefined &&
+    object !== undefined &&
+    !makersOf({ schemas: [schema] }).includes(object.owner) &&
+    !(target.probe && object.owner === probeOwnerOf(context.database, schema));
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return causes;
