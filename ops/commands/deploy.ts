@@ -27,6 +27,7 @@ import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, wasClosed } from "../postgres/other-databases";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { recordPublic } from "../postgres/public-privileges";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
@@ -180,6 +181,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         await recordPublic(deployment);
         await adopt(deployment, marked, show.detail);

@@ -17,6 +17,7 @@ import {
   startStopped,
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { givePublicBack } from "../postgres/public-privileges";
 import { reopenOthers } from "../postgres/other-databases";
 import { spellSettings } from "../postgres/role-settings";
@@ -151,6 +152,7 @@ function destroySteps(run: Run): Step[] {
         },
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await freeGroups(run, show);
         await sparePostgres(run);
       }),
