@@ -204,11 +204,26 @@ export class Deployment {
       variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
     );
     if (token) env["VAULT_TOKEN"] = token;
-    return new Terraform(stack.folder, env, this.signal, stateFile(stack));
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () =>
+      this.states.delete(stack.name),
+    );
   }
 
+  /** As they were read last, until Terraform writes them. */
+  private readonly states = new Map<StackName, Promise<StateResource[]>>();
+
   /** The resources that a stack's state holds. */
-  async state(stack: Stack): Promise<StateResource[]> {
+  state(stack: Stack): Promise<StateResource[]> {
+    const known = this.states.get(stack.name);
+    if (known) return known;
+    const read = this.readState(stack);
+    this.states.set(stack.name, read);
+    // What can't be read yet may be later.
+    read.catch(() => this.states.delete(stack.name));
+    return read;
+  }
+
+  private async readState(stack: Stack): Promise<StateResource[]> {
     const file = stateFile(stack);
     let text = "";
     if (file === undefined) text = await this.pullState(stack);
@@ -233,10 +248,11 @@ export class Deployment {
     const did: string[] = [];
     for (const stack of this.stacks) {
       const file = stateFile(stack);
-      if (file !== undefined && (await mend(file)))
-        did.push(
-          `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
-        );
+      if (file === undefined || !(await mend(file))) continue;
+      this.states.delete(stack.name);
+      did.push(
+        `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
+      );
     }
     return did;
   }
