@@ -24,7 +24,7 @@ import {
 import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkMounts, checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, wasClosed } from "../postgres/other-databases";
 import { recordPublic } from "../postgres/public-privileges";
@@ -174,6 +174,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkSuperusers(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
+        await checkMounts(deployment);
         const marked = await findMarked(deployment);
         await checkOthers(deployment, marked);
         if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);
