@@ -39,6 +39,8 @@ const inSchema = z.object({
 const login = z.looseObject({
   kind: name,
   authMount: name,
+  /** The auth method was mounted before, and stays so. */
+  authMountExists: z.boolean().optional(),
   name,
   policies: z.array(name),
   tokenTtl: seconds,
@@ -153,6 +155,8 @@ const databaseFields = z.object({
     .default([]),
   vault: z.object({
     mount: name,
+    /** It was mounted before, and stays so: others may have theirs in it. */
+    mountExists: z.boolean().optional(),
     connection: name,
     /** Vault replaces the connection's password after the first deploy. */
     rotateRoot: z.boolean().default(false),

@@ -18,6 +18,7 @@ import {
   duration,
   integer,
   list,
+  mountPath,
   name,
   object,
   oneOf,
@@ -170,7 +171,10 @@ const fields = object("a database", {
       .describe("Has Vault replace the password by one that it alone knows, after the first deploy."),
   }).describe("Vault's own login, which creates and drops the leased ones."),
   vault: object("where the database is in Vault", {
-    mount: name(VAULT_MOUNT_PATH).describe("Where the database secrets engine is mounted."),
+    mount: mountPath(
+      VAULT_MOUNT_PATH,
+      "one that is mounted already, stays so, and in which others may have connections and roles",
+    ).describe("Where the database secrets engine is mounted."),
     connection: name(VAULT_NAME).describe("The name of the connection."),
     maxOpenConnections: integer(1, 1000).optional().meta({
       description: "How many sessions Vault has open at most.",

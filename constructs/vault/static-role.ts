@@ -4,8 +4,8 @@ import { DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
 import { checkName, VAULT_NAME } from "../names";
 import type { IStaticLogin } from "../postgres/static-login";
-import type { DatabaseConnection } from "./database-connection";
-import type { IGrantee } from "./policy-document";
+import type { DatabaseConnection, IConnectionRole } from "./database-connection";
+import type { Capability, IGrantee } from "./policy-document";
 import { statements } from "../sql";
 
 export interface StaticRoleProps {
@@ -25,7 +25,7 @@ const SHORTEST = Duration.seconds(5);
  * A login that stays and whose password Vault changes, at once and after each period
  * (https://developer.hashicorp.com/vault/docs/secrets/databases#static-roles).
  */
-export class StaticRole extends Construct {
+export class StaticRole extends Construct implements IConnectionRole {
   readonly staticRoleName: string;
   private readonly connection: DatabaseConnection;
 
@@ -39,7 +39,7 @@ export class StaticRole extends Construct {
         `rotation period (${rotationPeriod.toString()}) must be at least ${SHORTEST.toString()}, Vault's shortest`,
       );
     }
-    connection.allow(this.staticRoleName);
+    connection.allow(this);
     const way = connection.manager.functions ? "functions" : "createrole";
     new DatabaseSecretBackendStaticRole(this, "Resource", {
       backend: connection.mount.mountedPath,
@@ -63,10 +63,22 @@ export class StaticRole extends Construct {
     this.grant(grantee, "rotate-role", "update");
   }
 
-  private grant(grantee: IGrantee, endpoint: string, capability: "read" | "update"): void {
+  grantManage(grantee: IGrantee): void {
+    this.grant(grantee, "static-roles", "create", "read", "update", "delete");
+  }
+
+  grantInspect(grantee: IGrantee): void {
+    this.grant(grantee, "static-roles", "read");
+  }
+
+  get vaultName(): string {
+    return this.staticRoleName;
+  }
+
+  private grant(grantee: IGrantee, endpoint: string, ...capabilities: Capability[]): void {
     grantee.allow({
       path: `${this.connection.mount.path}/${endpoint}/${this.staticRoleName}`,
-      capabilities: [capability],
+      capabilities,
     });
   }
 }

@@ -55,6 +55,11 @@ export interface Stack {
   readonly json: StackJson;
 }
 
+/** Addresses of what Terraform forgets, and leaves where it is. */
+export function forgottenBy({ json }: Stack): string[] {
+  return (json.removed ?? []).map(({ from }) => from);
+}
+
 /** A resource of a state. */
 export interface StateResource {
   readonly address: string;

@@ -3,7 +3,7 @@ import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { TrustToken } from "../../manifest/names";
-import type { Attributes, Deployment, Stack } from "../deployment/deployment";
+import { forgottenBy, type Attributes, type Deployment, type Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
@@ -31,6 +31,7 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
     // A container that is still to be made, or started.
     if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
   });
+  if (!platform) await checkMounts(deployment);
 }
 
 /** One after the other: in a database without a state Terraform's backend pg makes its table each time, which two can't at once. */
@@ -58,10 +59,12 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
       ({ attributes }) =>
         `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
-    ...(await deployment.undeclared("vault", "vault_mount")).map(
-      ({ attributes }) =>
-        `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
-    ),
+    ...(await deployment.undeclared("vault", "vault_mount"))
+      .filter(({ address }) => !forgottenBy(deployment.stack("vault")!).includes(address))
+      .map(
+        ({ attributes }) =>
+          `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
+      ),
   ];
   const lines = removed.map(
     (what) =>
@@ -185,6 +188,33 @@ export async function checkVault(deployment: Deployment): Promise<void> {
       `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init${orToken(deployment)}`,
     );
   }
+}
+
+/** @throws SetupError with a line for each mount that the config has as one that exists, and that is not there or another's type */
+export async function checkMounts(deployment: Deployment): Promise<void> {
+  const { databases } = deployment.manifest;
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  const databaseMounts = databases.flatMap(({ vault: { mount, mountExists } }) => (mountExists ? mount : []));
+  const authMounts = databases
+    .flatMap(({ personas }) => personas)
+    .flatMap(({ login }) =>
+      login.authMountExists ? [[login.kind, `auth/${login.authMount}`] as const] : [],
+    );
+  const wanted = new Map([
+    ...databaseMounts.map((mount) => [mount, "database"] as const),
+    ...authMounts.map(([kind, mount]) => [mount, kind] as const),
+  ]);
+  const lines: string[] = [];
+  for (const [mount, type] of wanted) {
+    const { status, body } = await vault.request("GET", `sys/mounts/${mount}`);
+    const found = body.data?.["type"];
+    if (status === 403 || found === type) continue;
+    const what = typeof found === "string" ? `is of the type ${found} and not ${type}` : "is not there";
+    lines.push(
+      `the mount ${mount}, which the config has as one that exists, ${what} in Vault at ${vault.address}: mount it (vault ${mount.startsWith("auth/") ? "auth" : "secrets"} enable -path=${mount.replace(/^auth\//, "")} ${type}), or correct the config`,
+    );
+  }
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
 async function checkDocker(

@@ -90,6 +90,15 @@ test("without a superuser, and with a schema called leasehold, one leases by CRE
   ).toEqual([]);
 });
 
+test("mounts may exist already", () => {
+  expect(
+    errors((draft) => {
+      database(draft).vault["mount"] = { path: "database", exists: true };
+      draft.vault["authMount"] = { path: "approle", exists: true };
+    }),
+  ).toEqual([]);
+});
+
 test("without a prefix AppRoles and policies have any names, and a policy another one than its AppRole", () => {
   expect(
     errors((draft) => {
@@ -462,6 +471,32 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "the role public",
     (d) => (readonly(d)["groupRole"] = "public"),
     `${RO}.groupRole: received 'public', allowed: ${ROLE}`,
+  ],
+  [
+    "a mount that exists, with a slash at its end",
+    (d) => (database(d).vault["mount"] = { path: "db/", exists: true }),
+    `databases[0] (nanvc).vault.mount.path: received 'db/', allowed: ${MOUNT_PATH}`,
+  ],
+  [
+    "a connection's name in a mount that exists",
+    (d) => Object.assign(database(d).vault, { mount: { path: "db", exists: true }, connection: "c-" }),
+    `databases[0] (nanvc).vault.connection: received 'c-', allowed: ${VAULT}`,
+  ],
+  [
+    "a mount that does not exist",
+    (d) => (d.vault["authMount"] = { path: "approle", exists: false }),
+    `vault.authMount: received { path: 'approle', exists: false }, allowed: ${VAULT_AUTH_PATH.allowed}; or { path, exists: true }, of one that exists already`,
+  ],
+  [
+    "a mount that exists at the auth mount's path",
+    (d) => (database(d).vault["mount"] = { path: "approle", exists: true }),
+    "databases[0] (nanvc).vault.mount.path: received 'approle', allowed: a path other than vault.authMount",
+  ],
+  [
+    "a connection that leaves no room for the probes' roles in a mount of others'",
+    (d) =>
+      Object.assign(database(d).vault, { mount: { path: "db", exists: true }, connection: "c".repeat(116) }),
+    `databases[0] (nanvc).vault.connection: received '${"c".repeat(76)}..., allowed: a name that leaves room for Vault's role verify-owner-${"c".repeat(116)}, at most 128 bytes`,
   ],
   [
     "a mount path with a slash at its end",
@@ -995,6 +1030,11 @@ describe("names of two databases", () => {
       "a mount below another",
       { vault: { mount: "database/b", connection: "b" } },
       "databases[1] (second).vault.mount: received 'database/b', allowed: a path that is not below another mount, database",
+    ],
+    [
+      "a mount that exists for one of two databases",
+      { vault: { mount: { path: "database", exists: true }, connection: "b" } },
+      "databases[1] (second).vault.mount.path: received 'database', allowed: a mount that is spelled as for nanvc",
     ],
     [
       "a name with which Vault's role of the probes would end in a dash",
