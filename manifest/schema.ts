@@ -167,7 +167,23 @@ const databaseFields = z.object({
   /** PostgreSQL's group roles of the probe roles. */
   probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
-  staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
+  staticRoles: z
+    .array(
+      z.object({
+        name,
+        login: name,
+        /** The login was there before: it is neither made nor dropped, and altered by Vault alone, which sets its password. */
+        loginExists: z.boolean().optional(),
+        persona: name,
+        rotationPeriod: seconds.optional(),
+        /** In place of the period; as cron has it. */
+        rotationSchedule: z.string().optional(),
+        rotationWindow: seconds.optional(),
+        /** It keeps its password until the first rotation that is due. */
+        skipImportRotation: z.boolean().optional(),
+      }),
+    )
+    .default([]),
 });
 
 const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({

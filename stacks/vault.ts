@@ -94,9 +94,11 @@ export class VaultStack extends LeaseholdStack {
         connection,
         login: addPersonaLogin(this, this.trust, { ...loginOf(this.environment, config), mark }),
       });
-      for (const { persona: of, ...role } of staticRoles) {
+      for (const { persona: of, login, ...role } of staticRoles) {
         if (of !== config.name) continue;
-        const kept = persona.addStaticRole(`Static-${role.name}`, role);
+        const loginExists = typeof login !== "string";
+        const props = { ...role, login: loginExists ? login.name : login, loginExists };
+        const kept = persona.addStaticRole(`Static-${role.name}`, props);
         // Where the verifier tries it: who uses the login finds its password changed.
         if (this.environment.verification && workload?.kind === "approle" && workload.reader === of)
           kept.grantRotate(this.trust.verifier);

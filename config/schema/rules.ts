@@ -5,7 +5,7 @@ import {
   VAULT_LOWER_NAME,
   VAULT_NAME,
 } from "../../constructs/names";
-import { schemasOf } from "./database";
+import { roleName, schemasOf } from "./database";
 import { mounted, serverOf, type DatabaseConfig, type Environment } from "./environment";
 import { mountOf, type Breach, type Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
@@ -114,7 +114,7 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
     .flatMap((other) => [
       other.manager.name,
       ...other.personas.map(({ groupRole }) => groupRole),
-      ...other.staticRoles.map(({ login }) => login),
+      ...other.staticRoles.flatMap(({ login }) => (typeof login === "string" ? login : [])),
       ...(environment.verification ? Object.values(probeRoleNames(other)) : []),
       ...(other === database ? [] : schemasOf(other).map(({ owner }) => owner)),
     ]);
@@ -350,7 +350,8 @@ function* claims(environment: Environment): Iterable<Claim> {
     }
     for (const [i, { name, login }] of database.staticRoles.entries()) {
       yield { path: [...at, "staticRoles", i, "name"], taken: [[databaseRole, name]] };
-      yield { path: [...at, "staticRoles", i, "login"], taken: [[role, login]] };
+      const part = typeof login === "string" ? ["login"] : ["login", "name"];
+      yield { path: [...at, "staticRoles", i, ...part], taken: [[role, roleName(login)]] };
     }
   }
 }

@@ -120,6 +120,8 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
   }
 }
 
+const STATIC_ROLE = "vault_database_secret_backend_static_role";
+
 function destroySteps(run: Run): Step[] {
   const { deployment, states } = run;
   const has = (name: string) => (states.get(name)?.length ?? 0) > 0;
@@ -141,6 +143,12 @@ function destroySteps(run: Run): Step[] {
       { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
       destroyStep(run, deployment.stack("vault")!),
     );
+    for (const { vault, staticRoles } of deployment.manifest.databases)
+      for (const { name, login, loginExists } of staticRoles)
+        if (loginExists && findResource(states.get("vault")!, STATIC_ROLE, { name, backend: vault.mount }))
+          run.left.push(
+            `the login ${login} with the password that Vault gave it last, which nobody has from then on: ALTER ROLE ${escapeIdentifier(login)} PASSWORD … gives it another`,
+          );
   }
   if (has("postgres")) {
     steps.push(

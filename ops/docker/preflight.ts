@@ -107,7 +107,11 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(
         `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
       );
-    lines.push(...(await missingOf(deployment, database)), ...(await missingTables(deployment, database)));
+    lines.push(
+      ...(await missingOf(deployment, database)),
+      ...(await missingTables(deployment, database)),
+      ...(await unfitLogins(deployment, database)),
+    );
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
@@ -117,9 +121,13 @@ function isDeclaredSuperuser({ schemas }: ManifestDatabase, name: string): boole
   return schemas.some(({ owner, ownerIsSuperuser }) => owner === name && ownerIsSuperuser);
 }
 
+function existingLogins({ staticRoles }: ManifestDatabase): string[] {
+  return staticRoles.flatMap(({ login, loginExists }) => (loginExists ? login : []));
+}
+
 async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const made = madeOwnersOf(database);
-  const roles = makersOf(database).filter((name) => !made.includes(name));
+  const roles = [...makersOf(database).filter((name) => !made.includes(name)), ...existingLogins(database)];
   const schemas = database.schemas.filter(({ exists }) => exists).map(({ name }) => name);
   const names = await asSuperuser(
     deployment.superuserOf(database),
@@ -142,6 +150,22 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
   return (isMissing ? [`the database ${database.name}`] : (names ?? [])).map(
     (what) =>
       `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
+  );
+}
+
+/** Whoever sets the password of one that may do more than log in could do that too, so Vault's login may not. */
+async function unfitLogins(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const found = await asSuperuser(deployment.superuserOf(database), (client) =>
+    client.query<{ name: string }>(
+      `SELECT rolname AS name FROM pg_roles
+       WHERE rolname = ANY ($1) AND (NOT rolcanlogin OR rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)
+       ORDER BY 1`,
+      [existingLogins(database)],
+    ),
+  );
+  return found!.rows.map(
+    ({ name }) =>
+      `${name}, the login of a static role of the database ${database.name}, can't log in, or is a superuser or has CREATEROLE, REPLICATION or BYPASSRLS: Vault does not set the password of such a one, name another login in the config`,
   );
 }
 
@@ -168,6 +192,7 @@ export async function checkVault(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
   const at = `Vault at ${vault.address}`;
   await checkVaultServes(vault);
+  await checkRotations(deployment, vault);
   const token = deployment.token("operator");
   const { operator, ...others } = deployment.manifest.policies!;
   if (!token)
@@ -214,6 +239,39 @@ export async function checkMounts(deployment: Deployment): Promise<void> {
       `the mount ${mount}, which the config has as one that exists, ${what} in Vault at ${vault.address}: mount it (vault ${mount.startsWith("auth/") ? "auth" : "secrets"} enable -path=${mount.replace(/^auth\//, "")} ${type}), or correct the config`,
     );
   }
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/**
+ * OpenBao asks for a period, and what Terraform's provider does not send to a Vault that is no Enterprise it does not mention.
+ * @throws SetupError with a line for each static role whose rotation Vault does not have
+ */
+async function checkRotations({ manifest }: Deployment, vault: VaultClient): Promise<void> {
+  const roles = manifest.databases.flatMap(({ staticRoles }) => staticRoles);
+  if (!roles.some(({ rotationSchedule, skipImportRotation }) => rotationSchedule ?? skipImportRotation))
+    return;
+  const { body } = await vault.request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  // OpenBao has no such field.
+  const { version = "unknown", enterprise } = body as { version?: string; enterprise?: boolean };
+  const [, minor] = /^1\.(\d+)\./.exec(version) ?? [];
+  const skips = enterprise === true && (minor === undefined || Number(minor) >= 18);
+  const line = (role: string, field: string, needs: string, instead: string) =>
+    `the static role ${role} has ${field}, for which it takes ${needs}; Vault at ${vault.address} is ${version}${enterprise === undefined ? ", OpenBao's" : ""}: ${instead}`;
+  const lines = roles.flatMap(({ name, rotationSchedule, skipImportRotation }) => [
+    ...(rotationSchedule !== undefined && enterprise === undefined
+      ? [line(name, "a rotationSchedule", "HashiCorp's Vault", "declare a rotationPeriod")]
+      : []),
+    ...(skipImportRotation && !skips
+      ? [
+          line(
+            name,
+            "skipImportRotation",
+            "Vault Enterprise 1.18 or later",
+            "without it the login has a new password at once",
+          ),
+        ]
+      : []),
+  ]);
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 

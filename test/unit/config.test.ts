@@ -1135,6 +1135,45 @@ function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonl
     change?.(d);
   });
 }
+test.each<[object, string | undefined]>([
+  [{ login: { name: "old", exists: true }, skipImportRotation: true }, undefined],
+  [{ rotationPeriod: undefined, rotationSchedule: "0 3 * * SAT", rotationWindow: "1h" }, undefined],
+  [{ rotationPeriod: undefined }, "rotationPeriod: received nothing, allowed: either rotationPeriod or"],
+  [{ rotationSchedule: "*/5 * * * *" }, "rotationPeriod: received '24h', allowed: either rotationPeriod or"],
+  [{ rotationWindow: "2h" }, "rotationWindow: received '2h', allowed: none without rotationSchedule"],
+  [
+    { rotationPeriod: undefined, rotationSchedule: "0 3 * * 6", rotationWindow: "59m" },
+    "rotationWindow: received '59m', allowed: at least 1h",
+  ],
+  [
+    { rotationPeriod: undefined, rotationSchedule: "@daily" },
+    "rotationSchedule: received '@daily', allowed: a schedule of five fields",
+  ],
+  [
+    { skipImportRotation: true },
+    "skipImportRotation: received true, allowed: false for a login that deploy makes",
+  ],
+  [
+    { login: { name: "readonly_role", exists: true } },
+    "login.name: received 'readonly_role', allowed: a PostgreSQL role",
+  ],
+  [{ login: { name: "old" } }, "login: received { name: 'old' }, allowed: "],
+])("a static role with %j", (change, finding) => {
+  const lines = errors((d) => (database(d)["staticRoles"] = [{ ...STATIC, ...change }]));
+  expect(lines).toEqual(
+    finding === undefined ? [] : [expect.stringContaining(`staticRoles[0] (report).${finding}`)],
+  );
+});
+
+test("a static role's login that exists may create", () => {
+  expect(
+    withSchemas([{ name: "a", owner: "o", creators: ["old"] }], (d) => {
+      withoutAdmin(d);
+      database(d)["staticRoles"] = [{ ...STATIC, login: { name: "old", exists: true } }];
+    }),
+  ).toEqual([]);
+});
+
 test("PUBLIC may keep something of a database, which may exist", () => {
   for (const kept of ["take", {}, { database: ["CONNECT"], schema: ["USAGE"], functions: ["EXECUTE"] }])
     expect(errors((d) => Object.assign(database(d), { exists: true, public: kept }))).toEqual([]);
