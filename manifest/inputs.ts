@@ -24,6 +24,9 @@ const INPUT_PURPOSES = [
   "port-from-vault",
   "ca-from-vault",
   "ca-file-from-vault",
+  /** What Vault shows the server, on Vault's machine. */
+  "client-certificate-file-from-vault",
+  "client-key-file-from-vault",
 ] as const;
 
 export type InputPurpose = (typeof INPUT_PURPOSES)[number];

@@ -45,8 +45,8 @@ export class CertificateAuthority {
     return pem(this.root);
   }
 
-  /** For a server on 127.0.0.1, which is localhost as well. */
-  async issue(): Promise<ServerTls> {
+  /** For a server on 127.0.0.1, which is localhost as well, or for a client. */
+  async issue(usage: "serverAuth" | "clientAuth" = "serverAuth"): Promise<ServerTls> {
     const { x509 } = this;
     const keys = await newKeys();
     const certificate = await x509.X509CertificateGenerator.create({
@@ -59,7 +59,7 @@ export class CertificateAuthority {
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[usage]]),
         new x509.SubjectAlternativeNameExtension([
           { type: "dns", value: "localhost" },
           { type: "ip", value: "127.0.0.1" },

@@ -68,6 +68,7 @@ const databaseRole = z.strictObject({
   renew_statements: names.optional(),
   revocation_statements: names.optional(),
   rollback_statements: names.optional(),
+  credential_config: z.record(z.string(), z.string()).optional(),
   default_ttl: seconds,
   max_ttl: seconds,
 });

@@ -31,9 +31,9 @@ export class VaultStack extends LeaseholdStack {
       tls,
     });
     const addresses = new Map(
-      environment.servers.map(({ name, container, tls }) => [
+      environment.servers.map(({ name, container, tls, clientCertificate }) => [
         name,
-        ServerAddress.fromVariables(this, { server: name, host: container && name, tls }),
+        ServerAddress.fromVariables(this, { server: name, host: container && name, tls, clientCertificate }),
       ]),
     );
     this.trust = new TrustPolicies(this, "Trust", {

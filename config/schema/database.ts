@@ -7,7 +7,12 @@ import {
   VAULT_MOUNT_PATH,
   VAULT_NAME,
 } from "../../constructs/names";
-import { PASSWORD_AUTHENTICATION, TARGET_SESSION_ATTRS } from "../../constructs/vault/connection-options";
+import {
+  PASSWORD_AUTHENTICATION,
+  SSL_MODES,
+  TARGET_SESSION_ATTRS,
+  USERNAME_TEMPLATE,
+} from "../../constructs/vault/connection-options";
 import {
   boolean,
   duration,
@@ -103,6 +108,9 @@ const schema = object("a schema", {
   }),
 }).describe("A schema, and whose objects are in it.");
 
+const TEMPLATE =
+  "a template such as v-shop-{{.RoleName | truncate 8}}-{{random 20}}-{{unix_time}}, with two parts of up to 8 letters in the middle";
+
 const fields = object("a database", {
   name: name(POSTGRES_DATABASE).describe(
     "Its name. The stack makes it, unless it is the one that its server has from the start.",
@@ -168,6 +176,21 @@ const fields = object("a database", {
           "`password` sends the passwords of leases to PostgreSQL as they are, where they may be logged; for what takes no hash.",
         otherwise: "`scram-sha-256`: Vault hashes them",
       }),
+    sslMode: oneOf(...SSL_MODES)
+      .optional()
+      .meta({
+        description: "How much of the server's certificate Vault checks. Where the server's `tls` is.",
+        otherwise: "`verify-full`: who signed it, and the host's name in it",
+      }),
+    usernameTemplate: text(TEMPLATE).regex(USERNAME_TEMPLATE, TEMPLATE).optional().meta({
+      description:
+        "The names of leased logins, which keep the form by which they are told: `v-`, two parts, the random letters, the time. A part is up to 8 letters, digits, `_` or `.`, or `{{.RoleName | truncate 8}}` or `{{.DisplayName | truncate 8}}`.",
+      otherwise: "Vault's own: who asked, and the role",
+    }),
+    passwordPolicy: name(VAULT_NAME).optional().meta({
+      description: "The password policy by which Vault makes the passwords, which exists already.",
+      otherwise: "Vault's own: 20 letters, digits and dashes",
+    }),
   }).describe("Where it is in Vault."),
   personas: list("personas", persona)
     .min(1, "at least one persona")

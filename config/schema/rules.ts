@@ -98,6 +98,12 @@ function* nobodyActsAsASuperuser(database: DatabaseConfig, environment: Environm
       };
 }
 
+function* sslModeIsOfTls(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const { name, tls } = serverOf(environment, database);
+  if (database.vault.sslMode !== undefined && !tls)
+    yield { path: ["vault", "sslMode"], allowed: `no sslMode, since the server ${name} has no tls` };
+}
+
 /** They are named in default privileges before any role of the config's is made, but for owners. */
 function* creatorsExist(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const server = serverOf(environment, database);
@@ -360,6 +366,7 @@ export const RULES: readonly Rule<Environment>[] = [
     schemaIsNotTheFunctions,
     nobodyActsAsASuperuser,
     creatorsExist,
+    sslModeIsOfTls,
     mountIsNoAuthMount,
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,

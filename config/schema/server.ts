@@ -29,6 +29,11 @@ const fields = object("a PostgreSQL server", {
   tls: boolean
     .default(false)
     .describe("Reached with TLS alone, and its certificate checked. Not for a container."),
+  clientCertificate: boolean
+    .default(false)
+    .describe(
+      "Vault shows the server a certificate of its own: `TF_VAR_vault_<server>_sslcert` and `TF_VAR_vault_<server>_sslkey` name its files on Vault's machine. Where `tls` is.",
+    ),
   otherDatabases: oneOf(...OTHER_DATABASES)
     .optional()
     .meta({
@@ -42,6 +47,10 @@ function* containerHasNoTls({ container, tls }: z.output<typeof fields>): Iterab
   if (container && tls) yield { path: ["tls"], allowed: NO_TLS };
 }
 
+function* certificatesNeedTls({ tls, clientCertificate }: z.output<typeof fields>): Iterable<Breach> {
+  if (clientCertificate && !tls) yield { path: ["clientCertificate"], allowed: "false where tls is false" };
+}
+
 function* whoClosesIsASuperuser({ bootstrap, otherDatabases }: z.output<typeof fields>): Iterable<Breach> {
   if (otherDatabases === "close" && bootstrap !== "superuser")
     yield {
@@ -51,6 +60,8 @@ function* whoClosesIsASuperuser({ bootstrap, otherDatabases }: z.output<typeof f
     };
 }
 
-export const server = withRules(fields, [containerHasNoTls, whoClosesIsASuperuser]).describe(
-  "A PostgreSQL server.",
-);
+export const server = withRules(fields, [
+  containerHasNoTls,
+  certificatesNeedTls,
+  whoClosesIsASuperuser,
+]).describe("A PostgreSQL server.");

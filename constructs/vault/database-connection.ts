@@ -2,10 +2,16 @@ import { DatabaseSecretBackendConnection } from "@cdktf/provider-vault/lib/datab
 import { Lazy } from "cdktf";
 import { Construct } from "constructs";
 import { Manifest } from "../manifest";
+import { DeclarationError } from "../declaration-error";
 import { checkName, VAULT_NAME } from "../names";
 import type { Duration } from "../duration";
 import type { IManagerLogin } from "../postgres/manager-login";
-import type { PASSWORD_AUTHENTICATION, TARGET_SESSION_ATTRS } from "./connection-options";
+import {
+  USERNAME_TEMPLATE,
+  type PASSWORD_AUTHENTICATION,
+  type SSL_MODES,
+  type TARGET_SESSION_ATTRS,
+} from "./connection-options";
 import type { IDatabaseMount } from "./database-mount";
 import { DatabaseRole, type DatabaseRoleProps } from "./database-role";
 import type { IGrantee, Parameters } from "./policy-document";
@@ -62,6 +68,21 @@ export interface DatabaseConnectionProps {
    * @default - scram-sha-256
    */
   readonly passwordAuthentication?: (typeof PASSWORD_AUTHENTICATION)[number];
+  /**
+   * How much of the server's certificate Vault checks where it reaches it with TLS.
+   * @default - verify-full
+   */
+  readonly sslMode?: (typeof SSL_MODES)[number];
+  /**
+   * The names of leased logins, such as `v-shop-{{.RoleName | truncate 8}}-{{random 20}}-{{unix_time}}` ({@link USERNAME_TEMPLATE}).
+   * @default - Vault's own: who asked and the role, eight letters each
+   */
+  readonly usernameTemplate?: string;
+  /**
+   * The password policy by which Vault makes the passwords of its roles, which is there already.
+   * @default - Vault's own: 20 letters, digits and dashes
+   */
+  readonly passwordPolicy?: string;
 }
 
 /** What Go's strings.TrimSpace takes for blank. */
@@ -74,6 +95,8 @@ export class DatabaseConnection extends Construct {
   readonly mount: IDatabaseMount;
   readonly connectionName: string;
   readonly manager: IManagerLogin;
+  /** What its roles' passwords are made by. */
+  readonly credentialConfig?: Readonly<Record<string, string>>;
   /** Where its roles live, so that none can take the id of a part of the connection. */
   readonly roles = new Construct(this, "Roles");
   private readonly resource: DatabaseSecretBackendConnection;
@@ -91,8 +114,16 @@ export class DatabaseConnection extends Construct {
     const { database, loginName: username, password } = manager;
     const { databaseName } = database;
     const { connectTimeout, targetSessionAttrs, passwordAuthentication = "scram-sha-256" } = props;
+    const { sslMode = "verify-full", usernameTemplate, passwordPolicy } = props;
+    if (usernameTemplate !== undefined && !USERNAME_TEMPLATE.test(usernameTemplate))
+      throw new DeclarationError(
+        `username template ${JSON.stringify(usernameTemplate)} must keep the form v-…-…-{{random 20}}-{{unix_time}}`,
+      );
+    if (passwordPolicy !== undefined)
+      this.credentialConfig = { password_policy: checkName(VAULT_NAME, "password policy", passwordPolicy) };
     const settings = [
-      tls ? `sslmode=verify-full&sslrootcert=${tls.rootCertFile}` : "sslmode=disable",
+      tls ? `sslmode=${sslMode}&sslrootcert=${tls.rootCertFile}` : "sslmode=disable",
+      tls?.client && `sslcert=${tls.client.certFile}&sslkey=${tls.client.keyFile}`,
       connectTimeout && `connect_timeout=${String(connectTimeout.toSeconds())}`,
       targetSessionAttrs && `target_session_attrs=${targetSessionAttrs}`,
     ].filter(Boolean);
@@ -111,6 +142,7 @@ export class DatabaseConnection extends Construct {
         maxOpenConnections: props.maxOpenConnections,
         maxIdleConnections: props.maxIdleConnections,
         maxConnectionLifetime: props.maxConnectionLifetime?.toSeconds(),
+        usernameTemplate,
       },
       // Vault logs in as it writes the connection.
       dependsOn: database.requiredBy(this),
@@ -118,13 +150,13 @@ export class DatabaseConnection extends Construct {
     this.parameters = {
       plugin_name: ["postgresql-database-plugin"],
       connection_url: [connectionUrl],
-      ...(tls && { tls_ca: [tls.ca] }),
+      ...(tls?.ca !== undefined && { tls_ca: [tls.ca] }),
       username: [username],
       password_authentication: [passwordAuthentication],
       // Without escapes a username or a password could change the URL that they become part of.
       disable_escaping: [false],
       verify_connection: [true],
-      username_template: [""],
+      username_template: [usernameTemplate ?? ""],
       password: [],
       allowed_roles: [],
       max_open_connections: [],

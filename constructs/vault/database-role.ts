@@ -65,6 +65,7 @@ export class DatabaseRole extends Construct {
     new DatabaseSecretBackendRole(this, "Resource", {
       backend: connection.mount.mountedPath,
       dbName: connection.reference,
+      credentialConfig: connection.credentialConfig,
       ...this.declared,
       creationStatements: [...statements.creation],
       renewStatements: [...statements.renewal],

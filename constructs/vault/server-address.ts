@@ -12,10 +12,18 @@ export interface ServerAddress {
    * @default - no TLS
    */
   readonly tls?: {
-    /** The CA certificate, in PEM. HashiCorp's Vault takes it; OpenBao does not look at it. */
-    readonly ca: string;
+    /**
+     * The CA certificate, in PEM. HashiCorp's Vault takes it, and with it no client certificate from a file; OpenBao does not look at it.
+     * @default - that in `rootCertFile`
+     */
+    readonly ca?: string;
     /** The file with the CA certificate on Vault's machine, which both take. */
     readonly rootCertFile: string;
+    /**
+     * What Vault shows the server, as files on Vault's machine: of a private key nothing else would be out of Terraform's state.
+     * @default - no certificate
+     */
+    readonly client?: { readonly certFile: string; readonly keyFile: string };
   };
 }
 
@@ -32,11 +40,19 @@ export interface ServerAddressVariables {
    * @default - no TLS
    */
   readonly tls?: boolean;
+  /**
+   * With TLS: has Vault show a certificate of its own.
+   * @default - it shows none
+   */
+  readonly clientCertificate?: boolean;
 }
 
 export const ServerAddress = {
   /** A variable for each part of it, `TF_VAR_vault_<server>_host` and so on; `props.host` is the host where nobody sets it. */
-  fromVariables(scope: Construct, { server, host, tls = false }: ServerAddressVariables): ServerAddress {
+  fromVariables(
+    scope: Construct,
+    { server, host, tls = false, clientCertificate = false }: ServerAddressVariables,
+  ): ServerAddress {
     const of = `the PostgreSQL server ${server}`;
     const input = (suffix: string, props: Omit<InputProps, "server">): string =>
       String(new Input(scope, `vault_${server}_${suffix}`, { server, ...props }).value);
@@ -53,16 +69,30 @@ export const ServerAddress = {
       }),
       tls: tls
         ? {
-            ca: input("tls_ca", {
-              for: "ca-from-vault",
-              default: "",
-              description: `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
-            }),
+            ca: clientCertificate
+              ? undefined
+              : input("tls_ca", {
+                  for: "ca-from-vault",
+                  default: "",
+                  description: `the CA certificate of ${of}, in PEM, for HashiCorp's Vault`,
+                }),
             rootCertFile: input("sslrootcert", {
               for: "ca-file-from-vault",
               default: "",
               description: `the file with the CA certificate of ${of} on Vault's machine, for OpenBao`,
             }),
+            client: clientCertificate
+              ? {
+                  certFile: input("sslcert", {
+                    for: "client-certificate-file-from-vault",
+                    description: `the file with the certificate that Vault shows ${of}, on Vault's machine`,
+                  }),
+                  keyFile: input("sslkey", {
+                    for: "client-key-file-from-vault",
+                    description: `the file with that certificate's private key, on Vault's machine`,
+                  }),
+                }
+              : undefined,
           }
         : undefined,
     };

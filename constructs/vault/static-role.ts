@@ -44,6 +44,7 @@ export class StaticRole extends Construct {
     new DatabaseSecretBackendStaticRole(this, "Resource", {
       backend: connection.mount.mountedPath,
       dbName: connection.reference,
+      credentialConfig: connection.credentialConfig,
       name: this.staticRoleName,
       username: login.roleName,
       rotationPeriod: rotationPeriod.toSeconds(),

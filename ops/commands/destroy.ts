@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf, madeOwnersOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASE_SCHEMA, madeOwnersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Attributes, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
@@ -18,7 +18,9 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
+import { formerAddresses, giveOwnersBack } from "../postgres/former-owners";
 import { reopenOthers } from "../postgres/other-databases";
+import { emptyRecord, moveHomeRecord } from "../postgres/record";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { sweepAll } from "../postgres/sweep";
@@ -37,7 +39,7 @@ export interface DestroyOptions {
 interface Run {
   readonly deployment: Deployment;
   readonly options: DestroyOptions;
-  readonly states: ReadonlyMap<string, readonly StateResource[]>;
+  readonly states: Map<string, readonly StateResource[]>;
   readonly left: string[];
 }
 
@@ -142,13 +144,8 @@ function destroySteps(run: Run): Step[] {
   if (has("postgres")) {
     steps.push(
       {
-        title: "Give PUBLIC its privileges back",
-        run: async (show) => {
-          await checkSuperusers(deployment);
-          for (const line of await spellSettings(deployment)) show.detail(line);
-          await reopenOthers(deployment);
-          run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
-        },
+        title: "Give back what deploy took",
+        run: (show) => giveBack(run, show),
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
         await freeGroups(run, show);
@@ -175,6 +172,37 @@ function destroySteps(run: Run): Step[] {
     });
   }
   return steps;
+}
+
+/** Before the destroy, which would take it away once more, and out of its state. What was on record is so until all is given back. */
+async function giveBack({ deployment, states, left }: Run, show: StepOutput): Promise<void> {
+  await checkSuperusers(deployment);
+  for (const line of await spellSettings(deployment)) show.detail(line);
+  left.push(...(await moveHomeRecord(deployment)));
+  const stack = deployment.stack("postgres")!;
+  const state = states.get("postgres")!;
+  const publics = await givePublicBack(deployment, state);
+  left.push(...publics.left);
+  for (const line of [
+    ...(await reopenOthers(deployment, { all: true })),
+    ...(await giveOwnersBack(deployment)),
+    ...publics.did,
+  ])
+    show.detail(line);
+  const taken = state.filter(({ attributes }) => attributes["role"] === "public");
+  const terraform = deployment.terraform(stack, undefined);
+  await terraform.forget([
+    ...taken.map(({ address }) => address),
+    ...(await formerAddresses(deployment, state)),
+  ]);
+  const stay = await emptyRecord(deployment);
+  await terraform.forget(
+    state
+      .filter(({ type, attributes }) => type === "postgresql_schema" && attributes["name"] === LEASE_SCHEMA)
+      .filter(({ attributes }) => stay.includes(String(attributes["database"])))
+      .map(({ address }) => address),
+  );
+  states.set("postgres", await deployment.state(stack));
 }
 
 function destroyStep(

@@ -364,7 +364,9 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: persona("lease"), value: { defaultTtl: "2h", maxTtl: "119m" } },
     { path: persona("token"), value: { ttl: "3601s", maxTtl: "1h" } },
     { path: persona("secretId", "ttl"), value: "59s" },
-    { path: persona("appRole"), value: "elsewhere" },
+    ...(read("vault", "namePrefix") === undefined
+      ? [{ path: persona("policy"), value: "leasehold-other-operator" }]
+      : [{ path: persona("appRole"), value: "elsewhere" }]),
     { path: persona("privileges", "database"), value: ["CREATE"] },
     { path: persona("privileges", "database"), value: ["CONNECT", "CONNECT"] },
     { path: persona("groupRole"), value: read(...at("owner")) },

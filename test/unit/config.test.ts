@@ -662,6 +662,21 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "databases[0] (nanvc).vault.targetSessionAttrs: received 'standby', allowed: one of any, read-write, primary",
   ],
   [
+    "a username template of another form",
+    (d) => Object.assign(database(d).vault, { usernameTemplate: "app-{{random 8}}" }),
+    "databases[0] (nanvc).vault.usernameTemplate: received 'app-{{random 8}}', allowed: a template such as v-shop-{{.RoleName | truncate 8}}-{{random 20}}-{{unix_time}}, with two parts of up to 8 letters in the middle",
+  ],
+  [
+    "an sslMode without TLS",
+    (d) => Object.assign(database(d).vault, { sslMode: "require" }),
+    "databases[0] (nanvc).vault.sslMode: received 'require', allowed: no sslMode, since the server postgres has no tls",
+  ],
+  [
+    "a client certificate without TLS",
+    (d) => (d.servers[0]!["clientCertificate"] = true),
+    "servers[0] (postgres).clientCertificate: received true, allowed: false where tls is false",
+  ],
+  [
     "port 0",
     (d) => (d.servers[0]!.container["hostPort"] = 0),
     "servers[0] (postgres).container.hostPort: received 0, allowed: a whole number from 1 to 65535",
