@@ -17,6 +17,11 @@ export interface StaticLoginProps {
   readonly name: string;
   /** Whose privileges it has. */
   readonly member: IAccessRole;
+  /**
+   * Schemas in which its sessions look names up.
+   * @default - the database's schemas
+   */
+  readonly searchPath?: readonly string[];
 }
 
 /** A login that stays, without a password until Vault gives it one. */
@@ -35,7 +40,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
           name: this.roleName,
           login: true,
           roles: [group],
-          searchPath: database.schemas.map(({ name }) => name),
+          searchPath: [...(props.searchPath ?? database.schemas.map(({ name }) => name))],
           // As a leased login: what it creates is the owner's or the group's.
           assumeRole: heirOfMembers(props.member),
           lifecycle: { ignoreChanges: OF_A_DBA },
