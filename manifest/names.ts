@@ -67,6 +67,15 @@ export function ownersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string
   return [...new Set(schemas.map(({ owner }) => owner))];
 }
 
+/** Whether what the verifier makes is the owners'; else it is its own group's, since a superuser is nobody to act as. */
+export function probesActAsOwner({
+  schemas,
+}: {
+  readonly schemas: readonly Pick<ManifestDatabase["schemas"][number], "ownerIsSuperuser">[];
+}): boolean {
+  return !schemas.some(({ ownerIsSuperuser }) => ownerIsSuperuser);
+}
+
 /** Of the owners, those that the stack makes. */
 export function madeOwnersOf({ schemas }: Pick<ManifestDatabase, "schemas">): string[] {
   return ownersOf({ schemas: schemas.filter(({ ownerExists }) => !ownerExists) });

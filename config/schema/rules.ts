@@ -93,6 +93,17 @@ function* sslModeIsOfTls(database: DatabaseConfig, environment: Environment): It
     yield { path: ["vault", "sslMode"], allowed: `no sslMode, since the server ${name} has no tls` };
 }
 
+function* nobodyActsAsASuperuser(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const { superuser } = serverOf(environment, database);
+  if (!schemasOf(database).some(({ owner }) => owner === superuser)) return;
+  for (const [p, { actsAsOwner }] of database.personas.entries())
+    if (actsAsOwner)
+      yield {
+        path: ["personas", p, "actsAsOwner"],
+        allowed: `false, since an owner of the schemas is ${superuser}, the superuser`,
+      };
+}
+
 /** They are named in default privileges before any role of the config's is made, but for owners. */
 function* creatorsExist(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const server = serverOf(environment, database);
@@ -273,8 +284,10 @@ function* claims(environment: Environment): Iterable<Claim> {
     const owners = new Set<string>();
     for (const { name, owner, ownerExists, at: parts } of schemasOf(database)) {
       yield { path: [...at, ...parts.name], taken: [[`a schema of ${database.name}`, name]] };
-      // One role may own several schemas of its database.
-      const isOthersToo = ownerExists && existing.has(`${role} ${owner}`);
+      // One role may own several schemas of its database, and the superuser is there in any case.
+      const isOthersToo =
+        ownerExists &&
+        (existing.has(`${role} ${owner}`) || owner === serverOf(environment, database).superuser);
       if (ownerExists) existing.add(`${role} ${owner}`);
       if (!owners.has(owner) && !isOthersToo) yield { path: [...at, ...parts.owner], taken: [[role, owner]] };
       owners.add(owner);
@@ -351,6 +364,7 @@ export const RULES: readonly Rule<Environment>[] = [
     makesNoDatabasePostgres,
     schemaIsNoLogins,
     schemaIsNotTheFunctions,
+    nobodyActsAsASuperuser,
     creatorsExist,
     sslModeIsOfTls,
     mountIsNoAuthMount,

@@ -266,12 +266,14 @@ export class Deployment {
     }
   }
 
-  /** Resources of a type that are there and no longer in the config. */
+  /** Resources of a type that are there and no longer in the config, but for those that Terraform is to forget. */
   async undeclared(name: StackName, type: string): Promise<StateResource[]> {
     const stack = this.stack(name)!;
     const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
+    const forgotten = (stack.json.removed ?? []).map(({ from }) => from);
     return (await this.state(stack)).filter(
-      (resource) => resource.type === type && !declared.includes(resource.address),
+      ({ address, ...resource }) =>
+        resource.type === type && !declared.includes(address) && !forgotten.includes(address),
     );
   }
 

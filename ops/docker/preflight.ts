@@ -98,7 +98,7 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
     const found = await asSuperuser(deployment.superuserOf(database), (client) =>
       client.query<{ name: string }>(
         "SELECT rolname AS name FROM pg_roles WHERE rolsuper AND rolname = ANY ($1) ORDER BY 1",
-        [ownersOf(database)],
+        [ownersOf(database).filter((name) => !isDeclaredSuperuser(database, name))],
       ),
     );
     for (const { name } of found!.rows)
@@ -109,6 +109,11 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(...(await check(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** The stacks have nobody act as it. */
+function isDeclaredSuperuser({ schemas }: ManifestDatabase, name: string): boolean {
+  return schemas.some(({ owner, ownerIsSuperuser }) => owner === name && ownerIsSuperuser);
 }
 
 async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
@@ -132,7 +137,8 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
     },
     database.name,
   );
-  return (names ?? []).map(
+  const isMissing = names === undefined && database.exists;
+  return (isMissing ? [`the database ${database.name}`] : (names ?? [])).map(
     (what) =>
       `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
   );

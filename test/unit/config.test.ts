@@ -1111,6 +1111,21 @@ function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonl
     change?.(d);
   });
 }
+test("PUBLIC may keep something of a database, which may exist", () => {
+  for (const kept of ["take", {}, { database: ["CONNECT"], schema: ["USAGE"], functions: ["EXECUTE"] }])
+    expect(errors((d) => Object.assign(database(d), { exists: true, public: kept }))).toEqual([]);
+  const allowed =
+    'allowed: "take"; or an object of any of database, schema, functions, with the privileges that PUBLIC may keep there';
+  for (const [kept, finding] of [
+    ["keep", `public: received 'keep', ${allowed}`],
+    [{ tables: ["SELECT"] }, "public.tables: no such field"],
+    [{ database: ["USAGE"] }, "public: received { database: [ 'USAGE' ] }, allowed: \"take\""],
+  ] as const)
+    expect(errors((d) => Object.assign(database(d), { public: kept }))).toEqual([
+      expect.stringContaining(finding),
+    ]);
+});
+
 const withoutAdmin = (d: Draft) => {
   database(d).personas.shift();
   delete database(d).workload;
