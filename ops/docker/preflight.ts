@@ -8,6 +8,7 @@ import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { missingTables } from "../postgres/named-tables";
+import { wrongSettings } from "../postgres/persona-settings";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
 import { checkOperator, vaultTarget } from "../vault/prepare";
@@ -107,11 +108,8 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(
         `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
       );
-    lines.push(
-      ...(await missingOf(deployment, database)),
-      ...(await missingTables(deployment, database)),
-      ...(await unfitLogins(deployment, database)),
-    );
+    for (const check of [missingOf, missingTables, wrongSettings, unfitLogins])
+      lines.push(...(await check(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
