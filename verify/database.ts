@@ -49,8 +49,8 @@ export async function verifyDatabase(
   };
 
   // The owner's lease comes first and goes last: its session drops the probe objects and looks what is left.
-  const ownerCustody = new Custody();
-  const custody = new Custody();
+  const ownerCustody = new Custody(vault.run.pace.now);
+  const custody = new Custody(vault.run.pace.now);
   const { mount } = database.vault;
   const ownerLeases = new Leases(vault, mount, ownerCustody);
   const leases = new Leases(vault, mount, custody);
@@ -109,14 +109,13 @@ export async function verifyDatabase(
     throw error;
   } finally {
     onStep?.(`${database.name}: taking away what was made`);
-    const deadline = () => performance.now() + CLEANUP_MILLISECONDS;
     // What stays after an outage is named, and to look for it would only say so again.
     const isKnown = (stays: readonly string[]) => outage && stays.length > 0;
-    const stays = await custody.releaseAll(deadline(), owner);
+    const stays = await custody.releaseAll(CLEANUP_MILLISECONDS, owner);
     if (owner && !isKnown(stays))
       await recorder.run(NOTHING_LEFT, { owner, vault, leases, run: id }).catch(rethrowUnlessReported);
     await owner?.close();
-    const ownerStays = await ownerCustody.releaseAll(deadline());
+    const ownerStays = await ownerCustody.releaseAll(CLEANUP_MILLISECONDS);
     run.left.push(...stays, ...ownerStays);
     if (lease && !isKnown(ownerStays))
       await recorder.run(OWN_LEASE_GONE, { vault, address, database, lease }).catch(rethrowUnlessReported);

@@ -59,6 +59,8 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   }
   for (const persona of manifest.databases.flatMap(({ personas }) => personas)) loginMethod(persona);
   const vaultServer = await preflight(vault);
+  const standby = await vault.useActiveNode();
+  const { pace } = vault.run;
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);
   const runs: DatabaseRun[] = [];
@@ -126,6 +128,16 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
+      ...(pace.milliseconds === 0
+        ? []
+        : [
+            `Vault's rate limit (HTTP 429) was waited for, ${(pace.milliseconds / 1000).toFixed(0)} s in all`,
+          ]),
+      ...(standby === undefined
+        ? []
+        : [
+            `Vault at ${vault.address} is a standby's, whose answers may be behind, and the active node can't be asked (${standby}): set VAULT_ADDR to the active node's address`,
+          ]),
       ...(asked.only || asked.skip ? [] : acceptance.unmet()).map(
         (accepted) => `accepted, and found nowhere in this run: ${accepted}`,
       ),
@@ -155,6 +167,11 @@ function reportOf({ database, recorder, personas }: DatabaseRun): DatabaseReport
 
 async function preflight(vault: VaultClient): Promise<string> {
   const health = await vault.withToken().request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  // https://developer.hashicorp.com/vault/api-docs/system/health
+  if (health.status === 472)
+    throw new CannotVerify(
+      `Vault at ${vault.address} is a disaster recovery secondary, which serves no requests (HTTP 472): set VAULT_ADDR to the primary's address`,
+    );
   const { initialized, sealed, version } = health.body as {
     initialized?: boolean;
     sealed?: boolean;

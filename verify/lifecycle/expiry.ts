@@ -44,13 +44,13 @@ export async function verifyExpiry(
   deployment: Pick<ExpiryContext, "vault" | "address" | "database" | "signal">,
   recorder: Recorder,
 ): Promise<Expiry> {
-  const custody = new Custody();
+  const custody = new Custody(deployment.vault.run.pace.now);
   const leases = new Leases(deployment.vault, deployment.database.vault.mount, custody);
   const context: ExpiryContext = { ...deployment, custody, leases, sessions: [] };
   // Each waits; none for the others.
   const results = await Promise.allSettled(checks.map((check) => recorder.run(check, context)));
   const { sessions } = context;
-  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS, sessions[0]);
+  const left = await custody.releaseAll(CLEANUP_MILLISECONDS, sessions[0]);
   for (const session of sessions) await session.close();
   const failed = results.find(({ status }) => status === "rejected") as PromiseRejectedResult | undefined;
   // After an outage the report says why already.

@@ -24,9 +24,9 @@ export async function revokeWhileReconnecting(
   persona: LoggedInPersona,
   check: Check,
 ): Promise<void> {
-  const { address, database } = context;
+  const { address, database, vault } = context;
   const lease = await context.leases.take(persona.token.vault, persona.databaseRole.name);
-  const end = performance.now() + BOUND_MILLISECONDS;
+  const end = vault.run.pace.now() + BOUND_MILLISECONDS;
   const open = new Set<Session>();
   const closing: Promise<void>[] = [];
   let logins = 0;
@@ -36,7 +36,7 @@ export async function revokeWhileReconnecting(
   /** Returns the SQLSTATE with which it was refused for good, or what kept it from being. */
   const reconnect = async (options: string): Promise<string> => {
     let last: Session | undefined;
-    while (performance.now() < end) {
+    while (vault.run.pace.now() < end) {
       try {
         const session = await Session.open(address, database.name, lease, { options });
         logins += 1;
