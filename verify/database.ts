@@ -21,7 +21,7 @@ import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
 import { actsAs, makeGuarded, makeProbes } from "./session/probes";
-import { Session, type PostgresAddress } from "./session/session";
+import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
 
@@ -42,7 +42,7 @@ export async function verifyDatabase(
 ): Promise<void> {
   const { manifest, vault, readOnly = false, selection = {}, startApplication, signal, onStep } = options;
   const { database, recorder } = run;
-  const address = options.postgres(database.server);
+  let address = options.postgres(database.server);
   const step = (text: string) => {
     if (signal?.aborted) throw new RunInterrupted();
     onStep?.(`${database.name}: ${text}`);
@@ -63,6 +63,8 @@ export async function verifyDatabase(
       throw error instanceof VaultError || error instanceof Outage ? new CannotVerify(oneLine(error)) : error;
     });
     owner = await openOwner(address, database, lease);
+    address = { ...address, pooler: await owner.poolMode() };
+    if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
     const [server] = await owner.query<{ version: string; number: number }>(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
@@ -122,14 +124,22 @@ export async function verifyDatabase(
   }
 }
 
+function poolerText({ host, port }: PostgresAddress, mode: PoolMode): string {
+  const left =
+    mode === "session"
+      ? ""
+      : "; that the server ended a session, which is the pooler's in this mode, can't be told, so that the catalogs and a new login tell whether access has ended";
+  return `a connection pooler in ${mode} mode answers at ${host}:${String(port)}: what refuses a login there is its own word (08P01), which stands here as PostgreSQL's code, and logins to other databases and reconnecting clients are not tried${left}; set PGHOST and PGPORT to the server itself to try all`;
+}
+
 async function openOwner(
   address: PostgresAddress,
   database: ManifestDatabase,
   lease: Lease,
 ): Promise<Session> {
   // Of several owners none may look into the others' schemas, and the login may do what each of them may.
-  const options = actsAs(database) === undefined ? "-c role=none" : undefined;
-  return Session.open(address, database.name, lease, { catalogs: true, options }).catch((error: unknown) => {
+  const asItself = actsAs(database) === undefined;
+  return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
     const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(

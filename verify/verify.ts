@@ -42,6 +42,8 @@ export interface DatabaseRun {
   version?: string;
   /** What the run made and could not take away again. */
   readonly left: string[];
+  /** Of the run as a whole. */
+  readonly remarks: string[];
 }
 
 /**
@@ -84,7 +86,13 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   );
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
-    const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [] };
+    const run: DatabaseRun = {
+      database,
+      recorder: new Recorder(selection),
+      personas: new Map(),
+      left: [],
+      remarks: [],
+    };
     runs.push(run);
     try {
       await verifyDatabase(options, run, id, acceptance);
@@ -128,6 +136,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
+      ...new Set(runs.flatMap((run) => run.remarks)),
       ...(pace.milliseconds === 0
         ? []
         : [

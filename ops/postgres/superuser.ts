@@ -24,11 +24,12 @@ export async function asSuperuser<T>(
   try {
     try {
       await client.connect();
-      await pin(client);
+      const { pid } = await pin(client);
+      if ((client as unknown as { processID: number }).processID !== pid) throw poolerError(login);
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
         return undefined;
-      throw connectError(login, error);
+      throw error instanceof SetupError ? error : connectError(login, error);
     }
     return await work(client);
   } catch (error) {
@@ -70,9 +71,17 @@ export async function whereverNamed(
  * So that no name is looked up in a schema that others may create in, such as the one with the superuser's name, and no lock
  * is waited for longer than that.
  */
-async function pin(client: Client): Promise<void> {
-  await client.query(
-    "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+async function pin(client: Client): Promise<{ pid: number }> {
+  const { rows } = await client.query<{ pid: number }>(
+    "SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+  );
+  return rows[0]!;
+}
+
+/** A pooler gives a process number of its own. Terraform's provider sets `options`, which it refuses, and what a session is set to would not hold. */
+function poolerError({ host, port, variableFor }: SuperuserLogin): SetupError {
+  return new SetupError(
+    `a connection pooler answers at ${host}:${String(port)}, through which Terraform can't deploy: set ${variableFor("host")} and ${variableFor("port")} to PostgreSQL itself`,
   );
 }
 

@@ -44,5 +44,4 @@ test("a limit that stays: as long as the bound, then one line", async () => {
     /^Vault at http:\S+ limits the rate of requests \(HTTP 429\), and a run waits for it no longer than \S+ min: raise its quota \(sys\/quotas\/rate-limit\), or try again later$/,
   );
   expect(run.pace.milliseconds).toBe(200);
-  await deployment.root.call("DELETE", "sys/quotas/rate-limit/all");
 });

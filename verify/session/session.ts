@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, DatabaseError, type QueryResult } from "pg";
 import { Outage } from "../../clients/outage";
+import { WRONG_PASSWORD } from "../../clients/sqlstates";
 import type { Notes } from "../report/evidence";
 import { within } from "../../clients/within";
 
@@ -14,7 +15,12 @@ export interface PostgresAddress {
    * @default - no TLS
    */
   readonly ssl?: { readonly ca: string };
+  /** What a pooler stands in front of it with. @default - nothing is known to */
+  readonly pooler?: PoolMode;
 }
+
+/** How long a pooler keeps a client and a session of the server's together. */
+export type PoolMode = "session" | "transaction";
 
 export interface Login {
   readonly username: string;
@@ -33,10 +39,19 @@ const OUTAGE = /^(08|53|57P0)/;
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 const END_TIMEOUT_MILLISECONDS = 10_000;
 const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
-/** So that a check waits for nobody's lock, and no statement hangs a run. */
-const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
+/** So that a check waits for nobody's lock, and no statement hangs a run. After connecting, since a pooler refuses `options`. */
+const LIMITS = [
+  ["lock_timeout", "3s"],
+  ["statement_timeout", "15s"],
+] as const;
 /** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
-const PINNED = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
+const PINNED = ["search_path", "pg_catalog, pg_temp"] as const;
+/** A pooler's own answers, all of them 08P01, and what PostgreSQL says in its place. */
+const POOLERS_REFUSALS: readonly (readonly [RegExp, string])[] = [
+  [/^(SASL|password) authentication failed/, WRONG_PASSWORD],
+  [/^no such user/, "28000"],
+  [/^no such database/, "3D000"],
+];
 /** Where the network is gone, the server can't say that the statement took too long. */
 const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
 /** How long a server that went down is waited for, to take away what was made there. */
@@ -56,8 +71,10 @@ export function firstText(outcome: Outcome, column: string): string | undefined 
 }
 
 interface SessionOptions {
-  /** More of libpq's `options`, such as `-c role=…`. */
+  /** libpq's `options`, such as `-c role=…`, which no pooler takes. */
   readonly options?: string;
+  /** Acts as the login itself, whatever role its sessions start with. */
+  readonly asItself?: boolean;
   /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
   readonly catalogs?: boolean;
 }
@@ -69,6 +86,9 @@ export class Session {
   /** Why there is no session any more, though nobody closed it. */
   private lost?: string;
   private closed = false;
+  /** The server's process. */
+  private backend = 0;
+  private isPooled = false;
 
   /**
    * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
@@ -105,7 +125,7 @@ export class Session {
       database,
       user: login.username,
       password: login.password,
-      options: `${LIMITS} ${this.options.options ?? ""}`,
+      options: this.options.options,
       application_name: "leasehold verify",
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
@@ -124,8 +144,9 @@ export class Session {
     });
     try {
       await client.connect();
-      if (this.options.catalogs) await client.query(PINNED);
-    } catch (error) {
+      await this.prepare(client);
+    } catch (caught) {
+      const error = withServersCode(caught);
       const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
       if (!isOutage) throw error;
       const { message } = error as Error;
@@ -133,6 +154,31 @@ export class Session {
         cause: error,
       });
     }
+  }
+
+  private async prepare(client: Client): Promise<void> {
+    const { catalogs, asItself } = this.options;
+    const settings = [
+      ...LIMITS,
+      ...(catalogs ? [PINNED] : []),
+      ...(asItself ? [["role", "none"] as const] : []),
+    ];
+    const set = settings.map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`);
+    const { rows } = await client.query<{ pid: number }>(
+      `SELECT pg_catalog.pg_backend_pid() AS pid, ${set.join(", ")}`,
+    );
+    this.backend = rows[0]!.pid;
+    // A pooler gives a number of its own.
+    this.isPooled = (client as unknown as { processID: number }).processID !== this.backend;
+  }
+
+  /** How a pooler stands between; undefined where none does. */
+  async poolMode(): Promise<PoolMode | undefined> {
+    if (!this.isPooled) return undefined;
+    // While this one is idle, another client has its session of the server's, or one of its own.
+    const other = await this.openIn(this.database);
+    await other.close();
+    return other.backend === this.backend ? "transaction" : "session";
   }
 
   /** A connection that was replaced says nothing about the session. */
@@ -230,6 +276,12 @@ export class Session {
     await within(CLOSE_TIMEOUT_MILLISECONDS, end, undefined);
     this.client.connection.stream.destroy();
   }
+}
+
+function withServersCode(error: unknown): unknown {
+  if (!(error instanceof DatabaseError)) return error;
+  const code = POOLERS_REFUSALS.find(([words]) => error.code === "08P01" && words.test(error.message))?.[1];
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 function addressText({ host, port }: PostgresAddress): string {
