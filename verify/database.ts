@@ -1,6 +1,7 @@
 import { DatabaseError } from "pg";
 import { Outage } from "../clients/outage";
 import { oneLine } from "../clients/text";
+import { sessionRemedy, tooOld } from "../clients/session-refusal";
 import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
 import {
@@ -60,7 +61,9 @@ export async function verifyDatabase(
   try {
     step("probe objects");
     lease = await ownerLeases.take(vault, database.probes!.owner).catch((error: unknown) => {
-      throw error instanceof VaultError || error instanceof Outage ? new CannotVerify(oneLine(error)) : error;
+      if (!(error instanceof VaultError || error instanceof Outage)) throw error;
+      const remedy = sessionRemedy(error.message, undefined, "deploy with tls: true of the server");
+      throw new CannotVerify(`${oneLine(error)}${remedy === undefined ? "" : `; of PostgreSQL: ${remedy}`}`);
     });
     owner = await openOwner(address, database, lease);
     address = { ...address, pooler: await owner.poolMode() };
@@ -69,6 +72,8 @@ export async function verifyDatabase(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
     run.version = server!.version;
+    const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
+    if (old !== undefined) throw new CannotVerify(old);
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
     const bare: DatabaseContext = {
@@ -141,10 +146,11 @@ async function openOwner(
   const asItself = actsAs(database) === undefined;
   return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
+    const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
     const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(
       reason instanceof DatabaseError
-        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}${error instanceof Outage ? "" : "; set PGHOST and PGPORT"}`
+        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}; ${sessionRemedy(reason.message, reason.code, encrypt) ?? "set PGHOST and PGPORT"}`
         : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
     );
   });

@@ -8,6 +8,7 @@ import { loginMethod } from "./login/login";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
 import { count, resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
+import { LockWaits } from "./session/lock-waits";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -50,7 +51,12 @@ export interface DatabaseRun {
  * Logs in as each persona, leases a login, uses it, tries what it must not do, revokes it, and looks that nothing is left.
  * @throws CannotVerify when it can't begin; what happens later is in the report
  */
-export async function verify(options: VerifyOptions): Promise<Report> {
+export async function verify(given: VerifyOptions): Promise<Report> {
+  const locks = new LockWaits();
+  const options = {
+    ...given,
+    postgres: (server: string) => ({ ...addressOf(given.postgres(server)), locks }),
+  };
   const { manifest, vault, signal, onStep, selection = {} } = options;
   const start = performance.now();
   const without = manifest.databases.find(({ probes }) => probes === undefined);
@@ -156,6 +162,11 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     ...count(results.map(({ result }) => result)),
     milliseconds: performance.now() - start,
   };
+}
+
+/** A sandbox's server has more, behind getters. */
+function addressOf({ host, port, ssl }: PostgresAddress): PostgresAddress {
+  return { host, port, ssl };
 }
 
 /** Checks that were named and had nothing to look at. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
+import { sessionRemedy, tooOld } from "../../clients/session-refusal";
 import { SetupError } from "../../clients/setup-error";
 import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { distrust } from "../../clients/http";
@@ -24,7 +25,9 @@ export async function asSuperuser<T>(
   try {
     try {
       await client.connect();
-      const { pid } = await pin(client);
+      const { pid, version } = await pin(client);
+      const old = tooOld(`PostgreSQL at ${login.host}:${String(login.port)}`, version);
+      if (old !== undefined) throw new SetupError(old);
       if ((client as unknown as { processID: number }).processID !== pid) throw poolerError(login);
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
@@ -71,9 +74,9 @@ export async function whereverNamed(
  * So that no name is looked up in a schema that others may create in, such as the one with the superuser's name, and no lock
  * is waited for longer than that.
  */
-async function pin(client: Client): Promise<{ pid: number }> {
-  const { rows } = await client.query<{ pid: number }>(
-    "SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+async function pin(client: Client): Promise<{ pid: number; version: number }> {
+  const { rows } = await client.query<{ pid: number; version: number }>(
+    "SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_version_num')::pg_catalog.int4 AS version, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
   );
   return rows[0]!;
 }
@@ -134,6 +137,13 @@ function connectError(
   if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE)
     return new SetupError(
       `PostgreSQL at ${where} has no database ${printable(database)}: create it, or correct the config`,
+    );
+  const encrypt = `set tls: true of the server in the config, and ${variableFor("ca-file")}`;
+  const remedy =
+    error instanceof DatabaseError ? sessionRemedy(error.message, error.code, encrypt) : undefined;
+  if (error instanceof DatabaseError && remedy !== undefined)
+    return new SetupError(
+      `PostgreSQL at ${where} refuses a session (${error.code!}: ${printable(error.message)}): ${remedy}`,
     );
   if (error instanceof DatabaseError && LOGIN_REFUSED.includes(error.code ?? "")) {
     return new SetupError(

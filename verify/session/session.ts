@@ -4,6 +4,7 @@ import { Outage } from "../../clients/outage";
 import { WRONG_PASSWORD } from "../../clients/sqlstates";
 import type { Notes } from "../report/evidence";
 import { within } from "../../clients/within";
+import { LockWaits } from "./lock-waits";
 
 /** Where PostgreSQL is; the database and the login come from elsewhere. */
 export interface PostgresAddress {
@@ -15,6 +16,8 @@ export interface PostgresAddress {
    * @default - no TLS
    */
   readonly ssl?: { readonly ca: string };
+  /** Of the run. @default - each statement may wait as long as any */
+  readonly locks?: LockWaits;
   /** What a pooler stands in front of it with. @default - nothing is known to */
   readonly pooler?: PoolMode;
 }
@@ -40,10 +43,7 @@ const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 const END_TIMEOUT_MILLISECONDS = 10_000;
 const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
 /** So that a check waits for nobody's lock, and no statement hangs a run. After connecting, since a pooler refuses `options`. */
-const LIMITS = [
-  ["lock_timeout", "3s"],
-  ["statement_timeout", "15s"],
-] as const;
+const STATEMENT_TIMEOUT = "15s";
 /** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
 const PINNED = ["search_path", "pg_catalog, pg_temp"] as const;
 /** A pooler's own answers, all of them 08P01, and what PostgreSQL says in its place. */
@@ -89,6 +89,8 @@ export class Session {
   /** The server's process. */
   private backend = 0;
   private isPooled = false;
+  private readonly locks: LockWaits;
+  private lockTimeout = 0;
 
   /**
    * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
@@ -114,7 +116,9 @@ export class Session {
     private readonly database: string,
     private readonly login: Login,
     private readonly options: SessionOptions,
-  ) {}
+  ) {
+    this.locks = address.locks ?? new LockWaits();
+  }
 
   private async connect(): Promise<void> {
     const { address, database, login } = this;
@@ -158,8 +162,10 @@ export class Session {
 
   private async prepare(client: Client): Promise<void> {
     const { catalogs, asItself } = this.options;
+    this.lockTimeout = this.locks.limit;
     const settings = [
-      ...LIMITS,
+      ["lock_timeout", `${String(this.lockTimeout)}ms`] as const,
+      ["statement_timeout", STATEMENT_TIMEOUT] as const,
       ...(catalogs ? [PINNED] : []),
       ...(asItself ? [["role", "none"] as const] : []),
     ];
@@ -221,8 +227,14 @@ export class Session {
 
   /** As {@link attempt}, in a transaction that is rolled back. */
   async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
+    const { limit } = this.locks;
+    if (limit !== this.lockTimeout)
+      await this.query(`SELECT pg_catalog.set_config('lock_timeout', '${String(limit)}ms', false)`);
+    this.lockTimeout = limit;
     await this.query("BEGIN");
+    const start = performance.now();
     const outcome = await this.attempt(sql, notes);
+    this.locks.spend(performance.now() - start);
     await this.query("ROLLBACK");
     return outcome;
   }
