@@ -1,0 +1,76 @@
+import type { PostgresMajor } from "../../sandbox/postgres-binaries";
+import { resultsOf, type Placed, type Report } from "../../verify/report/report";
+import { Deployment } from "../support/deployment";
+import { environmentOf } from "./environment";
+import type { Estate, Expected } from "./estate";
+
+/** One deployment with all of the estates, loaded after the deploy as their schemas' owners. */
+export async function deployEstates(
+  estates: readonly Estate[],
+  postgresMajor: PostgresMajor,
+): Promise<Deployment> {
+  const deployment = await Deployment.start({ config: environmentOf(estates), postgresMajor });
+  for (const database of deployment.manifest.databases) {
+    const { name } = database;
+    await deployment.superuser.query(`CREATE ROLE ${name}_stranger`);
+    const client = await deployment.connect(database);
+    for (const { schema, sql } of estates.filter((estate) => estate.database === name))
+      await client.query(
+        `BEGIN; SET LOCAL ROLE ${name}_owner; SET LOCAL search_path TO ${schema}; ${sql}; COMMIT`,
+      );
+    await client.end();
+  }
+  return deployment;
+}
+
+/** What other sessions hold, until they are let go of. */
+export async function hold(deployment: Deployment, estates: readonly Estate[]): Promise<() => Promise<void>> {
+  const clients = [];
+  for (const { held, database } of estates.filter((estate) => estate.held !== undefined)) {
+    const client = await deployment.connect(
+      deployment.manifest.databases.find(({ name }) => name === database)!,
+    );
+    await client.query(`BEGIN; ${held!}`);
+    clients.push(client);
+  }
+  return async () => {
+    for (const client of clients) await client.end();
+  };
+}
+
+/** A finding, with whose and which check it is; all of its objects are in the text. */
+export interface Found {
+  readonly database: string;
+  readonly persona: string;
+  readonly check: string;
+  readonly text: string;
+}
+
+export function foundBy(report: Report): Found[] {
+  return resultsOf(report).flatMap((placed) => ofResult(placed));
+}
+
+function ofResult({ database, persona = "-", result }: Placed): Found[] {
+  return result.findings.map((finding) => {
+    const objects = [] as string[];
+    return {
+      ...{ database, persona, check: result.id },
+      text: [finding, ...objects].join(" ").replaceAll('"', ""),
+    };
+  });
+}
+
+export function isFoundIn(
+  found: readonly Found[],
+  { persona, check, text }: Expected,
+  database: string,
+): boolean {
+  const wanted = text.replaceAll('"', "");
+  return found.some(
+    (each) =>
+      each.database === database &&
+      each.persona === persona &&
+      each.check === check &&
+      each.text.includes(wanted),
+  );
+}
