@@ -1,6 +1,6 @@
 import { DatabaseError } from "pg";
 import { Outage } from "../clients/outage";
-import { oneLine } from "../clients/text";
+import { few, oneLine } from "../clients/text";
 import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
 import {
@@ -20,7 +20,8 @@ import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
-import { actsAs, makeGuarded, makeProbes } from "./session/probes";
+import type { LockWaits } from "./session/lock-waits";
+import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -39,8 +40,9 @@ export async function verifyDatabase(
   run: DatabaseRun,
   id: string,
   acceptance: Acceptance,
+  lockWaits: LockWaits,
 ): Promise<void> {
-  const { manifest, vault, readOnly = false, selection = {}, startApplication, signal, onStep } = options;
+  const { manifest, vault, selection = {}, startApplication, signal, onStep } = options;
   const { database, recorder } = run;
   const address = options.postgres(database.server);
   const step = (text: string) => {
@@ -67,11 +69,19 @@ export async function verifyDatabase(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
     run.version = server!.version;
+    const triggers = options.readOnly ? [] : await eventTriggers(owner);
+    const readOnly = options.readOnly === true || triggers.length > 0;
+    if (triggers.length > 0)
+      run.remarks.push(
+        `nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+      );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
     const bare: DatabaseContext = {
       environment: manifest.environment,
-      ...{ database, address, vault, leases, custody, owner, run: id, acceptance, readOnly },
+      ...{ database, address, vault, leases, custody, owner, run: id, acceptance, readOnly, lockWaits },
+      remarked: new Set(),
+      remark: (text) => run.remarks.push(text),
       before: NO_TARGETS,
       left: [],
       version: server!.number,

@@ -8,6 +8,7 @@ import { loginMethod } from "./login/login";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
 import { resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
+import { LockWaits } from "./session/lock-waits";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -42,6 +43,8 @@ export interface DatabaseRun {
   version?: string;
   /** What the run made and could not take away again. */
   readonly left: string[];
+  /** To be known of the database as a whole. */
+  readonly remarks: string[];
 }
 
 /**
@@ -61,6 +64,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   const vaultServer = await preflight(vault);
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);
+  const lockWaits = new LockWaits();
   const runs: DatabaseRun[] = [];
   let interrupted = false;
   let unable: CannotVerify | undefined;
@@ -82,10 +86,10 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   );
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
-    const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [] };
+    const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [], remarks: [] };
     runs.push(run);
     try {
-      await verifyDatabase(options, run, id, acceptance);
+      await verifyDatabase(options, run, id, acceptance, lockWaits);
     } catch (error) {
       // Once others are verified, what they came to is told as well.
       if (error instanceof CannotVerify && database === manifest.databases[0]) {
@@ -126,6 +130,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
+      ...runs.flatMap(({ database, remarks }) => remarks.map((text) => `${database.name}: ${text}`)),
       ...(asked.only || asked.skip ? [] : acceptance.unmet()).map(
         (accepted) => `accepted, and found nowhere in this run: ${accepted}`,
       ),

@@ -1,5 +1,6 @@
+import type { Client } from "pg";
 import type { PostgresMajor } from "../../sandbox/postgres-binaries";
-import { resultsOf, type Placed, type Report } from "../../verify/report/report";
+import { detailsOf, resultsOf, type Placed, type Report } from "../../verify/report/report";
 import { Deployment } from "../support/deployment";
 import { environmentOf } from "./environment";
 import type { Estate, Expected } from "./estate";
@@ -25,7 +26,7 @@ export async function deployEstates(
 
 /** What other sessions hold, until they are let go of. */
 export async function hold(deployment: Deployment, estates: readonly Estate[]): Promise<() => Promise<void>> {
-  const clients = [];
+  const clients: Client[] = [];
   for (const { held, database } of estates.filter((estate) => estate.held !== undefined)) {
     const client = await deployment.connect(
       deployment.manifest.databases.find(({ name }) => name === database)!,
@@ -52,7 +53,7 @@ export function foundBy(report: Report): Found[] {
 
 function ofResult({ database, persona = "-", result }: Placed): Found[] {
   return result.findings.map((finding) => {
-    const objects = [] as string[];
+    const objects = detailsOf(result, finding)?.objects ?? [];
     return {
       ...{ database, persona, check: result.id },
       text: [finding, ...objects].join(" ").replaceAll('"', ""),

@@ -1,4 +1,4 @@
-import { escapeLiteral as literal } from "pg";
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
@@ -6,25 +6,43 @@ import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
 import { actingRoles, isDeclaredMembership } from "./declared";
-import { grantText, PUBLIC, type Grant } from "./grants";
-import type { MatrixRow } from "./row";
+import { grantText, objectText, PUBLIC, type Grant } from "./grants";
+import { givingTo, granting, revoking, revokingMembership } from "./mends";
+import { readsWhole, type MatrixRow } from "./row";
+
+/** Why something is not as declared. */
+export interface Causes {
+  readonly causes: readonly string[];
+  /** Words of theirs that are about this target alone. */
+  readonly about?: string;
+  /** Statements that would change it. */
+  readonly mends: readonly string[];
+}
 
 /** The grants, memberships or attributes behind something that is held and was not declared. */
 export async function causesOfHeld(
   context: LeasedContext,
   row: MatrixRow,
   target: Target,
-): Promise<string[]> {
+): Promise<Causes> {
   const { owner: catalogs, access } = context;
   const { kind, name } = row;
   const holders = await rolesThatHold(context, row, target);
-  const ways = access.memberships
-    .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
-    .map((membership) => `through ${membershipText(membership)}`);
-  if (kind === "set role") return ways;
-  if (kind === "attributes") return [...[...holders].map((role) => `${role} has ${name}`), ...ways];
+  const through = access.memberships.filter(
+    (membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership),
+  );
+  const ways = through.map((membership) => `through ${membershipText(membership)}`);
+  const ends = through.map(revokingMembership);
+  if (kind === "set role") return { causes: ways, mends: ends };
+  if (kind === "attributes") {
+    const having = [...holders];
+    return {
+      causes: [...having.map((role) => `${role} has ${name}`), ...ways],
+      mends: [...having.map((role) => `ALTER ROLE ${ident(role)} NO${name}`), ...ends],
+    };
+  }
 
-  const object = await lookUp(context, kind, target);
+  const object = await objectOf(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
     .filter((grant) => isAbout(grant, row, object) && grantees.includes(grant.grantee))
@@ -35,16 +53,25 @@ export async function causesOfHeld(
         (other) => isLater(other, row, target) && other.grantee === grant.grantee,
       );
       return later ?? grant;
-    })
-    .map(grantText);
+    });
   const owner = object?.owner;
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
-  const causes = [...new Set(granted), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways];
-  if (causes.length > 0) return causes;
+  const causes = [
+    ...new Set(granted.map(grantText)),
+    ...(isOwned ? [`it belongs to ${owner}`] : []),
+    ...ways,
+  ];
+  const giving = isOwned && target.schema ? [givingTo(target.schema.owner, row, target)] : [];
+  const mends = [...new Set(granted.map(revoking)), ...giving, ...ends];
+  const one = granted.find(({ later }) => !later);
+  if (causes.length > 0) return { causes, mends, about: one && objectText(one) };
   const superusers = await catalogs.query<{ rolname: string }>(
     `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(access.roles)})`,
   );
-  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+  return {
+    causes: superusers.map(({ rolname }) => `${rolname} is a superuser`),
+    mends: superusers.map(({ rolname }) => `ALTER ROLE ${ident(rolname)} NOSUPERUSER`),
+  };
 }
 
 /** Why something declared is not held. */
@@ -52,32 +79,37 @@ export async function causesOfMissing(
   context: LeasedContext,
   row: MatrixRow,
   target: Target,
-): Promise<string[]> {
+): Promise<Causes> {
   const { persona, access } = context;
   const { kind, name } = row;
   const { groupRole } = persona;
-  if (kind === "set role") return [`${access.login} is not a member of ${target.name}`];
+  // The login ends with its lease: the group is what can be mended.
+  if (kind === "set role") return { causes: [`${access.login} is not a member of ${target.name}`], mends: [] };
   // No attribute is declared.
-  if (kind === "attributes") return [];
-  const object = await lookUp(context, kind, target);
+  if (kind === "attributes") return { causes: [], mends: [] };
+  const broken = readsWhole(row) ? context.broken.get(target.name) : undefined;
+  if (broken) return broken;
+  const object = await objectOf(context, kind, target);
   const { schema } = target;
   const isMisplaced =
     schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
-  if (isMisplaced && persona.actsAsOwner) return causes;
+  if (isMisplaced && persona.actsAsOwner)
+    return { causes, mends: [givingTo(schema.owner, row, target)] };
   const isGranted = access.grants.some(
     (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
   );
   if (isGranted)
-    return [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`];
+    return {
+      causes: [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`],
+      mends: [],
+    };
   const isProbeWithout = target.probe && !access.grants.some((grant) => isLater(grant, row, target));
-  return [
-    ...causes,
-    isProbeWithout
-      ? `no default privileges of ${schema!.owner} grant ${groupRole} ${name} on ${kind}`
-      : `no grant of ${name} to ${groupRole}`,
-  ];
+  const why = isProbeWithout
+    ? `no default privileges of ${schema!.owner} grant ${groupRole} ${name} on ${kind}`
+    : `no grant of ${name} to ${groupRole}`;
+  return { causes: [...causes, why], mends: granting(row, target, groupRole) };
 }
 
 /** Why the login is without what its group has been granted. */
@@ -133,6 +165,15 @@ async function rolesThatHold(
 interface CatalogObject {
   readonly oid: number;
   readonly owner: string;
+}
+
+/** Of the users' objects it is known already. */
+async function objectOf(
+  context: LeasedContext,
+  kind: ObjectKind,
+  target: Target,
+): Promise<CatalogObject | undefined> {
+  return target.users ?? lookUp(context, kind, target);
 }
 
 async function lookUp(

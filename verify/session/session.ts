@@ -33,8 +33,8 @@ const OUTAGE = /^(08|53|57P0)/;
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 const END_TIMEOUT_MILLISECONDS = 10_000;
 const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
-/** So that a check waits for nobody's lock, and no statement hangs a run. */
-const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s";
+/** So that a check waits for nobody's lock, no statement hangs a run, and none is refused for a setting that the login may change. */
+const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s -c default_transaction_read_only=off";
 /** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
 const PINNED = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
 /** Where the network is gone, the server can't say that the statement took too long. */
@@ -173,9 +173,18 @@ export class Session {
     return outcome.rows as Row[];
   }
 
-  /** As {@link attempt}, in a transaction that is rolled back. */
-  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
-    await this.query("BEGIN");
+  /**
+   * As {@link attempt}, in a transaction that is rolled back.
+   * @param lockTimeout in milliseconds. @default - the session's
+   */
+  async attemptAndRollBack(
+    sql: string,
+    notes?: Pick<Notes, "note">,
+    lockTimeout?: number,
+  ): Promise<Outcome> {
+    await this.query(
+      lockTimeout === undefined ? "BEGIN" : `BEGIN; SET LOCAL lock_timeout = ${String(lockTimeout)}`,
+    );
     const outcome = await this.attempt(sql, notes);
     await this.query("ROLLBACK");
     return outcome;
