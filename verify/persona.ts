@@ -44,7 +44,8 @@ async function useAndRevoke(context: LeasedContext): Promise<void> {
   context.session = session;
   if (session) {
     await useSession({ ...context, session, found: { rows: [], causes: [] } });
-    for (const { name } of tablesLeft) await session.attempt(`CREATE UNLOGGED TABLE ${name} ${PROBE_COLUMNS}`);
+    for (const { name } of tablesLeft)
+      await session.attempt(`CREATE UNLOGGED TABLE ${name} ${PROBE_COLUMNS}`);
   }
   await recorder.runAll(REVOCATION, context);
   await session?.close();

@@ -86,7 +86,13 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   );
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
-    const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [], remarks: [] };
+    const run: DatabaseRun = {
+      database,
+      recorder: new Recorder(selection),
+      personas: new Map(),
+      left: [],
+      remarks: [],
+    };
     runs.push(run);
     try {
       await verifyDatabase(options, run, id, acceptance, lockWaits);

@@ -13,7 +13,16 @@ const ROWS = [
 ] as [string, string][];
 
 function result(id: string, findings: readonly string[] = []): CheckResult {
-  return { id, title: id, held: findings.length === 0, findings, details: [], remarks: [], evidence: [], milliseconds: 1 };
+  return {
+    id,
+    title: id,
+    held: findings.length === 0,
+    findings,
+    details: [],
+    remarks: [],
+    evidence: [],
+    milliseconds: 1,
+  };
 }
 
 function cell([kind, name]: [string, string], findings: readonly string[] = []): Cell {

@@ -6,6 +6,7 @@ import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
 import { PROBE_PREFIX } from "../session/targets";
 import { dependenciesOf } from "./dependencies";
+import { revoking } from "./mends";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
 
 /**
@@ -17,10 +18,11 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
   const own = [access.login, persona.groupRole];
   const grants = access.grants
     .filter(({ grantee }) => own.includes(grantee))
-    .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context))
-    .map(grantText);
-  check.note("aclexplode of every ACL", grants.join("; ") || "as declared");
-  for (const text of grants) if (!found.causes.includes(text)) check.find(`not declared: ${text}`);
+    .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context));
+  check.note("aclexplode of every ACL", grants.map(grantText).join("; ") || "as declared");
+  for (const grant of grants)
+    if (!found.causes.includes(grantText(grant)))
+      check.findWith(`not declared: ${grantText(grant)}`, { mends: [revoking(grant)] });
 
   for (const { role, owns, object } of await dependenciesOf(catalogs, own, check))
     if (owns) check.find(`not declared: ${role} owns ${object}`);
@@ -50,8 +52,9 @@ function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean
   );
 }
 
-/** If it is too much, the matrix says so. */
+/** If it is too much, the matrix says so, but for what is an extension's, whose functions are whoever's the extension lets use them. */
 function hasRow(grant: Grant, { database }: LeasedContext): boolean {
+  if (grant.extension !== null && grant.kind !== "function") return false;
   return !grant.later && !grant.grantable && declarableKind(grant) !== undefined && isHere(grant, database);
 }
 
@@ -67,6 +70,12 @@ function definersSql({ database, access }: LeasedContext): string {
       pg_get_userbyid(proowner) AS owner
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
     WHERE prosecdef AND pg_get_userbyid(proowner) NOT IN (${roles})
+      AND CASE prorettype
+        -- Only a superuser makes an event trigger.
+        WHEN 'event_trigger'::regtype THEN false
+        WHEN 'trigger'::regtype THEN ${canMakeTriggers(roles)}
+        ELSE true
+      END
       AND NOT ((nspname, pg_get_userbyid(proowner)) IN (${places.join(", ")}) AND ${IS_PROBE})
       AND ${isOwn("pg_proc", "p", "proowner")}
       AND EXISTS (
@@ -74,6 +83,18 @@ function definersSql({ database, access }: LeasedContext): string {
         WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE')
       )
     ORDER BY 1`;
+}
+
+/** Whether one of the roles can have a function run as a trigger: on a table of its own, or on one that it has TRIGGER on. */
+function canMakeTriggers(roles: string): string {
+  return `EXISTS (
+    SELECT FROM unnest(ARRAY[${roles}]::name[]) role
+    WHERE has_database_privilege(role, current_database(), 'CREATE, TEMPORARY')
+      OR EXISTS (SELECT FROM pg_namespace other WHERE has_schema_privilege(role, other.oid, 'CREATE'))
+      OR EXISTS (
+        SELECT FROM pg_class c WHERE relkind IN ('r', 'p', 'v', 'f') AND has_table_privilege(role, c.oid, 'TRIGGER')
+      )
+  )`;
 }
 
 /** As makeProbes makes it: a name alone proves nothing. */

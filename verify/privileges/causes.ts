@@ -20,11 +20,7 @@ export interface Causes {
 }
 
 /** The grants, memberships or attributes behind something that is held and was not declared. */
-export async function causesOfHeld(
-  context: LeasedContext,
-  row: MatrixRow,
-  target: Target,
-): Promise<Causes> {
+export async function causesOfHeld(context: LeasedContext, row: MatrixRow, target: Target): Promise<Causes> {
   const { owner: catalogs, access } = context;
   const { kind, name } = row;
   const holders = await rolesThatHold(context, row, target);
@@ -32,7 +28,7 @@ export async function causesOfHeld(
     (membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership),
   );
   const ways = through.map((membership) => `through ${membershipText(membership)}`);
-  const ends = through.map(revokingMembership);
+  const ends = through.map((membership) => revokingMembership(membership));
   if (kind === "set role") return { causes: ways, mends: ends };
   if (kind === "attributes") {
     const having = [...holders];
@@ -84,7 +80,8 @@ export async function causesOfMissing(
   const { kind, name } = row;
   const { groupRole } = persona;
   // The login ends with its lease: the group is what can be mended.
-  if (kind === "set role") return { causes: [`${access.login} is not a member of ${target.name}`], mends: [] };
+  if (kind === "set role")
+    return { causes: [`${access.login} is not a member of ${target.name}`], mends: [] };
   // No attribute is declared.
   if (kind === "attributes") return { causes: [], mends: [] };
   const broken = readsWhole(row) ? context.broken.get(target.name) : undefined;
@@ -95,8 +92,15 @@ export async function causesOfMissing(
     schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
-  if (isMisplaced && persona.actsAsOwner)
-    return { causes, mends: [givingTo(schema.owner, row, target)] };
+  if (isMisplaced && persona.actsAsOwner) return { causes, mends: [givingTo(schema.owner, row, target)] };
+  if (persona.actsAsOwner && object && !target.probe) {
+    const holders = await rolesThatHold(context, row, target);
+    if (!holders.has(object.owner))
+      return {
+        causes: [`${object.owner}, as which the session acts, has no ${name} on it`],
+        mends: granting(row, target, object.owner),
+      };
+  }
   const isGranted = access.grants.some(
     (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
   );

@@ -89,7 +89,7 @@ GROUP BY target`;
   return held;
 }
 
-/** Of the users' objects on which PostgreSQL can't but answer alike, so many are tried. */
+/** Of the users' objects on which PostgreSQL can't but answer alike, so many are tried; the others are taken to answer so. */
 const TRIED_ALIKE = 20;
 
 /** The statements that a row has for a target: none where one would evaluate something of the users'. */
@@ -106,17 +106,21 @@ async function send(
   notes: Notes,
 ): Promise<{ answers: Answer[][]; remarks: string[] }> {
   const answers: Answer[][] = [];
-  const alike = new Map<string, number>();
+  const alike = new Map<string, Answer[][]>();
   const beside: Beside[] = [];
   const byCatalogs = new Map<string, string[]>();
   for (const target of targets) {
+    const { users, name } = target;
+    const tried = (users && alike.get(users.alike)) ?? [];
+    if (tried.length >= TRIED_ALIKE) {
+      answers.push(tried[0]!);
+      continue;
+    }
     const ofTarget: Answer[] = [];
     answers.push(ofTarget);
-    const { users, name } = target;
-    const before = alike.get(users?.alike ?? name) ?? 0;
-    const untried = users?.untried ?? (users && before >= TRIED_ALIKE ? "others like it" : undefined);
-    if (untried !== undefined) {
-      if (row.kind === "tables") byCatalogs.set(untried, [...(byCatalogs.get(untried) ?? []), name]);
+    if (users?.untried !== undefined) {
+      if (row.kind === "tables")
+        byCatalogs.set(users.untried, [...(byCatalogs.get(users.untried) ?? []), name]);
       continue;
     }
     for (const sql of statementsFor(row, target, context)) {
@@ -124,13 +128,13 @@ async function send(
         ofTarget.push(await answer(context.session, row, sql, notes));
         continue;
       }
-      alike.set(users.alike, before + 1);
       const given = await answer(context.session, row, sql, notes, context.lockWaits.milliseconds);
       if (given.sqlstate === LOCK_NOT_AVAILABLE) context.lockWaits.waited(name);
       // The catalogs decide: what answers beside the privilege is neither its use nor its refusal.
       if (given.allowed === undefined) beside.push({ name, ...given });
       else ofTarget.push(given);
     }
+    if (users && ofTarget.length > 0) alike.set(users.alike, [...tried, ofTarget]);
   }
   for (const [reason, names] of byCatalogs)
     notes.note(`by the catalogs, since there is ${reason}`, names.join(", "));
@@ -142,7 +146,11 @@ interface Beside extends Answer {
 }
 
 /** What answered beside the privilege, and is not known yet: a remark for each SQLSTATE. */
-function besideRemarks({ remarked }: SessionContext, { name: privilege }: MatrixRow, beside: readonly Beside[]) {
+function besideRemarks(
+  { remarked }: SessionContext,
+  { name: privilege }: MatrixRow,
+  beside: readonly Beside[],
+) {
   const bySqlstate = new Map<string, Beside[]>();
   for (const each of beside) {
     const key = `${each.sqlstate ?? ""} ${each.name}`;

@@ -35,8 +35,9 @@ export function revoking(grant: Grant): string {
     : `SET LOCAL ROLE ${ident(grantor)}; ${revoke}; RESET ROLE`;
 }
 
-export function revokingMembership({ role: group, member, grantor }: Membership): string {
-  return `REVOKE ${ident(group)} FROM ${ident(member)} GRANTED BY ${ident(grantor)}`;
+/** @param option such as `ADMIN OPTION FOR `. @default - the membership itself */
+export function revokingMembership({ role: group, member, grantor }: Membership, option = ""): string {
+  return `REVOKE ${option}${ident(group)} FROM ${ident(member)} GRANTED BY ${ident(grantor)}`;
 }
 
 /** Gives a group what is declared for it, now or by default privileges. Nothing where it can't be granted. */

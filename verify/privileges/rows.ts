@@ -66,8 +66,7 @@ const SESSION_ROWS: readonly MatrixRow[] = [
   ),
   tableRow(
     "UPDATE",
-    ({ name, probe, column }) =>
-      `UPDATE ${name} SET ${ident(column!)} = DEFAULT WHERE ${String(probe)}`,
+    ({ name, probe, column }) => `UPDATE ${name} SET ${ident(column!)} = DEFAULT WHERE ${String(probe)}`,
   ),
   tableRow("DELETE", ({ name, probe }) => `DELETE FROM ${name} WHERE ${String(probe)}`),
   tableRow("TRUNCATE", ({ name, probe }) => (probe ? `TRUNCATE ${name}` : undefined)),

@@ -109,6 +109,15 @@ export class Recorder {
     const { findings, details, remarks, evidence } = check;
     const results = this.byGroup.get(group) ?? [];
     this.byGroup.set(group, results);
-    results.push({ id, title, held: findings.length === 0, findings, details, remarks, evidence, milliseconds });
+    results.push({
+      id,
+      title,
+      held: findings.length === 0,
+      findings,
+      details,
+      remarks,
+      evidence,
+      milliseconds,
+    });
   }
 }

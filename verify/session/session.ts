@@ -177,11 +177,7 @@ export class Session {
    * As {@link attempt}, in a transaction that is rolled back.
    * @param lockTimeout in milliseconds. @default - the session's
    */
-  async attemptAndRollBack(
-    sql: string,
-    notes?: Pick<Notes, "note">,
-    lockTimeout?: number,
-  ): Promise<Outcome> {
+  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">, lockTimeout?: number): Promise<Outcome> {
     await this.query(
       lockTimeout === undefined ? "BEGIN" : `BEGIN; SET LOCAL lock_timeout = ${String(lockTimeout)}`,
     );
