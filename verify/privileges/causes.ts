@@ -22,7 +22,7 @@ export interface Causes {
 /** The grants, memberships or attributes behind something that is held and was not declared. */
 export async function causesOfHeld(context: LeasedContext, row: MatrixRow, target: Target): Promise<Causes> {
   const { owner: catalogs, access } = context;
-  const { kind, name } = row;
+  const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
   const through = access.memberships.filter(
     (membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership),
@@ -41,7 +41,7 @@ export async function causesOfHeld(context: LeasedContext, row: MatrixRow, targe
   const object = await objectOf(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
-    .filter((grant) => isAbout(grant, row, object) && grantees.includes(grant.grantee))
+    .filter((grant) => isAbout(grant, row, object, target) && grantees.includes(grant.grantee))
     .map((grant) => {
       if (!target.probe) return grant;
       // Behind what a probe was given stands what later objects are given.
@@ -77,7 +77,7 @@ export async function causesOfMissing(
   target: Target,
 ): Promise<Causes> {
   const { persona, access } = context;
-  const { kind, name } = row;
+  const { kind, privilege: name = row.name } = row;
   const { groupRole } = persona;
   // The login ends with its lease: the group is what can be mended.
   if (kind === "set role")
@@ -101,10 +101,19 @@ export async function causesOfMissing(
         mends: granting(row, target, object.owner),
       };
   }
-  const isGranted = access.grants.some(
-    (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
+  const grants = access.grants.filter(
+    (grant) => isAbout(grant, row, object, target) && grant.grantee === groupRole,
   );
-  if (isGranted)
+  const isOnAll = grants.some((grant) => grant.kind !== "column");
+  const without = (target.columns ?? []).filter(
+    (column) => !isOnAll && !grants.some((grant) => grant.column === column),
+  );
+  if (kind === "columns" && without.length > 0)
+    return {
+      causes: [...causes, `no grant of ${name} to ${groupRole} on ${without.join(", ")}`],
+      mends: granting(row, { ...target, columns: without }, groupRole),
+    };
+  if (isOnAll || kind === "columns")
     return {
       causes: [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`],
       mends: [],
@@ -119,7 +128,7 @@ export async function causesOfMissing(
 /** Why the login is without what its group has been granted. */
 async function whyWithout(
   { owner: catalogs, access, persona }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { schema }: Target,
 ): Promise<string> {
   const way = access.memberships.find(
@@ -138,7 +147,14 @@ async function whyWithout(
 }
 
 /** Whether a grant on an object is behind a row. */
-function isAbout(grant: Grant, { kind, ...row }: MatrixRow, object: CatalogObject | undefined): boolean {
+function isAbout(
+  grant: Grant,
+  { kind: ofRow, ...row }: MatrixRow,
+  object: CatalogObject | undefined,
+  { columns = [] }: Target,
+): boolean {
+  if (ofRow === "columns" && grant.column !== null && !columns.includes(grant.column)) return false;
+  const kind = ofRow === "columns" ? "tables" : ofRow;
   const grants: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind as ObjectKind].grants : [];
   return grants.includes(grant.kind) && grant.oid === object?.oid && serves(grant, row);
 }
@@ -148,20 +164,23 @@ function isLater(grant: Grant, row: MatrixRow, { schema }: Target): boolean {
   return grant.later && grant.owner === schema?.owner && grant.kind === row.kind && serves(grant, row);
 }
 
-function serves({ privilege }: Grant, { name, also = [] }: Pick<MatrixRow, "name" | "also">): boolean {
-  return privilege === name || also.includes(privilege);
+function serves(
+  { privilege: granted }: Grant,
+  { name, privilege = name, also = [] }: Pick<MatrixRow, "name" | "privilege" | "also">,
+): boolean {
+  return granted === privilege || also.includes(granted);
 }
 
 async function rolesThatHold(
   { owner: catalogs, access, persona }: LeasedContext,
   row: MatrixRow,
-  { name }: Target,
+  target: Target,
 ): Promise<Set<string>> {
   const roles = [...access.roles, ...access.memberships.map(({ role }) => role)];
   const rows = await catalogs.query<{ role: string }>(
     `SELECT role
-     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(name)})) t(target)
-     WHERE ${row.held(false, persona)}`,
+     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(target.name)})) t(target)
+     WHERE ${row.held(false, persona, target)}`,
   );
   return new Set(rows.map(({ role }) => role));
 }
@@ -174,7 +193,7 @@ interface CatalogObject {
 /** Of the users' objects it is known already. */
 async function objectOf(
   context: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   target: Target,
 ): Promise<CatalogObject | undefined> {
   return target.users ?? lookUp(context, kind, target);
@@ -182,10 +201,10 @@ async function objectOf(
 
 async function lookUp(
   { owner: catalogs }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { name }: Target,
 ): Promise<CatalogObject | undefined> {
-  const about = OBJECT_KINDS[kind];
+  const about = OBJECT_KINDS[kind === "columns" ? "tables" : kind];
   const is =
     "regtype" in about ? `oid = ${literal(name)}::${about.regtype}` : `${about.name} = ${literal(name)}`;
   const [row] = await catalogs.query<CatalogObject>(

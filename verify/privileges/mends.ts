@@ -15,19 +15,16 @@ const KEYWORDS: Readonly<Record<string, string>> = {
   "foreign-data wrapper": "FOREIGN DATA WRAPPER",
 };
 
-const COLUMN = /^("(?:[^"]|"")*"|[^" ]+) of (.*)$/s;
-
 /** Takes what was granted, or the right to pass it on. */
 export function revoking(grant: Grant): string {
-  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object } = grant;
+  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } = grant;
   const what = `${grantable ? "GRANT OPTION FOR " : ""}${privilege}`;
   if (later)
     return `${defaults(owner, schema)} REVOKE ${what} ON ${kind.toUpperCase()} FROM ${role(grantee)}`;
-  const [, column, table] = (kind === "column" && COLUMN.exec(object)) || [];
   const on =
-    column === undefined
+    column === null
       ? `${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()} ${object}`
-      : `${what} (${column}) ON TABLE ${table!}`;
+      : `${what} (${ident(column)}) ON TABLE ${ident(schema!)}.${ident(relation!)}`;
   const revoke = `REVOKE ${on} FROM ${role(grantee)}`;
   // A superuser revokes as the object's owner, who has granted nothing here.
   return grantor === owner || kind === "parameter"
@@ -41,17 +38,23 @@ export function revokingMembership({ role: group, member, grantor }: Membership,
 }
 
 /** Gives a group what is declared for it, now or by default privileges. Nothing where it can't be granted. */
-export function granting(row: MatrixRow, { name, probe, schema }: Target, group: string): string[] {
-  const kind = row.kind as ObjectKind;
+export function granting(
+  { kind: ofRow, name: called, privilege = called }: MatrixRow,
+  { name, probe, schema, columns = [] }: Target,
+  group: string,
+): string[] {
+  if (ofRow === "columns")
+    return [`GRANT ${privilege} (${columns.map(ident).join(", ")}) ON TABLE ${name} TO ${ident(group)}`];
+  const kind = ofRow as ObjectKind;
   const privileges: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind].privileges : [];
-  if (!privileges.includes(row.name)) return [];
+  if (!privileges.includes(privilege)) return [];
   if (probe)
     return [
-      `${defaults(schema!.owner, schema!.name)} GRANT ${row.name} ON ${kind.toUpperCase()} TO ${ident(group)}`,
+      `${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} TO ${ident(group)}`,
     ];
   const object = kind === "database" || kind === "schema" ? ident(name) : name;
   const keyword = kind === "functions" ? "ROUTINE" : OBJECT_KINDS[kind].keyword;
-  return [`GRANT ${row.name} ON ${keyword} ${object} TO ${ident(group)}`];
+  return [`GRANT ${privilege} ON ${keyword} ${object} TO ${ident(group)}`];
 }
 
 /** Of views and sequences as well. */
