@@ -75,3 +75,24 @@ export function isFoundIn(
       each.text.includes(wanted),
   );
 }
+
+/** What a report has on an estate and should not have, and the other way round. */
+export function verdictOf(estate: Estate, all: readonly Estate[], report: Report) {
+  const found = foundBy(report).filter(({ database }) => database === estate.database);
+  const isAbout = (text: string, { schema }: Estate) => new RegExp(`(^|[^\\w.])${schema}\\b`).test(text);
+  const others = all.filter(({ database, name }) => database === estate.database && name !== estate.name);
+  // What is about no estate at all is everybody's.
+  const own = found.filter(
+    ({ text }) => isAbout(text, estate) || !others.some((other) => isAbout(text, other)),
+  );
+  return {
+    falseReds: own.filter(
+      ({ persona, check, text }) =>
+        !estate.finds.some(
+          (expected) =>
+            expected.persona === persona && expected.check === check && text.includes(expected.text),
+        ),
+    ),
+    falseGreens: estate.finds.filter((expected) => !isFoundIn(own, expected, estate.database)),
+  };
+}

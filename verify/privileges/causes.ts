@@ -54,7 +54,11 @@ export async function causesOfHeld(context: LeasedContext, row: MatrixRow, targe
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
   const causes = [
     ...new Set(granted.map(grantText)),
-    ...(isOwned ? [`it belongs to ${owner}`] : []),
+    ...(isOwned
+      ? [
+          `it belongs to ${owner}${kind === "database" ? ": declare it, or give the database to another role" : ""}`,
+        ]
+      : []),
     ...ways,
   ];
   const giving = isOwned && target.schema ? [givingTo(target.schema.owner, row, target)] : [];

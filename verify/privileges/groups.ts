@@ -17,11 +17,20 @@ export interface OtherRole {
   readonly tried: boolean;
 }
 
-/** Every role of the server that is not a leased login. */
+/**
+ * Every role of the server that is not a leased login. Where a declared owner owns the session's database as well, it is in
+ * pg_database_owner, and nothing is granted.
+ */
 export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
   return catalogs.query<OtherRole>(
     `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
      FROM pg_roles WHERE rolname !~ '${LEASED}'
+       AND NOT (
+         rolname = 'pg_database_owner' AND EXISTS (
+           SELECT FROM pg_database
+           WHERE datname = current_database() AND pg_get_userbyid(datdba) IN (${literals(databases.flatMap(ownersOf))})
+         )
+       )
      ORDER BY 1`,
   );
 }

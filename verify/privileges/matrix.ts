@@ -128,7 +128,7 @@ async function send(
     const ofTarget: Answer[] = [];
     answers.push(ofTarget);
     if (users?.untried !== undefined) {
-      if (row.kind === "tables")
+      if (row.kind === "tables" || row.kind === "columns")
         byCatalogs.set(users.untried, [...(byCatalogs.get(users.untried) ?? []), name]);
       continue;
     }

@@ -17,7 +17,8 @@ const KEYWORDS: Readonly<Record<string, string>> = {
 
 /** Takes what was granted, or the right to pass it on. */
 export function revoking(grant: Grant): string {
-  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } = grant;
+  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } =
+    grant;
   const what = `${grantable ? "GRANT OPTION FOR " : ""}${privilege}`;
   if (later)
     return `${defaults(owner, schema)} REVOKE ${what} ON ${kind.toUpperCase()} FROM ${role(grantee)}`;

@@ -1,6 +1,7 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import type { ManifestDatabase } from "../../manifest/schema";
+import type { ManifestSchema } from "../../manifest/schema";
 import type { Check } from "../report/check";
+import { probeName } from "../session/probes";
 import { describe, firstText, Session } from "../session/session";
 import { asPersona, personaOf, type WorkloadContext } from "./context";
 
@@ -16,12 +17,15 @@ export interface UsersContext extends WorkloadContext<"users"> {
 
 export function prepareTable(context: UsersContext, check: Check): Promise<void> {
   return withSession(context, context.workload.admin, async (session) => {
-    context.isPrepared = await prepare(context.database, session, check);
+    context.isPrepared = await prepare(context, session, check);
   });
 }
 
-async function prepare(database: ManifestDatabase, session: Session, check: Check): Promise<boolean> {
-  const table = tableOf(database);
+async function prepare(context: UsersContext, session: Session, check: Check): Promise<boolean> {
+  const { database, custody, owner } = context;
+  const table = tableOf(context);
+  if (!isExample(context))
+    custody.hold(`probe TABLE ${table}`, () => owner.query(`DROP TABLE IF EXISTS ${table}`));
   const [found] = await session.query<{ comment: string | null }>(
     `SELECT pg_catalog.obj_description(oid, 'pg_class') AS comment
      FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass($1)`,
@@ -34,7 +38,7 @@ async function prepare(database: ManifestDatabase, session: Session, check: Chec
   const statements = found
     ? [`TRUNCATE ${table} RESTART IDENTITY`]
     : [
-        `CREATE TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name pg_catalog.text NOT NULL UNIQUE)`,
+        `CREATE ${isExample(context) ? "" : "UNLOGGED "}TABLE ${table} (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name pg_catalog.text NOT NULL UNIQUE)`,
         `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`,
       ];
   for (const sql of statements) {
@@ -55,7 +59,7 @@ async function prepare(database: ManifestDatabase, session: Session, check: Chec
 export function insertPeople(context: UsersContext, check: Check): Promise<void> {
   return withSession(context, context.workload.writer, async (session) => {
     const values = PEOPLE.map((name) => `(${literal(name)})`).join(", ");
-    const sql = `INSERT INTO ${tableOf(context.database)} (name) VALUES ${values}`;
+    const sql = `INSERT INTO ${tableOf(context)} (name) VALUES ${values}`;
     const outcome = await session.attempt(sql, check);
     if (!("count" in outcome) || outcome.count !== PEOPLE.length)
       check.find(`inserting must give ${String(PEOPLE.length)} rows, received ${describe(outcome)}`);
@@ -64,7 +68,7 @@ export function insertPeople(context: UsersContext, check: Check): Promise<void>
 
 export function listPeople(context: UsersContext, check: Check): Promise<void> {
   return withSession(context, context.workload.reader, async (session) => {
-    const sql = `SELECT name FROM ${tableOf(context.database)} ORDER BY id`;
+    const sql = `SELECT name FROM ${tableOf(context)} ORDER BY id`;
     const outcome = await session.attempt(sql, check);
     const names =
       "rows" in outcome ? outcome.rows.map(({ name }) => String(name)).join(", ") : describe(outcome);
@@ -73,9 +77,15 @@ export function listPeople(context: UsersContext, check: Check): Promise<void> {
   });
 }
 
-/** In the first schema, where the users' sessions look first. */
-function tableOf({ schemas }: ManifestDatabase): string {
-  return `${ident(schemas[0]!.name)}.users`;
+/** In the first schema, where the users' sessions look first. Elsewhere than in the example it is a probe, and goes with the run. */
+function tableOf(context: UsersContext): string {
+  const [schema] = context.database.schemas as [ManifestSchema];
+  return isExample(context) ? `${ident(schema.name)}.users` : probeName(context.run, schema, "users");
+}
+
+/** The environment of the source, whose table it is. */
+function isExample({ environment }: UsersContext): boolean {
+  return environment === "local";
 }
 
 /** Leases the persona's login for as long as its session is used. */
