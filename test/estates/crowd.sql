@@ -2,8 +2,8 @@
 -- database: red
 -- schema: crowd
 -- verdict: red
--- finds: admin tables.SELECT it belongs to red_stranger
--- finds: service tables.INSERT it belongs to red_stranger
+-- finds: admin tables.* it belongs to red_stranger
+-- finds: service tables.* it belongs to red_stranger
 -- finds: report tables.SELECT it belongs to red_stranger
 
 RESET ROLE;

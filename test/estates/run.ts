@@ -61,19 +61,14 @@ function ofResult({ database, persona = "-", result }: Placed): Found[] {
   });
 }
 
-export function isFoundIn(
-  found: readonly Found[],
-  { persona, check, text }: Expected,
-  database: string,
-): boolean {
-  const wanted = text.replaceAll('"', "");
-  return found.some(
-    (each) =>
-      each.database === database &&
-      each.persona === persona &&
-      each.check === check &&
-      each.text.includes(wanted),
-  );
+export function isFoundIn(found: readonly Found[], expected: Expected, database: string): boolean {
+  return found.some((each) => each.database === database && isOf(each, expected));
+}
+
+/** `tables.*` is any of a kind: which there are is PostgreSQL's matter. */
+function isOf(found: Found, { persona, check, text }: Expected): boolean {
+  const isCheck = check.endsWith("*") ? found.check.startsWith(check.slice(0, -1)) : found.check === check;
+  return found.persona === persona && isCheck && found.text.includes(text.replaceAll('"', ""));
 }
 
 /** What a report has on an estate and should not have, and the other way round. */
@@ -86,13 +81,7 @@ export function verdictOf(estate: Estate, all: readonly Estate[], report: Report
     ({ text }) => isAbout(text, estate) || !others.some((other) => isAbout(text, other)),
   );
   return {
-    falseReds: own.filter(
-      ({ persona, check, text }) =>
-        !estate.finds.some(
-          (expected) =>
-            expected.persona === persona && expected.check === check && text.includes(expected.text),
-        ),
-    ),
+    falseReds: own.filter((each) => !estate.finds.some((expected) => isOf(each, expected))),
     falseGreens: estate.finds.filter((expected) => !isFoundIn(own, expected, estate.database)),
   };
 }

@@ -36,4 +36,4 @@ REVOKE SELECT ON watched.parts FROM watched_service; -- service tables.SELECT wa
 REVOKE USAGE, UPDATE ON SEQUENCE watched.things_id_seq FROM watched_service; -- service sequences.USAGE watched.things_id_seq
 GRANT UPDATE ON SEQUENCE watched.things_id_seq TO watched_report; -- report sequences.UPDATE watched.things_id_seq
 ALTER DEFAULT PRIVILEGES FOR ROLE watched_owner IN SCHEMA watched GRANT DELETE ON TABLES TO watched_report; -- report nothing-else later tables
-GRANT watched_owner TO watched_report; -- report memberships watched_owner
+ALTER ROLE watched_report CREATEDB; -- report attributes.CREATEDB watched_report has CREATEDB

@@ -82,7 +82,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(LONGEST);
     expect(lines).toContainEqual(
       expect.stringMatching(
-        /^✗ red report: tables\.SELECT: .*"crowd"\.t1, "crowd"\.t10, "crowd"\.t100 and 1,997 more is declared and is refused: it belongs to red_stranger, not to red_owner.*; mend: GRANT SELECT ON .* TO "red_report", and 2,\d+ more: --fix-sql <file>$/,
+        /^✗ red service: tables\.INSERT: INSERT on "crowd"\.t1, "crowd"\.t10, "crowd"\.t100 and 1,997 more is declared and is refused: it belongs to red_stranger, not to red_owner; .*; mend: GRANT INSERT ON TABLE "crowd"\.t1 TO "red_service", and 1,999 more: --fix-sql <file>$/,
       ),
     );
     const { details } = cellsOf(report).find(
@@ -110,16 +110,17 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     for (const { faults } of green) expect(faults.length).toBeGreaterThanOrEqual(20);
 
     const sql = fixSql(changed, deployment.manifest)!;
-    for (const again of [false, true])
-      for (const database of deployment.manifest.databases) {
-        const client = await deployment.connect(database);
-        const part = sql.split(/^\\connect "(.*)"$/m);
-        await client.query(part[part.indexOf(database.name) + 1]!);
-        await client.end();
-        if (again) continue;
-      }
+    const parts = sql.split(/^\\connect "(.*)"$/m);
+    for (const database of deployment.manifest.databases) {
+      const client = await deployment.connect(database);
+      const part = parts[parts.indexOf(database.name) + 1]!;
+      // It may be run again.
+      await client.query(part);
+      await client.query(part);
+      await client.end();
+    }
     const mended = foundBy(await deployment.verify({ selection: { only } }));
-    // A function that runs as a superuser is accepted or dropped, not mended by a statement.
-    expect(mended.filter(({ text }) => !text.includes("SECURITY DEFINER"))).toEqual([]);
+    // The superuser's functions are to be dropped or accepted: no statement of the verifier's does that.
+    expect(mended.filter(({ text }) => !text.includes(".become()"))).toEqual([]);
   });
 });
