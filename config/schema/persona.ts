@@ -129,8 +129,12 @@ const fields = object("a persona", {
       "The PostgreSQL role that holds the privileges. Vault's database role has the same name, so it is a Vault name too.",
     ),
   appRole: name(VAULT_POLICY_NAME).describe(
-    "The AppRole with which it logs in to Vault, and its policy. Starts with `vault.namePrefix`.",
+    "The AppRole with which it logs in to Vault. Starts with `vault.namePrefix`, where there is one.",
   ),
+  policy: name(VAULT_POLICY_NAME).optional().meta({
+    description: "Its own policy. Starts with `vault.namePrefix` as well.",
+    otherwise: "named like the AppRole",
+  }),
   actsAsOwner: boolean
     .default(false)
     .describe(

@@ -26,8 +26,10 @@ import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
-import { closeOthers, wasClosed } from "../postgres/other-databases";
+import { closeOthers, reopenOthers } from "../postgres/other-databases";
+import { recordOwners } from "../postgres/former-owners";
 import { recordPublic } from "../postgres/public-privileges";
+import { moveHomeRecord } from "../postgres/record";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
@@ -181,7 +183,13 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
+        for (const line of await moveHomeRecord(deployment)) show.detail(line);
+        await recordOwners(deployment, marked);
         await recordPublic(deployment);
+        for (const line of await reopenOthers(deployment)) {
+          show.detail(line);
+          changed.add("other databases");
+        }
         await adopt(deployment, marked, show.detail);
         await eachDatabase(deployment, show, "functions", adoptFunctions);
         await eachDatabase(deployment, show, "createrole", freeMemberships);
@@ -209,10 +217,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
       },
     ),
   );
-  if (
-    deployment.manifest.servers.some((server) => server.otherDatabases === "close") ||
-    wasClosed(deployment)
-  ) {
+  if (deployment.manifest.servers.some((server) => server.otherDatabases === "close")) {
     steps.push({
       title: "Close the databases that the config does not name",
       run: async (show) => {

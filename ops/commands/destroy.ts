@@ -1,10 +1,11 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf, madeOwnersOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASE_SCHEMA, madeOwnersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Attributes, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
+import { endTrust, hasTrust } from "../vault/trust-end";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
 import { dropFunctions } from "../postgres/lease-functions";
 import { lock } from "../deployment/lock";
@@ -18,7 +19,9 @@ import {
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
 import { givePublicBack } from "../postgres/public-privileges";
+import { formerAddresses, giveOwnersBack } from "../postgres/former-owners";
 import { reopenOthers } from "../postgres/other-databases";
+import { emptyRecord, moveHomeRecord } from "../postgres/record";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { sweepAll } from "../postgres/sweep";
@@ -37,7 +40,7 @@ export interface DestroyOptions {
 interface Run {
   readonly deployment: Deployment;
   readonly options: DestroyOptions;
-  readonly states: ReadonlyMap<string, readonly StateResource[]>;
+  readonly states: Map<string, readonly StateResource[]>;
   readonly left: string[];
 }
 
@@ -77,6 +80,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
       ...marked.map(({ object, name }) => `the ${object.toLowerCase()} ${name}`),
       ...volumes.map((name) => `the volume ${name}`),
+      ...((await hasTrust(vaultTarget(deployment))) ? ["what init made in Vault"] : []),
     ].join(", ");
     if (!what) {
       console.log(`\nNothing to do: the state of ${environment} is empty.`);
@@ -106,6 +110,8 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     await runSteps(destroySteps(run), signal);
     deployment.home.removeDeployedAccess();
     console.log(`\nDestroyed ${environment}.`);
+    const files = deployment.home.files();
+    if (files.length > 0) run.left.push(`the folder ${deployment.home.folder} with ${files.join(", ")}`);
     for (const line of run.left) console.log(`left: ${line}`);
     return 0;
   } finally {
@@ -134,21 +140,12 @@ function destroySteps(run: Run): Step[] {
       { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
       destroyStep(run, deployment.stack("vault")!),
     );
-    // A container's go with its storage.
-    const policies = Object.values(deployment.manifest.policies!).join(", ");
-    if (!platform)
-      run.left.push(`the policies ${policies} in Vault and init's tokens, which the operator may not remove`);
   }
   if (has("postgres")) {
     steps.push(
       {
-        title: "Give PUBLIC its privileges back",
-        run: async (show) => {
-          await checkSuperusers(deployment);
-          for (const line of await spellSettings(deployment)) show.detail(line);
-          await reopenOthers(deployment);
-          run.left.push(...(await givePublicBack(deployment, states.get("postgres")!)));
-        },
+        title: "Give back what deploy took",
+        run: (show) => giveBack(run, show),
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
         await freeGroups(run, show);
@@ -156,6 +153,16 @@ function destroySteps(run: Run): Step[] {
       }),
     );
   }
+  // A container's go with its storage.
+  if (!platform)
+    steps.push({
+      title: "End what init made in Vault",
+      run: async (show) => {
+        const { did, left } = await endTrust(vaultTarget(deployment));
+        for (const line of did) show.detail(line);
+        run.left.push(...left);
+      },
+    });
   if (platform && has("platform")) steps.push(destroyStep(run, platform));
   if (platform) {
     steps.push({
@@ -175,6 +182,37 @@ function destroySteps(run: Run): Step[] {
     });
   }
   return steps;
+}
+
+/** Before the destroy, which would take it away once more, and out of its state. What was on record is so until all is given back. */
+async function giveBack({ deployment, states, left }: Run, show: StepOutput): Promise<void> {
+  await checkSuperusers(deployment);
+  for (const line of await spellSettings(deployment)) show.detail(line);
+  left.push(...(await moveHomeRecord(deployment)));
+  const stack = deployment.stack("postgres")!;
+  const state = states.get("postgres")!;
+  const publics = await givePublicBack(deployment, state);
+  left.push(...publics.left);
+  for (const line of [
+    ...(await reopenOthers(deployment, { all: true })),
+    ...(await giveOwnersBack(deployment)),
+    ...publics.did,
+  ])
+    show.detail(line);
+  const taken = state.filter(({ attributes }) => attributes["role"] === "public");
+  const terraform = deployment.terraform(stack, undefined);
+  await terraform.forget([
+    ...taken.map(({ address }) => address),
+    ...(await formerAddresses(deployment, state)),
+  ]);
+  const stay = await emptyRecord(deployment);
+  await terraform.forget(
+    state
+      .filter(({ type, attributes }) => type === "postgresql_schema" && attributes["name"] === LEASE_SCHEMA)
+      .filter(({ attributes }) => stay.includes(String(attributes["database"])))
+      .map(({ address }) => address),
+  );
+  states.set("postgres", await deployment.state(stack));
 }
 
 function destroyStep(

@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
-import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
@@ -9,6 +9,7 @@ import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
+import { checkOperator, vaultTarget } from "../vault/prepare";
 
 /**
  * Looks whether all that a deploy needs is there, and changes nothing.
@@ -25,6 +26,10 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
   await checkRemoved(deployment);
+  await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {
+    // A container that is still to be made, or started.
+    if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
+  });
 }
 
 /** One after the other: in a database without a state Terraform's backend pg makes its table each time, which two can't at once. */
@@ -91,7 +96,7 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
     const found = await asSuperuser(deployment.superuserOf(database), (client) =>
       client.query<{ name: string }>(
         "SELECT rolname AS name FROM pg_roles WHERE rolsuper AND rolname = ANY ($1) ORDER BY 1",
-        [ownersOf(database)],
+        [ownersOf(database).filter((name) => !isDeclaredSuperuser(database, name))],
       ),
     );
     for (const { name } of found!.rows)
@@ -101,6 +106,11 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
     lines.push(...(await missingOf(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** The stacks have nobody act as it. */
+function isDeclaredSuperuser({ schemas }: ManifestDatabase, name: string): boolean {
+  return schemas.some(({ owner, ownerIsSuperuser }) => owner === name && ownerIsSuperuser);
 }
 
 async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
@@ -124,7 +134,8 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
     },
     database.name,
   );
-  return (names ?? []).map(
+  const isMissing = names === undefined && database.exists;
+  return (isMissing ? [`the database ${database.name}`] : (names ?? [])).map(
     (what) =>
       `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
   );

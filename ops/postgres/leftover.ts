@@ -44,15 +44,14 @@ export async function findLeftover(
   const lines: string[] = [];
   for (const database of deployment.manifest.databases) {
     const { name } = database;
-    const schemas = madeSchemas(database);
     const made = findResource(state, "postgresql_database", { name });
     if (made && !databasesGo) {
       addresses.push(made.address);
       lines.push(`the database ${name}`);
     }
-    const { inside, outside } = await objectsOf(deployment.superuserOf(database), database);
+    const { schemas, inside, outside } = await objectsOf(deployment, state, database);
     const full = schemas.filter((schema) => inside.get(schema.name)! > 0);
-    const keeping = madeOwnersOf(database).filter(
+    const keeping = [...outside.keys()].filter(
       (owner) => outside.get(owner)! > 0 || full.some((schema) => schema.owner === owner),
     );
     owners.push(...keeping);
@@ -73,11 +72,6 @@ export async function findLeftover(
       lines.push(`${counted(outside.get(owner)!)} of ${owner} ${where} the database ${name}, and ${owner}`);
   }
   return { addresses, owners, lines };
-}
-
-/** What is in others stays there in any case. */
-function madeSchemas({ schemas }: ManifestDatabase): ManifestSchema[] {
-  return schemas.filter(({ exists }) => !exists);
 }
 
 function counted(objects: number): string {
@@ -195,25 +189,51 @@ const OUTSIDE = `
         )
     )`;
 
-/** How many objects stand in each schema, and how many each owner has elsewhere. */
+/**
+ * How many objects stand in each schema, and how many each owner has elsewhere. Of owners and schemas that were there before, and
+ * are in the state no longer, all stays where it is.
+ */
 async function objectsOf(
-  login: SuperuserLogin,
+  deployment: Deployment,
+  state: readonly StateResource[],
   database: ManifestDatabase,
-): Promise<{ inside: ReadonlyMap<string, number>; outside: ReadonlyMap<string, number> }> {
-  const names = madeSchemas(database).map(({ name }) => name);
-  const quoted = names.map(escapeIdentifier);
-  const inside = new Map(names.map((name) => [name, 0]));
-  const outside = new Map(madeOwnersOf(database).map((owner) => [owner, 0]));
+): Promise<{
+  schemas: readonly ManifestSchema[];
+  inside: ReadonlyMap<string, number>;
+  outside: ReadonlyMap<string, number>;
+}> {
+  const inside = new Map<string, number>();
+  const outside = new Map<string, number>();
+  const schemas: ManifestSchema[] = [];
   await asSuperuser(
-    login,
+    deployment.superuserOf(database),
     async (client) => {
+      const names = async (sql: string, values: unknown[]) =>
+        (await client.query<{ name: string }>(sql, values)).rows.map(({ name }) => name);
       const count = async (sql: string, values: unknown[]) =>
         (await client.query<{ count: number }>(sql, values)).rows[0]!.count;
-      for (const [i, name] of names.entries()) inside.set(name, await count(INSIDE, [quoted[i]]));
-      for (const owner of outside.keys())
-        outside.set(owner, await count(OUTSIDE, [escapeIdentifier(owner), quoted]));
+      const marked = await names(
+        "SELECT rolname AS name FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = $1",
+        [mark(deployment)],
+      );
+      const owners = madeOwnersOf(database).filter(
+        (name) => marked.includes(name) || findResource(state, "postgresql_role", { name }),
+      );
+      const owned = await names(
+        "SELECT nspname AS name FROM pg_namespace WHERE pg_get_userbyid(nspowner) = ANY ($1)",
+        [owners],
+      );
+      for (const schema of database.schemas) {
+        const { name, exists } = schema;
+        const isMade = findResource(state, "postgresql_schema", { name, database: database.name });
+        if (exists || !(isMade || owned.includes(name))) continue;
+        schemas.push(schema);
+        inside.set(name, await count(INSIDE, [escapeIdentifier(name)]));
+      }
+      const quoted = schemas.map(({ name }) => escapeIdentifier(name));
+      for (const owner of owners) outside.set(owner, await count(OUTSIDE, [escapeIdentifier(owner), quoted]));
     },
     database.name,
   );
-  return { inside, outside };
+  return { schemas, inside, outside };
 }

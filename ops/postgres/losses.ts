@@ -2,9 +2,9 @@ import { escapeIdentifier, type Client } from "pg";
 import { printable } from "../../clients/text";
 import { LEASED_PREFIX } from "../../manifest/names";
 import type { AccessManifest } from "../../manifest/schema";
-import { interpolate, type Json } from "../../sandbox/terraform-json";
-import type { Attributes, Deployment, SuperuserLogin } from "../deployment/deployment";
+import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { findLockedOut, lockedOutText } from "./other-databases";
+import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
 /** What a login or role that is not ours loses by a deploy. */
@@ -59,60 +59,6 @@ export function lossLines(losses: readonly Loss[], accepted: AccessManifest["acc
     const reason = accepted.find((one) => one.id === id)?.reason;
     return printable(`${text} (id ${id})${reason === undefined ? "" : `, accepted: ${reason}`}`);
   });
-}
-
-/** What the stack postgres writes, each on a server. */
-interface StackContent {
-  readonly roles: readonly { server: string; name: string; login: boolean; isOwner: boolean }[];
-  readonly schemas: readonly { server: string; database: string; name: string; owner: string }[];
-  /** Those on whole databases, schemas, and all functions of a schema; Terraform revokes all else that the role has there. */
-  readonly grants: readonly {
-    readonly server: string;
-    readonly database: string;
-    /** In PostgreSQL's words, such as `function`. */
-    readonly kind: string;
-    readonly schema?: string;
-    readonly role: string;
-    readonly privileges: readonly string[];
-    /** In no state yet. */
-    readonly isNew: boolean;
-  }[];
-}
-
-async function readStack(deployment: Deployment): Promise<StackContent> {
-  const stack = deployment.stack("postgres")!;
-  const known = (await deployment.state(stack)).map(({ address }) => address);
-  const { resource } = stack.json;
-  const scope = {
-    variable: () => null,
-    attribute: (address: string, name: string) => {
-      const [type = "", id = ""] = address.split(/\.(.*)/s);
-      return (resource[type]?.[id]?.[name] ?? null) as Json;
-    },
-  };
-  const of = (type: string) =>
-    Object.entries(resource[type] ?? {}).map(([id, attributes]) => ({
-      ...(interpolate(attributes as Json, scope, id) as Attributes),
-      server: deployment.serverOf(attributes["provider"]),
-      isNew: !known.includes(`${type}.${id}`),
-    })) as (Attributes & { server: string; isNew: boolean })[];
-  const schemas = of("postgresql_schema").map(({ server, database, name, owner }) => ({
-    ...{ server, database: String(database), name: String(name), owner: String(owner) },
-  }));
-  return {
-    schemas,
-    roles: of("postgresql_role").map(({ server, name, login }) => ({
-      ...{ server, name: String(name), login: login === true },
-      isOwner: schemas.some((schema) => schema.server === server && schema.owner === name),
-    })),
-    grants: of("postgresql_grant")
-      .filter(({ objects }) => objects === undefined)
-      .map(({ server, isNew, database, object_type, schema, role, privileges }) => ({
-        ...{ server, isNew, database: String(database), kind: String(object_type) },
-        ...{ schema: schema as string | undefined, role: String(role) },
-        privileges: privileges as string[],
-      })),
-  };
 }
 
 /** Roles that the config declares without LOGIN, and that have it now. */

@@ -1,7 +1,7 @@
 import { escapeIdentifier, type Client } from "pg";
 import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
-import { readRecord, writeRecord } from "./public-privileges";
+import { changeRecord, readRecord } from "./record";
 import { asSuperuser } from "./superuser";
 
 /** A login that may connect to a database by PUBLIC's CONNECT alone. */
@@ -80,32 +80,25 @@ export function lockedOutText({ database, login, sessions }: LockedOut): string 
 }
 
 /**
- * Takes CONNECT from PUBLIC where the config says so, and gives back what an earlier deploy took where it no longer does.
- * Recorded before it is taken.
+ * Takes CONNECT from PUBLIC where the config says so. Recorded before it is taken.
  * @returns for people, a line each
  */
 export async function closeOthers(deployment: Deployment): Promise<string[]> {
   const lines: string[] = [];
-  const closed = closing(deployment);
-  for (const { login, declared } of closed) {
+  for (const { login, declared } of closing(deployment)) {
     const { rows } = (await asSuperuser(login, (client) =>
       client.query<{ name: string }>(`SELECT datname AS name FROM (${OPEN}) d ORDER BY 1`, [declared]),
     ))!;
-    const record = readRecord(deployment);
-    for (const { name } of rows)
-      record[`${login.server}/${name}`] = { database: ["CONNECT"], functions: [], isOther: true };
-    if (rows.length > 0) writeRecord(deployment, record);
-    for (const { name } of rows) {
+    const names = rows.map(({ name }) => name);
+    await changeRecord(deployment, login, (record) => ({
+      ...record,
+      closed: [...new Set([...record.closed, ...names])],
+    }));
+    for (const name of names) {
       await asSuperuser(login, (client) => takeConnect(client, name));
       lines.push(`took CONNECT on the database ${name}, which the config does not name, from PUBLIC`);
     }
   }
-  lines.push(
-    ...(await reopenOthers(
-      deployment,
-      closed.map(({ login }) => login.server),
-    )),
-  );
   return lines;
 }
 
@@ -122,41 +115,26 @@ async function takeConnect(client: Client, name: string): Promise<void> {
   }
 }
 
-/** Whether there is something to give back. */
-export function wasClosed(deployment: Deployment): boolean {
-  return Object.values(readRecord(deployment)).some(({ isOther }) => isOther);
-}
-
 /**
- * Gives PUBLIC back the CONNECT that deploys took in databases that the config does not name.
- * @param stayClosed servers whose databases stay as they are
+ * Gives PUBLIC CONNECT back where an earlier deploy took it and the config no longer says so, or everywhere.
+ * @returns for people, a line each
  */
-export async function reopenOthers(
-  deployment: Deployment,
-  stayClosed: readonly string[] = [],
-): Promise<string[]> {
-  const record = readRecord(deployment);
-  const taken = Object.entries(record).filter(([, { isOther }]) => isOther);
+export async function reopenOthers(deployment: Deployment, { all = false } = {}): Promise<string[]> {
+  const stayClosed = all ? [] : closing(deployment).map(({ login }) => login.server);
   const lines: string[] = [];
-  for (const [key] of taken) {
-    const [server = "", name = ""] = key.split(/\/(.*)/s);
-    if (stayClosed.includes(server)) continue;
-    const login = deployment.superusers().find((candidate) => candidate.server === server);
-    const { [key]: _, ...rest } = readRecord(deployment);
-    if (!login) {
-      writeRecord(deployment, rest);
-      lines.push(
-        `the database ${name} stays closed, since the config no longer names its server ${server}: GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC gives it back`,
-      );
-      continue;
+  for (const login of deployment.superusers()) {
+    if (stayClosed.includes(login.server)) continue;
+    const { closed } = await readRecord(deployment, login);
+    for (const name of closed) {
+      const isGiven = await asSuperuser(login, async (client) => {
+        const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [name]);
+        if (rowCount === 1)
+          await client.query(`GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC`);
+        return rowCount === 1;
+      });
+      if (isGiven) lines.push(`gave CONNECT on the database ${name} back to PUBLIC`);
     }
-    const isGiven = await asSuperuser(login, async (client) => {
-      const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [name]);
-      if (rowCount === 1) await client.query(`GRANT CONNECT ON DATABASE ${escapeIdentifier(name)} TO PUBLIC`);
-      return rowCount === 1;
-    });
-    writeRecord(deployment, rest);
-    if (isGiven) lines.push(`gave CONNECT on the database ${name} back to PUBLIC`);
+    await changeRecord(deployment, login, (record) => ({ ...record, closed: [] }));
   }
   return lines;
 }

@@ -1,38 +1,13 @@
 import { escapeIdentifier, type Client } from "pg";
-import { z } from "zod";
-import { madeOwnersOf, makersOf } from "../../manifest/names";
+import { madeOwnersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
+import { changeRecord, readRecord, type PublicRecord } from "./record";
+import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
-/** Privileges that PUBLIC had before the stack revoked them. */
-const had = z.object({
-  database: z.array(z.enum(["CONNECT", "TEMPORARY"])),
-  /** Functions of the schemas that it could execute, as PostgreSQL writes them. */
-  functions: z.array(z.string()),
-  /** On schemas that were there before, by their names. */
-  schemas: z.record(z.string(), z.array(z.enum(["USAGE", "CREATE"]))).optional(),
-  /** Roles that were there before, and whose later functions it could execute. */
-  makers: z.array(z.string()).optional(),
-  /** Of a database that is not declared: see other-databases.ts. */
-  isOther: z.literal(true).optional(),
-});
-type Had = z.infer<typeof had>;
-const recordSchema = z.record(z.string(), had);
-
-const keyOf = ({ server, name }: ManifestDatabase) => `${server}/${name}`;
-
-export function readRecord({ home }: Deployment): Record<string, Had> {
-  const text = home.publicPrivileges();
-  return text === undefined ? {} : recordSchema.parse(JSON.parse(text));
-}
-
-export function writeRecord({ home }: Deployment, record: Record<string, Had>): void {
-  home.setPublicPrivileges(JSON.stringify(record));
-}
-
 /** What the stack has taken from PUBLIC in a database. */
-function takenIn(state: readonly StateResource[], { name }: ManifestDatabase): StateResource[] {
+function takenIn(state: readonly StateResource[], name: string): StateResource[] {
   return state.filter(({ attributes }) => attributes["role"] === "public" && attributes["database"] === name);
 }
 
@@ -41,83 +16,105 @@ interface ToBeTaken {
   readonly database: boolean;
   /** Schemas whose functions it will be. */
   readonly functions: readonly string[];
-  /** Schemas that were there before. */
   readonly schemas: readonly string[];
-  /** Roles that were there before, and whose later functions it will be. */
+  /** Roles whose later functions it will be. */
   readonly makers: readonly string[];
 }
 
-function toBeTaken(state: readonly StateResource[], database: ManifestDatabase): ToBeTaken {
-  const isTaken = (kind: string, key: "schema" | "owner" | "database", value: string) =>
-    takenIn(state, database).some(
+function toBeTaken(
+  state: readonly StateResource[],
+  { server, name }: ManifestDatabase,
+  { grants, defaults }: StackContent,
+): ToBeTaken {
+  const isHere = (at: { server: string; database: string }) => at.server === server && at.database === name;
+  // Under whatever address.
+  const isNew = (kind: string, key: "schema" | "owner" | "database", value: string) =>
+    !takenIn(state, name).some(
       ({ attributes }) => attributes["object_type"] === kind && attributes[key] === value,
     );
-  const { schemas } = database;
+  const taken = grants.filter(
+    (grant) =>
+      isHere(grant) &&
+      grant.role === "public" &&
+      isNew(grant.kind, grant.schema ? "schema" : "database", grant.schema ?? name),
+  );
+  const schemas = (isOf: (kind: string) => boolean) =>
+    taken.flatMap(({ kind, schema }) => (schema !== undefined && isOf(kind) ? [schema] : []));
   return {
-    database: !isTaken("database", "database", database.name),
-    functions: schemas.map(({ name }) => name).filter((name) => !isTaken("function", "schema", name)),
-    schemas: schemas
-      .filter((schema) => schema.exists && !schema.public)
-      .map(({ name }) => name)
-      .filter((name) => !isTaken("schema", "schema", name)),
-    makers: makersOf(database)
-      .filter((name) => !madeOwnersOf(database).includes(name))
-      .filter((name) => !isTaken("function", "owner", name)),
+    database: taken.some(({ kind }) => kind === "database"),
+    schemas: schemas((kind) => kind === "schema"),
+    functions: schemas((kind) => kind !== "schema"),
+    makers: defaults
+      .filter((of) => isHere(of) && isNew("function", "owner", of.owner))
+      .map(({ owner }) => owner),
   };
 }
 
 /** Before each deploy: of what is taken already, what PUBLIC had can't be told any more. */
 export async function recordPublic(deployment: Deployment): Promise<void> {
-  const record = readRecord(deployment);
   const state = await deployment.state(deployment.stack("postgres")!);
+  const stack = await readStack(deployment);
   for (const database of deployment.manifest.databases) {
-    const taking = toBeTaken(state, database);
+    if (database.public !== "take") continue;
+    const login = deployment.superuserOf(database);
+    const taking = toBeTaken(state, database, stack);
     if (
       !taking.database &&
       [taking.functions, taking.schemas, taking.makers].every((list) => list.length === 0)
     )
       continue;
-    const found = await asSuperuser(
-      deployment.superuserOf(database),
-      (client) => privilegesOf(client, database, taking),
-      database.name,
-    );
-    const before = record[keyOf(database)];
-    // A deploy that was killed has a record, and may have taken some of it.
-    record[keyOf(database)] = merged(before, found ?? defaults(taking));
+    const query = (client: Client) => privilegesOf(client, database, taking);
+    const found = (await asSuperuser(login, query, database.name)) ?? defaults(taking);
+    await changeRecord(deployment, login, (record) => {
+      // It was closed while it was not declared.
+      const isClosed = record.closed.includes(database.name);
+      const had = isClosed ? { ...found, database: union(["CONNECT" as const], found.database) } : found;
+      return {
+        ...record,
+        closed: record.closed.filter((name) => name !== database.name),
+        public: { ...record.public, [database.name]: merged(record.public[database.name], had) },
+      };
+    });
   }
-  writeRecord(deployment, record);
 }
 
 /** A database that the stack is about to make: https://www.postgresql.org/docs/18/ddl-priv.html */
-function defaults({ schemas, makers }: ToBeTaken): Had {
+function defaults({ schemas, makers }: ToBeTaken): PublicRecord {
   return {
     database: ["CONNECT", "TEMPORARY"],
     functions: [],
-    schemas: Object.fromEntries(schemas.map((name) => [name, ["USAGE"]])),
+    schemas: Object.fromEntries(schemas.map((name) => [name, ["USAGE" as const]])),
     makers: [...makers],
   };
 }
 
-function merged(before: Had | undefined, found: Had): Had {
-  const union = <T>(one: readonly T[] = [], other: readonly T[] = []) => [...new Set([...one, ...other])];
+function union<Item>(one: readonly Item[] = [], other: readonly Item[] = []): Item[] {
+  return [...new Set([...one, ...other])];
+}
+
+/** A deploy that was killed has a record, and may have taken some of it: what was there first counts. */
+function merged(before: PublicRecord | undefined, found: PublicRecord): PublicRecord {
   return {
-    database: union(before?.database, found.database),
+    database: before?.database ?? found.database,
     functions: union(before?.functions, found.functions),
     schemas: { ...found.schemas, ...before?.schemas },
     makers: union(before?.makers, found.makers),
   };
 }
 
-async function privilegesOf(client: Client, { name }: ManifestDatabase, taking: ToBeTaken): Promise<Had> {
-  const databases = await client.query<{ privilege: "CONNECT" | "TEMPORARY" }>(
-    `SELECT privilege_type AS privilege FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
-     WHERE $2 AND datname = $1 AND grantee = 0 AND privilege_type IN ('CONNECT', 'TEMPORARY') ORDER BY 1`,
-    [name, taking.database],
+async function privilegesOf(
+  client: Client,
+  { name }: ManifestDatabase,
+  taking: ToBeTaken,
+): Promise<PublicRecord> {
+  const databases = await client.query<{ privilege: "CONNECT" | "CREATE" | "TEMPORARY" }>(
+    `SELECT DISTINCT privilege_type AS privilege FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+     WHERE datname = $1 AND grantee = 0 ORDER BY 1`,
+    [name],
   );
   const schemas = await client.query<{ name: string; privileges: ("USAGE" | "CREATE")[] }>(
     `SELECT nspname AS name, ARRAY(
-       SELECT privilege_type FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE grantee = 0 ORDER BY 1
+       SELECT DISTINCT privilege_type FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE grantee = 0 ORDER BY 1
      ) AS privileges
      FROM pg_namespace WHERE nspname = ANY ($1)`,
     [taking.schemas],
@@ -143,69 +140,85 @@ async function privilegesOf(client: Client, { name }: ManifestDatabase, taking: 
   );
   const names = ({ rows }: { rows: { name: string }[] }) => rows.map(({ name }) => name);
   return {
-    database: databases.rows.map(({ privilege }) => privilege),
+    database: taking.database ? databases.rows.map(({ privilege }) => privilege) : undefined,
     functions: names(functions),
     schemas: Object.fromEntries(schemas.rows.map(({ name, privileges }) => [name, privileges])),
     makers: names(makers),
   };
 }
 
-/**
- * Gives PUBLIC what it had before the first deploy, and no more. Before the destroy, which would take it away once more,
- * and out of its state.
- * @returns what is not given back, since nothing tells what there was
- */
+/** What was done and what could not be, for people, a line each. */
+export interface GivenBack {
+  readonly did: readonly string[];
+  readonly left: readonly string[];
+}
+
+/** Gives PUBLIC what it had before the first deploy, and no more. What is not on record stays taken. */
 export async function givePublicBack(
   deployment: Deployment,
   state: readonly StateResource[],
-): Promise<string[]> {
-  const record = readRecord(deployment);
+): Promise<GivenBack> {
+  const did: string[] = [];
   const left: string[] = [];
   for (const database of deployment.manifest.databases) {
-    const before = record[keyOf(database)];
+    const login = deployment.superuserOf(database);
+    const { public: had, owners } = await readRecord(deployment, login);
+    const before = had[database.name];
     // An earlier destroy that did not come to its end has given it back.
-    if (!before && takenIn(state, database).length === 0) continue;
-    const name = escapeIdentifier(database.name);
-    if (!before)
+    if (!before && takenIn(state, database.name).length === 0) continue;
+    if (before?.database === undefined)
       left.push(
-        `the database ${database.name} without PUBLIC's privileges, since those that it had before are not on record (PostgreSQL's default: GRANT CONNECT, TEMPORARY ON DATABASE ${name} TO PUBLIC)`,
+        `the database ${database.name} without PUBLIC's privileges, since those that it had before are not on record (PostgreSQL's default: GRANT CONNECT, TEMPORARY ON DATABASE ${escapeIdentifier(database.name)} TO PUBLIC)`,
       );
-    await asSuperuser(
-      deployment.superuserOf(database),
-      async (client) => {
-        for (const privilege of before?.database ?? [])
-          await client.query(`GRANT ${privilege} ON DATABASE ${name} TO PUBLIC`);
-        for (const signature of before?.functions ?? []) {
-          const { rows } = await client.query<{ name: string | null }>(
-            "SELECT to_regprocedure($1)::text AS name",
-            [signature],
-          );
-          if (rows[0]!.name !== null) await client.query(`GRANT EXECUTE ON ROUTINE ${signature} TO PUBLIC`);
-        }
-        for (const [schema, privileges] of Object.entries(before?.schemas ?? {})) {
-          const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
-          if (rowCount === 1 && privileges.length > 0)
-            await client.query(
-              `GRANT ${privileges.join(", ")} ON SCHEMA ${escapeIdentifier(schema)} TO PUBLIC`,
-            );
-        }
-        // The owners that the stack makes are its own, and were as PostgreSQL makes one.
-        const owners = await client.query<{ name: string }>(
-          "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
-          [[...madeOwnersOf(database), ...(before?.makers ?? [])]],
-        );
-        for (const owner of owners.rows)
-          await client.query(
-            `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(owner.name)} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
-          );
-      },
+    // The owners that the stack makes are its own, and were as PostgreSQL makes one.
+    const made = madeOwnersOf(database).filter((name) => !Object.hasOwn(owners, name));
+    const given = await asSuperuser(
+      login,
+      (client) => give(client, database, before, [...made, ...(before?.makers ?? [])]),
       database.name,
     );
+    if (given && given.length > 0)
+      did.push(`gave PUBLIC back what it had in the database ${database.name}: ${given.join("; ")}`);
   }
-  const taken = state.filter(({ attributes }) => attributes["role"] === "public");
-  await deployment
-    .terraform(deployment.stack("postgres")!, undefined)
-    .forget(taken.map(({ address }) => address));
-  deployment.home.removePublicPrivileges();
-  return left;
+  return { did, left };
+}
+
+async function give(
+  client: Client,
+  { name }: ManifestDatabase,
+  before: PublicRecord | undefined,
+  makers: readonly string[],
+): Promise<string[]> {
+  const given: string[] = [];
+  const { database = [], functions = [], schemas = {} } = before ?? {};
+  if (database.length > 0) {
+    await client.query(`GRANT ${database.join(", ")} ON DATABASE ${escapeIdentifier(name)} TO PUBLIC`);
+    given.push(database.join(", "));
+  }
+  let executable = 0;
+  for (const signature of functions) {
+    const { rows } = await client.query<{ name: string | null }>("SELECT to_regprocedure($1)::text AS name", [
+      signature,
+    ]);
+    const [found] = rows;
+    if (found?.name == null) continue;
+    await client.query(`GRANT EXECUTE ON ROUTINE ${found.name} TO PUBLIC`);
+    executable += 1;
+  }
+  if (executable > 0) given.push(`EXECUTE on ${String(executable)} function${executable === 1 ? "" : "s"}`);
+  for (const [schema, privileges] of Object.entries(schemas)) {
+    const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
+    if (rowCount !== 1 || privileges.length === 0) continue;
+    await client.query(`GRANT ${privileges.join(", ")} ON SCHEMA ${escapeIdentifier(schema)} TO PUBLIC`);
+    given.push(`${privileges.join(", ")} on the schema ${schema}`);
+  }
+  const there = await client.query<{ name: string }>(
+    "SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)",
+    [makers],
+  );
+  for (const maker of there.rows)
+    await client.query(
+      `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(maker.name)} GRANT EXECUTE ON FUNCTIONS TO PUBLIC`,
+    );
+  return given;
 }

@@ -33,7 +33,16 @@ async function main(): Promise<void> {
   const withoutDocker = await whatDockerMisses(all);
   if (withoutDocker) console.log(`without the tests that need Docker: ${withoutDocker}`);
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const args = ["--runInBand", "--testMatch", "<rootDir>/test/e2e/**/*.test.ts", "--testTimeout", "300000"];
+  // Containers and images are the machine's; servers of one's own are each test's, in a checkout of its own.
+  const workers = withoutDocker ? 2 : 1;
+  const args = [
+    "--maxWorkers",
+    String(workers),
+    "--testMatch",
+    "<rootDir>/test/e2e/**/*.test.ts",
+    "--testTimeout",
+    "300000",
+  ];
   const folder = mkdtempSync(join(tmpdir(), "leasehold-e2e-"));
   // Where this program is root, PostgreSQL runs as somebody else, who has to get through.
   chmodSync(folder, 0o711);

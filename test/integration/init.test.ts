@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { Home } from "../../ops/deployment/home";
-import { prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
+import { checkOperator, prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
+import { endTrust, hasTrust } from "../../ops/vault/trust-end";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
 import { SetupError } from "../../clients/setup-error";
@@ -81,7 +82,7 @@ async function setUp(
     manifest: { ...manifest, vault: { shares, threshold, tls: false } },
     policies,
     personaPolicies,
-    deployed: () => Promise.resolve({ marks: [], names: [] }),
+    deployed: () => Promise.resolve({ marks: [], names: [], dropped: [] }),
     isContainer: true,
   };
 }
@@ -97,10 +98,11 @@ const tokens = ({ home }: VaultTarget) => TRUST_TOKENS.map((who) => home.token(w
 
 /** A root token, made and kept apart, for what a test does by hand. */
 async function asRoot(target: VaultTarget): Promise<VaultClient> {
-  const operator = as(target, "operator");
-  return target.vault.withToken(
-    await generateRootToken(target.vault, operator, target.home.unsealKeys()!.slice(0, 3)),
-  );
+  return target.vault.withToken(await rootTokenOf(target));
+}
+
+function rootTokenOf(target: VaultTarget): Promise<string> {
+  return generateRootToken(target.vault, as(target, "operator"), target.home.unsealKeys()!.slice(0, 3));
 }
 
 /** The tokens are what they should be, and no root token is left. */
@@ -388,6 +390,58 @@ describe("the config has changed a policy:", () => {
     },
   );
 
+  test("a name that the operator's policy does not cover is in the line, before anything else is done", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await checkOperator(target);
+    await prepareVault(target);
+    const rules = ["sys/policies/acl/app-policy", "auth/approle/role/myapp"].map(
+      (path) => `path "${path}" {\n  capabilities = ["update"]\n}\n`,
+    );
+    const wider = changed(target, "operator", [policies.operator, ...rules].join("\n"));
+    for (const refused of [checkOperator(wider), prepareVault(wider)])
+      await expect(refused).rejects.toThrow(
+        `the operator's policy at ${vault!.address} is no longer what the config declares: run npx leasehold init, then deploy again; it does not cover sys/policies/acl/app-policy and 1 other path`,
+      );
+    await prepareVault(wider, explicit);
+    await checkOperator(wider);
+    await holds(wider);
+  });
+
+  test("what it has dropped and the state still has, init lets the operator delete and the planner read", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await prepareVault(target);
+    const root = await asRoot(target);
+    const paths = ["app-policy", "app", "db-old"].map((name) => `sys/policies/acl/${name}`);
+    for (const path of paths) await root.call("PUT", path, { policy: "# ours, of before" });
+    const dropping = (...dropped: string[]): VaultTarget => ({
+      ...target,
+      deployed: () =>
+        Promise.resolve({
+          ...{ marks: [], names: [] },
+          dropped: dropped.map((path) => ({ path, capabilities: ["read", "delete"] })),
+        }),
+    });
+    // Of what starts with the prefix it could be before.
+    await prepareVault(dropping(paths[2]!));
+    await expect(prepareVault(dropping(...paths))).rejects.toThrow(
+      /init, then deploy again; it does not cover sys\/policies\/acl\/app-policy and 1 other path$/,
+    );
+    const { did } = await prepareVault(dropping(...paths), explicit);
+    expect(did[0]).toBe("wrote the policies leasehold-local-operator, leasehold-local-planner");
+    const [operator, planner] = [as(target, "operator"), as(target, "planner")];
+    for (const path of paths.slice(0, 2)) {
+      expect((await operator.request("PUT", path, { policy: "" })).status).toBe(403);
+      expect((await planner.request("DELETE", path)).status).toBe(403);
+      expect((await planner.request("GET", path)).status).toBe(200);
+      expect((await operator.request("DELETE", path)).status).toBe(204);
+    }
+    // After the deploy that has deleted them there is nothing to do; what init writes next is without them.
+    expect((await prepareVault(target)).did).toEqual([]);
+    const wider = changed(target, "verifier", `${policies.verifier}\n# other\n`);
+    await prepareVault(wider, explicit);
+    await holds(wider);
+  });
+
   test("the policies of before, of which the stack had three: a deploy says what to run, init writes all four", async () => {
     const target = await setUp({ generatesRoot: true });
     await prepareVault(target);
@@ -526,7 +580,7 @@ describe("a policy that has a name of ours", () => {
     await put("leasehold-local-operator", OF_ANOTHER);
     const knowing = (names: string[], marks: string[]): VaultTarget => ({
       ...target,
-      deployed: () => Promise.resolve({ names, marks }),
+      deployed: () => Promise.resolve({ names, marks, dropped: [] }),
     });
     await expect(prepareVault(knowing([PLANNER], []), explicit)).rejects.toThrow(
       /^the policy leasehold-local-operator at /,
@@ -628,7 +682,7 @@ test("dev mode: the tokens are made with the root token of its file, which stays
     const target = {
       vault: new VaultClient(`http://${address}`),
       ...{ home, manifest, policies, personaPolicies, isContainer: true },
-      deployed: () => Promise.resolve({ marks: [], names: [] }),
+      deployed: () => Promise.resolve({ marks: [], names: [], dropped: [] }),
     };
     expect((await prepareVault(target)).did).toEqual([
       `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,
@@ -722,5 +776,77 @@ describe("leasehold init", () => {
       code: 2,
       output: expect.stringMatching(/^Vault does not answer at http:\S+: .*ECONNREFUSED.*\n$/) as string,
     });
+  });
+});
+
+describe("destroy", () => {
+  const ofInit = TRUST_TOKENS.map((who) => `leasehold-local-${who}`);
+  const policiesIn = async (root: VaultClient) =>
+    ((await root.call("LIST", "sys/policies/acl")).data!["keys"] as string[]).filter((name) =>
+      name.startsWith("leasehold-"),
+    );
+
+  test("ends the tokens on file, the verifier's last by itself, and names the policies with what removes them", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const root = await asRoot(target);
+    const before = TRUST_TOKENS.map((who) => as(target, who));
+    expect(await hasTrust(target)).toBe(true);
+    expect(await endTrust(target)).toEqual({
+      did: ["ended the tokens of init: operator, planner, deliverer, verifier"],
+      left: [
+        `the policies ${ofInit.join(", ")} in Vault, and tokens of init's that are not in ${target.home.folder}, which none of these may remove: VAULT_TOKEN=… npx leasehold destroy --env local, or vault policy delete for each`,
+      ],
+    });
+    for (const client of before) expect((await lookup(client)).status).toBe(403);
+    expect(target.home.files()).toEqual(["unseal-keys"]);
+    expect(await hasTrust(target)).toBe(false);
+    expect((await policiesIn(root)).sort()).toEqual([...ofInit].sort());
+  });
+
+  test("with a token that may ends those of every machine, and deletes the policies, no other's", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const token = await rootTokenOf(target);
+    const root = target.vault.withToken(token);
+    const other = await root.call("POST", "auth/token/create-orphan", {
+      policies: [ofInit[0]!],
+      no_default_policy: true,
+    });
+    const both = await root.call("POST", "auth/token/create-orphan", { policies: [ofInit[0]!, "default"] });
+    await root.call("PUT", "sys/policies/acl/leasehold-other-operator", {
+      policy: "# leasehold other database/app\n",
+    });
+    const before = TRUST_TOKENS.map((who) => as(target, who));
+    for (const who of ["planner", "verifier"] as const) target.home.removeToken(who);
+    process.env["VAULT_TOKEN"] = token;
+    expect(await endTrust(target)).toEqual({
+      did: ["ended 5 tokens that init had made", `deleted the policies ${ofInit.join(", ")}`],
+      left: [],
+    });
+    for (const client of [...before, target.vault.withToken(other.auth!.client_token)])
+      expect((await lookup(client)).status).toBe(403);
+    expect((await lookup(target.vault.withToken(both.auth!.client_token))).status).toBe(200);
+    expect(await policiesIn(root)).toEqual(["leasehold-other-operator"]);
+    expect(target.home.files()).toEqual(["unseal-keys"]);
+    expect(await hasTrust(target)).toBe(false);
+  });
+
+  test("without the verifier's token each is named by its accessor; another environment's policies stay", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const token = await rootTokenOf(target);
+    const root = target.vault.withToken(token);
+    target.home.removeToken("verifier");
+    const accessor = (await lookup(as(target, "operator"))).body.data!["accessor"] as string;
+    const { did, left } = await endTrust(target);
+    expect(did).toEqual([]);
+    expect(left[0]).toBe(`the operator's token in Vault: vault token revoke -accessor ${accessor}`);
+    expect(left).toHaveLength(4);
+    for (const name of ofInit)
+      await root.call("PUT", `sys/policies/acl/${name}`, { policy: "# leasehold other database/app\n" });
+    process.env["VAULT_TOKEN"] = token;
+    expect((await endTrust(target)).did).toEqual(["ended 3 tokens that init had made"]);
+    expect((await policiesIn(root)).sort()).toEqual([...ofInit].sort());
   });
 });

@@ -4,6 +4,7 @@ import external from "../../config/external";
 import { TRUST_TOKENS } from "../../manifest/names";
 import type { Attributes, Deployment as Deployed, StackName } from "../../ops/deployment/deployment";
 import { findMarked } from "../../ops/postgres/leftover";
+import { vaultTarget } from "../../ops/vault/prepare";
 import { checkOthers } from "../../ops/terraform/others";
 import { Deployment } from "../support/deployment";
 import { forCommands } from "./attacks/support";
@@ -77,6 +78,8 @@ function inState(
   );
   const path = stack.json.terraform.backend["local"]!["path"] as string;
   writeFileSync(resolve(stack.folder, path), JSON.stringify({ version: 4, resources }));
+  // A command reads a state once.
+  deployed = forCommands(deployment);
 }
 
 test("without its state, roles and databases, which nothing tells from others', and mounts are named, with the import; what else a killed deploy has made is ours", async () => {
@@ -111,6 +114,14 @@ test("without its state, roles and databases, which nothing tells from others', 
         ),
       ),
     );
+});
+
+test("what the state has under names that the config has dropped is what Terraform is about to delete", async () => {
+  inState("vault", { called: { "app-report": "myapp-policy" } });
+  const { dropped } = await vaultTarget(deployed).deployed();
+  expect(dropped).toEqual([{ path: "sys/policies/acl/myapp-policy", capabilities: ["read", "delete"] }]);
+  inState("vault", { rename: (id) => `Former-${id}` });
+  expect((await vaultTarget(deployed).deployed()).dropped).toEqual([]);
 });
 
 test("what is in the state is not looked for, also where the config has renamed it there", async () => {

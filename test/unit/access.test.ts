@@ -169,13 +169,14 @@ test("ways to log in, and from where", () => {
     changed("approle", (draft) => {
       const [persona] = draft.databases[0]!.personas;
       persona!.appRole = { ...persona!.appRole!, name: "another", tokenBoundCidrs: ["10.0.0.0/8"] };
-      draft.databases[0]!.staticRoles = [];
+      const kept = { name: "nightly", login: "nightly_login", persona: "myapp", rotationPeriod: 86_400 };
+      draft.databases[0]!.staticRoles = [kept];
     }).map((line) => line.replace(/ \(id .*/, "")),
   ).toEqual([
-    "+ builds, jenkins: gains AppRole another at approle to log in with",
-    "- builds, jenkins: loses AppRole jenkins-role at approle to log in with",
-    "- builds, jenkins: loses any address to use its token from",
-    "- builds, jenkins: loses login nightly_login to log in with",
+    "+ appdb, myapp: gains AppRole another at approle to log in with",
+    "+ appdb, myapp: gains login nightly_login to log in with",
+    "- appdb, myapp: loses AppRole myapp at approle to log in with",
+    "- appdb, myapp: loses any address to use its token from",
   ]);
   const narrowed = (draft: Draft) => (login(draft)["tokenBoundCidrs"] = ["10.0.0.0/8"]);
   expect(changed("local", narrowed)).toEqual([
@@ -250,4 +251,21 @@ test("nothing in a line is obeyed by a terminal", () => {
       readonly(draft).name = "a\u001b[2J\nb";
     })[0],
   ).toContain("nanvc, a\\u{1b}[2J\\nb: the persona comes");
+});
+
+test("what PUBLIC keeps", () => {
+  const gained = "gains what PUBLIC has on";
+  expect(changed("local", (draft) => (draft.databases[0]!.public = "keep"))).toEqual([
+    `+ nanvc: ${gained} functions of the schema example (id public:nanvc schema example functions:gained what it has)`,
+    `+ nanvc: ${gained} the database nanvc (id public:database nanvc:gained what it has)`,
+    `+ nanvc: ${gained} the schema example (id public:nanvc schema example:gained what it has)`,
+  ]);
+  const some = {
+    database: ["CONNECT"],
+    schema: [],
+    functions: [],
+  } satisfies Draft["databases"][number]["public"];
+  expect(changed("local", (draft) => (draft.databases[0]!.public = some))).toEqual([
+    "+ nanvc: gains CONNECT for PUBLIC on the database nanvc (id public:database nanvc:gained CONNECT)",
+  ]);
 });

@@ -90,6 +90,16 @@ test("without a superuser, and with a schema called leasehold, one leases by CRE
   ).toEqual([]);
 });
 
+test("without a prefix AppRoles and policies have any names, and a policy another one than its AppRole", () => {
+  expect(
+    errors((draft) => {
+      delete draft.vault["namePrefix"];
+      Object.assign(readonly(draft), { appRole: "myapp", policy: "app-policy" });
+      Object.assign(admin(draft), { appRole: "admin", policy: "app" });
+    }),
+  ).toEqual([]);
+});
+
 test("what says nothing of leases leases through functions, and has a superuser", () => {
   const { leases: _, ...draft } = copy(local);
   const { leases, servers } = parseEnvironment("config/test.ts", draft);
@@ -381,7 +391,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a missing object",
     (d) => delete (d as Partial<Draft>).vault,
-    "vault: received nothing, allowed: the Vault server, an object with authMount, namePrefix",
+    "vault: received nothing, allowed: the Vault server, an object with authMount",
   ],
   [
     "a missing object of a persona",
@@ -401,7 +411,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a list where an object belongs",
     (d) => (d["vault"] = [] as never),
-    "vault: received [], allowed: the Vault server, an object with authMount, namePrefix",
+    "vault: received [], allowed: the Vault server, an object with authMount",
   ],
   [
     "an identifier that starts with a digit",
@@ -563,6 +573,41 @@ describe.each<[string, (draft: Draft) => void, string]>([
     (d) => (d["backend"] = { type: "s3", arguments: { "Bucket\n": "{stack}" } }),
     "backend.arguments.Bucket\\n: received 'Bucket\\n', allowed: arguments by name, of lowercase letters, digits and _",
   ],
+  [
+    "a policy without the prefix",
+    (d) => (readonly(d)["policy"] = "app-policy"),
+    `${RO}.policy: received 'app-policy', allowed: a name that starts with vault.namePrefix, db-`,
+  ],
+  [
+    "one policy for two",
+    (d) => (readonly(d)["policy"] = "db-admin-schema-role"),
+    `${RO}.policy: received 'db-admin-schema-role', allowed: a policy that is not already used at databases[0] (nanvc).personas[0] (schema-admin).appRole`,
+  ],
+  ...[
+    ["appRole", "leasehold-local-operator"],
+    ["appRole", "leasehold-production-planner"],
+    ["policy", "leasehold-local-verifier"],
+    ["policy", "terraform"],
+  ].map(([field, name]): [string, (d: Draft) => unknown, string] => [
+    `${name!}, a policy of the trust model's, as ${field!} without a prefix`,
+    (d) => {
+      delete d.vault["namePrefix"];
+      if (name === "terraform") d.vault["operatorPolicy"] = name;
+      readonly(d)[field!] = name;
+    },
+    `${RO}.${field!}: received '${name!}', allowed: a policy that is not of the trust model (leasehold-<environment>-<who>, vault.operatorPolicy)`,
+  ]),
+  ...["app-policy", "leasehold-production-verifier"].map(
+    (policy): [string, (d: Draft) => unknown, string] => [
+      `the policy ${policy} beside, without a prefix`,
+      (d) => {
+        delete d.vault["namePrefix"];
+        admin(d)["policy"] = "app-policy";
+        readonly(d)["vault"] = { policies: [policy] };
+      },
+      `${RO}.vault.policies[0]: received '${policy}', allowed: a policy that is neither of the trust model nor a persona's (vault.namePrefix)`,
+    ],
+  ),
   [
     "an AppRole without the prefix",
     (d) => (readonly(d)["appRole"] = "readonly"),
@@ -1050,6 +1095,21 @@ function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonl
     change?.(d);
   });
 }
+test("PUBLIC may keep something of a database, which may exist", () => {
+  for (const kept of ["take", {}, { database: ["CONNECT"], schema: ["USAGE"], functions: ["EXECUTE"] }])
+    expect(errors((d) => Object.assign(database(d), { exists: true, public: kept }))).toEqual([]);
+  const allowed =
+    'allowed: "take"; or an object of any of database, schema, functions, with the privileges that PUBLIC may keep there';
+  for (const [kept, finding] of [
+    ["keep", `public: received 'keep', ${allowed}`],
+    [{ tables: ["SELECT"] }, "public.tables: no such field"],
+    [{ database: ["USAGE"] }, "public: received { database: [ 'USAGE' ] }, allowed: \"take\""],
+  ] as const)
+    expect(errors((d) => Object.assign(database(d), { public: kept }))).toEqual([
+      expect.stringContaining(finding),
+    ]);
+});
+
 const withoutAdmin = (d: Draft) => {
   database(d).personas.shift();
   delete database(d).workload;

@@ -1,11 +1,13 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
+import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
-import { actingRoles, isDeclaredMembership } from "./declared";
+import { actingRoles, DATABASE_OWNER, isDeclaredMembership } from "./declared";
 import { grantText, objectText, PUBLIC, type Grant } from "./grants";
 import { givingTo, granting, revoking, revokingMembership } from "./mends";
 import { readsWhole, type MatrixRow } from "./row";
@@ -19,9 +21,78 @@ export interface Causes {
   readonly mends: readonly string[];
 }
 
-/** The grants, memberships or attributes behind something that is held and was not declared. */
+/** What is behind something that is held and was not declared, PUBLIC's grants apart. */
+interface Ways {
+  readonly ofPublic: readonly Grant[];
+  /** Other grants. */
+  readonly granted: readonly Grant[];
+  /** Ownership, memberships or attributes. */
+  readonly others: readonly string[];
+  /** Statements that end the others. */
+  readonly mends: readonly string[];
+}
+
 export async function causesOfHeld(context: LeasedContext, row: MatrixRow, target: Target): Promise<Causes> {
-  const { owner: catalogs, access } = context;
+  const { ofPublic, granted, others, mends } = await waysToHold(context, row, target);
+  const grants = [...ofPublic, ...granted];
+  const one = grants.find(({ later }) => !later);
+  const causes = [...textsOf(grants), ...others];
+  if (causes.length > 0 || !(row.kind in OBJECT_KINDS))
+    return {
+      causes,
+      about: one && objectText(one),
+      mends: [...new Set([...grants.map(revoking), ...mends])],
+    };
+  const superusers = await context.owner.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(context.access.roles)})`,
+  );
+  return {
+    causes: superusers.map(({ rolname }) => `${rolname} is a superuser`),
+    mends: superusers.map(({ rolname }) => `ALTER ROLE ${ident(rolname)} NOSUPERUSER`),
+  };
+}
+
+function textsOf(grants: readonly Grant[]): string[] {
+  return [...new Set(grants.map(grantText))];
+}
+
+/**
+ * PUBLIC's grants, where they are what a persona holds something by that is not declared, PUBLIC may keep it, and nothing else
+ * is behind it.
+ */
+export async function heldByPublicAlone(
+  context: LeasedContext,
+  row: MatrixRow,
+  target: Target,
+): Promise<string | undefined> {
+  const { owner: catalogs, database, persona } = context;
+  const { kind, privilege: name = row.name, also = [] } = row;
+  if (!isObjectKind(kind)) return undefined;
+  // What takes the owner, such as DROP, is nobody's by a grant.
+  const privileges = [name, ...also].filter((privilege) => isGrantable(kind, privilege));
+  const schema = target.schema?.name;
+  if (!privileges.every((privilege) => publicMay(database, kind, privilege, schema))) return undefined;
+  if (privileges.length === 0) return undefined;
+  const [found] = await catalogs.query<{ held: boolean }>(
+    `SELECT ${row.held(false, persona, target)} AS held FROM (VALUES ('public'::name, ${literal(target.name)})) t(role, target)`,
+  );
+  const { ofPublic, granted, others } = await waysToHold(context, row, target);
+  if (!found!.held || granted.length + others.length > 0) return undefined;
+  return textsOf(ofPublic).join("; ") || "PUBLIC has it from the start";
+}
+
+function isObjectKind(kind: string): kind is ObjectKind {
+  return kind in OBJECT_KINDS;
+}
+
+/** MAINTAIN is not declared, and can be granted all the same. */
+function isGrantable(kind: ObjectKind, privilege: string): boolean {
+  const { privileges }: { privileges: readonly string[] } = OBJECT_KINDS[kind];
+  return privileges.includes(privilege) || (kind === "tables" && privilege === "MAINTAIN");
+}
+
+async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target): Promise<Ways> {
+  const { access } = context;
   const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
   const through = access.memberships.filter(
@@ -29,11 +100,19 @@ export async function causesOfHeld(context: LeasedContext, row: MatrixRow, targe
   );
   const ways = through.map((membership) => `through ${membershipText(membership)}`);
   const ends = through.map((membership) => revokingMembership(membership));
-  if (kind === "set role") return { causes: ways, mends: ends };
+  const none = { ofPublic: [], granted: [] };
+  if (kind === "set role") {
+    if (target.name === DATABASE_OWNER)
+      ways.push(
+        "whoever owns the database is a member: where that may be the schema's owner, the config says exists: true of the database",
+      );
+    return { ...none, others: ways, mends: ends };
+  }
   if (kind === "attributes") {
     const having = [...holders];
     return {
-      causes: [...having.map((role) => `${role} has ${name}`), ...ways],
+      ...none,
+      others: [...having.map((role) => `${role} has ${name}`), ...ways],
       mends: [...having.map((role) => `ALTER ROLE ${ident(role)} NO${name}`), ...ends],
     };
   }
@@ -52,25 +131,11 @@ export async function causesOfHeld(context: LeasedContext, row: MatrixRow, targe
     });
   const owner = object?.owner;
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
-  const causes = [
-    ...new Set(granted.map(grantText)),
-    ...(isOwned
-      ? [
-          `it belongs to ${owner}${kind === "database" ? ": declare it, or give the database to another role" : ""}`,
-        ]
-      : []),
-    ...ways,
-  ];
-  const giving = isOwned && target.schema ? [givingTo(target.schema.owner, row, target)] : [];
-  const mends = [...new Set(granted.map(revoking)), ...giving, ...ends];
-  const one = granted.find(({ later }) => !later);
-  if (causes.length > 0) return { causes, mends, about: one && objectText(one) };
-  const superusers = await catalogs.query<{ rolname: string }>(
-    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(access.roles)})`,
-  );
   return {
-    causes: superusers.map(({ rolname }) => `${rolname} is a superuser`),
-    mends: superusers.map(({ rolname }) => `ALTER ROLE ${ident(rolname)} NOSUPERUSER`),
+    ofPublic: granted.filter(({ grantee }) => grantee === PUBLIC),
+    granted: granted.filter(({ grantee }) => grantee !== PUBLIC),
+    others: [...(isOwned ? [`it belongs to ${owner}`] : []), ...ways],
+    mends: [...(isOwned && target.schema ? [givingTo(target.schema.owner, row, target)] : []), ...ends],
   };
 }
 
@@ -93,7 +158,10 @@ export async function causesOfMissing(
   const object = await objectOf(context, kind, target);
   const { schema } = target;
   const isMisplaced =
-    schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
+    schema !== undefined &&
+    object !== undefined &&
+    !makersOf({ schemas: [schema] }).includes(object.owner) &&
+    !(target.probe && object.owner === probeOwnerOf(context.database, schema));
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return { causes, mends: [givingTo(schema.owner, row, target)] };

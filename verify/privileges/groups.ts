@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, madeOwnersOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASED, madeOwnersOf, ownersOf, probesActAsOwner } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
@@ -17,20 +17,11 @@ export interface OtherRole {
   readonly tried: boolean;
 }
 
-/**
- * Every role of the server that is not a leased login. Where a declared owner owns the session's database as well, it is in
- * pg_database_owner, and nothing is granted.
- */
+/** Every role of the server that is not a leased login. */
 export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
   return catalogs.query<OtherRole>(
     `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
      FROM pg_roles WHERE rolname !~ '${LEASED}'
-       AND NOT (
-         rolname = 'pg_database_owner' AND EXISTS (
-           SELECT FROM pg_database
-           WHERE datname = current_database() AND pg_get_userbyid(datdba) IN (${literals(databases.flatMap(ownersOf))})
-         )
-       )
      ORDER BY 1`,
   );
 }
@@ -86,7 +77,7 @@ export async function groupRoles(
     if (isPowerful)
       check.find(`${name} is a group role and has an attribute such as SUPERUSER or CREATEROLE`);
     for (const role of memberships)
-      if (name !== probeGroups?.owner || !owners.includes(role))
+      if (name !== probeGroups?.owner || !probesActAsOwner(database) || !owners.includes(role))
         check.find(`not declared: membership of ${name} in ${role}`);
   }
 }
@@ -157,7 +148,7 @@ export async function groupMembers(
 function declaredMembers(database: ManifestDatabase): string {
   const { personas, probeGroups, staticRoles } = database;
   const acting = personas.filter(({ actsAsOwner }) => actsAsOwner).map(({ groupRole }) => groupRole);
-  if (probeGroups) acting.push(probeGroups.owner);
+  if (probeGroups && probesActAsOwner(database)) acting.push(probeGroups.owner);
   const logins = staticRoles.map(({ login, persona }) => {
     const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
     return `role = ${literal(group)} AND member = ${literal(login)}`;

@@ -13,6 +13,8 @@ export interface Observation {
   readonly exercised: readonly (boolean | undefined)[];
   /** The catalogs' words, where they differ from what the server did. */
   readonly said: string;
+  /** It is held by PUBLIC alone, which may keep it: neither declared nor too much. */
+  readonly byPublic?: boolean;
   /** Why it is so. */
   readonly causes: readonly string[];
   /** Words of a cause that are about this one alone, such as `table example.users`. @default - none are */
@@ -28,15 +30,17 @@ export interface Comparison {
   readonly declared: boolean;
   readonly catalogued?: boolean;
   readonly exercised?: boolean;
+  readonly byPublic?: true;
   readonly findings: readonly string[];
   readonly details: readonly FindingDetails[];
 }
 
 function differs(
   declared: boolean,
-  { catalogued, exercised }: Pick<Observation, "catalogued" | "exercised">,
+  { catalogued, exercised, byPublic = false }: Omit<Observation, "what" | "said" | "causes">,
 ): boolean {
-  return catalogued !== declared || exercised.some((answer) => answer !== declared);
+  const expected = declared || byPublic;
+  return catalogued !== expected || exercised.some((answer) => answer !== expected);
 }
 
 /** Compares what is declared with what the catalogs say and what the server did. What differs for the same reason is one finding. */
@@ -57,6 +61,7 @@ export function compare(declared: boolean, observations: readonly Observation[])
       declared,
       observations.flatMap(({ exercised }) => exercised),
     ),
+    ...(observations.some(({ byPublic }) => byPublic) && { byPublic: true }),
     findings: details.map(({ finding }) => finding),
     details: details.filter(({ objects, mends }) => objects.length + mends.length > 0),
   };

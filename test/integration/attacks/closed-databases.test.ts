@@ -3,9 +3,8 @@ import {
   findLockedOut,
   lockedOutText,
   reopenOthers,
-  wasClosed,
 } from "../../../ops/postgres/other-databases";
-import { readRecord, writeRecord } from "../../../ops/postgres/public-privileges";
+import { moveHomeRecord, readRecord } from "../../../ops/postgres/record";
 import type { AccessManifest } from "../../../manifest/schema";
 import { resultsOf } from "../../../verify/report/report";
 import { Deployment } from "../../support/deployment";
@@ -113,9 +112,9 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     ]);
 
     await deployment.superuser.query("DROP DATABASE later");
-    expect(await reopenOthers(commands)).toHaveLength(3);
+    expect(await reopenOthers(commands, { all: true })).toHaveLength(3);
     expect(await open()).toEqual(["postgres", "template1", "theirs"]);
-    expect(await reopenOthers(commands)).toEqual([]);
+    expect(await reopenOthers(commands, { all: true })).toEqual([]);
   });
 
   test("what others than the owner granted PUBLIC is taken as well", async () => {
@@ -134,7 +133,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     );
     expect(await open()).toEqual([]);
     expect(await closeOthers(commands)).toEqual([]);
-    expect(await reopenOthers(commands)).toHaveLength(4);
+    expect(await reopenOthers(commands, { all: true })).toHaveLength(4);
     await deployment.superuser.query("REVOKE CONNECT ON DATABASE shut FROM PUBLIC");
   });
 
@@ -158,19 +157,26 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await own.revoke()).toBe(204);
   });
 
-  test("a database of a server that the config no longer names stays closed, which is said once", async () => {
+  test("what an earlier version recorded in the home folder is moved to the server, once", async () => {
     const commands = forCommands(deployment);
-    const record = readRecord(commands);
-    writeRecord(commands, {
-      ...record,
-      "former/their s": { database: ["CONNECT"], functions: [], isOther: true },
-    });
-    expect(wasClosed(commands)).toBe(true);
-    expect(await reopenOthers(commands)).toEqual([
+    const record = () => readRecord(commands, commands.superusers()[0]!);
+    expect(await record()).toMatchObject({ closed: [], public: {} });
+    const had = { database: ["CONNECT"], functions: [] };
+    commands.home.setPublicPrivileges(
+      JSON.stringify({
+        "postgres/nanvc": had,
+        "postgres/theirs": { ...had, isOther: true },
+        "former/their s": { ...had, isOther: true },
+      }),
+    );
+    expect(await moveHomeRecord(commands)).toEqual([
       'the database their s stays closed, since the config no longer names its server former: GRANT CONNECT ON DATABASE "their s" TO PUBLIC gives it back',
     ]);
-    expect(await reopenOthers(commands)).toEqual([]);
-    expect(wasClosed(commands)).toBe(false);
-    expect(readRecord(commands)).toEqual(record);
+    expect(await moveHomeRecord(commands)).toEqual([]);
+    expect(commands.home.publicPrivileges()).toBeUndefined();
+    expect(await record()).toMatchObject({ closed: ["theirs"], public: { nanvc: had } });
+    expect(await reopenOthers(commands, { all: true })).toEqual([
+      "gave CONNECT on the database theirs back to PUBLIC",
+    ]);
   });
 });
