@@ -27,6 +27,7 @@ import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform
 import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { recordOwners } from "../postgres/former-owners";
 import { recordPublic } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
@@ -182,6 +183,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         for (const line of await moveHomeRecord(deployment)) show.detail(line);
         await recordOwners(deployment, marked);

@@ -18,6 +18,7 @@ import {
   startStopped,
 } from "../docker/platform";
 import { checkRemoved, checkSuperusers, checkVault, initialiseStack } from "../docker/preflight";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { givePublicBack } from "../postgres/public-privileges";
 import { formerAddresses, giveOwnersBack } from "../postgres/former-owners";
 import { reopenOthers } from "../postgres/other-databases";
@@ -148,6 +149,7 @@ function destroySteps(run: Run): Step[] {
         run: (show) => giveBack(run, show),
       },
       destroyStep(run, deployment.stack("postgres")!, async (show) => {
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await freeGroups(run, show);
         await sparePostgres(run);
       }),

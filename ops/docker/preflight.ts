@@ -7,6 +7,7 @@ import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
+import { missingTables } from "../postgres/named-tables";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
 import { checkOperator, vaultTarget } from "../vault/prepare";
@@ -88,7 +89,7 @@ export async function checkSuperusers(
 /**
  * What personas make would be a superuser's, and who acts as the owner a superuser. What the config says exists is no stack's to
  * make.
- * @throws SetupError with a line for each owner that is one, and for each role and schema that is missing
+ * @throws SetupError with a line for each owner that is one, and for each role, schema and named table that is missing
  */
 export async function checkOwners(deployment: Deployment): Promise<void> {
   const lines: string[] = [];
@@ -103,7 +104,7 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(
         `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
       );
-    lines.push(...(await missingOf(deployment, database)));
+    lines.push(...(await missingOf(deployment, database)), ...(await missingTables(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
