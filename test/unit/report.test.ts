@@ -176,6 +176,7 @@ describe("comparing what is declared with what the catalogs say and what the ser
       catalogued: true,
       exercised: true,
       findings: [],
+      details: [],
     });
   });
 
