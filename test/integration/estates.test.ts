@@ -93,13 +93,18 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   });
 
   test("twenty accesses an estate, changed by hand and all at once, are found and named; statements mend them", async () => {
-    for (const database of deployment.manifest.databases) {
+    // The red ones are not looked at again.
+    const databases = deployment.manifest.databases.filter(({ name }) =>
+      green.some(({ database }) => database === name),
+    );
+    const manifest = { ...deployment.manifest, databases };
+    for (const database of databases) {
       const client = await deployment.connect(database);
       for (const { faults } of green.filter((estate) => estate.database === database.name))
         for (const { sql } of faults) await client.query(sql);
       await client.end();
     }
-    const changed = await deployment.verify({ selection: { only } });
+    const changed = await deployment.verify({ manifest, selection: { only } });
     const found = foundBy(changed);
     const missed = green.flatMap(({ name, database, faults }) =>
       faults
@@ -109,9 +114,9 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(missed).toEqual([]);
     for (const { faults } of green) expect(faults.length).toBeGreaterThanOrEqual(20);
 
-    const sql = fixSql(changed, deployment.manifest)!;
+    const sql = fixSql(changed, manifest)!;
     const parts = sql.split(/^\\connect "(.*)"$/m);
-    for (const database of deployment.manifest.databases) {
+    for (const database of databases) {
       const client = await deployment.connect(database);
       const part = parts[parts.indexOf(database.name) + 1]!;
       // It may be run again.
@@ -119,7 +124,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       await client.query(part);
       await client.end();
     }
-    const mended = foundBy(await deployment.verify({ selection: { only } }));
+    const mended = foundBy(await deployment.verify({ manifest, selection: { only } }));
     // The superuser's functions are to be dropped or accepted: no statement of the verifier's does that.
     expect(mended.filter(({ text }) => !text.includes(".become()"))).toEqual([]);
   });
