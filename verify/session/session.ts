@@ -168,6 +168,8 @@ export class Session {
     const bounds = [
       ["lock_timeout", `${String(this.lockTimeout)}ms`] as const,
       ["statement_timeout", STATEMENT_TIMEOUT] as const,
+      // No statement is refused for a setting that the login may change.
+      ["default_transaction_read_only", "off"] as const,
     ];
     const settings = [
       ...(plain ? [] : bounds),
@@ -230,9 +232,12 @@ export class Session {
     return outcome.rows as Row[];
   }
 
-  /** As {@link attempt}, in a transaction that is rolled back. */
-  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
-    const { limit } = this.locks;
+  /**
+   * As {@link attempt}, in a transaction that is rolled back.
+   * @param lockTimeout in milliseconds. @default - what the run may still wait
+   */
+  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">, lockTimeout?: number): Promise<Outcome> {
+    const limit = lockTimeout ?? this.locks.limit;
     if (limit !== this.lockTimeout)
       await this.query(`SELECT pg_catalog.set_config('lock_timeout', '${String(limit)}ms', false)`);
     this.lockTimeout = limit;
