@@ -128,7 +128,7 @@ abstract class DatabaseBase extends Construct implements IDatabase {
     this.server = server;
     Manifest.of(this).addToDatabase(this, name, () => ({
       name,
-      ...{ exists: exists || undefined, public: kept === "take" ? undefined : kept },
+      ...{ exists: exists ? true : undefined, public: kept === "take" ? undefined : kept },
       schema: schemas[0].name,
       owner: this.ownerName,
       schemas: schemas.map(({ name, owner, creators, exists, keepsPublic, ...of }) => ({

@@ -117,17 +117,17 @@ describe("the worst names that are taken", () => {
           ["auth/token/revoke-self", "update"],
           ["sys/leases/renew", "update"],
           ["sys/leases/revoke", "update"],
-          [`${at.mount}/creds/${groupRole}`, "read"],
+          [`${at.mount as string}/creds/${groupRole}`, "read"],
           ...staticRoles
             .filter((role) => role.persona === persona)
-            .map((role) => [`${at.mount}/static-creds/${role.name}`, "read"]),
+            .map((role) => [`${at.mount as string}/static-creds/${role.name}`, "read"]),
         ]);
-        const body = (await root.call("GET", `${at.mount}/roles/${groupRole}`)).data!;
+        const body = (await root.call("GET", `${at.mount as string}/roles/${groupRole}`)).data!;
         const sql = (body["creation_statements"] as string[]).join();
         expect(sql).toContain(`SELECT leasehold.open('{{name}}', '${groupRole}', '{{password}}'`);
       }
     }
-    const roles = await root.call("LIST", `auth/${vault.authMount}/role`);
+    const roles = await root.call("LIST", `auth/${vault.authMount as string}/role`);
     expect(new Set(roles.data!["keys"] as string[])).toEqual(new Set(personas.map(({ appRole }) => appRole)));
   });
 
