@@ -14,6 +14,11 @@ export function trustPolicyNames({ name, vault }: { name: string; vault: { opera
 export const TRUST_TOKENS = ["operator", "planner", "deliverer", "verifier"] as const;
 export type TrustToken = (typeof TRUST_TOKENS)[number];
 
+/** Whether a policy has a name that one of an environment's trust model has, where the config does not name it otherwise. */
+export function isTrustPolicy(name: string): boolean {
+  return name.startsWith("leasehold-") && TRUST_TOKENS.some((who) => name.endsWith(`-${who}`));
+}
+
 /** The Terraform variable with the password of Vault's own login. */
 export function managerPasswordVariable(
   { servers }: { readonly servers: readonly { readonly name: string }[] },

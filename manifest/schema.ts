@@ -17,6 +17,24 @@ const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
   z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
 
+const namedTable = z.object({
+  name,
+  /** On all of it. */
+  privileges: privileges("tables"),
+  /** On columns of it alone, by privilege. */
+  columns: z.partialRecord(z.enum(OBJECT_KINDS.tables.columns), z.array(name).min(1).readonly()).default({}),
+});
+
+const inSchema = z.object({
+  schema: privileges("schema"),
+  /** On all tables. */
+  tables: privileges("tables"),
+  sequences: privileges("sequences"),
+  functions: privileges("functions"),
+  /** On tables that were there before, and on no others. */
+  namedTables: z.array(namedTable).default([]),
+});
+
 /** How a persona logs in: what every kind has. A kind's own fields are let through, to whoever knows the kind. */
 const login = z.looseObject({
   kind: name,
@@ -51,12 +69,11 @@ const persona = z
       /** Sessions that a leased login may have at a time. */
       connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
     }),
-    privileges: z.object({
+    /** In each schema; where `schemas` is there, in the first. */
+    privileges: inSchema.extend({
       database: privileges("database"),
-      schema: privileges("schema"),
-      tables: privileges("tables"),
-      sequences: privileges("sequences"),
-      functions: privileges("functions"),
+      /** In each, where they differ; in one that is missing there are none. */
+      schemas: z.array(inSchema.extend({ name })).optional(),
     }),
   })
   .transform(({ appRole, login = appRole && { ...appRole, kind: "approle" }, ...declared }, context) => {

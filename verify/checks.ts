@@ -1,3 +1,4 @@
+import { privilegeSetsOf } from "../manifest/privileges";
 import type { ManifestPersona } from "../manifest/schema";
 import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
 import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
@@ -17,6 +18,7 @@ import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
+import { namedTablesExist } from "./privileges/named-tables";
 import { closedToPublic, otherDatabases } from "./privileges/other-databases";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
@@ -123,6 +125,17 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     group: "roles and PUBLIC",
     applies: ({ database }) => database.schemas.some(({ creators = [] }) => creators.length > 0),
     run: creatorsDefaults,
+  },
+  {
+    id: "named-tables",
+    title: "named tables and columns are there",
+    proves: "Each table and column on which a persona has privileges by its name exists.",
+    group: "roles and PUBLIC",
+    applies: ({ database }) =>
+      database.personas.some((persona) =>
+        privilegeSetsOf(persona).some(({ namedTables }) => namedTables.length > 0),
+      ),
+    run: namedTablesExist,
   },
   {
     id: "overloads",

@@ -280,6 +280,17 @@ function* ownerDeclaresWhatItHas(database: Database): Iterable<Breach> {
       yield { path: ["personas", p, "privileges", "database"], allowed: alsoOwners(["CREATE"]) };
 }
 
+function* privilegesAreInItsSchemas(database: Database): Iterable<Breach> {
+  const names = schemasOf(database).map(({ name }) => name);
+  for (const [p, { privileges }] of database.personas.entries())
+    for (const name of Object.keys(privileges.schemas ?? {}))
+      if (!names.includes(name))
+        yield {
+          path: ["personas", p, "privileges", "schemas", name],
+          allowed: `privileges in a schema of this database: ${names.join(", ")}`,
+        };
+}
+
 function* creatorsAreOthers(database: Database): Iterable<Breach> {
   for (const { owner, creators, at } of schemasOf(database))
     for (const [i, creator] of creators.entries())
@@ -331,6 +342,7 @@ export const database = withRules(fields, [
   whoActsAsOwnerOwnsAll,
   ownersExistOrNot,
   creatorsAreOthers,
+  privilegesAreInItsSchemas,
   ownerDeclaresWhatItHas,
   idleAreAmongTheOpen,
   ownersShareTemporary,

@@ -4,10 +4,10 @@ import type { DatabaseConfig, Environment } from "./environment";
 /** How a persona logs in, with its kind. */
 export function loginOf(
   { vault: { authMount } }: Environment,
-  { appRole: name, token, secretId, vault }: DatabaseConfig["personas"][number],
+  { appRole: name, policy: policyName, token, secretId, vault }: DatabaseConfig["personas"][number],
 ): PersonaLoginProps {
   return {
-    ...{ kind: "approle", authMount, name },
+    ...{ kind: "approle", authMount, name, policyName },
     ...{ policies: vault.policies.map((policyName) => ({ policyName })), paths: vault.paths },
     ...{ tokenTtl: token.ttl, tokenMaxTtl: token.maxTtl, tokenBoundCidrs: token.boundCidrs },
     ...{ secretIdTtl: secretId.ttl, secretIdUses: secretId.uses, secretIdBoundCidrs: secretId.boundCidrs },

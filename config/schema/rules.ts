@@ -10,6 +10,7 @@ import { serverOf, type DatabaseConfig, type Environment } from "./environment";
 import type { Breach, Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
 import {
+  isTrustPolicy,
   LEASE_SCHEMA,
   managerPasswordVariable,
   probeDatabaseRoles,
@@ -55,8 +56,10 @@ function* operatorPolicyIsItsOwn(environment: Environment): Iterable<Breach> {
 }
 
 function* prefixTakesInNoTrustPolicy(environment: Environment): Iterable<Breach> {
+  const { namePrefix } = environment.vault;
+  if (namePrefix === undefined) return;
   for (const [who, policy] of Object.entries(trustPolicyNames(environment)))
-    if (policy.startsWith(environment.vault.namePrefix)) {
+    if (policy.startsWith(namePrefix)) {
       yield {
         path: ["vault", "namePrefix"],
         allowed: `a prefix that the ${who}'s policy, ${policy}, does not start with, since the operator may write what does`,
@@ -114,7 +117,11 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
 /** What the stack grants, and what makes a token one of the trust model's or another persona's, is not to be had beside. */
 function* grantsBesideAreOthers({ personas }: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const mounts = environment.databases.map(({ vault: { mount } }) => mount);
-  const ours = Object.values(trustPolicyNames(environment));
+  const { namePrefix } = environment.vault;
+  const ours: string[] = [
+    ...Object.values(trustPolicyNames(environment)),
+    ...environment.databases.flatMap((each) => each.personas.map(policyOf)),
+  ];
   for (const [p, { vault }] of personas.entries()) {
     for (const [i, { path }] of vault.paths.entries()) {
       const [beginning = ""] = path.split(/[*+]/);
@@ -129,7 +136,10 @@ function* grantsBesideAreOthers({ personas }: DatabaseConfig, environment: Envir
         };
     }
     for (const [i, policy] of vault.policies.entries())
-      if (ours.includes(policy) || policy.startsWith(environment.vault.namePrefix))
+      if (
+        ours.includes(policy) ||
+        (namePrefix === undefined ? isTrustPolicy(policy) : policy.startsWith(namePrefix))
+      )
         yield {
           path: ["personas", p, "vault", "policies", i],
           allowed: "a policy that is neither of the trust model nor a persona's (vault.namePrefix)",
@@ -196,12 +206,37 @@ function* nameLeavesRoomForProbes(database: DatabaseConfig, environment: Environ
     };
 }
 
-function* appRolesHaveThePrefix({ personas }: DatabaseConfig, { vault }: Environment): Iterable<Breach> {
-  for (const [p, { appRole }] of personas.entries())
-    if (!appRole.startsWith(vault.namePrefix))
+type PersonaConfig = DatabaseConfig["personas"][number];
+
+function policyOf({ appRole, policy = appRole }: PersonaConfig): string {
+  return policy;
+}
+
+function* namesHaveThePrefix({ personas }: DatabaseConfig, { vault }: Environment): Iterable<Breach> {
+  const { namePrefix } = vault;
+  if (namePrefix === undefined) return;
+  for (const [p, persona] of personas.entries())
+    for (const field of ["appRole", "policy"] as const)
+      if (persona[field]?.startsWith(namePrefix) === false)
+        yield {
+          path: ["personas", p, field],
+          allowed: `a name that starts with vault.namePrefix, ${namePrefix}`,
+        };
+}
+
+/** Nor another environment's: its operator could not write it, but ours could delete it. With a prefix none starts with that. */
+function* policiesAreNoTrustPolicies(
+  { personas }: DatabaseConfig,
+  environment: Environment,
+): Iterable<Breach> {
+  if (environment.vault.namePrefix !== undefined) return;
+  const names: string[] = Object.values(trustPolicyNames(environment));
+  for (const [p, persona] of personas.entries())
+    if (names.includes(policyOf(persona)) || isTrustPolicy(policyOf(persona)))
       yield {
-        path: ["personas", p, "appRole"],
-        allowed: `a name that starts with vault.namePrefix, ${vault.namePrefix}`,
+        path: ["personas", p, persona.policy === undefined ? "appRole" : "policy"],
+        allowed:
+          "a policy that is not of the trust model (leasehold-<environment>-<who>, vault.operatorPolicy)",
       };
 }
 
@@ -260,7 +295,7 @@ function* claims(environment: Environment): Iterable<Claim> {
         taken: [...groups, ...probes.map((name) => [databaseRole, name] as const)],
       };
     }
-    for (const [p, { name, groupRole, appRole }] of database.personas.entries()) {
+    for (const [p, { name, groupRole, appRole, policy }] of database.personas.entries()) {
       const here = [...at, "personas", p];
       yield { path: [...here, "name"], taken: [[`a persona of ${database.name}`, name]] };
       yield {
@@ -270,7 +305,12 @@ function* claims(environment: Environment): Iterable<Claim> {
           [databaseRole, groupRole],
         ],
       };
-      yield { path: [...here, "appRole"], taken: [["an AppRole", appRole]] };
+      const own = ["a policy", policy ?? appRole] as const;
+      yield {
+        path: [...here, "appRole"],
+        taken: [["an AppRole", appRole], ...(policy === undefined ? [own] : [])],
+      };
+      if (policy !== undefined) yield { path: [...here, "policy"], taken: [own] };
     }
     for (const [i, { name, login }] of database.staticRoles.entries()) {
       yield { path: [...at, "staticRoles", i, "name"], taken: [[databaseRole, name]] };
@@ -316,7 +356,8 @@ export const RULES: readonly Rule<Environment>[] = [
     mountIsNoAuthMount,
     mountIsBelowNoOther,
     nameLeavesRoomForProbes,
-    appRolesHaveThePrefix,
+    namesHaveThePrefix,
+    policiesAreNoTrustPolicies,
     grantsBesideAreOthers,
   ].map(forEachDatabase),
   eachNameOnce,

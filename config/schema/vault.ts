@@ -34,9 +34,12 @@ const fields = object("the Vault server", {
     .default({ shares: 1, threshold: 1 })
     .describe("How many unseal keys there are, and how many are needed."),
   authMount: name(VAULT_AUTH_PATH).describe("Where the AppRole auth method is mounted, below `auth/`."),
-  namePrefix: name(VAULT_NAME_PREFIX).describe(
-    "What the names of this environment's AppRoles and policies start with: the operator may manage these and no others.",
-  ),
+  namePrefix: name(VAULT_NAME_PREFIX).optional().meta({
+    description:
+      "What the names of this environment's AppRoles and policies start with: the operator may read and delete policies that do.",
+    otherwise:
+      "they have any names, the operator's policy each of them, and `init` is run again for a new persona",
+  }),
   operatorPolicy: name(VAULT_POLICY_NAME)
     .optional()
     .meta({ description: "The operator's policy.", otherwise: "`leasehold-<environment>-operator`" }),

@@ -48,6 +48,10 @@ export class AppRoleAuth extends Construct implements IAppRoleAuth, IAuthMethod 
     return this.resource.path;
   }
 
+  get policyNames(): string[] {
+    return this.appRoles.map(({ policyName }) => policyName);
+  }
+
   /** Adds an application's identity. */
   addAppRole(id: string, props: Omit<AppRoleProps, "auth">): AppRole {
     return new AppRole(this.roles, id, { auth: this, ...props });

@@ -14,8 +14,13 @@ export type PathGrant = Pick<PolicyRule, "path" | "capabilities">;
 export interface AppRoleProps {
   /** Where it logs in. */
   readonly auth: IAppRoleAuth;
-  /** The AppRole's name and its policy's. */
+  /** The AppRole's name. */
   readonly name: string;
+  /**
+   * The name of its own policy.
+   * @default - the AppRole's
+   */
+  readonly policyName?: string;
   /**
    * A comment in its policy's first line, by which that is told from somebody else's.
    * @default - none
@@ -91,7 +96,10 @@ export class AppRole extends Construct implements IPersonaLogin {
     auth.appRoles.push(this);
     this.appRoleName = checkName(VAULT_POLICY_NAME, "AppRole name", props.name);
     this.tokenMaxTtl = tokenMaxTtl;
-    this.policy = new Policy(this, "Policy", { name: this.appRoleName, mark: props.mark });
+    this.policy = new Policy(this, "Policy", {
+      name: props.policyName ?? this.appRoleName,
+      mark: props.mark,
+    });
     this.allow(
       ...OWN_TOKEN,
       { path: "auth/token/revoke-self", capabilities: ["update"] },
@@ -133,6 +141,11 @@ export class AppRole extends Construct implements IPersonaLogin {
   /** Chosen by Vault at random. No secret, and not the deliverer's to read: with a secret id it logs in. */
   get roleId(): string {
     return this.resource.roleId;
+  }
+
+  /** Of its own policy. */
+  get policyName(): string {
+    return this.policy.policyName;
   }
 
   get declared(): IPersonaLogin["declared"] {
@@ -182,7 +195,7 @@ export class AppRole extends Construct implements IPersonaLogin {
 
   /** The text of the AppRole's own policy, to name the line behind what it allows. */
   grantReadPolicy(grantee: IGrantee): void {
-    grantee.allow({ path: `sys/policies/acl/${this.appRoleName}`, capabilities: ["read"] });
+    grantee.allow({ path: `sys/policies/acl/${this.policyName}`, capabilities: ["read"] });
   }
 }
 

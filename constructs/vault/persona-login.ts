@@ -14,6 +14,8 @@ export interface IPersonaLogin extends IGrantee {
 
 /** An auth method, and what the tokens of the trust model may do with it and with the logins that were added to it. */
 export interface IAuthMethod {
+  /** The personas' own policies that were added to it by now. */
+  readonly policyNames: readonly string[];
   /** Lets the operator mount it, and write its logins as they are declared. */
   grantManage(grantee: IGrantee): void;
   /** Lets the planner read what the operator writes. */

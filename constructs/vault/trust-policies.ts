@@ -14,8 +14,11 @@ export interface TrustPoliciesProps {
    * @default - none
    */
   readonly mark?: string;
-  /** What the names of the personas' policies start with, and none of `names` does. */
-  readonly namePrefix: string;
+  /**
+   * What the names of the personas' policies start with, and none of `names` does.
+   * @default - each is named in the policies of the tokens that read it
+   */
+  readonly namePrefix?: string;
   /**
    * Whether the verifier may log in as each persona.
    * @default - its token can look at itself, and no more
@@ -85,8 +88,8 @@ export class TrustPolicies extends Construct {
     // The policies of the trust model too, so that init sees whether they are still what the config wants.
     operator.allow(...this.readablePolicies());
     operator.allow(
-      // Those of personas that are no longer declared.
-      { path: `sys/policies/acl/${this.props.namePrefix}*`, capabilities: ["delete"] },
+      // Those of personas that are no longer declared. Without a prefix init names them, from Terraform's state.
+      ...this.prefixed().map((path): PolicyRule => ({ path, capabilities: ["delete"] })),
       // Where that takes a token (OpenBao 2.6 and later): makes a root token for whoever has the unseal keys, for nobody else.
       { path: "sys/generate-root-token/attempt", capabilities: ["create", "read", "update", "delete"] },
       { path: "sys/generate-root-token/update", capabilities: ["create", "update"] },
@@ -128,9 +131,16 @@ export class TrustPolicies extends Construct {
     return verifier;
   }
 
-  /** The personas' policies, by the prefix that no policy of the trust model has, and the trust model's own. */
+  /** The personas' policies, by the prefix that no policy of the trust model has or by name, and the trust model's own. */
   private readablePolicies(): PolicyRule[] {
-    const names = [`${this.props.namePrefix}*`, ...Object.values(this.props.names)];
-    return names.map((name) => ({ path: `sys/policies/acl/${name}`, capabilities: ["read"] }));
+    const named = this.props.namePrefix ? [] : this.auths.flatMap(({ policyNames }) => policyNames);
+    const paths = [...named, ...Object.values(this.props.names)].map((name) => `sys/policies/acl/${name}`);
+    return [...this.prefixed(), ...paths].map((path) => ({ path, capabilities: ["read"] }));
+  }
+
+  /** Where policies with the prefix are. */
+  private prefixed(): string[] {
+    const { namePrefix } = this.props;
+    return namePrefix ? [`sys/policies/acl/${namePrefix}*`] : [];
   }
 }

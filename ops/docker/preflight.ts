@@ -1,7 +1,7 @@
 import { createServer } from "node:net";
 import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
-import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
@@ -9,6 +9,7 @@ import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
+import { checkOperator, vaultTarget } from "../vault/prepare";
 
 /**
  * Looks whether all that a deploy needs is there, and changes nothing.
@@ -25,6 +26,10 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
   await checkRemoved(deployment);
+  await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {
+    // A container that is still to be made, or started.
+    if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
+  });
 }
 
 /** One after the other: in a database without a state Terraform's backend pg makes its table each time, which two can't at once. */

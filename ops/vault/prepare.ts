@@ -6,6 +6,7 @@ import { initialiseVault, sealStatus, unsealVault } from "../../clients/vault-se
 import { createTrustToken } from "../../clients/vault-token";
 import type { Deployment, StateResource } from "../deployment/deployment";
 import type { Home } from "../deployment/home";
+import { droppedPaths, isDeclared, missingPaths, uncovered, withDropped, type Dropped } from "./dropped";
 import { deployedPolicies, foreignOwner, markOf, type DeployedPolicies } from "./marked-policies";
 import { generateRootToken } from "./root-token";
 
@@ -20,7 +21,7 @@ export interface VaultTarget {
   /** The personas', by name, as Terraform is to write them. */
   readonly personaPolicies: Readonly<Record<string, string>>;
   /** What Terraform's state knows: the config may have lost what a mark names. */
-  readonly deployed: () => Promise<DeployedPolicies>;
+  readonly deployed: () => Promise<DeployedPolicies & { readonly dropped: readonly Dropped[] }>;
   /** Whether it is a container of this environment; another one is initialised by `leasehold init` alone. */
   readonly isContainer: boolean;
 }
@@ -46,7 +47,13 @@ export interface Prepared {
 }
 
 /** Whether the operator's token works, or whose policy differs from the declared one. */
-type OperatorState = "current" | "refused" | "missing" | { readonly outdated: TrustToken };
+type OperatorState = "current" | "refused" | "missing" | Outdated;
+
+interface Outdated {
+  readonly outdated: TrustToken;
+  /** Paths that a deploy needs, and that the operator's policy does not cover. */
+  readonly without: readonly string[];
+}
 
 const RUN_INIT = "run npx leasehold init";
 
@@ -58,7 +65,14 @@ export function vaultTarget(deployment: Deployment): VaultTarget {
     manifest: deployment.manifest,
     policies: deployment.policies(),
     personaPolicies: deployment.personaPolicies(),
-    deployed: async () => deployedPolicies(deployment.manifest.environment, await readState(deployment)),
+    deployed: async () => {
+      const state = await readState(deployment);
+      const stack = deployment.stack("vault")!;
+      return {
+        ...deployedPolicies(deployment.manifest.environment, state),
+        dropped: droppedPaths(stack, state, (value) => deployment.resolve(stack, value)),
+      };
+    },
     isContainer: deployment.stack("platform") !== undefined,
   };
 }
@@ -66,6 +80,11 @@ export function vaultTarget(deployment: Deployment): VaultTarget {
 /** Of the stack vault; nothing where it can't be read, as on a machine without Terraform. */
 async function readState(deployment: Deployment): Promise<readonly StateResource[]> {
   const stack = deployment.stack("vault")!;
+  try {
+    return await deployment.state(stack);
+  } catch {
+    // Of a backend that is to be initialised first.
+  }
   try {
     await deployment.terraform(stack, undefined, { forPlan: true }).init(stack.json.terraform);
     return await deployment.state(stack);
@@ -212,9 +231,27 @@ async function operatorState(target: VaultTarget, operator: VaultClient): Promis
   }
   await operator.request("POST", "auth/token/renew-self", {});
   if (!held.includes(names.operator)) return "current";
-  for (const who of TRUST_TOKENS)
-    if ((await policyAt(operator, names[who])) !== policies[who].trim()) return { outdated: who };
-  return "current";
+  let operatorText = "";
+  for (const who of TRUST_TOKENS) {
+    const found = await policyAt(operator, names[who]);
+    if (who === "operator") operatorText = found ?? "";
+    if (!isDeclared(found, policies[who]))
+      return { outdated: who, without: who === "operator" ? missingPaths(found ?? "", policies[who]) : [] };
+  }
+  const without = uncovered(operatorText, (await target.deployed()).dropped).map(({ path }) => path);
+  return without.length > 0 ? { outdated: "operator", without } : "current";
+}
+
+/**
+ * For before a deploy changes anything: whether its token may do what the config wants.
+ * @throws SetupError with one line that says what is missing and what helps
+ */
+export async function checkOperator(target: VaultTarget): Promise<void> {
+  const operator = operatorOf(target, undefined);
+  const { initialized, sealed } = await sealStatus(target.vault);
+  if (!operator || !initialized || sealed) return;
+  const state = await operatorState(target, operator);
+  if (typeof state === "object" && !(await rootAtHand(target))) throw new SetupError(remedy(target, state));
 }
 
 /** A policy's text; undefined where there is none, or it may not be read. */
@@ -318,17 +355,27 @@ function foreignText({ vault, manifest }: VaultTarget, { name, owner }: ForeignP
   return `the policy ${name} at ${vault.address} is ${owner}: give this environment another name than ${manifest.environment}, or run npx leasehold init --take-over where it is to be replaced`;
 }
 
+function readable({ path }: Dropped): Dropped {
+  return { path, capabilities: ["read"] };
+}
+
 /** Writes the declared policies, and creates each token that is missing or no longer valid. */
 async function grant(
-  { home, manifest, policies }: VaultTarget,
+  { home, manifest, policies, deployed }: VaultTarget,
   root: VaultClient,
   did: string[],
 ): Promise<void> {
   const names = manifest.policies!;
   const written: string[] = [];
+  const { dropped } = await deployed();
+  const wanted: typeof policies = {
+    ...policies,
+    operator: withDropped(policies.operator, dropped),
+    planner: withDropped(policies.planner, dropped.map(readable)),
+  };
   for (const who of TRUST_TOKENS) {
-    if ((await policyAt(root, names[who])) === policies[who].trim()) continue;
-    await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy: policies[who] });
+    if ((await policyAt(root, names[who])) === wanted[who].trim()) continue;
+    await root.call("PUT", `sys/policies/acl/${names[who]}`, { policy: wanted[who] });
     written.push(names[who]);
   }
   if (written.length > 0)
@@ -353,8 +400,12 @@ async function renew(root: VaultClient, token: string | undefined, policy: strin
 /** For a deploy, which makes no root token from unseal keys. */
 function remedy({ vault, home, isContainer }: VaultTarget, state: OperatorState): string {
   const otherwise = isContainer ? "" : ", with VAULT_TOKEN a root token";
-  if (typeof state === "object")
-    return `the ${state.outdated}'s policy at ${vault.address} is no longer what the config declares: ${RUN_INIT}${otherwise}, then deploy again`;
+  if (typeof state === "object") {
+    const [first, ...more] = state.without;
+    const others = more.length > 0 ? ` and ${count(more.length, "other path")}` : "";
+    const why = first === undefined ? "" : `; it does not cover ${first}${others}`;
+    return `the ${state.outdated}'s policy at ${vault.address} is no longer what the config declares: ${RUN_INIT}${otherwise}, then deploy again${why}`;
+  }
   switch (state) {
     case "refused":
       return `the Vault at ${vault.address} rejects the operator's token, which has expired or is another Vault's: ${RUN_INIT}${otherwise}`;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { loadEnvironment } from "../../config/load";
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { Home } from "../../ops/deployment/home";
-import { prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
+import { checkOperator, prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
 import { endTrust, hasTrust } from "../../ops/vault/trust-end";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
@@ -82,7 +82,7 @@ async function setUp(
     manifest: { ...manifest, vault: { shares, threshold, tls: false } },
     policies,
     personaPolicies,
-    deployed: () => Promise.resolve({ marks: [], names: [] }),
+    deployed: () => Promise.resolve({ marks: [], names: [], dropped: [] }),
     isContainer: true,
   };
 }
@@ -390,6 +390,58 @@ describe("the config has changed a policy:", () => {
     },
   );
 
+  test("a name that the operator's policy does not cover is in the line, before anything else is done", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await checkOperator(target);
+    await prepareVault(target);
+    const rules = ["sys/policies/acl/app-policy", "auth/approle/role/myapp"].map(
+      (path) => `path "${path}" {\n  capabilities = ["update"]\n}\n`,
+    );
+    const wider = changed(target, "operator", [policies.operator, ...rules].join("\n"));
+    for (const refused of [checkOperator(wider), prepareVault(wider)])
+      await expect(refused).rejects.toThrow(
+        `the operator's policy at ${vault!.address} is no longer what the config declares: run npx leasehold init, then deploy again; it does not cover sys/policies/acl/app-policy and 1 other path`,
+      );
+    await prepareVault(wider, explicit);
+    await checkOperator(wider);
+    await holds(wider);
+  });
+
+  test("what it has dropped and the state still has, init lets the operator delete and the planner read", async () => {
+    const target = await setUp({ generatesRoot: true });
+    await prepareVault(target);
+    const root = await asRoot(target);
+    const paths = ["app-policy", "app", "db-old"].map((name) => `sys/policies/acl/${name}`);
+    for (const path of paths) await root.call("PUT", path, { policy: "# ours, of before" });
+    const dropping = (...dropped: string[]): VaultTarget => ({
+      ...target,
+      deployed: () =>
+        Promise.resolve({
+          ...{ marks: [], names: [] },
+          dropped: dropped.map((path) => ({ path, capabilities: ["read", "delete"] })),
+        }),
+    });
+    // Of what starts with the prefix it could be before.
+    await prepareVault(dropping(paths[2]!));
+    await expect(prepareVault(dropping(...paths))).rejects.toThrow(
+      /init, then deploy again; it does not cover sys\/policies\/acl\/app-policy and 1 other path$/,
+    );
+    const { did } = await prepareVault(dropping(...paths), explicit);
+    expect(did[0]).toBe("wrote the policies leasehold-local-operator, leasehold-local-planner");
+    const [operator, planner] = [as(target, "operator"), as(target, "planner")];
+    for (const path of paths.slice(0, 2)) {
+      expect((await operator.request("PUT", path, { policy: "" })).status).toBe(403);
+      expect((await planner.request("DELETE", path)).status).toBe(403);
+      expect((await planner.request("GET", path)).status).toBe(200);
+      expect((await operator.request("DELETE", path)).status).toBe(204);
+    }
+    // After the deploy that has deleted them there is nothing to do; what init writes next is without them.
+    expect((await prepareVault(target)).did).toEqual([]);
+    const wider = changed(target, "verifier", `${policies.verifier}\n# other\n`);
+    await prepareVault(wider, explicit);
+    await holds(wider);
+  });
+
   test("the policies of before, of which the stack had three: a deploy says what to run, init writes all four", async () => {
     const target = await setUp({ generatesRoot: true });
     await prepareVault(target);
@@ -528,7 +580,7 @@ describe("a policy that has a name of ours", () => {
     await put("leasehold-local-operator", OF_ANOTHER);
     const knowing = (names: string[], marks: string[]): VaultTarget => ({
       ...target,
-      deployed: () => Promise.resolve({ names, marks }),
+      deployed: () => Promise.resolve({ names, marks, dropped: [] }),
     });
     await expect(prepareVault(knowing([PLANNER], []), explicit)).rejects.toThrow(
       /^the policy leasehold-local-operator at /,
@@ -630,7 +682,7 @@ test("dev mode: the tokens are made with the root token of its file, which stays
     const target = {
       vault: new VaultClient(`http://${address}`),
       ...{ home, manifest, policies, personaPolicies, isContainer: true },
-      deployed: () => Promise.resolve({ marks: [], names: [] }),
+      deployed: () => Promise.resolve({ marks: [], names: [], dropped: [] }),
     };
     expect((await prepareVault(target)).did).toEqual([
       `wrote the policies ${TRUST_TOKENS.map((who) => `leasehold-local-${who}`).join(", ")}`,

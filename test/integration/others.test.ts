@@ -4,6 +4,7 @@ import external from "../../config/external";
 import { TRUST_TOKENS } from "../../manifest/names";
 import type { Attributes, Deployment as Deployed, StackName } from "../../ops/deployment/deployment";
 import { findMarked } from "../../ops/postgres/leftover";
+import { vaultTarget } from "../../ops/vault/prepare";
 import { checkOthers } from "../../ops/terraform/others";
 import { Deployment } from "../support/deployment";
 import { forCommands } from "./attacks/support";
@@ -112,6 +113,14 @@ test("without its state, roles and databases, which nothing tells from others', 
         ),
       ),
     );
+});
+
+test("what the state has under names that the config has dropped is what Terraform is about to delete", async () => {
+  inState("vault", { called: { "app-report": "myapp-policy" } });
+  const { dropped } = await vaultTarget(deployed).deployed();
+  expect(dropped).toEqual([{ path: "sys/policies/acl/myapp-policy", capabilities: ["read", "delete"] }]);
+  inState("vault", { rename: (id) => `Former-${id}` });
+  expect((await vaultTarget(deployed).deployed()).dropped).toEqual([]);
 });
 
 test("what is in the state is not looked for, also where the config has renamed it there", async () => {

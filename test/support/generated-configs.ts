@@ -114,8 +114,9 @@ export function goodConfig(g: Draw): Fields {
     once("c", vaultName),
   ];
   const persona = once("", lowerName, 126);
-  const namePrefix = `${g(lowerName, 60)}-`;
-  const appRole = once(namePrefix, lowerName, 60);
+  const prefix = `${g(lowerName, 60)}-`;
+  const appRole = once(prefix, lowerName, 60);
+  const policy = once(`${prefix}p`, lowerName, 59);
   let hostPort = count(1, 65_530);
   const cidrs = () => (flag() ? { boundCidrs: g(ranges) } : {});
 
@@ -156,6 +157,7 @@ export function goodConfig(g: Draw): Fields {
         name: persona(),
         groupRole: groupRole(),
         appRole: appRole(),
+        ...(flag() && { policy: policy() }),
         actsAsOwner,
         privileges: actsAsOwner
           ? { ...Privileges.OWNER, database: ["CREATE", ...temporary, "CONNECT"] }
@@ -198,8 +200,8 @@ export function goodConfig(g: Draw): Fields {
       ...(isContained ? { container } : { tls: flag() }),
       unsealKeys: { shares, threshold: shares === 1 ? 1 : count(2, shares) },
       authMount: `auth-${g(mountPath)}`,
-      namePrefix,
-      ...(flag() && { operatorPolicy: g(policyWithout, namePrefix) }),
+      ...(flag() && { namePrefix: prefix }),
+      ...(flag() && { operatorPolicy: g(policyWithout, prefix) }),
     },
     ...(leases !== undefined && { leases }),
     ...(flag() && { backend: g(backend) }),
@@ -259,7 +261,7 @@ const wrongTypes = (secret: string) =>
   );
 
 const NAMES =
-  /^(name|groupRole|appRole|owner|schema|superuser|database|login|connection|mount|authMount|namePrefix|operatorPolicy|image)$/;
+  /^(name|groupRole|appRole|policy|owner|schema|superuser|database|login|connection|mount|authMount|namePrefix|operatorPolicy|image)$/;
 const DURATIONS = /^(ttl|maxTtl|defaultTtl|rotationPeriod)$/;
 
 const upToThree = (max: number) => fc.uniqueArray(fc.nat({ max }), { minLength: 1, maxLength: 3 });
@@ -362,7 +364,9 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     { path: persona("lease"), value: { defaultTtl: "2h", maxTtl: "119m" } },
     { path: persona("token"), value: { ttl: "3601s", maxTtl: "1h" } },
     { path: persona("secretId", "ttl"), value: "59s" },
-    { path: persona("appRole"), value: "elsewhere" },
+    ...(read("vault", "namePrefix") === undefined
+      ? [{ path: persona("policy"), value: "leasehold-other-operator" }]
+      : [{ path: persona("appRole"), value: "elsewhere" }]),
     { path: persona("privileges", "database"), value: ["CREATE"] },
     { path: persona("privileges", "database"), value: ["CONNECT", "CONNECT"] },
     { path: persona("groupRole"), value: read(...at("owner")) },

@@ -1,6 +1,7 @@
 import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
+import { privilegesIn } from "../../constructs/postgres/privileges";
 import {
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
@@ -85,6 +86,16 @@ test("without a superuser, and with a schema called leasehold, one leases by CRE
       draft["leases"] = "createrole";
       draft.servers[0]!["bootstrap"] = "createrole";
       database(draft)["schema"] = "leasehold";
+    }),
+  ).toEqual([]);
+});
+
+test("without a prefix AppRoles and policies have any names, and a policy another one than its AppRole", () => {
+  expect(
+    errors((draft) => {
+      delete draft.vault["namePrefix"];
+      Object.assign(readonly(draft), { appRole: "myapp", policy: "app-policy" });
+      Object.assign(admin(draft), { appRole: "admin", policy: "app" });
     }),
   ).toEqual([]);
 });
@@ -380,7 +391,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a missing object",
     (d) => delete (d as Partial<Draft>).vault,
-    "vault: received nothing, allowed: the Vault server, an object with authMount, namePrefix",
+    "vault: received nothing, allowed: the Vault server, an object with authMount",
   ],
   [
     "a missing object of a persona",
@@ -400,7 +411,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a list where an object belongs",
     (d) => (d["vault"] = [] as never),
-    "vault: received [], allowed: the Vault server, an object with authMount, namePrefix",
+    "vault: received [], allowed: the Vault server, an object with authMount",
   ],
   [
     "an identifier that starts with a digit",
@@ -562,6 +573,41 @@ describe.each<[string, (draft: Draft) => void, string]>([
     (d) => (d["backend"] = { type: "s3", arguments: { "Bucket\n": "{stack}" } }),
     "backend.arguments.Bucket\\n: received 'Bucket\\n', allowed: arguments by name, of lowercase letters, digits and _",
   ],
+  [
+    "a policy without the prefix",
+    (d) => (readonly(d)["policy"] = "app-policy"),
+    `${RO}.policy: received 'app-policy', allowed: a name that starts with vault.namePrefix, db-`,
+  ],
+  [
+    "one policy for two",
+    (d) => (readonly(d)["policy"] = "db-admin-schema-role"),
+    `${RO}.policy: received 'db-admin-schema-role', allowed: a policy that is not already used at databases[0] (nanvc).personas[0] (schema-admin).appRole`,
+  ],
+  ...[
+    ["appRole", "leasehold-local-operator"],
+    ["appRole", "leasehold-production-planner"],
+    ["policy", "leasehold-local-verifier"],
+    ["policy", "terraform"],
+  ].map(([field, name]): [string, (d: Draft) => unknown, string] => [
+    `${name!}, a policy of the trust model's, as ${field!} without a prefix`,
+    (d) => {
+      delete d.vault["namePrefix"];
+      if (name === "terraform") d.vault["operatorPolicy"] = name;
+      readonly(d)[field!] = name;
+    },
+    `${RO}.${field!}: received '${name!}', allowed: a policy that is not of the trust model (leasehold-<environment>-<who>, vault.operatorPolicy)`,
+  ]),
+  ...["app-policy", "leasehold-production-verifier"].map(
+    (policy): [string, (d: Draft) => unknown, string] => [
+      `the policy ${policy} beside, without a prefix`,
+      (d) => {
+        delete d.vault["namePrefix"];
+        admin(d)["policy"] = "app-policy";
+        readonly(d)["vault"] = { policies: [policy] };
+      },
+      `${RO}.vault.policies[0]: received '${policy}', allowed: a policy that is neither of the trust model nor a persona's (vault.namePrefix)`,
+    ],
+  ),
   [
     "an AppRole without the prefix",
     (d) => (readonly(d)["appRole"] = "readonly"),
@@ -757,6 +803,65 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "a privilege instead of a list",
     (d) => (readonly(d).privileges["tables"] = "SELECT"),
     `${RO}.privileges.tables: received 'SELECT', allowed: a list of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+  ],
+  [
+    "a table without privileges",
+    (d) => (readonly(d).privileges["tables"] = { users: [] }),
+    `${RO}.privileges.tables.users: received [], allowed: at least one privilege`,
+  ],
+  [
+    "no table",
+    (d) => (readonly(d).privileges["tables"] = {}),
+    `${RO}.privileges.tables: received {}, allowed: at least one table`,
+  ],
+  [
+    "a table's name that is none",
+    (d) => (readonly(d).privileges["tables"] = { 'us"ers': ["SELECT"] }),
+    `${RO}.privileges.tables.us"ers: received 'us"ers', allowed: as a name ${IDENTIFIER}`,
+  ],
+  [
+    "a privilege of a table that does not exist",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: true, READ: true } }),
+    `${RO}.privileges.tables.users.READ: no such field`,
+  ],
+  [
+    "a privilege that no column has",
+    (d) => (readonly(d).privileges["tables"] = { users: { DELETE: ["id"] } }),
+    `${RO}.privileges.tables.users.DELETE: received [ 'id' ], allowed: true, since it is on the whole table`,
+  ],
+  [
+    "a column twice",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: ["id", "id"] } }),
+    `${RO}.privileges.tables.users.SELECT: received [ 'id', 'id' ], allowed: each column once`,
+  ],
+  [
+    "no column",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: [] } }),
+    `${RO}.privileges.tables.users.SELECT: received [], allowed: at least one column`,
+  ],
+  [
+    "privileges in a schema that is not the database's",
+    (d) => (readonly(d).privileges = { database: ["CONNECT"], schemas: { other: { schema: ["USAGE"] } } }),
+    `${RO}.privileges.schemas.other: received { schema: [ 'USAGE' ] }, allowed: privileges in a schema of this database: example`,
+  ],
+  [
+    "tables of a schema without USAGE",
+    (d) =>
+      (readonly(d).privileges = {
+        database: ["CONNECT"],
+        schemas: { example: { tables: { users: ["SELECT"] } } },
+      }),
+    `${RO}.privileges.schemas.example.schema: received nothing, allowed: a list with USAGE, without which no object of the schema can be reached`,
+  ],
+  [
+    "privileges by schema, and the same in each",
+    (d) => (readonly(d).privileges["schemas"] = { example: { schema: ["USAGE"] } }),
+    `${RO}.privileges.schema: received [ 'USAGE' ], allowed: nothing beside schemas, which has it for each schema`,
+  ],
+  [
+    "an owner with privileges by schema",
+    (d) => (admin(d).privileges = { database: ["CONNECT", "CREATE"], schemas: { example: {} } }),
+    "databases[0] (nanvc).personas[0] (schema-admin).privileges.schemas: received { example: {} }, allowed: the same in each schema, since a persona that acts as the owner has all in each",
   ],
   [
     "a persona that can't connect",
@@ -1157,6 +1262,24 @@ test("privileges are put in one order, however they are written", () => {
   readonly(draft).privileges["database"] = ["TEMPORARY", "CONNECT"];
   const parsed = parseEnvironment("config/test.ts", draft);
   expect(parsed.databases[0]!.personas[2]!.privileges.database).toEqual(["CONNECT", "TEMPORARY"]);
+});
+
+test("privileges are declared by schema, table and column", () => {
+  const draft = copy(local) as unknown as Draft;
+  const tables = { orders: ["INSERT", "SELECT"], customers: { SELECT: ["id", "email"], DELETE: true } };
+  readonly(draft).privileges = {
+    database: ["CONNECT"],
+    schemas: { example: { schema: ["USAGE"], tables } },
+  };
+  const { privileges } = parseEnvironment("config/test.ts", draft).databases[0]!.personas[2]!;
+  expect(privilegesIn(privileges, "example")).toEqual({
+    ...{ schema: ["USAGE"], tables: [], sequences: [], functions: [] },
+    namedTables: [
+      { name: "orders", privileges: ["SELECT", "INSERT"], columns: {} },
+      { name: "customers", privileges: ["DELETE"], columns: { SELECT: ["id", "email"] } },
+    ],
+  });
+  expect(privilegesIn(privileges, "other").schema).toEqual([]);
 });
 
 test.each([undefined, null, 7, "text", []])("a file that exports %p gives one line", (value) => {

@@ -16,7 +16,7 @@ export async function causesOfHeld(
   target: Target,
 ): Promise<string[]> {
   const { owner: catalogs, access } = context;
-  const { kind, name } = row;
+  const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
   const ways = access.memberships
     .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
@@ -27,7 +27,7 @@ export async function causesOfHeld(
   const object = await lookUp(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
-    .filter((grant) => isAbout(grant, row, object) && grantees.includes(grant.grantee))
+    .filter((grant) => isAbout(grant, row, object, target) && grantees.includes(grant.grantee))
     .map((grant) => {
       if (!target.probe) return grant;
       // Behind what a probe was given stands what later objects are given.
@@ -54,7 +54,7 @@ export async function causesOfMissing(
   target: Target,
 ): Promise<string[]> {
   const { persona, access } = context;
-  const { kind, name } = row;
+  const { kind, privilege: name = row.name } = row;
   const { groupRole } = persona;
   if (kind === "set role") return [`${access.login} is not a member of ${target.name}`];
   // No attribute is declared.
@@ -66,10 +66,16 @@ export async function causesOfMissing(
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return causes;
-  const isGranted = access.grants.some(
-    (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
+  const grants = access.grants.filter(
+    (grant) => isAbout(grant, row, object, target) && grant.grantee === groupRole,
   );
-  if (isGranted)
+  const isOnAll = grants.some((grant) => grant.kind !== "column");
+  const without = (target.columns ?? []).filter(
+    (name) => !isOnAll && !grants.some(({ column }) => column === name),
+  );
+  if (kind === "columns" && without.length > 0)
+    return [...causes, `no grant of ${name} to ${groupRole} on ${without.join(", ")}`];
+  if (isOnAll || kind === "columns")
     return [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`];
   const isProbeWithout = target.probe && !access.grants.some((grant) => isLater(grant, row, target));
   return [
@@ -83,7 +89,7 @@ export async function causesOfMissing(
 /** Why the login is without what its group has been granted. */
 async function whyWithout(
   { owner: catalogs, access, persona }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { schema }: Target,
 ): Promise<string> {
   const way = access.memberships.find(
@@ -102,7 +108,14 @@ async function whyWithout(
 }
 
 /** Whether a grant on an object is behind a row. */
-function isAbout(grant: Grant, { kind, ...row }: MatrixRow, object: CatalogObject | undefined): boolean {
+function isAbout(
+  grant: Grant,
+  { kind: ofRow, ...row }: MatrixRow,
+  object: CatalogObject | undefined,
+  { columns = [] }: Target,
+): boolean {
+  if (ofRow === "columns" && grant.column !== null && !columns.includes(grant.column)) return false;
+  const kind = ofRow === "columns" ? "tables" : ofRow;
   const grants: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind as ObjectKind].grants : [];
   return grants.includes(grant.kind) && grant.oid === object?.oid && serves(grant, row);
 }
@@ -112,20 +125,23 @@ function isLater(grant: Grant, row: MatrixRow, { schema }: Target): boolean {
   return grant.later && grant.owner === schema?.owner && grant.kind === row.kind && serves(grant, row);
 }
 
-function serves({ privilege }: Grant, { name, also = [] }: Pick<MatrixRow, "name" | "also">): boolean {
-  return privilege === name || also.includes(privilege);
+function serves(
+  { privilege: granted }: Grant,
+  { name, privilege = name, also = [] }: Pick<MatrixRow, "name" | "privilege" | "also">,
+): boolean {
+  return granted === privilege || also.includes(granted);
 }
 
 async function rolesThatHold(
   { owner: catalogs, access, persona }: LeasedContext,
   row: MatrixRow,
-  { name }: Target,
+  target: Target,
 ): Promise<Set<string>> {
   const roles = [...access.roles, ...access.memberships.map(({ role }) => role)];
   const rows = await catalogs.query<{ role: string }>(
     `SELECT role
-     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(name)})) t(target)
-     WHERE ${row.held(false, persona)}`,
+     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(target.name)})) t(target)
+     WHERE ${row.held(false, persona, target)}`,
   );
   return new Set(rows.map(({ role }) => role));
 }
@@ -137,10 +153,10 @@ interface CatalogObject {
 
 async function lookUp(
   { owner: catalogs }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { name }: Target,
 ): Promise<CatalogObject | undefined> {
-  const about = OBJECT_KINDS[kind];
+  const about = OBJECT_KINDS[kind === "columns" ? "tables" : kind];
   const is =
     "regtype" in about ? `oid = ${literal(name)}::${about.regtype}` : `${about.name} = ${literal(name)}`;
   const [row] = await catalogs.query<CatalogObject>(

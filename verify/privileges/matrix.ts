@@ -70,18 +70,27 @@ export async function askCatalogs(
   roles = access.roles,
 ): Promise<Map<string, boolean>> {
   const declared = row.declared(persona);
-  const sql = `SELECT target, bool_or(${row.held(declared, persona)}) AS held
-FROM unnest(ARRAY[${literals(roles)}]::name[]) role,
-  unnest(ARRAY[${literals(targets.map(({ name }) => name))}]) target
-GROUP BY target`;
-  const outcome = await catalogs.attempt(sql);
-  if ("sqlstate" in outcome) {
-    notes.note(sql, describe(outcome));
-    return new Map();
+  const held = new Map<string, boolean>();
+  // Of those that are asked in the same way, at once.
+  const byQuestion = new Map<string, string[]>();
+  for (const target of targets) {
+    const question = row.held(declared, persona, target);
+    byQuestion.set(question, [...(byQuestion.get(question) ?? []), target.name]);
   }
-  const held = new Map(outcome.rows.map((found) => [String(found["target"]), found["held"] === true]));
-  const odd = targets.filter(({ name }) => held.get(name) !== declared).map(({ name }) => name);
-  notes.note(sql, odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`);
+  for (const [question, names] of byQuestion) {
+    const sql = `SELECT target, bool_or(${question}) AS held
+FROM unnest(ARRAY[${literals(roles)}]::name[]) role,
+  unnest(ARRAY[${literals(names)}]) target
+GROUP BY target`;
+    const outcome = await catalogs.attempt(sql);
+    if ("sqlstate" in outcome) {
+      notes.note(sql, describe(outcome));
+      continue;
+    }
+    for (const found of outcome.rows) held.set(String(found["target"]), found["held"] === true);
+    const odd = names.filter((name) => held.get(name) !== declared);
+    notes.note(sql, odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`);
+  }
   return held;
 }
 
