@@ -3,6 +3,7 @@ import { printable } from "../../clients/text";
 import type { TrustToken } from "../../manifest/names";
 import { parseAccessManifest } from "../../manifest/schema";
 import { Deployment, PLACEHOLDER, type Stack, type StackName } from "../deployment/deployment";
+import { handedOver } from "../deployment/handed-over";
 import { deployedPlatform, stoppedContainers } from "../docker/platform";
 import { checkSuperusers, checkVaultServes, orToken, refusalText } from "../docker/preflight";
 import { rolesWithMisspelledSettings } from "../postgres/role-settings";
@@ -80,7 +81,12 @@ async function planStack(
       notes.push(
         `compared with Terraform's state only, not with the server: a timeout of ${misspelled.join(", ")} is not in milliseconds, which Terraform's provider can't read; deploy spells it so`,
       );
-    deployment.restore(stack);
+    const stay = await handedOver(deployment, stack);
+    notes.push(...stay.map(({ line }) => line));
+    deployment.restore(
+      stack,
+      stay.map(({ address }) => address),
+    );
     const refresh = missing.length === 0 && misspelled.length === 0;
     const plan = terraform.plan({ refresh, color: color(), onProgress: show.progress });
     const [stopped] = await Promise.allSettled([

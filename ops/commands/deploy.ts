@@ -12,6 +12,7 @@ import { GRACE_SECONDS } from "../postgres/orphaned-logins";
 import { sweepRevoked } from "../postgres/sweep";
 import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
+import { handedOver } from "../deployment/handed-over";
 import { lock } from "../deployment/lock";
 import { equipManagers, managed } from "../postgres/manager-login";
 import {
@@ -279,7 +280,12 @@ async function eachDatabase(
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
-  deployment.restore(stack);
+  const stay = await handedOver(deployment, stack);
+  for (const { line } of stay) show.detail(line);
+  deployment.restore(
+    stack,
+    stay.map(({ address }) => address),
+  );
   const terraform = deployment.terraform(stack, deployment.token("operator"));
   try {
     return await terraform.apply(show.progress, (address) => {

@@ -8,6 +8,7 @@ import { prepareVault, vaultTarget } from "../vault/prepare";
 import { endTrust, hasTrust } from "../vault/trust-end";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
 import { dropFunctions } from "../postgres/lease-functions";
+import { handedOver } from "../deployment/handed-over";
 import { lock } from "../deployment/lock";
 import {
   awaitHealthy,
@@ -228,12 +229,15 @@ function destroyStep(
       const terraform = deployment.terraform(stack, deployment.token("operator"));
       // A destroy does not look at these blocks.
       const removed = (stack.json.removed ?? []).map(({ from }) => from);
-      await terraform.forget(
-        states
+      const stay = await handedOver(deployment, stack);
+      for (const { line } of stay) show.detail(line);
+      await terraform.forget([
+        ...states
           .get(stack.name)!
           .map(({ address }) => address)
           .filter((address) => removed.includes(address)),
-      );
+        ...stay.map(({ address }) => address),
+      ]);
       const changes = await terraform.destroy(show.progress);
       show.title(`Destroyed the stack ${stack.name}: ${changesText(changes)}`);
     },

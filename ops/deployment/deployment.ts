@@ -423,10 +423,16 @@ export class Deployment {
     writeFileSync(join(folder, "cdk.tf.json"), unlocked);
   }
 
-  /** Another command may have put another environment's JSON there since. */
-  restore({ folder, text }: Stack): void {
+  /**
+   * Another command may have put another environment's JSON there since.
+   * @param forget addresses that Terraform is to forget beside
+   */
+  restore({ folder, text, json }: Stack, forget: readonly string[] = []): void {
     const file = join(folder, "cdk.tf.json");
-    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+    const removed = forget.map((from) => ({ from, lifecycle: { destroy: false } }));
+    const wanted =
+      removed.length > 0 ? JSON.stringify({ ...json, removed: [...(json.removed ?? []), ...removed] }) : text;
+    if (!existsSync(file) || readFileSync(file, "utf8") !== wanted) writeFileSync(file, wanted);
   }
 }
 

@@ -8,6 +8,7 @@ import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { asSuperuser } from "../postgres/superuser";
+import { handedOver } from "../deployment/handed-over";
 import { Terraform } from "../terraform/terraform";
 import { checkOperator, vaultTarget } from "../vault/prepare";
 
@@ -52,12 +53,19 @@ async function all(checks: readonly Promise<void>[]): Promise<void> {
  * @throws SetupError with a line for each that is deployed and no longer in the config
  */
 export async function checkRemoved(deployment: Deployment): Promise<void> {
+  const stay = (
+    await Promise.all(
+      ["postgres" as const, "vault" as const].map((name) => handedOver(deployment, deployment.stack(name)!)),
+    )
+  ).flatMap((resources) => resources.map(({ address }) => address));
+  const going = async (name: "postgres" | "vault", type: string) =>
+    (await deployment.undeclared(name, type)).filter(({ address }) => !stay.includes(address));
   const removed = [
-    ...(await deployment.undeclared("postgres", "postgresql_database")).map(
+    ...(await going("postgres", "postgresql_database")).map(
       ({ attributes }) =>
         `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
-    ...(await deployment.undeclared("vault", "vault_mount")).map(
+    ...(await going("vault", "vault_mount")).map(
       ({ attributes }) =>
         `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
     ),

@@ -428,7 +428,9 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   expect(output).toMatch(/^left: the schema app of the database app with its contents/m);
   expect(output).toMatch(/^left: the database more$/m);
   expect(output).toMatch(/^left: the policies leasehold-rotation-operator, leasehold-rotation-planner, /m);
-  expect(output).toMatch(/^left: the folder .* with unseal-keys, unseal-keys.previous, vault_manager_password, /m);
+  expect(output).toMatch(
+    /^left: the folder .* with unseal-keys, unseal-keys.previous, vault_manager_password, /m,
+  );
   expect(output.match(/^left: /gm)).toHaveLength(5);
 });
 
