@@ -1,5 +1,6 @@
 import { OBJECT_KINDS, type NamedTable, type ObjectKind } from "../manifest/object-kinds";
 import { privilegesIn } from "../manifest/privileges";
+import { publicMay } from "../manifest/public";
 import type { AccessManifest, ManifestDatabase, ManifestPersona } from "../manifest/schema";
 import { pathsOf } from "./policy-paths";
 
@@ -49,7 +50,7 @@ export function serverAccess({ name, otherDatabases }: AccessManifest["servers"]
 
 /** What a database's owners, Vault's login and the verifier have. */
 export function databaseAccess(database: ManifestDatabase): Access {
-  const { name, schemas, manager, leases, probeGroups } = database;
+  const { name, schemas, manager, leases, probeGroups, vault } = database;
   const holdings = schemas.flatMap((schema): Holding[] => {
     const object = `${name} schema ${schema.name}`;
     const of = `the schema ${schema.name}`;
@@ -61,13 +62,20 @@ export function databaseAccess(database: ManifestDatabase): Access {
         items: schema.creators ?? [],
         text: (role) => `the personas' privileges on what ${role} creates in ${of}`,
       },
-      {
-        rule: "public",
-        object,
-        items: schema.public ?? [],
-        text: (privilege) => `${privilege} for PUBLIC on ${of}`,
-      },
+      publicHolding(database, "schema", of, schema.name),
+      publicHolding(database, "functions", `functions of ${of}`, schema.name),
     ];
+  });
+  holdings.push(publicHolding(database, "database", `the database ${name}`));
+  const mounts = [
+    ...(vault.mountExists ? [] : [vault.mount]),
+    ...database.personas.flatMap(({ login }) => (login.authMountExists ? [] : [`auth/${login.authMount}`])),
+  ];
+  holdings.push({
+    rule: "mount",
+    object: name,
+    items: [...new Set(mounts)],
+    text: (mount) => `the mount ${mount} with all that is in it, for the operator`,
   });
   holdings.push({
     rule: "manager",
@@ -82,6 +90,30 @@ export function databaseAccess(database: ManifestDatabase): Access {
     text: (group) => `${group}, whose logins the verifier leases`,
   });
   return { holdings, bounds: [] };
+}
+
+/** What PUBLIC has there from the start or by others, and keeps. */
+const KEPT = "what it has";
+
+/** What PUBLIC may keep. @param of in words */
+function publicHolding(
+  database: ManifestDatabase,
+  kind: "database" | "schema" | "functions",
+  of: string,
+  schema?: string,
+): Holding {
+  const privileges = OBJECT_KINDS[kind].privileges.filter((privilege) =>
+    publicMay(database, kind, privilege, schema),
+  );
+  const object = { database: `database ${database.name}`, schema: `${database.name} schema ${schema!}` };
+  return {
+    rule: "public",
+    object: kind === "functions" ? `${object.schema} functions` : object[kind],
+    items: database.public === "keep" ? [KEPT] : privileges,
+    text: (privilege) =>
+      privilege === KEPT ? `what PUBLIC has on ${of}` : `${privilege} for PUBLIC on ${of}`,
+    all: KEPT,
+  };
 }
 
 /** What a persona has. */
@@ -191,7 +223,16 @@ type Login = ManifestPersona["login"];
 
 /** What is compared otherwise; what else a kind has is a condition of the login. */
 const COMPARED = [
-  ...["kind", "authMount", "name", "policies", "tokenTtl", "tokenMaxTtl", "tokenBoundCidrs"],
+  ...[
+    "kind",
+    "authMount",
+    "authMountExists",
+    "name",
+    "policies",
+    "tokenTtl",
+    "tokenMaxTtl",
+    "tokenBoundCidrs",
+  ],
   ...["secretIdTtl", "secretIdUses", "secretIdBoundCidrs"],
 ];
 

@@ -1,43 +1,47 @@
 import { Privileges } from "../constructs/postgres/privileges";
 import type { EnvironmentInput } from "./schema/schema";
 
-/** The AppRole tutorial (https://developer.hashicorp.com/vault/tutorials/auth-methods/approle): Jenkins on a Vault in dev mode. */
+/**
+ * Dynamic credentials with AppRole
+ * (https://www.devclubhouse.com/a/dynamic-database-credentials-with-hashicorp-vault-approle-auth-and-short-lived): an
+ * application that reads, with a secret id that serves ten times, and a Vault in dev mode.
+ * Safer here: Vault's own login is no superuser (docs/sources.md).
+ */
 const approle: EnvironmentInput = {
   name: "approle",
   servers: [
     {
       name: "postgres",
-      superuser: "postgres",
-      database: "builds",
-      container: { image: "postgres:18.4", hostPort: 35435 },
+      superuser: "vaultadmin",
+      database: "appdb",
+      container: { image: "postgres:18.4", hostPort: 5432 },
     },
   ],
   vault: {
-    container: { image: "hashicorp/vault:1.21.4", hostPort: 8230, mode: "dev" },
+    container: { image: "hashicorp/vault:1.21.4", hostPort: 8200, mode: "dev" },
     authMount: "approle",
-    namePrefix: "jenkins-",
   },
   databases: [
     {
-      name: "builds",
-      schema: "ci",
-      owner: "ci_owner",
+      name: "appdb",
+      schemas: [{ name: "public", owner: { name: "vaultadmin", exists: true } }],
       manager: { name: "vault", passwordVersion: 1 },
-      vault: { mount: "database", connection: "builds" },
+      vault: { mount: "database", connection: "appdb" },
       personas: [
         {
-          name: "jenkins",
-          groupRole: "jenkins_role",
-          appRole: "jenkins-role",
-          privileges: Privileges.READ_WRITE,
-          lease: { defaultTtl: "1h", maxTtl: "4h" },
+          name: "myapp",
+          groupRole: "app-role",
+          appRole: "myapp",
+          policy: "app-policy",
+          privileges: { ...Privileges.CONNECT, schema: ["USAGE"], tables: ["SELECT"] },
+          lease: { defaultTtl: "1h", maxTtl: "24h" },
           token: { ttl: "1h", maxTtl: "4h" },
+          // The source's own choice: after four hours the application logs in and leases anew.
+          leaseEndsWithToken: true,
           secretId: { ttl: "24h", uses: 10 },
         },
       ],
-      // For a tool that can't lease: one login that stays, its password Vault's.
-      staticRoles: [{ name: "nightly", login: "nightly_login", persona: "jenkins", rotationPeriod: "24h" }],
-      workload: { kind: "approle", reader: "jenkins" },
+      workload: { kind: "approle", reader: "myapp" },
     },
   ],
   verification: true,

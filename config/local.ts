@@ -9,7 +9,10 @@ const lifetimes = {
   secretId: { ttl: "24h", uses: 100 },
 } as const;
 
-/** One database with a schema admin, a writer and a reader: the nanvc example. */
+/**
+ * One database with a schema admin, a writer and a reader: the nanvc example.
+ * Safer here: revoking a lease closes the login before anything else, and PUBLIC keeps nothing (docs/sources.md).
+ */
 const local: EnvironmentInput = {
   name: "local",
   servers: [
@@ -58,7 +61,10 @@ const local: EnvironmentInput = {
           ...lifetimes,
         },
       ],
-      workload: { kind: "users", admin: "schema-admin", writer: "readwrite", reader: "readonly" },
+      workload: {
+        ...{ kind: "users", admin: "schema-admin", writer: "readwrite", reader: "readonly" },
+        table: "users",
+      },
     },
   ],
   verification: true,

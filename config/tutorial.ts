@@ -1,42 +1,43 @@
 import { Privileges } from "../constructs/postgres/privileges";
 import type { EnvironmentInput } from "./schema/schema";
 
-/** HashiCorp's tutorial (https://developer.hashicorp.com/vault/tutorials/db-credentials/database-secrets): an admin, and apps that read. */
+/**
+ * HashiCorp's tutorial (https://developer.hashicorp.com/vault/tutorials/db-credentials/database-secrets): an admin, and apps that read.
+ * Safer here: Vault's own login is no superuser, and the apps log in with an AppRole (docs/sources.md).
+ */
 const tutorial: EnvironmentInput = {
   name: "tutorial",
   servers: [
     {
       name: "postgres",
       superuser: "root",
-      database: "hashicups",
-      container: { image: "postgres:18.4", hostPort: 35434 },
+      database: "postgres",
+      container: { image: "postgres:18.4", hostPort: 5432 },
     },
   ],
   vault: {
-    container: { image: "hashicorp/vault:1.21.4", hostPort: 8220 },
+    container: { image: "hashicorp/vault:1.21.4", hostPort: 8200 },
     authMount: "approle",
-    namePrefix: "apps-",
     operatorPolicy: "admin",
   },
   databases: [
     {
-      name: "hashicups",
-      schema: "shop",
-      owner: "shop_owner",
+      name: "postgres",
+      schemas: [{ name: "public", owner: { name: "root", exists: true } }],
       manager: { name: "vault", passwordVersion: 1 },
       vault: { mount: "database", connection: "postgresql" },
       personas: [
         {
-          name: "readonly",
+          name: "apps",
           groupRole: "readonly",
-          appRole: "apps-readonly",
-          privileges: Privileges.READ,
+          appRole: "apps",
+          privileges: { ...Privileges.CONNECT, schema: ["USAGE"], tables: ["SELECT"] },
           lease: { defaultTtl: "1h", maxTtl: "24h" },
           token: { ttl: "1h", maxTtl: "24h" },
           secretId: { ttl: "24h", uses: 100 },
         },
       ],
-      workload: { kind: "leases", reader: "readonly" },
+      workload: { kind: "leases", reader: "apps" },
     },
   ],
   verification: true,

@@ -1,5 +1,5 @@
 import { Construct } from "constructs";
-import { probeRoleNames } from "../manifest/names";
+import { probeRoleNames, probesActAsOwner } from "../manifest/names";
 import { Duration } from "./duration";
 import { Manifest } from "./manifest";
 import { Privileges } from "./postgres/privileges";
@@ -19,8 +19,8 @@ export interface VerifierProbesProps {
 }
 
 /**
- * What the verifier leases for itself on a database: one login acts as the owner, to make and drop what is tried; the other's
- * lease lives for seconds, to see it renewed and expire.
+ * What the verifier leases for itself on a database: one login acts as the owner, to make and drop what is tried, or makes it as
+ * itself where the owner is a superuser; the other's lease lives for seconds, to see it renewed and expire.
  */
 export class VerifierProbes extends Construct {
   private readonly roles: readonly DatabaseRole[];
@@ -31,12 +31,15 @@ export class VerifierProbes extends Construct {
     const { manager } = connection;
     const { database, mark, functions } = manager;
     const groups = probeRoleNames({ name: database.databaseName });
-    const group = (id: string, name: string, actsAsOwner: boolean) => {
-      const role = database.addRole(id, { name, privileges: Privileges.CONNECT, actsAsOwner });
+    const { CONNECT } = Privileges;
+    const group = (id: string, name: string, actsAsOwner: boolean, privileges: Privileges = CONNECT) => {
+      const role = database.addRole(id, { name, privileges, actsAsOwner });
       manager.manageGroup(role);
       return { member: role, statements: LeaseStatements.of(role, { mark, functions }) };
     };
-    const owner = group("VerifyOwner", groups.owner, true);
+    const owner = probesActAsOwner(database)
+      ? group("VerifyOwner", groups.owner, true)
+      : group("VerifyOwner", groups.owner, false, { ...CONNECT, schema: ["USAGE", "CREATE"] });
     const short = group("VerifyShort", groups.short, false);
     this.roles = [
       connection.addRole("VerifyOwner", {

@@ -39,6 +39,8 @@ const inSchema = z.object({
 const login = z.looseObject({
   kind: name,
   authMount: name,
+  /** The auth method was mounted before, and stays so. */
+  authMountExists: z.boolean().optional(),
   name,
   policies: z.array(name),
   tokenTtl: seconds,
@@ -83,14 +85,27 @@ const persona = z
   });
 
 const workload = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("users"), admin: name, writer: name, reader: name }),
+  z.object({
+    ...{ kind: z.literal("users"), admin: name, writer: name, reader: name },
+    /** In the first schema, made where it is missing and emptied by each verification. @default - one that is gone afterwards */
+    table: name.optional(),
+  }),
   z.object({ kind: z.literal("pool"), reader: name }),
   z.object({ kind: z.literal("leases"), reader: name }),
   z.object({ kind: z.literal("approle"), reader: name }),
 ]);
 
+/** Privileges that PUBLIC may keep on a database, on its schemas, and on the functions in them. */
+const publicPrivileges = z.object({
+  database: privileges("database"),
+  schema: privileges("schema"),
+  functions: privileges("functions"),
+});
+
 const databaseFields = z.object({
   name,
+  /** It was there before, and may be an owner's of its schemas: it is neither made, altered nor dropped. */
+  exists: z.boolean().optional(),
   /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
   /** The first schema's: as whom personas act that act as the owner, and who gets what roles leave that are dropped. */
@@ -104,16 +119,20 @@ const databaseFields = z.object({
         owner: name,
         /** The owner was there before: it is neither made, altered nor dropped. */
         ownerExists: z.boolean().optional(),
+        /** Nobody acts as it: the verifier's probes are its own group's, with what the owner's default privileges give. */
+        ownerIsSuperuser: z.boolean().optional(),
         /** Other roles whose later objects they cover as well. */
         creators: z.array(name).optional(),
         /** It was there before, and may belong to another role: it is neither made, given away nor dropped. */
         exists: z.boolean().optional(),
-        /** What PUBLIC keeps on it. */
+        /** What PUBLIC keeps on it where it has nothing else. */
         public: privileges("schema").optional(),
       }),
     )
     .min(1)
     .optional(),
+  /** PUBLIC has nothing there, keeps what it has, or may keep these and no more; but for `take` no stack revokes anything of it. */
+  public: z.union([z.enum(["take", "keep"]), publicPrivileges]).default("take"),
   /** @default - the only server */
   server: name.default("postgres"),
   /** Vault's own login. */
@@ -136,6 +155,8 @@ const databaseFields = z.object({
     .default([]),
   vault: z.object({
     mount: name,
+    /** It was mounted before, and stays so: others may have theirs in it. */
+    mountExists: z.boolean().optional(),
     connection: name,
     /** Vault replaces the connection's password after the first deploy. */
     rotateRoot: z.boolean().default(false),
@@ -146,7 +167,23 @@ const databaseFields = z.object({
   /** PostgreSQL's group roles of the probe roles. */
   probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
-  staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
+  staticRoles: z
+    .array(
+      z.object({
+        name,
+        login: name,
+        /** The login was there before: it is neither made nor dropped, and altered by Vault alone, which sets its password. */
+        loginExists: z.boolean().optional(),
+        persona: name,
+        rotationPeriod: seconds.optional(),
+        /** In place of the period; as cron has it. */
+        rotationSchedule: z.string().optional(),
+        rotationWindow: seconds.optional(),
+        /** It keeps its password until the first rotation that is due. */
+        skipImportRotation: z.boolean().optional(),
+      }),
+    )
+    .default([]),
 });
 
 const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({
@@ -183,6 +220,8 @@ export const accessManifestSchema = z.object({
 export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
+/** What becomes of PUBLIC's privileges. */
+export type ManifestPublic = ManifestDatabase["public"];
 /** One of its schemas. */
 export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];

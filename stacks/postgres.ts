@@ -9,10 +9,14 @@ import { LeaseholdStack } from "./stack";
 
 type SchemaConfig = ReturnType<typeof schemasOf>[number];
 
-function toProps({ name, exists, owner, ownerExists, creators }: SchemaConfig): SchemaProps {
+function toProps(
+  { name, exists, owner, ownerExists, creators }: SchemaConfig,
+  superuser: string,
+): SchemaProps {
+  const existing = owner === superuser ? Owner.superuser : Owner.fromName;
   return {
     schema: exists ? Schema.fromName(name) : name,
-    owner: ownerExists ? Owner.fromName(owner) : owner,
+    owner: ownerExists ? existing(owner) : owner,
     creators,
   };
 }
@@ -39,10 +43,12 @@ export class PostgresStack extends LeaseholdStack {
       const [schema, ...further] = schemasOf(config);
       const database = new Database(this, `Database-${config.name}`, {
         name: config.name,
-        create: config.name !== server.database,
+        create: !config.exists && config.name !== server.database,
+        exists: config.exists,
+        public: config.public ?? (config.exists ? "keep" : "take"),
         server: servers.get(server.name),
-        ...toProps(schema!),
-        furtherSchemas: further.map(toProps),
+        ...toProps(schema!, server.superuser),
+        furtherSchemas: further.map((each) => toProps(each, server.superuser)),
       });
       const manager = new ManagerLogin(database, "Manager", {
         database,

@@ -95,7 +95,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     id: "public",
     title: "PUBLIC has nothing",
     proves:
-      "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, and nothing elsewhere but what PostgreSQL gives it from the start.",
+      "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, but what the config lets it keep, and nothing elsewhere but what PostgreSQL gives it from the start.",
     group: "roles and PUBLIC",
     run: publicAccess,
   },
@@ -106,7 +106,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
       "Where the config closes the server's other databases, PUBLIC may connect to none of them; elsewhere the report says what PUBLIC may do there.",
     group: "roles and PUBLIC",
     // They are the server's.
-    applies: ({ databases, database }) => databases[0] === database.name,
+    applies: ({ databases, database }) => databases[0]!.name === database.name,
     run: closedToPublic,
   },
   {
@@ -274,7 +274,8 @@ export const SESSION: readonly CheckDefinition<SessionContext>[] = [
   {
     id: "other-databases",
     title: "other declared databases refused",
-    proves: "The login is refused by the server's other databases that are in the manifest.",
+    proves:
+      "The login is refused by the server's other databases that are in the manifest, unless PUBLIC may keep CONNECT there.",
     group: "session",
     run: otherDatabases,
   },

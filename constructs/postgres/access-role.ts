@@ -4,6 +4,7 @@ import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { OBJECT_KINDS, type NamedTable, type SchemaObjectKind } from "../../manifest/object-kinds";
 import { heirOf } from "../../manifest/names";
+import { DeclarationError } from "../declaration-error";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { DatabaseSchema, IDatabase } from "./database";
 import { privilegesIn, type Privileges } from "./privileges";
@@ -57,6 +58,11 @@ export class AccessRole extends Construct implements IAccessRole {
     this.privileges = privileges;
     this.actsAsOwner = actsAsOwner;
     const owners = [...new Set(database.schemas.map(({ owner }) => owner))];
+    const superuser = database.schemas.find(({ ownerIsSuperuser }) => ownerIsSuperuser)?.owner;
+    if (actsAsOwner && superuser !== undefined)
+      throw new DeclarationError(
+        `${this.roleName} must not act as the owner ${superuser}, who is a superuser`,
+      );
     const role = database.chain(
       (meta) =>
         new Role(this, "Resource", {

@@ -147,7 +147,8 @@ export class ManagerLogin extends ManagerLoginBase {
       // the search path or CREATEROLE is another, deploy sets it.
       lifecycle: { ignoreChanges: ["roles", "search_path", "create_role", ...OF_A_DBA] },
     });
-    if (createRole)
+    // Nothing is handed over to a superuser.
+    if (createRole && !database.schemas[0].ownerIsSuperuser)
       database.chain(
         (meta) => new GrantRole(this, "Owner", { role, grantRole: database.ownerName, ...meta }),
       );

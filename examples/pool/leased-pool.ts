@@ -4,7 +4,7 @@ import type { Lease, Vault } from "./vault";
 
 export interface LeasedPoolOptions {
   readonly vault: Vault;
-  /** Where the login is leased, such as `database/creds/app_reader`. */
+  /** Where the login is leased, such as `database/creds/db-app`. */
   readonly credentials: string;
   /** Everything but user and password. */
   readonly postgres: PoolConfig;

@@ -81,12 +81,8 @@ async function planStack(
       notes.push(
         `compared with Terraform's state only, not with the server: a timeout of ${misspelled.join(", ")} is not in milliseconds, which Terraform's provider can't read; deploy spells it so`,
       );
-    const stay = await handedOver(deployment, stack);
-    notes.push(...stay.map(({ line }) => line));
-    deployment.restore(
-      stack,
-      stay.map(({ address }) => address),
-    );
+    notes.push(...(await handedOver(deployment, stack)));
+    deployment.restore(stack);
     const refresh = missing.length === 0 && misspelled.length === 0;
     const plan = terraform.plan({ refresh, color: color(), onProgress: show.progress });
     const [stopped] = await Promise.allSettled([

@@ -25,9 +25,10 @@ import {
 import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkMounts, checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { recordOwners } from "../postgres/former-owners";
 import { recordPublic } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
@@ -199,12 +200,14 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkSuperusers(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
+        await checkMounts(deployment);
         const marked = await findMarked(deployment);
         await checkOthers(deployment, marked);
         if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         for (const line of await moveHomeRecord(deployment)) show.detail(line);
         await recordOwners(deployment, marked);
@@ -280,12 +283,8 @@ async function eachDatabase(
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
-  const stay = await handedOver(deployment, stack);
-  for (const { line } of stay) show.detail(line);
-  deployment.restore(
-    stack,
-    stay.map(({ address }) => address),
-  );
+  for (const line of await handedOver(deployment, stack)) show.detail(line);
+  deployment.restore(stack);
   const terraform = deployment.terraform(stack, deployment.token("operator"));
   try {
     return await terraform.apply(show.progress, (address) => {

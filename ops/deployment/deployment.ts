@@ -55,6 +55,11 @@ export interface Stack {
   readonly json: StackJson;
 }
 
+/** Addresses of what Terraform forgets, and leaves where it is. */
+export function forgottenBy({ json }: Stack): string[] {
+  return (json.removed ?? []).map(({ from }) => from);
+}
+
 /** A resource of a state. */
 export interface StateResource {
   readonly address: string;
@@ -272,12 +277,14 @@ export class Deployment {
     }
   }
 
-  /** Resources of a type that are there and no longer in the config. */
+  /** Resources of a type that are there and no longer in the config, but for those that Terraform is to forget. */
   async undeclared(name: StackName, type: string): Promise<StateResource[]> {
     const stack = this.stack(name)!;
     const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
+    const forgotten = (stack.json.removed ?? []).map(({ from }) => from);
     return (await this.state(stack)).filter(
-      (resource) => resource.type === type && !declared.includes(resource.address),
+      ({ address, ...resource }) =>
+        resource.type === type && !declared.includes(address) && !forgotten.includes(address),
     );
   }
 
@@ -423,16 +430,10 @@ export class Deployment {
     writeFileSync(join(folder, "cdk.tf.json"), unlocked);
   }
 
-  /**
-   * Another command may have put another environment's JSON there since.
-   * @param forget addresses that Terraform is to forget beside
-   */
-  restore({ folder, text, json }: Stack, forget: readonly string[] = []): void {
+  /** Another command may have put another environment's JSON there since. */
+  restore({ folder, text }: Stack): void {
     const file = join(folder, "cdk.tf.json");
-    const removed = forget.map((from) => ({ from, lifecycle: { destroy: false } }));
-    const wanted =
-      removed.length > 0 ? JSON.stringify({ ...json, removed: [...(json.removed ?? []), ...removed] }) : text;
-    if (!existsSync(file) || readFileSync(file, "utf8") !== wanted) writeFileSync(file, wanted);
+    if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
   }
 }
 

@@ -1,6 +1,6 @@
 import { escapeLiteral } from "pg";
 import { printable } from "../../clients/text";
-import { heirOf, LEASED, leaseMark, REVOKED } from "../../manifest/names";
+import { heirOf, LEASED, leaseMark, probesActAsOwner, REVOKED } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { SuperuserLogin } from "../deployment/deployment";
@@ -85,7 +85,10 @@ export async function markedLogins(
 export function heirFor(database: ManifestDatabase, { revoked, groups }: MarkedLogin): string | undefined {
   const { owner, personas, probeGroups } = database;
   const heirs = new Map(personas.map((persona) => [persona.groupRole, heirOf(database, persona)]));
-  if (probeGroups) heirs.set(probeGroups.owner, owner).set(probeGroups.short, probeGroups.short);
+  if (probeGroups) {
+    heirs.set(probeGroups.owner, probesActAsOwner(database) ? owner : probeGroups.owner);
+    heirs.set(probeGroups.short, probeGroups.short);
+  }
   const group = groups.find((name) => heirs.has(name));
   if (group !== undefined) return heirs.get(group);
   // Vault's login may write comments, so only a declared role may inherit.

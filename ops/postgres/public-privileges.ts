@@ -55,6 +55,7 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
   const state = await deployment.state(deployment.stack("postgres")!);
   const stack = await readStack(deployment);
   for (const database of deployment.manifest.databases) {
+    if (database.public !== "take") continue;
     const login = deployment.superuserOf(database);
     const taking = toBeTaken(state, database, stack);
     if (

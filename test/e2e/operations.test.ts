@@ -95,7 +95,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
 
   test("nothing to do, with leases alive", async () => {
     lease = await estate.lease("readonly");
-    expect(await estate.query("SELECT name FROM example.users ORDER BY name", lease)).toHaveLength(3);
+    expect(await estate.query("SELECT username FROM example.users ORDER BY username", lease)).toHaveLength(3);
     await nothingToDo();
   });
 

@@ -4,7 +4,7 @@ import { Deployment, findings } from "../support/deployment";
 let deployment: Deployment;
 
 beforeAll(async () => {
-  deployment = await Deployment.start({ env: "approle" });
+  deployment = await Deployment.start({ env: "external" });
   expect(findings(await deployment.verify())).toEqual([]);
 });
 
@@ -34,10 +34,10 @@ const FAULTS: Readonly<Record<string, readonly [fault: string, undo: string, fin
     ],
   ],
   "a setting of a function's": [
-    "ALTER FUNCTION leasehold.renew(text, text) SET search_path = ci",
+    "ALTER FUNCTION leasehold.renew(text, text) SET search_path = app",
     "ALTER FUNCTION leasehold.renew(text, text) RESET ALL",
     [
-      `${FUNCTIONS}${RENEW} must be RETURNS void LANGUAGE plpgsql SECURITY DEFINER VOLATILE, it is RETURNS void LANGUAGE plpgsql SECURITY DEFINER VOLATILE SET search_path=ci`,
+      `${FUNCTIONS}${RENEW} must be RETURNS void LANGUAGE plpgsql SECURITY DEFINER VOLATILE, it is RETURNS void LANGUAGE plpgsql SECURITY DEFINER VOLATILE SET search_path=app`,
     ],
   ],
   "EXECUTE given to PUBLIC": [
@@ -46,9 +46,9 @@ const FAULTS: Readonly<Record<string, readonly [fault: string, undo: string, fin
     [`${FUNCTIONS}not declared: granted to PUBLIC by postgres: EXECUTE on function ${RENEW}`],
   ],
   "EXECUTE given to a persona": [
-    "GRANT EXECUTE ON FUNCTION leasehold.renew(text, text) TO jenkins_role",
-    "REVOKE EXECUTE ON FUNCTION leasehold.renew(text, text) FROM jenkins_role",
-    [`${FUNCTIONS}not declared: granted to jenkins_role by postgres: EXECUTE on function ${RENEW}`],
+    "GRANT EXECUTE ON FUNCTION leasehold.renew(text, text) TO app_report",
+    "REVOKE EXECUTE ON FUNCTION leasehold.renew(text, text) FROM app_report",
+    [`${FUNCTIONS}not declared: granted to app_report by postgres: EXECUTE on function ${RENEW}`],
   ],
   "EXECUTE that Vault's login may pass on": [
     "GRANT EXECUTE ON FUNCTION leasehold.renew(text, text) TO vault WITH GRANT OPTION",
@@ -66,9 +66,9 @@ const FAULTS: Readonly<Record<string, readonly [fault: string, undo: string, fin
     ],
   ],
   "USAGE of the schema given to a persona": [
-    "GRANT USAGE ON SCHEMA leasehold TO jenkins_role",
-    "REVOKE USAGE ON SCHEMA leasehold FROM jenkins_role",
-    [`${FUNCTIONS}not declared: granted to jenkins_role by postgres: USAGE on schema leasehold`],
+    "GRANT USAGE ON SCHEMA leasehold TO app_report",
+    "REVOKE USAGE ON SCHEMA leasehold FROM app_report",
+    [`${FUNCTIONS}not declared: granted to app_report by postgres: USAGE on schema leasehold`],
   ],
   "CREATE in the schema given to Vault's login": [
     "GRANT CREATE ON SCHEMA leasehold TO vault",
@@ -79,14 +79,14 @@ const FAULTS: Readonly<Record<string, readonly [fault: string, undo: string, fin
     ],
   ],
   "a function's owner changed": [
-    "ALTER FUNCTION leasehold.renew(text, text) OWNER TO ci_owner",
+    "ALTER FUNCTION leasehold.renew(text, text) OWNER TO app_owner",
     "ALTER FUNCTION leasehold.renew(text, text) OWNER TO postgres",
-    [`${FUNCTIONS}${RENEW} must belong to a superuser, it belongs to ci_owner`],
+    [`${FUNCTIONS}${RENEW} must belong to a superuser, it belongs to app_owner`],
   ],
   "the schema's owner changed": [
-    "ALTER SCHEMA leasehold OWNER TO ci_owner",
+    "ALTER SCHEMA leasehold OWNER TO app_owner",
     "ALTER SCHEMA leasehold OWNER TO postgres",
-    [`${FUNCTIONS}the schema leasehold must belong to a superuser, it belongs to ci_owner`],
+    [`${FUNCTIONS}the schema leasehold must belong to a superuser, it belongs to app_owner`],
   ],
   "another function in the schema": [
     "CREATE FUNCTION leasehold.close(login varchar) RETURNS void LANGUAGE sql AS ''",
@@ -101,22 +101,22 @@ const FAULTS: Readonly<Record<string, readonly [fault: string, undo: string, fin
     [`${LOGIN}vault has CREATEROLE: ALTER ROLE vault NOCREATEROLE`],
   ],
   "Vault's login put into a group": [
-    "GRANT jenkins_role TO vault",
-    "REVOKE jenkins_role FROM vault",
+    "GRANT app_report TO vault",
+    "REVOKE app_report FROM vault",
     [
-      `${LOGIN}not declared: membership of vault in jenkins_role, granted by postgres: REVOKE jenkins_role FROM vault`,
+      `${LOGIN}not declared: membership of vault in app_report, granted by postgres: REVOKE app_report FROM vault`,
     ],
   ],
   "Vault's login with ADMIN OPTION on a group": [
-    "GRANT jenkins_role TO vault WITH ADMIN OPTION",
-    "REVOKE jenkins_role FROM vault",
-    [`${LOGIN}not declared: membership of vault in jenkins_role, granted by postgres WITH ADMIN OPTION`],
+    "GRANT app_report TO vault WITH ADMIN OPTION",
+    "REVOKE app_report FROM vault",
+    [`${LOGIN}not declared: membership of vault in app_report, granted by postgres WITH ADMIN OPTION`],
   ],
   "Vault's login put into the owner": [
-    "GRANT ci_owner TO vault",
-    "REVOKE ci_owner FROM vault",
+    "GRANT app_owner TO vault",
+    "REVOKE app_owner FROM vault",
     [
-      `${LOGIN}not declared: membership of vault in ci_owner, granted by postgres: REVOKE ci_owner FROM vault`,
+      `${LOGIN}not declared: membership of vault in app_owner, granted by postgres: REVOKE app_owner FROM vault`,
     ],
   ],
 };

@@ -82,11 +82,11 @@ const ON_OBJECTS: Readonly<Record<string, Fault>> = {
   },
   "a privilege on a column": {
     plant: bySql(
-      "GRANT UPDATE (name) ON example.users TO readonly_role",
-      "REVOKE UPDATE (name) ON example.users FROM readonly_role",
+      "GRANT UPDATE (username) ON example.users TO readonly_role",
+      "REVOKE UPDATE (username) ON example.users FROM readonly_role",
     ),
     finds: [
-      'readonly tables.UPDATE: UPDATE on "example".users is not declared and is refused, but is held by the catalogs: granted to readonly_role by example_owner: UPDATE on column name of example.users',
+      'readonly tables.UPDATE: UPDATE on "example".users is not declared and is refused, but is held by the catalogs: granted to readonly_role by example_owner: UPDATE on column username of example.users',
     ],
   },
   "a privilege on a sequence": {

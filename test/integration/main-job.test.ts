@@ -116,7 +116,7 @@ describe("kept until Ctrl-C", () => {
     const { postgres, vault } = connection;
     const client = new Client({ ...postgres, ssl: false });
     await client.connect();
-    expect((await client.query("SELECT name FROM example.users ORDER BY id")).rows).toHaveLength(3);
+    expect((await client.query("SELECT username FROM example.users ORDER BY id")).rows).toHaveLength(3);
     await client.end();
     const operator = NodeVault({ endpoint: vault.address, token: vault.token });
     expect(((await operator.read("database/roles/readonly_role")) as { data: object }).data).toMatchObject({

@@ -11,8 +11,8 @@ import { eventually, processesWith, ROOT } from "../support/program";
 let deployment: Deployment;
 const { folder, remove } = temporaryFolder();
 const secretIdFile = join(folder, "secret-id");
-const APP_ROLE = "auth/approle/role/app-web";
-const ROLE = "database/roles/app_reader";
+const APP_ROLE = "auth/approle/role/app";
+const ROLE = "database/roles/db-app";
 
 beforeAll(async () => {
   deployment = await Deployment.start({ env: "marmelab" });
@@ -54,9 +54,9 @@ class Running {
       env: {
         PATH: process.env["PATH"],
         VAULT_ADDR: vault.address,
-        ...{ AUTH_MOUNT: "approle", APP_ROLE: "app-web", CREDENTIALS: "database/creds/app_reader" },
+        ...{ AUTH_MOUNT: "approle", APP_ROLE: "app", CREDENTIALS: "database/creds/db-app" },
         ...{ ROLE_ID_FILE: join(folder, "role-id"), SECRET_ID_FILE: secretIdFile },
-        ...{ PGHOST: postgres.host, PGPORT: String(postgres.port), PGDATABASE: "marmelab" },
+        ...{ PGHOST: postgres.host, PGPORT: String(postgres.port), PGDATABASE: "postgres" },
         QUERY: `SELECT session_user::text AS "user", pg_sleep(0.05)`,
         ...more,
       },
@@ -180,7 +180,7 @@ describe("the verifier", () => {
       startApplication: async (settings) => {
         const application = await startApplication(settings);
         // Somebody takes its leases away as soon as it serves.
-        await deployment.as("operator").call("PUT", "sys/leases/revoke-prefix/database/creds/app_reader", {
+        await deployment.as("operator").call("PUT", "sys/leases/revoke-prefix/database/creds/db-app", {
           sync: true,
         });
         return application;

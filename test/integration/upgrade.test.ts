@@ -11,7 +11,7 @@ import { readConfiguration } from "../../sandbox/terraform-json";
 import { postgresqlProvider } from "../../sandbox/postgresql-provider";
 import { vaultProvider } from "../../sandbox/vault-provider";
 import type { ManifestDatabase, ManifestPersona } from "../../manifest/schema";
-import { release } from "../upgrade/release";
+import { configOf, release } from "../upgrade/release";
 import { named, plant, SPRUNG } from "../support/traps";
 import { Deployment, findings } from "../support/deployment";
 import { temporaryFolder } from "../support/folder";
@@ -39,7 +39,8 @@ describe.each(readdirSync(release("")))("the environment %s", (env) => {
   let leases: Leased[];
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ env, synthesized: release(env) });
+    const config = await configOf(env);
+    deployment = await Deployment.start({ env, synthesized: release(env), ...(config && { config }) });
     [database] = deployment.manifest.databases as [ManifestDatabase];
     leases = await Promise.all(database.personas.map(lease));
     home = temporaryFolder();

@@ -109,19 +109,37 @@ test("a second run finds the users table of the first and holds as well", async 
   await deployment.verify();
   const report = await deployment.verify();
   expect(findings(report)).toEqual([]);
-  const { rows } = await deployment.superuser.query("SELECT name FROM example.users ORDER BY id");
-  expect(rows).toEqual([{ name: "ada" }, { name: "grace" }, { name: "linus" }]);
+  const { rows } = await deployment.superuser.query("SELECT username FROM example.users ORDER BY id");
+  expect(rows).toEqual([{ username: "ada" }, { username: "grace" }, { username: "linus" }]);
+});
+
+test("the users table of 0.1.0, which had other columns, is made anew", async () => {
+  await deployment.superuser.query(
+    `DROP TABLE IF EXISTS example.users;
+     SET ROLE example_owner;
+     CREATE TABLE example.users (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE);
+     COMMENT ON TABLE example.users IS 'the users example of Leasehold; emptied by each verification';
+     INSERT INTO example.users (name) VALUES ('ada');
+     RESET ROLE`,
+  );
+  expect(findings(await deployment.verify())).toEqual([]);
+  const { rows } = await deployment.superuser.query(
+    "SELECT id, email FROM example.users WHERE username = 'linus'",
+  );
+  expect(rows).toEqual([{ id: 3, email: "linus@example.test" }]);
 });
 
 test("a users table that is not the example's is left alone", async () => {
   await deployment.superuser.query("COMMENT ON TABLE example.users IS 'ours'");
-  await deployment.superuser.query("UPDATE example.users SET name = 'precious' WHERE name = 'ada'");
+  await deployment.superuser.query("UPDATE example.users SET username = 'precious' WHERE username = 'ada'");
   try {
     const report = await deployment.verify();
     expect(findings(report)).toEqual([
-      expect.stringContaining(`"example".users exists and is not the example's`),
+      expect.stringContaining(`"example"."users" exists and is not the example's`),
     ]);
-    const { rows } = await deployment.superuser.query("SELECT FROM example.users WHERE name = 'precious'");
+    const { rows } = await deployment.superuser.query(
+      "SELECT FROM example.users WHERE username = 'precious'",
+    );
     expect(rows).toHaveLength(1);
   } finally {
     await deployment.superuser.query("DROP TABLE example.users");

@@ -1,8 +1,13 @@
+import approle from "../../config/approle";
+import type { EnvironmentInput } from "../../config/schema/schema";
 import { Deployment, findings } from "../support/deployment";
 
 /** What was changed behind the stack's back, found by the workloads of tutorial and approle. */
-async function withDeployment(env: string, run: (deployment: Deployment) => Promise<void>): Promise<void> {
-  const deployment = await Deployment.start({ env });
+async function withDeployment(
+  options: { env: string; config?: EnvironmentInput },
+  run: (deployment: Deployment) => Promise<void>,
+): Promise<void> {
+  const deployment = await Deployment.start(options);
   await run(deployment).finally(() => deployment.stop());
 }
 
@@ -21,9 +26,9 @@ async function found(deployment: Deployment, path: string, change: object): Prom
   }
 }
 
-test("approle: more uses, a longer life, and a static role whose password nobody may rotate", async () => {
-  await withDeployment("approle", async (deployment) => {
-    const appRole = "auth/approle/role/jenkins-role";
+test("approle: more uses, and a longer life", async () => {
+  await withDeployment({ env: "approle" }, async (deployment) => {
+    const appRole = "auth/approle/role/myapp";
     expect(await found(deployment, appRole, { secret_id_num_uses: 12 })).toEqual([
       " approle example: a secret id has the declared TTL and uses: uses declared: 10; found: 12",
       " approle example: it logs in as often as declared, and not once more: use 11 must be refused with HTTP 400, received 200",
@@ -35,13 +40,21 @@ test("approle: more uses, a longer life, and a static role whose password nobody
       " approle example: a secret id has the declared TTL and uses: uses declared: 10; found: 3",
       " approle example: it logs in as often as declared, and not once more: use 4 must log in, received HTTP 400",
     ]);
+  });
+});
 
-    await deployment.superuser.query("REVOKE jenkins_role FROM nightly_login");
+test("a static role whose password nobody may rotate", async () => {
+  const [database] = approle.databases as [(typeof approle.databases)[number]];
+  const kept = { name: "nightly", login: "nightly_login", persona: "myapp", rotationPeriod: "24h" };
+  const config = { ...approle, databases: [{ ...database, staticRoles: [kept] }] };
+  await withDeployment({ env: "approle", config }, async (deployment) => {
+    expect(findings(await deployment.verify())).toEqual([]);
+    await deployment.superuser.query('REVOKE "app-role" FROM nightly_login');
     const { status } = await deployment.as("operator").request("POST", "database/rotate-role/nightly");
     expect(status).toBe(403);
     const lines = findings(await deployment.verify());
     expect(lines).toContainEqual(
-      ' approle example: static roles are read and used: permission denied for database "builds"',
+      ' approle example: static roles are read and used: permission denied for database "appdb"',
     );
     // A login that is no longer what was declared is not rotated.
     expect(lines.filter((line) => line.includes("rotated"))).toEqual([]);
@@ -49,7 +62,7 @@ test("approle: more uses, a longer life, and a static role whose password nobody
 });
 
 test("tutorial: another max TTL, and a revocation that leaves the login", async () => {
-  await withDeployment("tutorial", async (deployment) => {
+  await withDeployment({ env: "tutorial" }, async (deployment) => {
     expect(await found(deployment, "database/roles/readonly", { max_ttl: 172_800 })).toEqual([
       expect.stringMatching(
         /^ leases example: renewed, cut at the max TTL: the lease's renewal past its maximum must be cut to 86400 s with a warning, it gives 172[78]\d\d s$/,

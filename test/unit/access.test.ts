@@ -169,13 +169,14 @@ test("ways to log in, and from where", () => {
     changed("approle", (draft) => {
       const [persona] = draft.databases[0]!.personas;
       persona!.appRole = { ...persona!.appRole!, name: "another", tokenBoundCidrs: ["10.0.0.0/8"] };
-      draft.databases[0]!.staticRoles = [];
+      const kept = { name: "nightly", login: "nightly_login", persona: "myapp", rotationPeriod: 86_400 };
+      draft.databases[0]!.staticRoles = [kept];
     }).map((line) => line.replace(/ \(id .*/, "")),
   ).toEqual([
-    "+ builds, jenkins: gains AppRole another at approle to log in with",
-    "- builds, jenkins: loses AppRole jenkins-role at approle to log in with",
-    "- builds, jenkins: loses any address to use its token from",
-    "- builds, jenkins: loses login nightly_login to log in with",
+    "+ appdb, myapp: gains AppRole another at approle to log in with",
+    "+ appdb, myapp: gains login nightly_login to log in with",
+    "- appdb, myapp: loses AppRole myapp at approle to log in with",
+    "- appdb, myapp: loses any address to use its token from",
   ]);
   const narrowed = (draft: Draft) => (login(draft)["tokenBoundCidrs"] = ["10.0.0.0/8"]);
   expect(changed("local", narrowed)).toEqual([
@@ -223,9 +224,23 @@ test("a persona that comes or goes is one line with all that it has; a database 
       "+ other: gains example_owner as the owner of t",
       "+ other: gains nanvc_verify_owner, whose login",
       "+ other: gains nanvc_verify_short, whose login",
+      "+ other: gains the mount auth/approle with all",
+      "+ other: gains the mount database with all that",
       "+ other: gains vault as Vault's own login (id ",
     ].map((line) => line.slice(0, 45)),
   );
+});
+
+test("a mount that becomes the environment's own is the operator's, with all that is in it", () => {
+  const exist = (draft: Draft) => {
+    draft.databases[0]!.vault.mountExists = true;
+    for (const { appRole } of draft.databases[0]!.personas)
+      (appRole as Record<string, unknown>)["authMountExists"] = true;
+  };
+  expect(changed("local", exist)).toEqual([
+    "- nanvc: loses the mount auth/approle with all that is in it, for the operator (id mount:nanvc:lost auth/approle)",
+    "- nanvc: loses the mount database with all that is in it, for the operator (id mount:nanvc:lost database)",
+  ]);
 });
 
 test("whose later objects are the personas', and what PUBLIC keeps on a schema", () => {
@@ -250,4 +265,21 @@ test("nothing in a line is obeyed by a terminal", () => {
       readonly(draft).name = "a\u001b[2J\nb";
     })[0],
   ).toContain("nanvc, a\\u{1b}[2J\\nb: the persona comes");
+});
+
+test("what PUBLIC keeps", () => {
+  const gained = "gains what PUBLIC has on";
+  expect(changed("local", (draft) => (draft.databases[0]!.public = "keep"))).toEqual([
+    `+ nanvc: ${gained} functions of the schema example (id public:nanvc schema example functions:gained what it has)`,
+    `+ nanvc: ${gained} the database nanvc (id public:database nanvc:gained what it has)`,
+    `+ nanvc: ${gained} the schema example (id public:nanvc schema example:gained what it has)`,
+  ]);
+  const some = {
+    database: ["CONNECT"],
+    schema: [],
+    functions: [],
+  } satisfies Draft["databases"][number]["public"];
+  expect(changed("local", (draft) => (draft.databases[0]!.public = some))).toEqual([
+    "+ nanvc: gains CONNECT for PUBLIC on the database nanvc (id public:database nanvc:gained CONNECT)",
+  ]);
 });

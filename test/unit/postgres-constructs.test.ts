@@ -154,6 +154,36 @@ describe("Database with further schemas", () => {
     expect(JSON.stringify(json["removed"])).toContain("postgresql_grant.Old_OwnerDatabase");
   });
 
+  test("leaves a database that exists, and PUBLIC what it has; what was made or taken before is forgotten", () => {
+    const stack = newStack();
+    const props = {
+      schema: "public",
+      owner: "a",
+      creators: ["nightly"],
+      furtherSchemas: [{ schema: "b", owner: "a" }],
+    };
+    const kept = { database: ["CONNECT"], schema: [], functions: [] } as const;
+    new Database(stack, "Old", { name: "old", exists: true, public: kept, ...props });
+    const { resources, json } = synth(stack);
+    expect(find(synth(stack), "postgresql_database")).toEqual([]);
+    expect([...resources.values()].filter(({ role }) => role === "public")).toEqual([]);
+    const forgotten = (json["removed"] as { from: string }[]).map(({ from }) =>
+      from.replace(/_[0-9A-F]{8}$/, ""),
+    );
+    expect(forgotten).toEqual([
+      "postgresql_grant.Old_Schemas_b_PublicFunctions",
+      "postgresql_database.Old",
+      "postgresql_grant.Old_PublicDatabase",
+      "postgresql_grant.Old_PublicSchema",
+      "postgresql_grant.Old_PublicFunctions",
+      "postgresql_default_privileges.Old_PublicDefaultFunctions",
+      "postgresql_default_privileges.Old_Creator-nightly_PublicDefaultFunctions",
+    ]);
+    expect(Manifest.of(stack).synthesize({ environment: "test" }).databases).toMatchObject([
+      { name: "old", exists: true, public: kept },
+    ]);
+  });
+
   test("is of one chain", () => {
     expectOneChain(synthesized);
   });
@@ -390,6 +420,19 @@ describe("LeaseFunctions", () => {
     manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
   });
   const synthesized = synth(stack);
+  test("a static login that exists is put into the group, and nothing else", () => {
+    const { resources, json } = synth(
+      declare((database, manager) => {
+        const member = database.addRole("Readonly", readers);
+        const login = new StaticLogin(database.roles, "Old", { name: "old", member, exists: true });
+        manager.manageLogin(login);
+      }),
+    );
+    const about = [...resources.values()].filter(({ role, name }) => role === "old" || name === "old");
+    expect(about).toMatchObject([{ role: "old", grant_role: "readers" }]);
+    expect(JSON.stringify(json["removed"])).toContain("postgresql_role.Shop_Roles_Old");
+  });
+
   const bodies = (of: Synthesized) =>
     Object.fromEntries(
       find(of, "postgresql_function").map(({ name, body }) => [name as string, body as string]),

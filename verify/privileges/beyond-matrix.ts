@@ -4,7 +4,7 @@ import type { ColumnPrivilege } from "../../manifest/object-kinds";
 import { privilegesIn } from "../../manifest/privileges";
 import type { LeasedContext, SessionContext } from "../context";
 import type { Check } from "../report/check";
-import { DEFINER_BODY, DEFINER_PATH } from "../session/probes";
+import { DEFINER_BODY, DEFINER_PATH, probeOwnerOf } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
 import { PROBE_PREFIX } from "../session/targets";
 import { dependenciesOf } from "./dependencies";
@@ -70,7 +70,9 @@ function hasRow(grant: Grant, { database, persona }: LeasedContext): boolean {
  */
 function definersSql({ database, access }: LeasedContext): string {
   const roles = literals(access.roles);
-  const places = database.schemas.map(({ name, owner }) => `(${literal(name)}, ${literal(owner)})`);
+  const places = database.schemas.map(
+    (schema) => `(${literal(schema.name)}, ${literal(probeOwnerOf(database, schema))})`,
+  );
   return `
     SELECT format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)) AS name,
       pg_get_userbyid(proowner) AS owner

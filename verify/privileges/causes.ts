@@ -1,28 +1,88 @@
 import { escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
+import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
-import { actingRoles, isDeclaredMembership } from "./declared";
+import { actingRoles, DATABASE_OWNER, isDeclaredMembership } from "./declared";
 import { grantText, PUBLIC, type Grant } from "./grants";
 import type { MatrixRow } from "./row";
 
-/** The grants, memberships or attributes behind something that is held and was not declared. */
+/** What is behind something that is held and was not declared, PUBLIC's grants apart. */
+interface Ways {
+  readonly ofPublic: readonly string[];
+  /** Other grants, ownership, memberships or attributes. */
+  readonly others: readonly string[];
+}
+
 export async function causesOfHeld(
   context: LeasedContext,
   row: MatrixRow,
   target: Target,
 ): Promise<string[]> {
-  const { owner: catalogs, access } = context;
+  const { ofPublic, others } = await waysToHold(context, row, target);
+  const causes = [...ofPublic, ...others];
+  if (causes.length > 0 || !(row.kind in OBJECT_KINDS)) return causes;
+  const superusers = await context.owner.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(context.access.roles)})`,
+  );
+  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+}
+
+/**
+ * PUBLIC's grants, where they are what a persona holds something by that is not declared, PUBLIC may keep it, and nothing else
+ * is behind it.
+ */
+export async function heldByPublicAlone(
+  context: LeasedContext,
+  row: MatrixRow,
+  target: Target,
+): Promise<string | undefined> {
+  const { owner: catalogs, database, persona } = context;
+  const { kind, privilege: name = row.name, also = [] } = row;
+  if (!isObjectKind(kind)) return undefined;
+  // What takes the owner, such as DROP, is nobody's by a grant.
+  const privileges = [name, ...also].filter((privilege) => isGrantable(kind, privilege));
+  const schema = target.schema?.name;
+  if (!privileges.every((privilege) => publicMay(database, kind, privilege, schema))) return undefined;
+  if (privileges.length === 0) return undefined;
+  const [found] = await catalogs.query<{ held: boolean }>(
+    `SELECT ${row.held(false, persona, target)} AS held FROM (VALUES ('public'::name, ${literal(target.name)})) t(role, target)`,
+  );
+  const { ofPublic, others } = await waysToHold(context, row, target);
+  if (!found!.held || others.length > 0) return undefined;
+  return ofPublic.join("; ") || "PUBLIC has it from the start";
+}
+
+function isObjectKind(kind: string): kind is ObjectKind {
+  return kind in OBJECT_KINDS;
+}
+
+/** MAINTAIN is not declared, and can be granted all the same. */
+function isGrantable(kind: ObjectKind, privilege: string): boolean {
+  const { privileges }: { privileges: readonly string[] } = OBJECT_KINDS[kind];
+  return privileges.includes(privilege) || (kind === "tables" && privilege === "MAINTAIN");
+}
+
+async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target): Promise<Ways> {
+  const { access } = context;
   const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
   const ways = access.memberships
     .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
     .map((membership) => `through ${membershipText(membership)}`);
-  if (kind === "set role") return ways;
-  if (kind === "attributes") return [...[...holders].map((role) => `${role} has ${name}`), ...ways];
+  if (kind === "set role") {
+    if (target.name === DATABASE_OWNER)
+      ways.push(
+        "whoever owns the database is a member: where that may be the schema's owner, the config says exists: true of the database",
+      );
+    return { ofPublic: [], others: ways };
+  }
+  if (kind === "attributes")
+    return { ofPublic: [], others: [...[...holders].map((role) => `${role} has ${name}`), ...ways] };
 
   const object = await lookUp(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
@@ -35,16 +95,16 @@ export async function causesOfHeld(
         (other) => isLater(other, row, target) && other.grantee === grant.grantee,
       );
       return later ?? grant;
-    })
-    .map(grantText);
+    });
+  const texts = (isPublics: boolean) => [
+    ...new Set(granted.filter(({ grantee }) => (grantee === PUBLIC) === isPublics).map(grantText)),
+  ];
   const owner = object?.owner;
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
-  const causes = [...new Set(granted), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways];
-  if (causes.length > 0) return causes;
-  const superusers = await catalogs.query<{ rolname: string }>(
-    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(access.roles)})`,
-  );
-  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+  return {
+    ofPublic: texts(true),
+    others: [...texts(false), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways],
+  };
 }
 
 /** Why something declared is not held. */
@@ -62,7 +122,10 @@ export async function causesOfMissing(
   const object = await lookUp(context, kind, target);
   const { schema } = target;
   const isMisplaced =
-    schema !== undefined && object !== undefined && !makersOf({ schemas: [schema] }).includes(object.owner);
+    schema !== undefined &&
+    object !== undefined &&
+    !makersOf({ schemas: [schema] }).includes(object.owner) &&
+    !(target.probe && object.owner === probeOwnerOf(context.database, schema));
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return causes;

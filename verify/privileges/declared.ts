@@ -4,6 +4,9 @@ import { privilegesIn } from "../../manifest/privileges";
 import type { ManifestDatabase, ManifestPersona, ManifestSchema } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
 
+/** PostgreSQL's, whose one member is the owner of the session's database. */
+export const DATABASE_OWNER = "pg_database_owner";
+
 // What a database's roles, schemas and memberships are to be, by its manifest.
 
 export function schemaNames({ schemas }: ManifestDatabase): string[] {

@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, madeOwnersOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASED, madeOwnersOf, ownersOf, probesActAsOwner } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
@@ -77,7 +77,7 @@ export async function groupRoles(
     if (isPowerful)
       check.find(`${name} is a group role and has an attribute such as SUPERUSER or CREATEROLE`);
     for (const role of memberships)
-      if (name !== probeGroups?.owner || !owners.includes(role))
+      if (name !== probeGroups?.owner || !probesActAsOwner(database) || !owners.includes(role))
         check.find(`not declared: membership of ${name} in ${role}`);
   }
 }
@@ -148,7 +148,7 @@ export async function groupMembers(
 function declaredMembers(database: ManifestDatabase): string {
   const { personas, probeGroups, staticRoles } = database;
   const acting = personas.filter(({ actsAsOwner }) => actsAsOwner).map(({ groupRole }) => groupRole);
-  if (probeGroups) acting.push(probeGroups.owner);
+  if (probeGroups && probesActAsOwner(database)) acting.push(probeGroups.owner);
   const logins = staticRoles.map(({ login, persona }) => {
     const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
     return `role = ${literal(group)} AND member = ${literal(login)}`;

@@ -87,7 +87,7 @@ async function membershipsOf(
   check: Check,
 ): Promise<void> {
   const createRole = database.leases === "createrole";
-  const owners = createRole ? [database.owner] : [];
+  const owners = createRole && !database.schemas[0]!.ownerIsSuperuser ? [database.owner] : [];
   const groups = createRole
     ? [...groupRolesOf(database), ...database.staticRoles.map(({ login }) => login)]
     : [];

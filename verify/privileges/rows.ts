@@ -3,6 +3,7 @@ import { ownersOf } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
 import { privilegesIn } from "../../manifest/privileges";
 import { probeName, probePrefix } from "../session/probes";
+import { DATABASE_OWNER } from "./declared";
 import {
   attributeRow,
   columnRows,
@@ -169,6 +170,8 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       () => false,
       ({ roles, persona, database }) => {
         const own = [persona.groupRole, ...ownersOf(database)];
+        // One that exists may be the owner's.
+        if (database.exists && persona.actsAsOwner) own.push(DATABASE_OWNER);
         return roles.map(({ name }) => name).filter((name) => !own.includes(name));
       },
     ),

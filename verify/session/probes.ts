@@ -1,5 +1,5 @@
 import { DatabaseError, escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { ownersOf } from "../../manifest/names";
+import { ownersOf, probesActAsOwner } from "../../manifest/names";
 import type { ManifestDatabase, ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -31,14 +31,17 @@ export const DEFINER_PATH = "pg_catalog, pg_temp";
 const STALE_SECONDS = 3600;
 const NAME_OF_A_RUN = new RegExp(`^${PROBE_PREFIX}([0-9]{10})_`);
 
-/** Makes a table with a row, a sequence and two functions in each schema, as the owner. They are in custody until the end. */
+/**
+ * Makes a table with a row, a sequence and two functions in each schema, as the owner; where that is a superuser, as the login's
+ * group, and with the privileges that they would have as the owner's. They are in custody until the end.
+ */
 export async function makeProbes(context: ProbeContext, when: string): Promise<Targets> {
   const parts: Targets[] = [];
   for (const schema of context.database.schemas) {
     const named = (what: string) => probeName(context.run, schema, `${when}_${what}`);
     const [table, sequence] = [named("table"), named("sequence")];
     const functions = [`${named("function")}()`, `${named("definer")}()`] as const;
-    const as = schema.owner;
+    const as = probeOwnerOf(context.database, schema);
     await make(context, as, `TABLE ${table}`, PROBE_COLUMNS);
     await make(context, as, `SEQUENCE ${sequence}`);
     await make(context, as, `FUNCTION ${functions[0]}`, "RETURNS integer LANGUAGE sql AS 'SELECT 1'");
@@ -50,6 +53,14 @@ export async function makeProbes(context: ProbeContext, when: string): Promise<T
     );
     await context.owner.query(
       `${acting(context, as)}INSERT INTO ${table} VALUES (1, 'made by leasehold verify')`,
+    );
+    await grantAsOwnersLater(context, schema, "r", [`TABLE ${table}`]);
+    await grantAsOwnersLater(context, schema, "S", [`SEQUENCE ${sequence}`]);
+    await grantAsOwnersLater(
+      context,
+      schema,
+      "f",
+      functions.map((name) => `FUNCTION ${name}`),
     );
     parts.push({
       ...NO_TARGETS,
@@ -72,7 +83,8 @@ export function probeTable(schema: ManifestSchema, name: string): Target {
 export async function makeGuarded(context: ProbeContext): Promise<Targets> {
   const schema = context.database.schemas[0]!;
   const name = probeName(context.run, schema, "guarded");
-  await make(context, schema.owner, `TABLE ${name}`, PROBE_COLUMNS);
+  await make(context, probeOwnerOf(context.database, schema), `TABLE ${name}`, PROBE_COLUMNS);
+  await grantAsOwnersLater(context, schema, "r", [`TABLE ${name}`]);
   await context.owner.query(`ALTER TABLE ${name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`);
   return { ...NO_TARGETS, guarded: { name, probe: true, schema } };
 }
@@ -99,9 +111,51 @@ export async function withTablesOfAnotherRole<T>(
   }
 }
 
-/** As whom the verifier's own session acts: the owner; undefined, which is the login itself, where there are several. */
+/** As whom the verifier's own session acts: the owner, or its group; undefined, which is the login itself, where there are several owners. */
 export function actsAs(database: ManifestDatabase): string | undefined {
+  if (!probesActAsOwner(database)) return database.probeGroups!.owner;
   return ownersOf(database).length === 1 ? database.owner : undefined;
+}
+
+/** Whose the probe objects of a schema are. */
+export function probeOwnerOf(database: ManifestDatabase, { owner }: ManifestSchema): string {
+  return probesActAsOwner(database) ? owner : database.probeGroups!.owner;
+}
+
+/**
+ * Grants on what its group has made what PostgreSQL would on what the schema's owner makes
+ * (https://www.postgresql.org/docs/18/sql-alterdefaultprivileges.html).
+ * @param code of pg_default_acl: r, S or f
+ */
+async function grantAsOwnersLater(
+  { owner: session, database }: ProbeContext,
+  { name, owner }: ManifestSchema,
+  code: "r" | "S" | "f",
+  objects: readonly string[],
+): Promise<void> {
+  if (probesActAsOwner(database)) return;
+  const grants = await session.query<{ privilege: string; grantee: string; option: string }>(
+    `SELECT privilege_type AS privilege,
+       CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee,
+       CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS option
+     FROM pg_roles r, LATERAL (
+       SELECT COALESCE(
+         (SELECT defaclacl FROM pg_default_acl
+          WHERE defaclrole = r.oid AND defaclnamespace = 0 AND defaclobjtype = '${code}'),
+         acldefault('${code === "S" ? "s" : code}', r.oid)
+       )
+       UNION ALL
+       SELECT defaclacl FROM pg_default_acl
+       WHERE defaclrole = r.oid AND defaclnamespace = $2::regnamespace AND defaclobjtype = '${code}'
+     ) acls(acl), aclexplode(acl)
+     WHERE rolname = $1 AND grantee <> r.oid`,
+    [owner, ident(name)],
+  );
+  for (const object of objects) {
+    await session.query(`REVOKE ALL ON ${object} FROM PUBLIC`);
+    for (const { privilege, grantee, option } of grants)
+      await session.query(`GRANT ${privilege} ON ${object} TO ${grantee}${option}`);
+  }
 }
 
 /**
@@ -139,8 +193,11 @@ export async function dropStaleProbes({ owner, database }: DatabaseContext, chec
     const found = await owner.query<{ drop: string; name: string }>(
       `SELECT format('DROP %s %s', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, oid::regclass) AS drop,
          relname AS name
-       FROM pg_class
+       FROM pg_class c
        WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'S') AND starts_with(relname, '${PROBE_PREFIX}')
+         AND NOT EXISTS (
+           SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'i'
+         )
        UNION ALL
        SELECT format('DROP ROUTINE %s', oid::regprocedure), proname
        FROM pg_proc
