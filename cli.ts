@@ -89,9 +89,14 @@ program
 
 program
   .command("deploy")
-  .description("deploy all stacks, initialise and unseal Vault; what is there already stays")
+  .description(
+    "say what changes for whom, ask, and deploy all stacks, initialise and unseal Vault; what is there already stays",
+  )
   .option(...ENVIRONMENT)
-  .option("--auto-approve", "list what others lose by it, and do not ask")
+  .option(
+    "--auto-approve",
+    "say what changes, and do not ask; stops where others would lose what the config does not accept",
+  )
   .action(async (options: DeployOptions) =>
     run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );

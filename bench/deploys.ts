@@ -63,8 +63,8 @@ export async function benchDeploys(
 
 async function* ours(target: Target, signal: AbortSignal): AsyncGenerator<[Phase, number]> {
   const command = (...args: string[]) => time(() => leasehold(target, signal, ...args));
-  yield ["first deploy", await command("deploy")];
-  yield ["deploy, nothing to do", await command("deploy")];
+  yield ["first deploy", await command("deploy", "--auto-approve")];
+  yield ["deploy, nothing to do", await command("deploy", "--auto-approve")];
   yield ["diff", await command("diff")];
   yield ["destroy", await command("destroy", "--auto-approve")];
 }

@@ -12,6 +12,7 @@ import { GRACE_SECONDS } from "../postgres/orphaned-logins";
 import { sweepRevoked } from "../postgres/sweep";
 import { leaseIds } from "../vault/issued-leases";
 import { endLeasing, revokeLeases } from "../vault/leases";
+import { handedOver } from "../deployment/handed-over";
 import { lock } from "../deployment/lock";
 import { equipManagers, managed } from "../postgres/manager-login";
 import {
@@ -35,6 +36,7 @@ import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
+import { accessText, endLines, planStacks, type StackPlan } from "./changes";
 import { checkOthers } from "../terraform/others";
 import { changesText, TerraformError, type Changes } from "../terraform/terraform";
 
@@ -64,7 +66,7 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
       ],
       signal,
     );
-    const approved = await askOfLosses(deployment, autoApprove, signal);
+    const approved = await approve(deployment, autoApprove, signal);
     const { changed, steps } = deploySteps(deployment, approved);
     await runSteps(steps, signal);
     deployment.home.setDeployedAccess(deployment.access);
@@ -83,23 +85,44 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
 type Approved = (loss: Loss) => boolean;
 
 /**
- * Lists what others lose by the deploy, and asks, unless the config accepts all of it.
- * @throws SetupError with the list
+ * Says what the deploy would change, for whom, and asks, where that is anything. Unasked, it goes on as the config declares, but
+ * for what others lose: the config has to accept that.
+ * @throws SetupError where it is not approved
  */
-async function askOfLosses(
-  deployment: Deployment,
-  autoApprove: boolean | undefined,
-  signal: AbortSignal,
-): Promise<Approved> {
-  const { accepted } = deployment.manifest;
-  const losses = await reachableLosses(deployment);
+async function approve(deployment: Deployment, autoApprove = false, signal: AbortSignal): Promise<Approved> {
+  const { accepted, environment } = deployment.manifest;
   const isAccepted = ({ id }: Loss) => accepted.some((one) => one.id === id);
-  if (losses.length > 0) {
-    const list = `${lossLines(losses, accepted).join("\n")}\nThey lose it by this deploy.`;
-    if (autoApprove || losses.every(isAccepted)) console.log(list);
-    else await confirm(list, "nothing was deployed", signal);
+  const losses = await reachableLosses(deployment);
+  // Each stack's step plans as well, right before it applies.
+  const plans = autoApprove ? [] : await planStacks(deployment, "operator", signal);
+  const isNew = (await Promise.all(deployment.stacks.map((stack) => deployment.state(stack)))).every(
+    (state) => state.length === 0,
+  );
+  const sections: [string, readonly string[]][] = [
+    ["plan", plans.map(planLine)],
+    ["access", [accessText(deployment, isNew)]],
+    ["what ends", await endLines(deployment, plans, "operator")],
+    ["what others lose", lossLines(losses, accepted)],
+  ];
+  for (const [title, lines] of sections)
+    if (lines.length > 0) console.log(`\n# ${title}\n${lines.join("\n")}`);
+  console.log();
+  const unaccepted = losses.filter((loss) => !isAccepted(loss));
+  if (!autoApprove) {
+    if (losses.length > 0 || plans.some(({ exitCode }) => exitCode !== 0))
+      await confirm(`Deploy ${environment}.`, "nothing was deployed", signal);
+    return (loss) => isAccepted(loss) || losses.some(({ id }) => id === loss.id);
   }
-  return (loss) => autoApprove === true || isAccepted(loss) || losses.some(({ id }) => id === loss.id);
+  if (unaccepted.length > 0)
+    throw new SetupError(
+      `--auto-approve does not take from others what config/${environment}.ts does not accept: ${unaccepted.map(({ id }) => id).join("; ")}: keep it as each line says, accept each by its id (docs/accepted.md), or deploy on a terminal, which asks; nothing was deployed`,
+    );
+  return isAccepted;
+}
+
+function planLine({ stack, text, exitCode, counts }: StackPlan): string {
+  if (exitCode === 1) return `${stack}: can't be planned: ${text.replace(/^error: /, "")}`;
+  return `${stack}: ${exitCode === 0 ? "no change" : (counts ?? "changes of outputs, or of the state alone")}`;
 }
 
 async function reachableLosses(deployment: Deployment): Promise<Loss[]> {
@@ -117,7 +140,7 @@ function refuseUnasked(losses: readonly Loss[], approved: Approved, deployment: 
   const unasked = losses.filter((loss) => !approved(loss));
   if (unasked.length > 0)
     throw new SetupError(
-      `${lossLines(unasked, deployment.manifest.accepted).join("\n")}\nRun the command again, or add --auto-approve`,
+      `${lossLines(unasked, deployment.manifest.accepted).join("\n")}\nRun the command again, which asks, or accept each by its id`,
     );
 }
 
@@ -260,10 +283,14 @@ async function eachDatabase(
 }
 
 async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
+  for (const line of await handedOver(deployment, stack)) show.detail(line);
   deployment.restore(stack);
   const terraform = deployment.terraform(stack, deployment.token("operator"));
   try {
-    return await terraform.apply(show.progress);
+    return await terraform.apply(show.progress, (address) => {
+      if (address.startsWith("docker_container."))
+        show.detail(`replacing ${address}: every session on the container ends`);
+    });
   } catch (error) {
     if (error instanceof TerraformError) throw explain(error, deployment, stack);
     throw error;

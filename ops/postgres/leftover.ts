@@ -66,7 +66,9 @@ export async function findLeftover(
       lines.push(
         `the schema ${schema.name} of the database ${name} with its contents (${counted(inside.get(schema.name)!)}), and its owner ${schema.owner}`,
       );
-    const all = schemas.map((schema) => schema.name).join(", ");
+    // What is in others stays there in any case.
+    const declared = database.schemas.filter(({ exists }) => !exists);
+    const all = declared.map((schema) => schema.name).join(", ");
     const where = all === "" ? "in" : `outside the schema ${all} of`;
     for (const owner of keeping.filter((each) => outside.get(each)! > 0))
       lines.push(`${counted(outside.get(owner)!)} of ${owner} ${where} the database ${name}, and ${owner}`);

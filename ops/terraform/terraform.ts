@@ -17,6 +17,17 @@ export function changesText({ add, change, remove }: Changes): string {
   return `${String(add)} added, ${String(change)} changed, ${String(remove)} removed`;
 }
 
+/** What Terraform would do. */
+export interface Plan {
+  readonly hasChanges: boolean;
+  /** For people. */
+  readonly text: string;
+  /** Such as `1 to add, 0 to change, 2 to destroy`; undefined where nothing is any of these. */
+  readonly counts?: string;
+  /** Addresses of resources that make way for another, or for none. */
+  readonly going: readonly string[];
+}
+
 export interface Diagnostic {
   readonly severity: "error" | "warning";
   readonly summary: string;
@@ -63,6 +74,7 @@ interface Message {
   readonly type?: string;
   readonly diagnostic?: Diagnostic;
   readonly changes?: Changes & { readonly operation: string };
+  readonly change?: { readonly action: string; readonly resource: { readonly addr: string } };
   readonly hook?: { readonly resource?: { readonly addr: string } };
 }
 
@@ -157,7 +169,7 @@ export class Terraform {
     refresh: boolean;
     color: boolean;
     onProgress: (text: string) => void;
-  }): Promise<{ hasChanges: boolean; text: string }> {
+  }): Promise<Plan> {
     const args = ["plan", "-input=false", "-detailed-exitcode", "-lock=false", `-refresh=${String(refresh)}`];
     if (!color) args.push("-no-color");
     const { code, stdout, stderr } = await this.run(args, (line) => {
@@ -165,12 +177,17 @@ export class Terraform {
       if (refreshed) onProgress(refreshed);
     });
     if (code !== 0 && code !== 2) throw new TerraformError(plainErrors(stderr));
-    return { hasChanges: code === 2, text: planText(stdout) };
+    const text = planText(stdout);
+    return { hasChanges: code === 2, text, ...planned(text) };
   }
 
   /** @throws TerraformError, TerraformInterrupted */
-  apply(onProgress: (text: string) => void): Promise<Changes> {
-    return this.change(["apply"], onProgress);
+  apply(
+    onProgress: (text: string) => void,
+    /** Called with each resource that is about to be replaced. */
+    onReplace?: (address: string) => void,
+  ): Promise<Changes> {
+    return this.change(["apply"], onProgress, onReplace);
   }
 
   /** @throws TerraformError, TerraformInterrupted */
@@ -178,8 +195,8 @@ export class Terraform {
     return this.change(["destroy"], onProgress);
   }
 
-  private change(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
-    return this.writingState(() => this.changeWith(command, onProgress));
+  private change(...args: Parameters<Terraform["changeWith"]>): Promise<Changes> {
+    return this.writingState(() => this.changeWith(...args));
   }
 
   private async writingState<T>(work: () => Promise<T>): Promise<T> {
@@ -190,7 +207,11 @@ export class Terraform {
     }
   }
 
-  private async changeWith(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
+  private async changeWith(
+    command: readonly string[],
+    onProgress: (text: string) => void,
+    onReplace?: (address: string) => void,
+  ): Promise<Changes> {
     const diagnostics: Diagnostic[] = [];
     let changes: Changes = { add: 0, change: 0, remove: 0 };
     let done = 0;
@@ -200,6 +221,8 @@ export class Terraform {
       const message = parse(line);
       if (message?.diagnostic?.severity === "error") diagnostics.push(message.diagnostic);
       if (message?.changes) changes = message.changes;
+      if (message?.type === "planned_change" && message.change?.action === "replace")
+        onReplace?.(message.change.resource.addr);
       const address = message?.hook?.resource?.addr;
       if (message?.type === "apply_complete") done += 1;
       if (address && (message.type === "apply_start" || message.type === "refresh_start")) {
@@ -390,6 +413,17 @@ function diagnosticText({ summary, detail }: Diagnostic): string {
 function lockText(detail: string): string {
   const id = /ID:\s+(\S+)/.exec(detail)?.[1] ?? "ID";
   return `another Terraform run holds the state: wait until it has ended (a lock that stays when none runs: terraform force-unlock ${id})`;
+}
+
+/** As Terraform sums a plan up. */
+function planned(text: string): Pick<Plan, "counts" | "going"> {
+  const plain = text.replace(/\u001b\[[\d;]*m/g, "");
+  return {
+    counts: /^Plan: (.*)\.$/m.exec(plain)?.[1],
+    going: [...plain.matchAll(/^\s*# (\S+) (?:must be replaced|will be destroyed)/gm)].map(
+      ([, address]) => address!,
+    ),
+  };
 }
 
 /** A plan without what says nothing about it: what was read before it, and how to save it. */

@@ -20,7 +20,7 @@ let read = 0;
 beforeAll(async () => {
   servers = await OwnServers.start();
   servers.configure(() => undefined);
-  for (const command of ["init", "deploy"]) await holds(servers.leasehold(command));
+  for (const args of [["init"], ["deploy", "--auto-approve"]]) await holds(servers.leasehold(...args));
 }, 120_000);
 
 afterAll(() => servers.stop());
@@ -91,7 +91,7 @@ test("nor does a deploy that changes what is granted", async () => {
   });
   await holds(servers.leasehold("diff"), 2);
   await holds(servers.leasehold("init"));
-  await holds(servers.leasehold("deploy"));
+  await holds(servers.leasehold("deploy", "--auto-approve"));
   expect(sprung()).toEqual([]);
 });
 

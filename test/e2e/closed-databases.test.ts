@@ -6,13 +6,18 @@ let servers: OwnServers;
 
 beforeAll(async () => {
   servers = await OwnServers.start();
-  servers.configure((draft) => {
-    draft.servers[0]!.otherDatabases = "close";
-  });
+  configure("close");
   await servers.query("CREATE ROLE reporting LOGIN");
 }, 60_000);
 
 afterAll(() => servers.stop());
+
+function configure(otherDatabases: "keep" | "close", accepted: readonly string[] = []): void {
+  servers.configure((draft) => {
+    draft.servers[0]!.otherDatabases = otherDatabases;
+    draft.accepted = accepted.map((id) => ({ id, reason: "it has another server by then" }));
+  });
+}
 
 const open = () =>
   servers.query(
@@ -28,40 +33,40 @@ const succeeds = async (...args: string[]) => {
 test("without a terminal a deploy says who would be locked out, and changes nothing", async () => {
   await succeeds("init");
   const { code, output } = await servers.leasehold("deploy");
+  const lost = [
+    'reporting loses CONNECT, TEMPORARY on the database app; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE app TO "reporting" (id loss:database app:CONNECT, TEMPORARY of reporting)',
+    ...["postgres", "template1"].map(
+      (name) =>
+        `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting" (id loss:database ${name}:CONNECT of reporting)`,
+    ),
+  ];
+  expect(output).toContain(`\n# what others lose\n${lost.join("\n")}\n`);
   expect({ code, lines: messages(output) }).toEqual({
     code: 2,
-    lines: [
-      'reporting loses CONNECT, TEMPORARY on the database app; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE app TO "reporting" (id loss:database app:CONNECT, TEMPORARY of reporting)',
-      ...["postgres", "template1"].map(
-        (name) =>
-          `reporting could no longer connect to the database ${name}; to keep it: GRANT CONNECT ON DATABASE "${name}" TO "reporting" (id loss:database ${name}:CONNECT of reporting)`,
-      ),
-      "They lose it by this deploy. There is no terminal to ask on: add --auto-approve",
-    ],
+    lines: ["Deploy external. There is no terminal to ask on: add --auto-approve"],
   });
   expect(await open()).toEqual(["app", "postgres", "template1"]);
   expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname = 'app_owner'")).toEqual([]);
 });
 
-test("approved, it closes them, and verify holds", async () => {
+test("accepted, it closes them unasked, and verify holds", async () => {
+  configure("close", [
+    "loss:database app:CONNECT, TEMPORARY of reporting",
+    ...["postgres", "template1"].map((name) => `loss:database ${name}:CONNECT of reporting`),
+  ]);
   expect(await succeeds("deploy", "--auto-approve")).toContain("reporting could no longer connect to");
   expect(await open()).toEqual([]);
-  expect(await succeeds("deploy")).toContain("Nothing to do");
+  expect(await succeeds("deploy", "--auto-approve")).toContain("Nothing to do");
   await succeeds("verify", "--no-expiry");
 });
 
 test("kept again, a deploy gives back what was taken", async () => {
-  const keep = (otherDatabases: "keep" | "close") => {
-    servers.configure((draft) => {
-      draft.servers[0]!.otherDatabases = otherDatabases;
-    });
-  };
-  keep("keep");
-  await succeeds("deploy");
+  configure("keep");
+  await succeeds("deploy", "--auto-approve");
   expect(await open()).toEqual(["postgres", "template1"]);
-  keep("close");
+  configure("close");
   await servers.query("GRANT CONNECT ON DATABASE postgres, template1 TO reporting");
-  await succeeds("deploy");
+  await succeeds("deploy", "--auto-approve");
   expect(await open()).toEqual([]);
 });
 

@@ -67,7 +67,7 @@ function configure(personas: Database["personas"], ...more: Database[]): void {
 async function change(personas: Database["personas"], ...more: Database[]): Promise<string> {
   configure(personas, ...more);
   await holds("init");
-  return holds("deploy");
+  return holds("deploy", "--auto-approve");
 }
 
 async function lease(role: string, database = "app"): Promise<Lease> {
@@ -97,11 +97,11 @@ test("timeouts that a DBA has set on roles: no plan fails of them, and no deploy
   expect(await holds("diff")).toContain(
     "a timeout of app_owner, app_report is not in milliseconds, which Terraform's provider can't read; deploy spells it so",
   );
-  const output = await holds("deploy");
+  const output = await holds("deploy", "--auto-approve");
   expect(output).toContain("spelled statement_timeout of app_owner, 30s, as 30000");
   expect(output).toContain("spelled idle_in_transaction_session_timeout of app_report, 5min, as 300000");
   expect(await holds("diff")).not.toContain("is not in milliseconds");
-  expect(await holds("deploy")).toContain("Nothing to do");
+  expect(await holds("deploy", "--auto-approve")).toContain("Nothing to do");
   expect(
     await servers.query(
       "SELECT rolname || ' ' || setting FROM pg_roles, unnest(rolconfig) setting WHERE setting ~ 'timeout' ORDER BY 1",
@@ -118,7 +118,7 @@ const states = ["postgres", "vault"].map((stack) => `terraform.external.${stack}
 const file = (name: string) => servers.checkout.path(name);
 
 test("states that are cut off: diff says what helps, and deploy goes on from those before", async () => {
-  expect(await holds("deploy")).toContain("Nothing to do");
+  expect(await holds("deploy", "--auto-approve")).toContain("Nothing to do");
   const [postgres, vault] = states.map((name) => readFileSync(file(name), "utf8"));
   truncateSync(file(states[0]!), Math.floor(postgres!.length / 2));
   truncateSync(file(states[1]!), 0);
@@ -128,7 +128,7 @@ test("states that are cut off: diff says what helps, and deploy goes on from tho
     expect(messages(planned.output)).toContain(
       `error: the state of the stack ${stack} is cut off, as a killed command leaves it: npx leasehold deploy goes back to the one before`,
     );
-  const output = await holds("deploy");
+  const output = await holds("deploy", "--auto-approve");
   for (const stack of ["postgres", "vault"])
     expect(output).toContain(
       `the state of the stack ${stack} was cut off, as a killed command leaves it: went back to the one before`,
@@ -145,7 +145,9 @@ test("a shorter TTL: a living lease keeps its end until it is renewed", async ()
   const living = await lease("app_report");
   const before = await validUntil(living);
   configure([admin!, service!, shorter], billing);
-  expect(await holds("deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+  expect(await holds("deploy", "--auto-approve")).toContain(
+    "Deployed the stack vault: 0 added, 1 changed, 0 removed",
+  );
   expect(await validUntil(living)).toBe(before);
   const { body } = await servers.root().request("PUT", "sys/leases/renew", { lease_id: living.id });
   expect(body.lease_duration).toBe(600);
@@ -179,7 +181,7 @@ test("a database given up: its leases end, its data and their owner stay", async
   await query(postgres, "CREATE TABLE billing.kept AS SELECT 42 AS answer", asOwner);
   configure([admin!, service!, renamed]);
   await holds("init");
-  expect(await servers.leasehold("deploy")).toEqual({
+  expect(await servers.leasehold("deploy", "--auto-approve")).toEqual({
     code: 2,
     output: expect.stringMatching(/ no longer declares the database billing, /) as string,
   });
@@ -192,7 +194,7 @@ test("a database given up: its leases end, its data and their owner stay", async
     code: 0,
     output: expect.stringContaining("removed 3 resource instance(s)") as string,
   });
-  await holds("deploy");
+  await holds("deploy", "--auto-approve");
   expect(await opens(living)).toBe(false);
   expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname ~ 'billing'")).toEqual([
     "billing_owner",

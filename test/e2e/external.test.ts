@@ -71,7 +71,11 @@ test.each<[string, RegExp]>([
     /^the certificate of PostgreSQL at \S+ is not trusted \(.*\): set TF_VAR_postgres_sslrootcert to the file/,
   ],
 ])("another authority's certificate in %s: one line, exit code 2, nothing changed", async (name, line) => {
-  const { code, output } = await servers.leaseholdWith({ env: { [name]: otherCaFile } }, "deploy");
+  const { code, output } = await servers.leaseholdWith(
+    { env: { [name]: otherCaFile } },
+    "deploy",
+    "--auto-approve",
+  );
   expect({ code, lines: messages(output) }).toEqual({ code: 2, lines: [expect.stringMatching(line)] });
   expect(await roles()).toEqual(["postgres"]);
 });
@@ -96,7 +100,7 @@ test("a login with the name of Vault's own that is somebody else's: a first depl
     );
   const found = await theirs();
   expect(found).toHaveLength(1);
-  const { code, output } = await servers.leasehold("deploy");
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
   expect({ code, lines: messages(output) }).toEqual({
     code: 2,
     lines: [
@@ -120,9 +124,9 @@ test("a login with the name of Vault's own that is somebody else's: a first depl
 });
 
 test("deploy, again, diff and verify", async () => {
-  const { code, output } = await servers.leasehold("deploy");
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  expect(await servers.leasehold("deploy")).toEqual({
+  expect(await servers.leasehold("deploy", "--auto-approve")).toEqual({
     code: 0,
     output: expect.stringContaining("Nothing to do") as string,
   });
@@ -174,7 +178,7 @@ test("from another checkout with the same secrets there is nothing to do; while 
   cpSync(servers.checkout.home, other.home, { recursive: true });
   const fromOther = (...args: string[]) =>
     servers.leaseholdWith({ checkout: other, env: { XDG_CONFIG_HOME: other.home } }, ...args);
-  expect(await fromOther("deploy")).toEqual({
+  expect(await fromOther("deploy", "--auto-approve")).toEqual({
     code: 0,
     output: expect.stringContaining("Nothing to do") as string,
   });
@@ -197,14 +201,14 @@ test("from another checkout with the same secrets there is nothing to do; while 
     60_000,
     () => asked,
   );
-  const { code, output } = await fromOther("deploy");
+  const { code, output } = await fromOther("deploy", "--auto-approve");
   expect({ code, lines: messages(output).slice(-1) }).toEqual({
     code: 1,
     lines: [expect.stringMatching(/^another Terraform run holds the state: wait until it has ended/)],
   });
   asking.stdin.end("no\n");
   await ended;
-  expect(await fromOther("deploy")).toMatchObject({ code: 0 });
+  expect(await fromOther("deploy", "--auto-approve")).toMatchObject({ code: 0 });
   other.remove();
 });
 
@@ -224,7 +228,7 @@ test("a state that its backend does not take is saved by the next run", async ()
     `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON ${states!}.states FOR EACH ROW EXECUTE FUNCTION ${states!}.refuse()`,
   );
   configure(reportWith({ maxTtl: "20h" }));
-  const { code, output } = await servers.leasehold("deploy");
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
   const file = servers.checkout.path("cdktf.out/stacks/vault/errored.tfstate");
   expect({ code, lines: messages(output) }).toEqual({
     code: 1,
@@ -235,7 +239,7 @@ test("a state that its backend does not take is saved by the next run", async ()
   });
   expect(statSync(file).mode & 0o777).toBe(0o600);
   await servers.query(`DROP FUNCTION ${states!}.refuse() CASCADE`);
-  const again = await servers.leasehold("deploy");
+  const again = await servers.leasehold("deploy", "--auto-approve");
   expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
   expect(again.output).toContain("Deployed the stack vault: nothing to do");
   expect(existsSync(file)).toBe(false);
@@ -248,7 +252,7 @@ withAll.test(`a TTL changed: the diff says so, and deploy does that alone${withA
     code: 2,
     output: expect.stringMatching(/default_ttl\s+= 3600 -> 1800/) as string,
   });
-  const { code, output } = await servers.leasehold("deploy");
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).toContain("Deployed the stack postgres: nothing to do");
   expect(output).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
@@ -260,7 +264,7 @@ withAll.test(
     const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
     configure([...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
     await init();
-    expect(await servers.leasehold("deploy")).toMatchObject({ code: 0 });
+    expect(await servers.leasehold("deploy", "--auto-approve")).toMatchObject({ code: 0 });
     const stop = new AbortController();
     const lease = () => servers.root().request("GET", `database/creds/${groupRole}`);
     const { host, port, database, ssl } = servers.deployment.sandbox.postgres;
@@ -273,7 +277,7 @@ withAll.test(
     });
     configure(shorter);
     await init();
-    const { code, output } = await servers.leasehold("deploy");
+    const { code, output } = await servers.leasehold("deploy", "--auto-approve");
     stop.abort();
     await Promise.all(applications);
     expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
@@ -289,19 +293,19 @@ withAll.test(
     const [name, groupRole, appRole] = ["auditor", "app_auditor", "app-auditor"];
     configure([...shorter, { ...shorter[2]!, name, groupRole, appRole }]);
     await init();
-    const killed = new Program(["deploy"], servers.env, servers.checkout.folder);
+    const killed = new Program(["deploy", "--auto-approve"], servers.env, servers.checkout.folder);
     await poll(async () => {
       expect(await roles()).toContain(groupRole);
     });
     killTree(killed.child.pid!);
     expect(await killed.ended).toBe("SIGKILL");
-    let { code, output } = await servers.leasehold("deploy");
+    let { code, output } = await servers.leasehold("deploy", "--auto-approve");
     if (code !== 0) {
       for (const command of importCommands(output)) {
         const imported = await run("sh", ["-c", command], { cwd: servers.checkout.folder, env: servers.env });
         expect(imported).toMatchObject({ code: 0 });
       }
-      ({ code, output } = await servers.leasehold("deploy"));
+      ({ code, output } = await servers.leasehold("deploy", "--auto-approve"));
     }
     expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
     expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });

@@ -114,13 +114,25 @@ test("an owner who logs in would be cut off, and so would who lives by PUBLIC: d
   configure("shop_app");
   await succeeds("init");
   await work();
-  const { code, output } = await servers.leasehold("deploy");
-  expect({ code, lines: messages(output) }).toEqual({
+  const lost = `\n# what others lose\n${[OWNER, ...LOSSES].join("\n")}\n`;
+  const asked = await servers.leasehold("deploy");
+  expect(asked.output).toMatch(
+    /\n# plan\npostgres: \d+ to add, 0 to change, 0 to destroy\nvault: \d+ to add, 0 to change, 0 to destroy\n\n# access\n\+ app, /,
+  );
+  expect(asked.output).toContain(lost);
+  expect({ code: asked.code, lines: messages(asked.output) }).toEqual({
+    code: 2,
+    lines: ["Deploy external. There is no terminal to ask on: add --auto-approve"],
+  });
+  // Unasked, what the config does not accept is taken from nobody.
+  const unasked = await servers.leasehold("deploy", "--auto-approve");
+  expect(unasked.output).toContain(lost);
+  expect({ code: unasked.code, lines: messages(unasked.output) }).toEqual({
     code: 2,
     lines: [
-      OWNER,
-      ...LOSSES,
-      "They lose it by this deploy. There is no terminal to ask on: add --auto-approve",
+      expect.stringMatching(
+        /^--auto-approve does not take from others what config\/external.ts does not accept: loss:role shop_app:LOGIN; loss:database app:/,
+      ),
     ],
   });
   expect(await changed()).toEqual([]);
@@ -134,8 +146,6 @@ test("with an owner of its own the schema would change hands: diff says it too",
   expect(output).toContain(
     "\n# access\n+ app, report: the persona comes, with CONNECT on the database app; USAGE",
   );
-  expect((await servers.leasehold("deploy")).code).toBe(2);
-  expect(await changed()).toEqual([]);
 });
 
 test("what the config accepts is said and not asked for; the grants keep the rest", async () => {
@@ -147,21 +157,22 @@ test("what the config accepts is said and not asked for; the grants keep the res
     [LOSSES[0]!, SCHEMA].map((line) => ({ id: /\(id (.*)\)$/.exec(line)![1]!, reason })),
   );
   // What is there is not taken over unasked.
-  const refused = await servers.leasehold("deploy");
+  const refused = await servers.leasehold("deploy", "--auto-approve");
   expect({ code: refused.code, line: messages(refused.output).at(-1) }).toEqual({
     code: 2,
     line: expect.stringMatching(/^the schema billing \(shop_app's\) .* is there already /) as string,
   });
   for (const command of importCommands(refused.output)) expect((await servers.shell(command)).code).toBe(0);
   const accepted = [LOSSES[0]!, SCHEMA].map((line) => `${line}, accepted: ${reason}\n`);
-  expect(await succeeds("deploy")).toContain(`${accepted.join("")}They lose it by this deploy.\n`);
+  expect(await succeeds("deploy", "--auto-approve")).toContain(`\n# what others lose\n${accepted.join("")}`);
   await expect(work()).rejects.toMatchObject({ code: "42501" });
   for (const line of [LOSSES[0]!, SCHEMA]) await servers.query(grantOf(line));
   await work();
 });
 
-test("the next deploy takes nothing; diff has no change", async () => {
+test("the next deploy takes nothing, so that it need not ask; diff has no change", async () => {
   const output = await succeeds("deploy");
+  expect(output).toContain("\n# plan\npostgres: no change\nvault: no change\n");
   expect(output).toContain("Nothing to do");
   expect(output).not.toContain("lose");
   const planned = await succeeds("diff");
@@ -198,7 +209,7 @@ test("an owner who was taken over gets back all that he had, and stays, as his s
   await servers.query("ALTER ROLE shop_app SET search_path = billing, public");
   const state = () => dumpPostgres(servers.deployment.superuser);
   const before = await state();
-  configure("shop_app");
+  configure("shop_app", [{ id: "loss:role shop_app:LOGIN", reason: "it is the stack's by now" }]);
   await succeeds("init");
   for (const command of importCommands((await servers.leasehold("deploy", "--auto-approve")).output))
     expect((await servers.shell(command)).code).toBe(0);

@@ -30,7 +30,7 @@ const withAuditor: Change = ({ databases: [database] }) => {
 
 /** As deployed, to everybody who looks. */
 async function nothingToDo(): Promise<void> {
-  expect(await ends(0, "deploy")).toContain("Nothing to do");
+  expect(await ends(0, "deploy", "--auto-approve")).toContain("Nothing to do");
   await ends(0, "diff");
 }
 
@@ -83,7 +83,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
   });
 
   test("the first deploy, then verify", async () => {
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     // So that its log has whatever anybody says to it.
     await estate.query("ALTER SYSTEM SET log_statement = 'all'");
     await estate.query("SELECT pg_reload_conf()");
@@ -102,24 +102,28 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
   test("a TTL changed: the diff says so, and deploy does that alone", async () => {
     estate.configure(shorter);
     expect(await ends(2, "diff")).toMatch(/default_ttl\s+= 3600 -> 1800/);
-    expect(await ends(0, "deploy")).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
+    expect(await ends(0, "deploy", "--auto-approve")).toContain(
+      "Deployed the stack vault: 0 added, 1 changed, 0 removed",
+    );
     await ends(0, "diff");
     await estate.query("SELECT", lease);
   });
 
   test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
     estate.configure(another);
-    expect(await ends(2, "deploy")).toMatch(
+    expect(await ends(2, "deploy", "--auto-approve")).toMatch(
       /the operator's policy at \S+ is no longer what the config declares/,
     );
     await ends(0, "init");
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     const auditor = await estate.lease("auditor");
     await estate.query("SELECT FROM example.users", auditor);
     estate.configure(shorter);
     expect(await ends(2, "diff")).toContain("auditor_role");
     await ends(0, "init");
-    expect(await ends(0, "deploy")).toContain("revoking the leases of database/creds/auditor_role");
+    expect(await ends(0, "deploy", "--auto-approve")).toContain(
+      "revoking the leases of database/creds/auditor_role",
+    );
     await isRefused(auditor);
     expect(await estate.roles("auditor")).toEqual([]);
     await estate.query("SELECT", lease);
@@ -136,7 +140,7 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     expect(planned.code).toBe(1);
     expect(planned.output).toMatch(/^error: PostgreSQL does not answer at .*: start it, or set TF_VAR_/m);
     expect(planned.output).toMatch(/^error: Vault does not answer at .*: start it, or set VAULT_ADDR$/m);
-    const output = await ends(0, "deploy");
+    const output = await ends(0, "deploy", "--auto-approve");
     for (const name of containers) expect(output).toContain(`started ${name}`);
     expect(output).toContain("unsealed with 1 of 1 keys");
     expect(await estate.things("container")).toEqual(containers);
@@ -146,7 +150,10 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
 
   test("two deploys at once: one is refused, and the other finds nothing to do, the password rotated", async () => {
     await ends(0, "rotate");
-    const both = Promise.all([estate.leasehold("deploy"), estate.leasehold("deploy")]);
+    const both = Promise.all([
+      estate.leasehold("deploy", "--auto-approve"),
+      estate.leasehold("deploy", "--auto-approve"),
+    ]);
     const lock = estate.checkout.path(".leasehold.lock");
     await eventually(
       () => existsSync(lock),
@@ -445,7 +452,7 @@ inDocker.describe.each(VERSIONS)(`ended half-way on PostgreSQL %s${inDocker.beca
   test.each(points("postgres", "vault"))("killed once $who has $done", killed);
 
   test("the next deploy goes on to the end, and what is there holds", async () => {
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     await ends(0, "diff");
     await ends(0, "verify");
   });
@@ -453,7 +460,7 @@ inDocker.describe.each(VERSIONS)(`ended half-way on PostgreSQL %s${inDocker.beca
   test("Vault in memory has lost all, its rotated password too: deploy gives it a new one", async () => {
     const before = await estate.lease("readonly");
     await docker("restart", `${estate.name}-vault`);
-    const output = await ends(0, "deploy");
+    const output = await ends(0, "deploy", "--auto-approve");
     expect(output).toContain("set the password of vault in PostgreSQL");
     expect(output).toContain("Rotated the password of database/postgres-example");
     await estate.lease("readonly");
@@ -477,7 +484,7 @@ inDocker.describe.each(VERSIONS)(`ended half-way on PostgreSQL %s${inDocker.beca
       60_000,
       () => "Terraform does not end",
     );
-    expect(await ends(0, "deploy")).toContain("Deployed the stack vault: nothing to do");
+    expect(await ends(0, "deploy", "--auto-approve")).toContain("Deployed the stack vault: nothing to do");
     await ends(0, "diff");
   });
 });
@@ -497,7 +504,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
 
   test("a network of that name exists and is somebody else's", async () => {
     await docker("network", "create", estate.name);
-    expect(await reason(1, "deploy")).toEqual([
+    expect(await reason(1, "deploy", "--auto-approve")).toEqual([
       expect.stringMatching(
         /^docker_network.Network: .*already exists.*; if it is somebody else's, set TF_VAR_platform_name to another name$/,
       ),
@@ -508,14 +515,14 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
   test("a container of that name exists and is somebody else's: it is left as it is", async () => {
     const name = `${estate.name}-vault`;
     await docker("create", "--name", name, estate.variables["TF_VAR_postgres_image"]!, "sleep", "1000");
-    expect(await reason(1, "deploy")).toEqual([
+    expect(await reason(1, "deploy", "--auto-approve")).toEqual([
       expect.stringMatching(
         /^docker_container.Vault\S*: .*already in use.*; if it is somebody else's, set TF_VAR_platform_name to another name$/,
       ),
     ]);
     expect(await docker("inspect", "--format", "{{.State.Status}}", name)).toBe("created");
     await docker("rm", name);
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     await ends(0, "verify");
   });
 
@@ -523,13 +530,13 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     await estate.query("CREATE ROLE auditor_role");
     estate.configure(withAuditor);
     await ends(0, "init");
-    expect(await reason(2, "deploy")).toEqual([
+    expect(await reason(2, "deploy", "--auto-approve")).toEqual([
       expect.stringMatching(
         /^the role auditor_role on PostgreSQL at \S+ is there already .*; if it is somebody else's, choose another name in config\/faults.ts, or destroy the environment that made it$/,
       ),
     ]);
     await estate.query("DROP ROLE auditor_role");
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     await estate.lease("auditor");
   });
 
@@ -537,7 +544,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     const file = join(estate.checkout.home, "leasehold/faults/operator-token");
     const token = readFileSync(file, "utf8");
     writeFileSync(file, "s.AnotherVaultsToken");
-    expect(await reason(2, "deploy")).toEqual([
+    expect(await reason(2, "deploy", "--auto-approve")).toEqual([
       expect.stringMatching(
         /rejects the operator's token, which has expired or is another Vault's: run npx leasehold init$/,
       ),
@@ -557,13 +564,13 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
   test("an image that does not run with the data: one line, and with the one of before deploy goes on", async () => {
     const before = estate.variables["TF_VAR_postgres_image"]!;
     estate.variables["TF_VAR_postgres_image"] = await postgresImage("17.10", () => undefined);
-    expect(await reason(1, "deploy")).toEqual([
+    expect(await reason(1, "deploy", "--auto-approve")).toEqual([
       expect.stringMatching(
         /^docker_container.Postgres\S*: .*: see docker logs \S+-postgres; once that is fixed, or with/,
       ),
     ]);
     estate.variables["TF_VAR_postgres_image"] = before;
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     await ends(0, "verify");
   });
 
@@ -583,13 +590,15 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
     );
     expect(code).toBe(1);
     expect(output).toMatch(/docker_container.*(Cannot connect to the Docker daemon|connection refused|EOF)/i);
-    expect(await reason(2, "deploy")).toEqual([expect.stringMatching(/^Docker is not running: start it/)]);
+    expect(await reason(2, "deploy", "--auto-approve")).toEqual([
+      expect.stringMatching(/^Docker is not running: start it/),
+    ]);
     await wire.open();
     // What it had made by then, it names.
-    const next = await estate.leasehold("deploy");
+    const next = await estate.leasehold("deploy", "--auto-approve");
     if (next.code !== 0) {
       await follow(next.output);
-      await ends(0, "deploy");
+      await ends(0, "deploy", "--auto-approve");
     }
     await estate.query("SELECT FROM example.users", lease);
     await ends(0, "diff");
@@ -600,7 +609,7 @@ inDockerWithAll.describe(`faults${inDockerWithAll.because}`, () => {
         /^container \S+-vault no longer exists: npx leasehold deploy creates it again, with the same data$/,
       ),
     ]);
-    await ends(0, "deploy");
+    await ends(0, "deploy", "--auto-approve");
     await ends(0, "destroy", "--auto-approve", "--delete-data");
     await docker("image", "rm", image);
   });
@@ -612,7 +621,7 @@ async function deployUntil(
   happen: (deploy: Program) => void,
 ): Promise<{ code: number | string; output: string }> {
   for (let tries = 0; tries < 5; tries += 1) {
-    const deploy = estate.start("deploy");
+    const deploy = estate.start("deploy", "--auto-approve");
     const trap = estate.wires[who].onAnswered(asked, () => {
       happen(deploy);
     });

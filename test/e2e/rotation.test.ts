@@ -156,14 +156,14 @@ function loseThePassword(): Promise<unknown> {
 }
 
 async function nothingToDo(): Promise<void> {
-  const deployed = await leasehold("deploy");
+  const deployed = await leasehold("deploy", "--auto-approve");
   expect(deployed).toEqual({ code: 0, output: expect.stringContaining("Nothing to do") as string });
   expect(await leasehold("diff")).toMatchObject({ code: 0 });
 }
 
 test("deploy before init: one line says what to run", async () => {
   configure(1, true);
-  const { code, output } = await leasehold("deploy");
+  const { code, output } = await leasehold("deploy", "--auto-approve");
   expect({ code, output }).toEqual({
     code: 2,
     output: expect.stringContaining("is not initialised: run npx leasehold init") as string,
@@ -172,7 +172,7 @@ test("deploy before init: one line says what to run", async () => {
 
 test("init, then the first deploy as the operator, which rotates", async () => {
   expect(await leasehold("init")).toMatchObject({ code: 0 });
-  const { code, output } = await leasehold("deploy");
+  const { code, output } = await leasehold("deploy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).toContain("Rotated the password of database/app");
   expect(await managerLogin()).toBe("28P01");
@@ -210,7 +210,7 @@ test("a lost password: a lease and a rotation fail, each with one line", async (
 test("one config value sets it anew, in PostgreSQL and in Vault, and deploy rotates it again", async () => {
   configure(2, true);
   expect(await leasehold("diff")).toMatchObject({ code: 2 });
-  const { code, output } = await leasehold("deploy");
+  const { code, output } = await leasehold("deploy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   expect(output).toContain("Deployed the stack postgres: nothing to do");
   expect(output).toContain("Deployed the stack vault: 0 added, 1 changed, 0 removed");
@@ -222,7 +222,7 @@ test("one config value sets it anew, in PostgreSQL and in Vault, and deploy rota
 
 test("without rotateRoot the password stays the one of the stacks, until rotate", async () => {
   configure(3, false);
-  expect(await leasehold("deploy")).toMatchObject({ code: 0 });
+  expect(await leasehold("deploy", "--auto-approve")).toMatchObject({ code: 0 });
   expect(await managerLogin()).toBe("logged in");
   expect((await lease()).status).toBe(200);
   expect(await leasehold("rotate")).toMatchObject({ code: 0 });
@@ -249,7 +249,7 @@ const MORE: EnvironmentInput["databases"][number] = {
 
 test("a mount that is new to the config wants another operator's policy: init writes it, then deploy may", async () => {
   configure(3, false, MORE);
-  const { code, output } = await leasehold("deploy");
+  const { code, output } = await leasehold("deploy", "--auto-approve");
   expect({ code, output }).toEqual({
     code: 2,
     output: expect.stringMatching(
@@ -262,14 +262,17 @@ test("a mount that is new to the config wants another operator's policy: init wr
       /^wrote the policies leasehold-rotation-operator, .*\nthe root token is revoked\n$/,
     ) as string,
   });
-  const again = await leasehold("deploy");
+  const again = await leasehold("deploy", "--auto-approve");
   expect({ code: again.code, output: again.code === 0 ? "" : again.output }).toEqual({ code: 0, output: "" });
   await nothingToDo();
 });
 
 test("a database that is taken out of the config while it is deployed: nothing is dropped", async () => {
   configure(3, false);
-  for (const command of [["deploy"], ["destroy", "--auto-approve"]]) {
+  for (const command of [
+    ["deploy", "--auto-approve"],
+    ["destroy", "--auto-approve"],
+  ]) {
     const { code, output } = await leasehold(...command);
     expect({
       command,
@@ -296,7 +299,7 @@ test("a Vault that was started again without its storage has lost the rotated pa
   forgotten = String((await lease()).body.data!["username"]);
   await vault.restart();
   expect(await leasehold("init")).toMatchObject({ code: 0 });
-  const { code, output } = await leasehold("deploy");
+  const { code, output } = await leasehold("deploy", "--auto-approve");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   for (const login of ["vault", "vault_more"])
     expect(output).toContain(`set the password of ${login} in PostgreSQL`);
@@ -394,7 +397,7 @@ test("destroy by force leaves no login, but the users' data, and says so, and de
   expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault no longer knows`);
   // Destroy has ended the tokens.
   expect(await leasehold("init")).toMatchObject({ code: 0 });
-  const deployed = await leasehold("deploy");
+  const deployed = await leasehold("deploy", "--auto-approve");
   expect(deployed).toMatchObject({ code: 0 });
   for (const what of ["role app_owner", "role more_owner", "database more"])
     expect(deployed.output).toContain(`taking back the ${what}, which an earlier destroy left`);
@@ -432,7 +435,9 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   expect(output).toMatch(/^left: the schema app of the database app with its contents/m);
   expect(output).toMatch(/^left: the database more$/m);
   expect(output).toMatch(/^left: the policies leasehold-rotation-operator, leasehold-rotation-planner, /m);
-  expect(output).toMatch(/^left: the folder .* with unseal-keys, vault_manager_password$/m);
+  expect(output).toMatch(
+    /^left: the folder .* with unseal-keys, unseal-keys.previous, vault_manager_password, /m,
+  );
   expect(output.match(/^left: /gm)).toHaveLength(5);
 });
 

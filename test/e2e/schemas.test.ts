@@ -35,6 +35,10 @@ function configure(schemas?: NonNullable<EnvironmentInput["databases"][number]["
     const [database] = draft.databases;
     Object.assign(database!, { personas: [service, report], workload: { kind: "leases", reader: "report" } });
     if (schemas) Object.assign(database!, { schema: undefined, owner: undefined, schemas });
+    // What nightly loses.
+    draft.accepted = ["database app:CONNECT, TEMPORARY", "schema public:USAGE"].map((what) => ({
+      ...{ id: `loss:${what} of nightly`, reason: "it is granted them when it is moved" },
+    }));
   });
 }
 
@@ -68,11 +72,32 @@ test("further schemas are added, the first one's resources stay, and everything 
   await succeeds("verify", "--no-expiry");
 });
 
+test("an owner and a schema that deploy made, and the config then has as ones that exist, stay", async () => {
+  const audit = { name: "audit_owner", exists: true } as const;
+  configure([
+    { name: "app", owner: "app_owner" },
+    { name: "public", owner: "app_owner", creators: ["nightly"] },
+    { name: "audit", owner: audit, exists: true },
+  ]);
+  const lines = [
+    "the role audit_owner stays, and leaves Terraform's state: the config has it as one that exists",
+    "the schema audit of the database app stays, and leaves Terraform's state: the config has it as one that exists",
+  ];
+  const diff = await servers.leasehold("diff");
+  const output = await succeeds("deploy", "--auto-approve");
+  for (const line of lines) for (const said of [diff.output, output]) expect(said).toContain(line);
+  expect(diff.output).not.toMatch(/\.Database-app_\S*(Owner|Schema)\S* will be destroyed/);
+  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+});
+
 test("destroy gives public back as it was, with what is in it", async () => {
   const output = await succeeds("destroy", "--auto-approve");
   expect(output).not.toMatch(/^left: .*public/m);
   expect(await publicSchema()).toEqual(before);
   expect(
     await servers.query("SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"),
-  ).toEqual(["nightly", "postgres"]);
+  ).toEqual(["audit_owner", "nightly", "postgres"]);
+  expect(
+    await servers.query("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'audit'"),
+  ).toEqual(["audit_owner"]);
 });

@@ -76,7 +76,7 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
     proxy = await Proxy.start(servers.root().address, servers.deployment.sandbox.vault.ca);
     configure("createrole");
     await holds("init");
-    await holds("deploy");
+    await holds("deploy", "--auto-approve");
     [admin, reader] = [await open("app_admin"), await open("app_report")];
     await admin.client.query("CREATE TABLE app.kept (row int)");
     await look();
@@ -188,7 +188,11 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
 
   /** Until it has come to where it is held. */
   async function killedAt(hold: Hold, passing?: { hold: Hold; work: () => Promise<void> }): Promise<void> {
-    const program = new Program(["deploy"], { ...servers.env, ...env() }, servers.checkout.folder);
+    const program = new Program(
+      ["deploy", "--auto-approve"],
+      { ...servers.env, ...env() },
+      servers.checkout.folder,
+    );
     const hasEnded = () => program.child.exitCode !== null || program.child.signalCode !== null;
     const reach = async ({ reached }: Hold) => {
       await eventually(
@@ -271,7 +275,7 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
     const found = await powers();
     const taken = async (sql: string, object: string) => {
       await admin.client.query(sql);
-      const { code, output } = await servers.leaseholdWith({ env: env() }, "deploy");
+      const { code, output } = await servers.leaseholdWith({ env: env() }, "deploy", "--auto-approve");
       expect({ code, lines: messages(output) }).toEqual({
         code: 2,
         lines: [
@@ -325,9 +329,9 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
       if (to === "functions")
         for (const granted of GRANTED)
           await servers.query(`ALTER DEFAULT PRIVILEGES REVOKE ${granted[0]} FROM ${granted[1]}`);
-      await holds("deploy");
+      await holds("deploy", "--auto-approve");
       await works();
-      expect(await holds("deploy")).toContain("Nothing to do");
+      expect(await holds("deploy", "--auto-approve")).toContain("Nothing to do");
       await holds("diff");
       expect(await holds("verify", "--no-expiry")).toContain("left behind: nothing");
       const found = await powers();
@@ -354,7 +358,7 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
   test("what was changed of Vault's login by hand is given back, and it leases as before", async () => {
     const found = await powers();
     await servers.query("ALTER ROLE vault CREATEDB CONNECTION LIMIT 7 VALID UNTIL '2099-01-01'");
-    expect(await holds("deploy")).toContain(
+    expect(await holds("deploy", "--auto-approve")).toContain(
       "gave vault back what was changed of it by hand: NOCREATEDB CONNECTION LIMIT -1 VALID UNTIL 'infinity'",
     );
     expect(await powers()).toEqual(found);
@@ -374,13 +378,13 @@ describe.each(MAJORS)("PostgreSQL %s", (major) => {
   test.each<Way>(["functions", "createrole"])("a switch to %s that is killed and taken back", async (to) => {
     const from = to === "functions" ? "createrole" : "functions";
     configure(from);
-    await holds("deploy");
+    await holds("deploy", "--auto-approve");
     before = await leaseEach();
     configure(to);
     await killedAt(proxy.hold(1));
     since = await leaseEach();
     configure(from);
-    await holds("deploy");
+    await holds("deploy", "--auto-approve");
     for (const leased of [...before, ...since]) await renews(leased);
     for (const leased of [...before, ...since]) await revokes(leased);
     for (const leased of await leaseEach()) await revokes(leased);

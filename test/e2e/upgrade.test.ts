@@ -189,7 +189,7 @@ test("leases of 0.1.0 that outlive their database role end, whatever they hold o
   await admin.client.query("SET search_path = pg_catalog");
   await plant(admin.client, "app", await named(admin.client, ["array_agg()"]), ["=", "<>", ">", "+"]);
   await holdRow(report);
-  for (const command of ["init", "deploy"]) await holds(site.leasehold(command));
+  for (const args of [["init"], ["deploy", "--auto-approve"]]) await holds(site.leasehold(...args));
   expect(await logins(site)).toEqual([admin.login]);
   await holdRow(admin);
   await holds(site.leasehold("destroy", "--auto-approve"));
@@ -227,7 +227,7 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
   };
 
   test("deploy before init: one line, exit code 2, nothing changed", async () => {
-    const { code, output } = await site.leasehold("deploy");
+    const { code, output } = await site.leasehold("deploy", "--auto-approve");
     expect({ code, lines: messages(output) }).toEqual({
       code: 2,
       lines: [expect.stringMatching(INIT_FIRST)],
@@ -248,13 +248,13 @@ function upgrades(environment: string, deployed: () => Promise<Site>): void {
   });
 
   test("deploy destroys nothing; again there is nothing to do", async () => {
-    const output = await holds(site.leasehold("deploy"));
+    const output = await holds(site.leasehold("deploy", "--auto-approve"));
     expect(output).toMatch(/Deployed the stack vault: \d+ added, \d+ changed, 0 removed/);
     for (const { login } of leases) expect(output).toContain(`marked the login ${login}`);
     expect(policiesInState().filter((name) => trust.includes(name))).toEqual([]);
     for (const name of trust)
       expect((await site.root.request("GET", `sys/policies/acl/${name}`)).status).toBe(200);
-    expect(await holds(site.leasehold("deploy"))).toContain("Nothing to do");
+    expect(await holds(site.leasehold("deploy", "--auto-approve"))).toContain("Nothing to do");
     await holds(site.leasehold("diff"));
   });
 

@@ -72,7 +72,7 @@ describe("an error that is not the config's", () => {
     writeFileSync(stacks, source);
     rmSync(checkout.path("cdktf.out"), { recursive: true, force: true });
     symlinkSync("/proc", checkout.path("cdktf.out"));
-    const program = new Program(["deploy"], checkout.env(), checkout.folder);
+    const program = new Program(["deploy", "--auto-approve"], checkout.env(), checkout.folder);
     expect({ code: await program.ended, lines: messages(program.output) }).toEqual({
       code: 2,
       lines: [

@@ -28,7 +28,7 @@ async function deploy(
     writeFileSync(`${bin}/${name}`, `#!/bin/sh\n${script}\n`);
     chmodSync(`${bin}/${name}`, 0o755);
   }
-  const program = new Program(["deploy"], { ...from.env(env), PATH: bin }, from.folder);
+  const program = new Program(["deploy", "--auto-approve"], { ...from.env(env), PATH: bin }, from.folder);
   const code = await program.ended;
   return { code, lines: messages(program.output) };
 }

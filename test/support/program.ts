@@ -40,9 +40,12 @@ export class Program {
   }
 }
 
-/** What a command said, a line each, but for its progress. */
+/** What a command said, a line each, but for its progress and for what a deploy says beforehand that it will change. */
 export function messages(output: string): string[] {
-  return output.split("\n").filter((line) => line !== "" && !/^\s*[❯✔✖›]/u.test(line));
+  return output
+    .replace(/^# (plan|access|what ends|what others lose)\n(.+\n)+/gm, "")
+    .split("\n")
+    .filter((line) => line !== "" && !/^\s*[❯✔✖›]/u.test(line));
 }
 
 /** Waits, within a bound, until a condition holds. */
