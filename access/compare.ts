@@ -86,16 +86,17 @@ const NOTHING: Access = { holdings: [], bounds: [] };
 function differences(whose: string, before = NOTHING, after = NOTHING): AccessChange[] {
   const holdings = paired(before.holdings, after.holdings).flatMap(([old, now]) => {
     const [had, has] = [old?.items ?? [], now?.items ?? []];
-    const { rule, object, text, all } = (now ?? old)!;
+    const { rule, object, text, all, within = () => [] } = (now ?? old)!;
+    const isCovered = (by: readonly string[]) => (item: string) =>
+      (all !== undefined && by.includes(all)) || within(item).some((wider) => by.includes(wider));
+    const gained = missing(has, had).filter((item) => !isCovered(had)(item));
+    const lost = missing(had, has).filter((item) => !isCovered(has)(item));
     const change = (isGain: boolean) => (item: string) => ({
       id: `${rule}:${object}:${isGain ? "gained" : "lost"} ${item}`,
       text: `${whose}: ${isGain ? "gains" : "loses"} ${text(item)}`,
       isGain,
     });
-    return [
-      ...(all !== undefined && had.includes(all) ? [] : missing(has, had).map(change(true))),
-      ...(all !== undefined && has.includes(all) ? [] : missing(had, has).map(change(false))),
-    ];
+    return [...gained.map(change(true)), ...lost.map(change(false))];
   });
   const bounds = paired(before.bounds, after.bounds).flatMap(([old, now]) => {
     // Of another way to log in, or of a version that did not say.

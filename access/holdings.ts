@@ -1,4 +1,6 @@
-import { OBJECT_KINDS, type ObjectKind } from "../manifest/object-kinds";
+import { OBJECT_KINDS, type NamedTable, type ObjectKind } from "../manifest/object-kinds";
+import { privilegesIn } from "../manifest/privileges";
+import { publicMay } from "../manifest/public";
 import type { AccessManifest, ManifestDatabase, ManifestPersona } from "../manifest/schema";
 import { pathsOf } from "./policy-paths";
 
@@ -12,6 +14,8 @@ export interface Holding {
   readonly text: (item: string) => string;
   /** The item that is as much as all others together: beside it none is gained or lost. */
   readonly all?: string;
+  /** Items that have an item within them: beside one of these it is neither gained nor lost. */
+  readonly within?: (item: string) => readonly string[];
 }
 
 /** A bound: more of it is more access. */
@@ -58,14 +62,11 @@ export function databaseAccess(database: ManifestDatabase): Access {
         items: schema.creators ?? [],
         text: (role) => `the personas' privileges on what ${role} creates in ${of}`,
       },
-      {
-        rule: "public",
-        object,
-        items: schema.public ?? [],
-        text: (privilege) => `${privilege} for PUBLIC on ${of}`,
-      },
+      publicHolding(database, "schema", of, schema.name),
+      publicHolding(database, "functions", `functions of ${of}`, schema.name),
     ];
   });
+  holdings.push(publicHolding(database, "database", `the database ${name}`));
   holdings.push({
     rule: "manager",
     object: name,
@@ -79,6 +80,30 @@ export function databaseAccess(database: ManifestDatabase): Access {
     text: (group) => `${group}, whose logins the verifier leases`,
   });
   return { holdings, bounds: [] };
+}
+
+/** What PUBLIC has there from the start or by others, and keeps. */
+const KEPT = "what it has";
+
+/** What PUBLIC may keep. @param of in words */
+function publicHolding(
+  database: ManifestDatabase,
+  kind: "database" | "schema" | "functions",
+  of: string,
+  schema?: string,
+): Holding {
+  const privileges = OBJECT_KINDS[kind].privileges.filter((privilege) =>
+    publicMay(database, kind, privilege, schema),
+  );
+  const object = { database: `database ${database.name}`, schema: `${database.name} schema ${schema!}` };
+  return {
+    rule: "public",
+    object: kind === "functions" ? `${object.schema} functions` : object[kind],
+    items: database.public === "keep" ? [KEPT] : privileges,
+    text: (privilege) =>
+      privilege === KEPT ? `what PUBLIC has on ${of}` : `${privilege} for PUBLIC on ${of}`,
+    all: KEPT,
+  };
 }
 
 /** What a persona has. */
@@ -134,20 +159,50 @@ export function personaAccess(database: ManifestDatabase, persona: ManifestPerso
   };
 }
 
-function privilegesOf(database: ManifestDatabase, { name, privileges }: ManifestPersona): Holding[] {
-  const holding = (kind: ObjectKind, on: string): Holding => ({
+function privilegesOf(database: ManifestDatabase, persona: ManifestPersona): Holding[] {
+  const holding = (items: readonly string[], on: string): Holding => ({
     rule: "privilege",
-    object: `${database.name}.${name} ${on}`,
-    items: privileges[kind],
+    object: `${database.name}.${persona.name} ${on}`,
+    items,
     text: (privilege) => `${privilege} on ${on}`,
   });
   const kinds = Object.keys(OBJECT_KINDS) as ObjectKind[];
   return kinds.flatMap((kind) => {
-    if (kind === "database") return holding(kind, `the database ${database.name}`);
-    return database.schemas.map((schema) =>
-      holding(kind, `${kind === "schema" ? "the" : `${kind} of the`} schema ${schema.name}`),
-    );
+    if (kind === "database") return holding(persona.privileges[kind], `the database ${database.name}`);
+    return database.schemas.map(({ name }) => {
+      const { namedTables, ...all } = privilegesIn(persona, name);
+      const onAll = holding(all[kind], `${kind === "schema" ? "the" : `${kind} of the`} schema ${name}`);
+      if (kind !== "tables") return onAll;
+      const named = namedTables.flatMap((table) => namedItems(name, table));
+      return {
+        ...onAll,
+        items: [...onAll.items, ...named],
+        text: (item) => (NAMED.test(item) ? item : onAll.text(item)),
+        within: widerThan,
+      };
+    });
   });
+}
+
+/** Privileges on a named table, or on columns of one. */
+const NAMED = /^(\S+) on (?:\S+ of )?(the table \S+)$/;
+
+function namedItems(schema: string, { name, privileges, columns }: NamedTable): string[] {
+  const table = `the table ${schema}.${name}`;
+  return [
+    ...privileges.map((privilege) => `${privilege} on ${table}`),
+    ...Object.entries(columns).flatMap(([privilege, list]) =>
+      list.map((column) => `${privilege} on ${column} of ${table}`),
+    ),
+  ];
+}
+
+/** The same privilege on the whole table, and on all tables. */
+function widerThan(item: string): string[] {
+  const [, privilege, table] = NAMED.exec(item) ?? [];
+  return privilege === undefined
+    ? []
+    : [privilege, `${privilege} on ${table!}`].filter((wider) => wider !== item);
 }
 
 function staticOf({ staticRoles }: ManifestDatabase, { name }: ManifestPersona) {

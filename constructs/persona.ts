@@ -4,6 +4,7 @@ import type { Duration } from "./duration";
 import { checkPositive } from "./declaration-error";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
+import { declaredPrivileges } from "./postgres/privileges";
 import { StaticLogin } from "./postgres/static-login";
 import type { DatabaseConnection } from "./vault/database-connection";
 import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
@@ -83,7 +84,8 @@ export class Persona extends Construct {
 
     Manifest.of(this).addToDatabase(this, database.databaseName, () => {
       const databaseRole = { ...role.declared, connectionLimit };
-      return { personas: [{ name, groupRole, actsAsOwner, ...login.declared, databaseRole, privileges }] };
+      const declared = { databaseRole, privileges: declaredPrivileges(privileges, database.schemas) };
+      return { personas: [{ name, groupRole, actsAsOwner, ...login.declared, ...declared }] };
     });
   }
 

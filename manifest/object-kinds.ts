@@ -62,5 +62,22 @@ export type ObjectKind = keyof typeof OBJECT_KINDS;
 /** Of objects that stand in a schema. */
 export type SchemaObjectKind = Exclude<ObjectKind, "database" | "schema">;
 export type Privilege<Kind extends ObjectKind> = (typeof OBJECT_KINDS)[Kind]["privileges"][number];
-/** A persona's privileges, by kind of object. */
-export type PrivilegeSet = { readonly [Kind in ObjectKind]: readonly Privilege<Kind>[] };
+/** Those that can be granted on single columns. */
+export type ColumnPrivilege = (typeof OBJECT_KINDS.tables.columns)[number];
+
+/** A table, or whatever else is granted on as one, on which a persona has privileges by its name. */
+export interface NamedTable {
+  readonly name: string;
+  /** On all of it. */
+  readonly privileges: readonly Privilege<"tables">[];
+  /** On columns of it alone. */
+  readonly columns: Readonly<Partial<Record<ColumnPrivilege, readonly string[]>>>;
+}
+
+/** A persona's privileges on a schema, and by kind on all objects there, those that come too. */
+export type SchemaPrivilegeSet = {
+  readonly [Kind in Exclude<ObjectKind, "database">]: readonly Privilege<Kind>[];
+} & {
+  /** On tables that were there before, and on no others. */
+  readonly namedTables: readonly NamedTable[];
+};

@@ -17,6 +17,24 @@ const seconds = z.int().positive();
 const privileges = <Kind extends ObjectKind>(kind: Kind) =>
   z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
 
+const namedTable = z.object({
+  name,
+  /** On all of it. */
+  privileges: privileges("tables"),
+  /** On columns of it alone, by privilege. */
+  columns: z.partialRecord(z.enum(OBJECT_KINDS.tables.columns), z.array(name).min(1).readonly()).default({}),
+});
+
+const inSchema = z.object({
+  schema: privileges("schema"),
+  /** On all tables. */
+  tables: privileges("tables"),
+  sequences: privileges("sequences"),
+  functions: privileges("functions"),
+  /** On tables that were there before, and on no others. */
+  namedTables: z.array(namedTable).default([]),
+});
+
 /** How a persona logs in: what every kind has. A kind's own fields are let through, to whoever knows the kind. */
 const login = z.looseObject({
   kind: name,
@@ -51,12 +69,11 @@ const persona = z
       /** Sessions that a leased login may have at a time. */
       connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
     }),
-    privileges: z.object({
+    /** In each schema; where `schemas` is there, in the first. */
+    privileges: inSchema.extend({
       database: privileges("database"),
-      schema: privileges("schema"),
-      tables: privileges("tables"),
-      sequences: privileges("sequences"),
-      functions: privileges("functions"),
+      /** In each, where they differ; in one that is missing there are none. */
+      schemas: z.array(inSchema.extend({ name })).optional(),
     }),
   })
   .transform(({ appRole, login = appRole && { ...appRole, kind: "approle" }, ...declared }, context) => {
@@ -76,8 +93,17 @@ const workload = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("approle"), reader: name }),
 ]);
 
+/** Privileges that PUBLIC may keep on a database, on its schemas, and on the functions in them. */
+const publicPrivileges = z.object({
+  database: privileges("database"),
+  schema: privileges("schema"),
+  functions: privileges("functions"),
+});
+
 const databaseFields = z.object({
   name,
+  /** It was there before, and may be an owner's of its schemas: it is neither made, altered nor dropped. */
+  exists: z.boolean().optional(),
   /** The first schema, which is all that there was of `schemas` at first. */
   schema: name,
   /** The first schema's: as whom personas act that act as the owner, and who gets what roles leave that are dropped. */
@@ -97,12 +123,14 @@ const databaseFields = z.object({
         creators: z.array(name).optional(),
         /** It was there before, and may belong to another role: it is neither made, given away nor dropped. */
         exists: z.boolean().optional(),
-        /** What PUBLIC keeps on it. */
+        /** What PUBLIC keeps on it where it has nothing else. */
         public: privileges("schema").optional(),
       }),
     )
     .min(1)
     .optional(),
+  /** PUBLIC has nothing there, keeps what it has, or may keep these and no more; but for `take` no stack revokes anything of it. */
+  public: z.union([z.enum(["take", "keep"]), publicPrivileges]).default("take"),
   /** @default - the only server */
   server: name.default("postgres"),
   /** Vault's own login. */
@@ -172,6 +200,8 @@ export const accessManifestSchema = z.object({
 export type AccessManifestInput = z.input<typeof accessManifestSchema>;
 export type AccessManifest = z.output<typeof accessManifestSchema>;
 export type ManifestDatabase = AccessManifest["databases"][number];
+/** What becomes of PUBLIC's privileges. */
+export type ManifestPublic = ManifestDatabase["public"];
 /** One of its schemas. */
 export type ManifestSchema = ManifestDatabase["schemas"][number];
 export type ManifestPersona = ManifestDatabase["personas"][number];

@@ -48,15 +48,27 @@ const schema = z.strictObject({
 });
 
 const objects = ["table", "sequence", "function", "procedure", "routine"] as const;
-const grant = z.strictObject({
-  role: z.string(),
-  database: z.string(),
-  schema: z.string().optional(),
-  object_type: z.enum(["database", "schema", ...objects]),
-  objects: names.default([]),
-  privileges: names,
-  with_grant_option: z.boolean().default(false),
-});
+const grant = z
+  .strictObject({
+    role: z.string(),
+    database: z.string(),
+    schema: z.string().optional(),
+    object_type: z.enum(["database", "schema", "column", ...objects]),
+    objects: names.default([]),
+    columns: names.default([]),
+    privileges: names,
+    with_grant_option: z.boolean().default(false),
+  })
+  .superRefine(({ object_type: type, objects, columns, privileges }, context) => {
+    const wants = (attribute: string, message: string) => {
+      context.addIssue({ code: "custom", path: [attribute], message });
+    };
+    if (type !== "column" && columns.length > 0) wants("columns", "only with object_type column");
+    if (type !== "column") return;
+    if (columns.length === 0) wants("columns", "at least one, with object_type column");
+    if (objects.length !== 1) wants("objects", "exactly one table, with object_type column");
+    if (privileges.length !== 1) wants("privileges", "exactly one, with object_type column");
+  });
 
 const grantRole = z.strictObject({
   role: z.string(),
@@ -238,10 +250,16 @@ export const postgresqlProvider: ProviderFactory = (input): Provider => {
         const on = grantedObjects(attributes);
         const to = ident(role);
         const option = attributes.with_grant_option ? " WITH GRANT OPTION" : "";
-        const id = [role, database, attributes.schema, type].filter(Boolean).join("_");
+        const id = [role, database, attributes.schema, type, ...attributes.objects, ...attributes.columns]
+          .filter(Boolean)
+          .join("_");
+        const columns =
+          type === "column" ? ` (${attributes.columns.map((column) => ident(column)).join(", ")})` : "";
+        // On named objects those that it grants alone: a REVOKE takes a privilege on the columns along.
+        const revoked = attributes.objects.length > 0 ? when(attributes.privileges, (list) => list) : [];
         return statements({ id }, database, [
-          `REVOKE ALL PRIVILEGES ON ${on} FROM ${to}`,
-          ...when(attributes.privileges, (list) => `GRANT ${list} ON ${on} TO ${to}${option}`),
+          `REVOKE ${revoked[0] ?? "ALL PRIVILEGES"}${columns} ON ${on} FROM ${to}`,
+          ...when(attributes.privileges, (list) => `GRANT ${list}${columns} ON ${on} TO ${to}${option}`),
         ]);
       }),
 
@@ -284,7 +302,8 @@ function grantedObjects({
   if (name === undefined) throw new Error(`attribute "schema" is missing`);
   if (type === "schema") return `SCHEMA ${ident(name)}`;
   if (list.length === 0) return `ALL ${type.toUpperCase()}S IN SCHEMA ${ident(name)}`;
-  return `${type.toUpperCase()} ${list.map((object) => `${ident(name)}.${ident(object)}`).join(", ")}`;
+  const kind = type === "column" ? "TABLE" : type.toUpperCase();
+  return `${kind} ${list.map((object) => `${ident(name)}.${ident(object)}`).join(", ")}`;
 }
 
 /** Privileges are keywords: nothing else may stand in their place. */

@@ -43,7 +43,9 @@ export class PostgresStack extends LeaseholdStack {
       const [schema, ...further] = schemasOf(config);
       const database = new Database(this, `Database-${config.name}`, {
         name: config.name,
-        create: config.name !== server.database,
+        create: !config.exists && config.name !== server.database,
+        exists: config.exists,
+        public: config.public ?? (config.exists ? "keep" : "take"),
         server: servers.get(server.name),
         ...toProps(schema!, server.superuser),
         furtherSchemas: further.map((each) => toProps(each, server.superuser)),

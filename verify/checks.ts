@@ -1,3 +1,4 @@
+import { privilegeSetsOf } from "../manifest/privileges";
 import type { ManifestPersona } from "../manifest/schema";
 import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
 import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
@@ -17,6 +18,7 @@ import { leaseFunctions } from "./privileges/lease-functions";
 import { leasedLogins } from "./privileges/leased-logins";
 import { managerLogin } from "./privileges/manager-login";
 import { overloads } from "./privileges/overloads";
+import { namedTablesExist } from "./privileges/named-tables";
 import { closedToPublic, otherDatabases } from "./privileges/other-databases";
 import { probeLeases } from "./privileges/probe-leases";
 import { publicAccess } from "./privileges/public";
@@ -93,7 +95,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     id: "public",
     title: "PUBLIC has nothing",
     proves:
-      "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, and nothing elsewhere but what PostgreSQL gives it from the start.",
+      "PUBLIC holds nothing on the database, the schema and its objects, now or by default privileges, but what the config lets it keep, and nothing elsewhere but what PostgreSQL gives it from the start.",
     group: "roles and PUBLIC",
     run: publicAccess,
   },
@@ -104,7 +106,7 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
       "Where the config closes the server's other databases, PUBLIC may connect to none of them; elsewhere the report says what PUBLIC may do there.",
     group: "roles and PUBLIC",
     // They are the server's.
-    applies: ({ databases, database }) => databases[0] === database.name,
+    applies: ({ databases, database }) => databases[0]!.name === database.name,
     run: closedToPublic,
   },
   {
@@ -123,6 +125,17 @@ export const ROLES: readonly CheckDefinition<DatabaseContext>[] = [
     group: "roles and PUBLIC",
     applies: ({ database }) => database.schemas.some(({ creators = [] }) => creators.length > 0),
     run: creatorsDefaults,
+  },
+  {
+    id: "named-tables",
+    title: "named tables and columns are there",
+    proves: "Each table and column on which a persona has privileges by its name exists.",
+    group: "roles and PUBLIC",
+    applies: ({ database }) =>
+      database.personas.some((persona) =>
+        privilegeSetsOf(persona).some(({ namedTables }) => namedTables.length > 0),
+      ),
+    run: namedTablesExist,
   },
   {
     id: "overloads",
@@ -261,7 +274,8 @@ export const SESSION: readonly CheckDefinition<SessionContext>[] = [
   {
     id: "other-databases",
     title: "other declared databases refused",
-    proves: "The login is refused by the server's other databases that are in the manifest.",
+    proves:
+      "The login is refused by the server's other databases that are in the manifest, unless PUBLIC may keep CONNECT there.",
     group: "session",
     run: otherDatabases,
   },

@@ -32,8 +32,8 @@ export interface DatabaseContext {
   readonly version: number;
   /** Every role of the server that is not a leased login. */
   readonly roles: readonly OtherRole[];
-  /** Names of the manifest's databases on this server. */
-  readonly databases: readonly string[];
+  /** The manifest's databases on this server. */
+  readonly databases: readonly ManifestDatabase[];
   /** What becomes of PUBLIC's CONNECT in the server's others. */
   readonly otherDatabases: (typeof OTHER_DATABASES)[number];
   /** What the config accepts. */

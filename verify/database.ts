@@ -76,7 +76,7 @@ export async function verifyDatabase(
       left: [],
       version: server!.number,
       roles: await otherRoles(owner, neighbours),
-      databases: neighbours.map(({ name }) => name),
+      databases: neighbours,
       otherDatabases: manifest.servers.find(({ name }) => name === database.server)?.otherDatabases ?? "keep",
       ...{ startApplication, signal },
     };

@@ -7,7 +7,7 @@ import { verifyExpiry } from "./lifecycle/expiry";
 import { loginMethod } from "./login/login";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
-import { resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
+import { count, resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -118,7 +118,6 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     ...(options.expiry === false && { expiry: false }),
   };
   const results = resultsOf({ databases });
-  const failed = results.filter(({ result }) => !result.held).length;
   return {
     version: 2,
     environment: manifest.environment,
@@ -133,8 +132,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     ],
     left,
     interrupted,
-    passed: results.length - failed,
-    failed,
+    ...count(results.map(({ result }) => result)),
     milliseconds: performance.now() - start,
   };
 }

@@ -21,6 +21,7 @@ import {
   name,
   object,
   oneOf,
+  privileges,
   text,
   withRules,
   type Breach,
@@ -46,7 +47,8 @@ const staticRole = object("a static role", {
 }).describe("A login that is not leased but kept, and given a new password by Vault again and again.");
 
 const usersTable = name(POSTGRES_IDENTIFIER).optional().meta({
-  description: "A table in the first schema that is made where it is missing, emptied by each verification, and kept.",
+  description:
+    "A table in the first schema that is made where it is missing, emptied by each verification, and kept.",
   otherwise: "one of the verifier's own, which is gone afterwards",
 });
 
@@ -111,10 +113,29 @@ const schema = object("a schema", {
 const TEMPLATE =
   "a template such as v-shop-{{.RoleName | truncate 8}}-{{random 20}}-{{unix_time}}, with two parts of up to 8 letters in the middle";
 
+const publicOr =
+  '"take"; or an object of any of database, schema, functions, with the privileges that PUBLIC may keep there';
+const publicPrivileges = z
+  .union(
+    [
+      z.literal("take"),
+      object("what PUBLIC may keep", {
+        database: privileges("database").default([]),
+        schema: privileges("schema").default([]),
+        functions: privileges("functions").default([]),
+      }),
+    ],
+    { error: publicOr },
+  )
+  .meta({ allowed: publicOr });
+
 const fields = object("a database", {
   name: name(POSTGRES_DATABASE).describe(
-    "Its name. The stack makes it, unless it is the one that its server has from the start.",
+    "Its name. The stack makes it, unless it exists or is the one that its server has from the start.",
   ),
+  exists: boolean
+    .default(false)
+    .describe("The database is there already: it is never made, owned, altered or dropped."),
   server: text("the name of one of the servers")
     .optional()
     .meta({ description: "The server that it is on, by name.", otherwise: "the first server" }),
@@ -131,6 +152,11 @@ const fields = object("a database", {
     description:
       "The schemas on whose objects the personas have privileges, in the order of the search path. A persona that acts as the owner acts as the first one's. Another one is added at the end: the first keeps its place.",
     otherwise: "the one of `schema` and `owner`",
+  }),
+  public: publicPrivileges.optional().meta({
+    description:
+      "What PUBLIC, and with it every login, has on the database, its schemas and their functions, later ones too. `take` revokes all of it. Otherwise nothing is revoked, and what is beyond the lists is a finding of `verify`.",
+    otherwise: "`take`; with `exists` PUBLIC keeps what it has",
   }),
   manager: object("Vault's own login", {
     name: name(POSTGRES_ROLE).describe(
@@ -285,6 +311,17 @@ function* ownerDeclaresWhatItHas(database: Database): Iterable<Breach> {
       yield { path: ["personas", p, "privileges", "database"], allowed: alsoOwners(["CREATE"]) };
 }
 
+function* privilegesAreInItsSchemas(database: Database): Iterable<Breach> {
+  const names = schemasOf(database).map(({ name }) => name);
+  for (const [p, { privileges }] of database.personas.entries())
+    for (const name of Object.keys(privileges.schemas ?? {}))
+      if (!names.includes(name))
+        yield {
+          path: ["personas", p, "privileges", "schemas", name],
+          allowed: `privileges in a schema of this database: ${names.join(", ")}`,
+        };
+}
+
 function* creatorsAreOthers(database: Database): Iterable<Breach> {
   for (const { owner, creators, at } of schemasOf(database))
     for (const [i, creator] of creators.entries())
@@ -337,6 +374,7 @@ export const database = withRules(fields, [
   whoActsAsOwnerOwnsAll,
   ownersExistOrNot,
   creatorsAreOthers,
+  privilegesAreInItsSchemas,
   ownerDeclaresWhatItHas,
   idleAreAmongTheOpen,
   ownersShareTemporary,

@@ -99,6 +99,30 @@ export const boundCidrs = list("address ranges", cidr)
   .optional()
   .meta({ allowed: 'a list of address ranges, such as "10.0.0.0/8"', otherwise: "from anywhere" });
 
+/** One of two spellings, told apart by their look, so that a message is about the one that was meant. */
+export function either<First extends z.ZodType, Second extends z.ZodType>(
+  isFirst: (value: unknown) => boolean,
+  first: First,
+  second: Second,
+) {
+  return z.unknown().transform((value, context) => {
+    const result = (isFirst(value) ? first : second).safeParse(value);
+    if (result.success) return result.data;
+    context.issues.push(
+      ...result.error.issues.map((issue) => ({ ...issue, input: value }) as z.core.$ZodRawIssue),
+    );
+    return z.NEVER;
+  }) as unknown as z.ZodType<z.output<First> | z.output<Second>, z.input<First> | z.input<Second>>;
+}
+
+/** By the names of things that exist. */
+export function byName<Item extends z.ZodType>(what: string, rule: NameRule, item: Item) {
+  const key = z.string().refine((value) => isName(rule, value));
+  return z.record(key, item, {
+    error: ({ code }) => (code === "invalid_key" ? `as a name ${rule.allowed}` : what),
+  });
+}
+
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 export function privileges<Kind extends ObjectKind>(kind: Kind) {
   const all = OBJECT_KINDS[kind].privileges as readonly Privilege<Kind>[];

@@ -1,18 +1,20 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { Duration } from "../../constructs/duration";
 import {
   isName,
+  POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
   VAULT_LOWER_NAME,
   VAULT_NAME,
   VAULT_POLICY_NAME,
 } from "../../constructs/names";
-import { Privileges } from "../../constructs/postgres/privileges";
-import type { ObjectKind } from "../../manifest/object-kinds";
+import { SchemaPrivileges } from "../../constructs/postgres/privileges";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import {
   boolean,
   boundCidrs,
+  byName,
+  either,
   integer,
   list,
   name,
@@ -40,6 +42,76 @@ const pathGrant = object("a path", {
       description: "What may be done there.",
     }),
 }).describe("A path in Vault, and what may be done there.");
+
+const isList = (value: unknown) => Array.isArray(value);
+const notEmpty = (given: object) => Object.keys(given).length > 0;
+
+const columns = list("columns", name(POSTGRES_IDENTIFIER))
+  .min(1, "at least one column")
+  .refine((given) => new Set(given).size === given.length, "each column once");
+const all = z.literal(true, { error: "true, since it is on the whole table" });
+const allOrColumns = either(isList, columns, z.literal(true, { error: "true, or a list of columns" }));
+const ALL_TABLES = privileges("tables");
+const ofTable = z
+  .strictObject(
+    {
+      ...{
+        SELECT: allOrColumns.optional(),
+        INSERT: allOrColumns.optional(),
+        UPDATE: allOrColumns.optional(),
+      },
+      ...{ DELETE: all.optional(), TRUNCATE: all.optional() },
+      ...{ REFERENCES: allOrColumns.optional(), TRIGGER: all.optional() },
+    },
+    { error: "a list of privileges, or an object of them, each with true or a list of columns" },
+  )
+  .refine(notEmpty, "at least one privilege");
+const tablesByName = byName(
+  "a list of privileges, or an object with a list of them for each table's name",
+  POSTGRES_IDENTIFIER,
+  either(
+    isList,
+    ALL_TABLES.refine((given) => given.length > 0, "at least one privilege"),
+    ofTable,
+  ),
+).refine(notEmpty, "at least one table");
+
+const tables = either((value) => isList(value) || typeof value !== "object", ALL_TABLES, tablesByName)
+  .optional()
+  .meta({
+    allowed: `${ALL_TABLES.meta()!.allowed!}; or by the name of a table that exists: such a list, or an object of privileges, each with \`true\` or a list of columns`,
+    description:
+      'On all tables and views, present and future; or, by their names, on some that exist and on no others: `{ orders: ["SELECT"], customers: { SELECT: ["id"], DELETE: true } }`.',
+    otherwise: "none",
+  });
+
+const ofSchema = {
+  schema: privileges("schema").optional().meta({
+    description: "On the schema. Has `USAGE` where there are any on its objects.",
+    otherwise: "none",
+  }),
+  tables,
+  sequences: privileges("sequences")
+    .optional()
+    .meta({ description: "On all sequences, present and future.", otherwise: "none" }),
+  functions: privileges("functions")
+    .optional()
+    .meta({ description: "On all functions, present and future.", otherwise: "none" }),
+};
+
+const bySchema = byName(
+  "an object with a set of privileges for each schema's name",
+  POSTGRES_IDENTIFIER,
+  object("the privileges in a schema", ofSchema),
+)
+  .refine(notEmpty, "at least one schema")
+  .optional()
+  .meta({
+    allowed: "by a schema's name: `schema`, `tables`, `sequences` and `functions`, as they are here",
+    description:
+      "By schema, in place of the same in each. In one that is not there it has none; `SchemaPrivileges.READ` and `READ_WRITE` are ready-made.",
+    otherwise: "the same in each",
+  });
 
 const fields = object("a persona", {
   name: name(VAULT_LOWER_NAME)
@@ -70,10 +142,8 @@ const fields = object("a persona", {
     ),
   privileges: object("a persona's privileges", {
     database: privileges("database").describe("On the database. Has `CONNECT`."),
-    schema: privileges("schema").describe("On the schema. Has `USAGE` where there are any on its objects."),
-    tables: privileges("tables").describe("On all tables and views of the schema, present and future."),
-    sequences: privileges("sequences").describe("On all sequences of the schema, present and future."),
-    functions: privileges("functions").describe("On all functions of the schema, present and future."),
+    ...ofSchema,
+    schemas: bySchema,
   }).describe(
     "What it may do; `Privileges.READ`, `READ_WRITE`, `OWNER` and `CONNECT` are ready-made. A persona that acts as the owner declares all that the owner has.",
   ),
@@ -153,14 +223,26 @@ function* mayConnect({ privileges }: Persona): Iterable<Breach> {
     };
 }
 
-function* objectsAreReached({
-  privileges: { schema, tables, sequences, functions },
-}: Persona): Iterable<Breach> {
-  if ([tables, sequences, functions].some((list) => list.length > 0) && !schema.includes("USAGE"))
-    yield {
-      path: ["privileges", "schema"],
-      allowed: "a list with USAGE, without which no object of the schema can be reached",
-    };
+function* setsAreSpelledOnce({ privileges: { schemas, ...others } }: Persona): Iterable<Breach> {
+  const kind = (Object.keys(ofSchema) as (keyof typeof ofSchema)[]).find((kind) => others[kind]);
+  if (schemas && kind)
+    yield { path: ["privileges", kind], allowed: "nothing beside schemas, which has it for each schema" };
+}
+
+function* objectsAreReached({ privileges }: Persona): Iterable<Breach> {
+  const { schemas } = privileges;
+  const sets = schemas
+    ? Object.entries(schemas).map(([name, set]) => [["schemas", name], set] as const)
+    : [[[], privileges] as const];
+  for (const [at, { schema = [], tables = [], sequences = [], functions = [] }] of sets)
+    if (
+      [Object.keys(tables), sequences, functions].some((list) => list.length > 0) &&
+      !schema.includes("USAGE")
+    )
+      yield {
+        path: ["privileges", ...at, "schema"],
+        allowed: "a list with USAGE, without which no object of the schema can be reached",
+      };
 }
 
 export function alsoOwners(missing: readonly string[]): string {
@@ -169,16 +251,20 @@ export function alsoOwners(missing: readonly string[]): string {
 
 function* ownerDeclaresWhatItHas({ actsAsOwner, privileges }: Persona): Iterable<Breach> {
   if (!actsAsOwner) return;
+  if (privileges.schemas) {
+    yield {
+      path: ["privileges", "schemas"],
+      allowed: "the same in each schema, since a persona that acts as the owner has all in each",
+    };
+    return;
+  }
   // What it has on the database is another rule's: it depends on whether the owner exists already.
-  const { database: _, ...inSchema } = Privileges.OWNER;
-  for (const [kind, owned] of Object.entries(inSchema)) {
-    const declared: readonly string[] = privileges[kind as ObjectKind];
-    const missing = owned.filter((privilege) => !declared.includes(privilege));
-    if (missing.length > 0)
-      yield {
-        path: ["privileges", kind],
-        allowed: alsoOwners(missing),
-      };
+  for (const [kind, owned] of Object.entries(SchemaPrivileges.OWNER)) {
+    const declared = privileges[kind as keyof typeof ofSchema];
+    const missing = owned.filter(
+      (privilege) => !(Array.isArray(declared) && (declared as readonly string[]).includes(privilege)),
+    );
+    if (missing.length > 0) yield { path: ["privileges", kind], allowed: alsoOwners(missing) };
   }
 }
 
@@ -188,6 +274,7 @@ export const persona = withRules(fields, [
   tokenOutlivesLeaseUnlessSaid,
   secretIdLivesUntilDelivered,
   mayConnect,
+  setsAreSpelledOnce,
   objectsAreReached,
   ownerDeclaresWhatItHas,
 ]).describe(

@@ -87,6 +87,12 @@ function* schemaIsNotTheFunctions(database: DatabaseConfig, { leases }: Environm
     };
 }
 
+function* sslModeIsOfTls(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
+  const { name, tls } = serverOf(environment, database);
+  if (database.vault.sslMode !== undefined && !tls)
+    yield { path: ["vault", "sslMode"], allowed: `no sslMode, since the server ${name} has no tls` };
+}
+
 function* nobodyActsAsASuperuser(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
   const { superuser } = serverOf(environment, database);
   if (!schemasOf(database).some(({ owner }) => owner === superuser)) return;
@@ -96,12 +102,6 @@ function* nobodyActsAsASuperuser(database: DatabaseConfig, environment: Environm
         path: ["personas", p, "actsAsOwner"],
         allowed: `false, since an owner of the schemas is ${superuser}, the superuser`,
       };
-}
-
-function* sslModeIsOfTls(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
-  const { name, tls } = serverOf(environment, database);
-  if (database.vault.sslMode !== undefined && !tls)
-    yield { path: ["vault", "sslMode"], allowed: `no sslMode, since the server ${name} has no tls` };
 }
 
 /** They are named in default privileges before any role of the config's is made, but for owners. */

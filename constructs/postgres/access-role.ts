@@ -2,12 +2,12 @@ import { DefaultPrivileges } from "@cdktf/provider-postgresql/lib/default-privil
 import { Grant, type GrantConfig } from "@cdktf/provider-postgresql/lib/grant";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
-import { OBJECT_KINDS, type SchemaObjectKind } from "../../manifest/object-kinds";
+import { OBJECT_KINDS, type NamedTable, type SchemaObjectKind } from "../../manifest/object-kinds";
 import { heirOf } from "../../manifest/names";
 import { DeclarationError } from "../declaration-error";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { DatabaseSchema, IDatabase } from "./database";
-import type { Privileges } from "./privileges";
+import { privilegesIn, type Privileges } from "./privileges";
 import { OF_A_DBA } from "./role-settings";
 
 /** A group role that logins join. */
@@ -60,7 +60,9 @@ export class AccessRole extends Construct implements IAccessRole {
     const owners = [...new Set(database.schemas.map(({ owner }) => owner))];
     const superuser = database.schemas.find(({ ownerIsSuperuser }) => ownerIsSuperuser)?.owner;
     if (actsAsOwner && superuser !== undefined)
-      throw new DeclarationError(`${this.roleName} must not act as the owner ${superuser}, who is a superuser`);
+      throw new DeclarationError(
+        `${this.roleName} must not act as the owner ${superuser}, who is a superuser`,
+      );
     const role = database.chain(
       (meta) =>
         new Role(this, "Resource", {
@@ -89,7 +91,8 @@ export class AccessRole extends Construct implements IAccessRole {
     role: string,
     { name: schema, owner, creators }: DatabaseSchema,
   ): void {
-    const { database, privileges } = this;
+    const { database } = this;
+    const privileges = privilegesIn(this.privileges, schema);
     const inSchema = { role, database: database.databaseName, schema };
     this.grant(scope, "Schema", { ...inSchema, objectType: "schema" }, privileges.schema);
     for (const kind of ["tables", "sequences", "functions"] satisfies SchemaObjectKind[]) {
@@ -97,12 +100,44 @@ export class AccessRole extends Construct implements IAccessRole {
       const objectType = OBJECT_KINDS[kind].keyword.toLowerCase();
       const id = kind[0]!.toUpperCase() + kind.slice(1);
       this.grant(scope, id, { ...inSchema, objectType }, list);
+      // The first one stands where that on all tables stood, which is then revoked before any is granted.
+      if (kind === "tables")
+        for (const [i, table] of privileges.namedTables.entries())
+          this.grantOnTable(scope, i === 0 ? id : `Table-${table.name}`, inSchema, table);
       if (list.length === 0) continue;
       for (const maker of [owner, ...creators]) {
         const later = { ...inSchema, owner: maker, objectType, privileges: list };
         const place = maker === owner ? scope : new Construct(scope, `${id}-${maker}`);
         database.chain((meta) => new DefaultPrivileges(place, `Default${id}`, { ...later, ...meta }));
       }
+    }
+  }
+
+  /**
+   * Each of a table's grants but the first below it, for the same reason: a privilege that is revoked on the table is revoked on
+   * its columns as well. The provider takes one privilege on columns a resource.
+   */
+  private grantOnTable(
+    scope: Construct,
+    id: string,
+    on: Omit<GrantConfig, "privileges" | "objectType">,
+    { name, privileges, columns }: NamedTable,
+  ): void {
+    const of = { ...on, objects: [name] };
+    const grants: [privilege: string, config: GrantConfig][] = Object.entries(columns).map(
+      ([privilege, list]) => [
+        privilege,
+        { ...of, objectType: "column", columns: [...list].sort(), privileges: [privilege] },
+      ],
+    );
+    const onTable = { ...of, objectType: "table", privileges: [...privileges].sort() };
+    if (privileges.length > 0) grants.unshift([id, onTable]);
+    let place = scope;
+    for (const [privilege, config] of grants) {
+      const made = this.database.chain(
+        (meta) => new Grant(place, place === scope ? id : privilege, { ...config, ...meta }),
+      );
+      if (place === scope) place = made;
     }
   }
 

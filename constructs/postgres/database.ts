@@ -12,6 +12,7 @@ import {
 } from "cdktf";
 import { Construct, type IConstruct } from "constructs";
 import { OBJECT_KINDS, type Privilege } from "../../manifest/object-kinds";
+import type { ManifestPublic } from "../../manifest/schema";
 import { Forgotten } from "../forgotten";
 import { Manifest } from "../manifest";
 import { checkName, POSTGRES_DATABASE, POSTGRES_IDENTIFIER, POSTGRES_ROLE } from "../names";
@@ -107,7 +108,12 @@ abstract class DatabaseBase extends Construct implements IDatabase {
   constructor(
     scope: Construct,
     id: string,
-    { name, server }: Pick<DatabaseNames, "name" | "server">,
+    {
+      name,
+      server,
+      exists,
+      public: kept = "take",
+    }: Pick<DatabaseProps, "name" | "server" | "exists" | "public">,
     schemas: readonly [DeclaredSchema, ...DeclaredSchema[]],
   ) {
     super(scope, id);
@@ -122,13 +128,14 @@ abstract class DatabaseBase extends Construct implements IDatabase {
     this.server = server;
     Manifest.of(this).addToDatabase(this, name, () => ({
       name,
+      ...{ exists: exists || undefined, public: kept === "take" ? undefined : kept },
       schema: schemas[0].name,
       owner: this.ownerName,
       schemas: schemas.map(({ name, owner, creators, exists, keepsPublic, ...of }) => ({
         ...{ name, owner, creators: creators.length > 0 ? [...creators] : undefined },
         ...{ exists: exists || undefined, ownerExists: of.ownerExists || undefined },
         ownerIsSuperuser: of.ownerIsSuperuser || undefined,
-        public: keepsPublic ? (["USAGE"] as const) : undefined,
+        public: keepsPublic && kept === "take" ? (["USAGE"] as const) : undefined,
       })),
       server: server?.serverName,
     }));
@@ -183,6 +190,17 @@ export interface DatabaseProps extends SchemaProps, Pick<DatabaseNames, "name" |
    */
   readonly create?: boolean;
   /**
+   * Says that it is somebody else's, and may be an owner's of its schemas. One that was made here before is let go.
+   * @default - no owner of its schemas owns it
+   */
+  readonly exists?: boolean;
+  /**
+   * What becomes of PUBLIC's privileges on the database, its schemas and their functions, later ones too. Where it keeps some,
+   * nothing is revoked of it, and the verifier holds it to them.
+   * @default - it has none
+   */
+  readonly public?: ManifestPublic;
+  /**
    * Its other schemas, in the order of the search path. Logins that act as the owner act as the first one's.
    * @default - none
    */
@@ -222,7 +240,7 @@ export class Database extends DatabaseBase {
   /** One that exists already, with its schema and owner; PUBLIC keeps what it has there. */
   static fromNames(scope: Construct, id: string, names: DatabaseNames): IDatabase {
     const { schema, owner, creators } = names;
-    return new ExistingDatabase(scope, id, names, [
+    return new ExistingDatabase(scope, id, { ...names, public: "keep" }, [
       declared({ schema: Schema.fromName(schema), owner, creators }),
     ]);
   }
@@ -232,19 +250,25 @@ export class Database extends DatabaseBase {
   /** Roles whose later functions PUBLIC may not execute. */
   private readonly closed = new Set<string>();
 
+  /** Nothing is PUBLIC's. */
+  private readonly takes: boolean;
+
   constructor(scope: Construct, id: string, { furtherSchemas = [], ...props }: DatabaseProps) {
     super(scope, id, props, [declared(props), ...furtherSchemas.map(declared)]);
-    const { name, create } = props;
+    this.takes = (props.public ?? "take") === "take";
+    const { name, create, exists } = props;
     if (create) {
       const lifecycle = { preventDestroy: true };
       this.chain((meta) => new DatabaseResource(this, "Resource", { name, ...meta, lifecycle }));
-    }
+    } else if (exists) new Forgotten(this, "Resource", "postgresql_database");
     // The first one's resources stand where they stood when there was no other.
     const schemas = [props, ...furtherSchemas].map((each, i) => {
       const scope = i === 0 ? this : new Construct(this.further, declared(each).name);
       return [scope, each] as const;
     });
-    for (const [scope, { owner }] of schemas) if (typeof owner === "string") this.makeOwner(scope, owner);
+    for (const [scope, { owner }] of schemas)
+      if (typeof owner === "string") this.makeOwner(scope, owner);
+      else new Forgotten(scope, "Owner", "postgresql_role");
     for (const [scope, each] of schemas) this.addSchema(scope, each);
   }
 
@@ -271,6 +295,7 @@ export class Database extends DatabaseBase {
         const privileges = Lazy.listValue({ produce: () => [...this.ownerPrivileges].sort() });
         return new Grant(this, "OwnerDatabase", { ...on, role, privileges, ...meta });
       });
+    if (typeof props.schema !== "string") new Forgotten(scope, "Schema", "postgresql_schema");
     if (!exists)
       this.chain((meta) => {
         const of = { database: this.databaseName, owner: role, dropCascade: false };
@@ -288,26 +313,32 @@ export class Database extends DatabaseBase {
         });
       });
 
-    const nobody = { role: "public", privileges: [] };
-    if (scope === this)
-      this.chain((meta) => new Grant(this, "PublicDatabase", { ...on, ...nobody, ...meta }));
+    if (scope === this) this.takeFromPublic(this, "PublicDatabase", Grant, on);
     if (schema === PUBLIC_SCHEMA && !keepsPublic)
-      this.chain(
-        (meta) => new Grant(scope, "PublicSchema", { ...inSchema, objectType: "schema", ...nobody, ...meta }),
-      );
-    this.chain(
-      (meta) =>
-        new Grant(scope, "PublicFunctions", { ...inSchema, objectType: "function", ...nobody, ...meta }),
-    );
+      this.takeFromPublic(scope, "PublicSchema", Grant, { ...inSchema, objectType: "schema" });
+    this.takeFromPublic(scope, "PublicFunctions", Grant, { ...inSchema, objectType: "function" });
     // Without a schema: default privileges of a schema can only add to those of the whole database.
     for (const maker of [owner, ...creators]) {
       if (this.closed.has(maker)) continue;
       this.closed.add(maker);
-      this.chain((meta) => {
-        const functions = { ...on, owner: this.owners.get(maker) ?? maker, objectType: "function" };
-        const place = maker === owner ? scope : new Construct(scope, `Creator-${maker}`);
-        return new DefaultPrivileges(place, "PublicDefaultFunctions", { ...functions, ...nobody, ...meta });
-      });
+      const place = maker === owner ? scope : new Construct(scope, `Creator-${maker}`);
+      const functions = { ...on, owner: this.owners.get(maker) ?? maker, objectType: "function" };
+      this.takeFromPublic(place, "PublicDefaultFunctions", DefaultPrivileges, functions);
     }
+  }
+
+  /** Where PUBLIC keeps what it has, what an earlier deploy has taken is forgotten. */
+  private takeFromPublic<Config extends TerraformMetaArguments>(
+    scope: Construct,
+    id: string,
+    Taken: {
+      new (scope: Construct, id: string, config: Config): TerraformResource;
+      readonly tfResourceType: string;
+    },
+    from: Omit<Config, "role" | "privileges">,
+  ): void {
+    const nobody = { role: "public", privileges: [] };
+    if (this.takes) this.chain((meta) => new Taken(scope, id, { ...from, ...nobody, ...meta } as never));
+    else new Forgotten(scope, id, Taken.tfResourceType);
   }
 }

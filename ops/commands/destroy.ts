@@ -5,6 +5,7 @@ import { Deployment, type Attributes, type Stack, type StateResource } from "../
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
+import { endTrust, hasTrust } from "../vault/trust-end";
 import { adopt, findLeftover, findMarked, findResource, leave, type Leftover } from "../postgres/leftover";
 import { dropFunctions } from "../postgres/lease-functions";
 import { lock } from "../deployment/lock";
@@ -79,6 +80,7 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
       ...counts.map(([name, resources]) => `${name} (${String(resources.length)} resources)`),
       ...marked.map(({ object, name }) => `the ${object.toLowerCase()} ${name}`),
       ...volumes.map((name) => `the volume ${name}`),
+      ...((await hasTrust(vaultTarget(deployment))) ? ["what init made in Vault"] : []),
     ].join(", ");
     if (!what) {
       console.log(`\nNothing to do: the state of ${environment} is empty.`);
@@ -108,6 +110,8 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
     await runSteps(destroySteps(run), signal);
     deployment.home.removeDeployedAccess();
     console.log(`\nDestroyed ${environment}.`);
+    const files = deployment.home.files();
+    if (files.length > 0) run.left.push(`the folder ${deployment.home.folder} with ${files.join(", ")}`);
     for (const line of run.left) console.log(`left: ${line}`);
     return 0;
   } finally {
@@ -136,10 +140,6 @@ function destroySteps(run: Run): Step[] {
       { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
       destroyStep(run, deployment.stack("vault")!),
     );
-    // A container's go with its storage.
-    const policies = Object.values(deployment.manifest.policies!).join(", ");
-    if (!platform)
-      run.left.push(`the policies ${policies} in Vault and init's tokens, which the operator may not remove`);
   }
   if (has("postgres")) {
     steps.push(
@@ -153,6 +153,16 @@ function destroySteps(run: Run): Step[] {
       }),
     );
   }
+  // A container's go with its storage.
+  if (!platform)
+    steps.push({
+      title: "End what init made in Vault",
+      run: async (show) => {
+        const { did, left } = await endTrust(vaultTarget(deployment));
+        for (const line of did) show.detail(line);
+        run.left.push(...left);
+      },
+    });
   if (platform && has("platform")) steps.push(destroyStep(run, platform));
   if (platform) {
     steps.push({

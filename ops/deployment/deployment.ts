@@ -204,11 +204,26 @@ export class Deployment {
       variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
     );
     if (token) env["VAULT_TOKEN"] = token;
-    return new Terraform(stack.folder, env, this.signal, stateFile(stack));
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () =>
+      this.states.delete(stack.name),
+    );
   }
 
+  /** As they were read last, until Terraform writes them. */
+  private readonly states = new Map<StackName, Promise<StateResource[]>>();
+
   /** The resources that a stack's state holds. */
-  async state(stack: Stack): Promise<StateResource[]> {
+  state(stack: Stack): Promise<StateResource[]> {
+    const known = this.states.get(stack.name);
+    if (known) return known;
+    const read = this.readState(stack);
+    this.states.set(stack.name, read);
+    // What can't be read yet may be later.
+    read.catch(() => this.states.delete(stack.name));
+    return read;
+  }
+
+  private async readState(stack: Stack): Promise<StateResource[]> {
     const file = stateFile(stack);
     let text = "";
     if (file === undefined) text = await this.pullState(stack);
@@ -233,10 +248,11 @@ export class Deployment {
     const did: string[] = [];
     for (const stack of this.stacks) {
       const file = stateFile(stack);
-      if (file !== undefined && (await mend(file)))
-        did.push(
-          `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
-        );
+      if (file === undefined || !(await mend(file))) continue;
+      this.states.delete(stack.name);
+      did.push(
+        `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
+      );
     }
     return did;
   }
@@ -250,12 +266,14 @@ export class Deployment {
     }
   }
 
-  /** Resources of a type that are there and no longer in the config. */
+  /** Resources of a type that are there and no longer in the config, but for those that Terraform is to forget. */
   async undeclared(name: StackName, type: string): Promise<StateResource[]> {
     const stack = this.stack(name)!;
     const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
+    const forgotten = (stack.json.removed ?? []).map(({ from }) => from);
     return (await this.state(stack)).filter(
-      (resource) => resource.type === type && !declared.includes(resource.address),
+      ({ address, ...resource }) =>
+        resource.type === type && !declared.includes(address) && !forgotten.includes(address),
     );
   }
 

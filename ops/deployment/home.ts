@@ -10,6 +10,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -87,6 +88,15 @@ export class Home {
 
   setToken(who: TrustToken, token: string): void {
     this.write(`${who}-token`, token);
+  }
+
+  removeToken(who: TrustToken): void {
+    rmSync(join(this.folder, `${who}-token`), { force: true });
+  }
+
+  /** The names of the files in it. */
+  files(): string[] {
+    return existsSync(this.folder) ? readdirSync(this.folder).sort() : [];
   }
 
   /** A root token that is still to be revoked: who made it was ended before. */

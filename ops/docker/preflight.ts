@@ -164,7 +164,8 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
     },
     database.name,
   );
-  return (names ?? []).map(
+  const isMissing = names === undefined && database.exists;
+  return (isMissing ? [`the database ${database.name}`] : (names ?? [])).map(
     (what) =>
       `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
   );

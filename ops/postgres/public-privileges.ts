@@ -55,6 +55,7 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
   const state = await deployment.state(deployment.stack("postgres")!);
   const stack = await readStack(deployment);
   for (const database of deployment.manifest.databases) {
+    if (database.public !== "take") continue;
     const login = deployment.superuserOf(database);
     const taking = toBeTaken(state, database, stack);
     if (
@@ -204,7 +205,7 @@ async function give(
     await client.query(`GRANT EXECUTE ON ROUTINE ${found.name} TO PUBLIC`);
     executable += 1;
   }
-  if (executable > 0) given.push(`EXECUTE on ${String(executable)} functions`);
+  if (executable > 0) given.push(`EXECUTE on ${String(executable)} function${executable === 1 ? "" : "s"}`);
   for (const [schema, privileges] of Object.entries(schemas)) {
     const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
     if (rowCount !== 1 || privileges.length === 0) continue;

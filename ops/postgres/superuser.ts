@@ -28,7 +28,7 @@ export async function asSuperuser<T>(
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
         return undefined;
-      throw connectError(login, error);
+      throw connectError(login, database, error);
     }
     return await work(client);
   } catch (error) {
@@ -116,8 +116,16 @@ export function clientOf({ host, port, user, password, ca }: SuperuserLogin, dat
   return client;
 }
 
-function connectError({ host, port, user, variableFor }: SuperuserLogin, error: unknown): SetupError {
+function connectError(
+  { host, port, user, variableFor }: SuperuserLogin,
+  database: string,
+  error: unknown,
+): SetupError {
   const where = `${host}:${String(port)}`;
+  if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE)
+    return new SetupError(
+      `PostgreSQL at ${where} has no database ${printable(database)}: create it, or correct the config`,
+    );
   if (error instanceof DatabaseError && LOGIN_REFUSED.includes(error.code ?? "")) {
     return new SetupError(
       `PostgreSQL at ${where} rejects the login of ${user} (${error.code!}): set ${variableFor("superuser-password")} to its password`,

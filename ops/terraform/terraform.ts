@@ -104,6 +104,8 @@ export class Terraform {
     private readonly signal: AbortSignal,
     /** Of a local state. */
     private readonly stateFile?: string,
+    /** Called when the state may have changed. */
+    private readonly onStateChange: () => unknown = () => undefined,
   ) {
     // Else Terraform makes a new file each time.
     this.backup = stateFile === undefined ? [] : [`-backup=${backupOf(stateFile)}`];
@@ -171,7 +173,19 @@ export class Terraform {
     return this.change(["destroy"], onProgress);
   }
 
-  private async change(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
+  private change(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
+    return this.writingState(() => this.changeWith(command, onProgress));
+  }
+
+  private async writingState<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } finally {
+      this.onStateChange();
+    }
+  }
+
+  private async changeWith(command: readonly string[], onProgress: (text: string) => void): Promise<Changes> {
     const diagnostics: Diagnostic[] = [];
     let changes: Changes = { add: 0, change: 0, remove: 0 };
     let done = 0;
@@ -212,7 +226,7 @@ export class Terraform {
   /** Saves where it belongs the state that an earlier run could not, since its backend was gone. */
   async saveErrored(): Promise<void> {
     if (!existsSync(this.errored)) return;
-    await this.expect(["state", "push", LOCK_TIMEOUT, this.errored]);
+    await this.writingState(() => this.expect(["state", "push", LOCK_TIMEOUT, this.errored]));
     rmSync(this.errored);
   }
 
@@ -223,12 +237,14 @@ export class Terraform {
 
   /** Takes resources out of the state; they stay where they are. */
   async forget(addresses: readonly string[]): Promise<void> {
-    if (addresses.length > 0) await this.expect(["state", "rm", ...this.backup, LOCK_TIMEOUT, ...addresses]);
+    const args = ["state", "rm", ...this.backup, LOCK_TIMEOUT, ...addresses];
+    if (addresses.length > 0) await this.writingState(() => this.expect(args));
   }
 
   /** Takes a resource that exists already into the state. */
   async import(address: string, id: string): Promise<void> {
-    await this.expect(["import", "-input=false", "-no-color", ...this.backup, LOCK_TIMEOUT, address, id]);
+    const args = ["import", "-input=false", "-no-color", ...this.backup, LOCK_TIMEOUT, address, id];
+    await this.writingState(() => this.expect(args));
   }
 
   private async expect(args: readonly string[]): Promise<string> {

@@ -112,6 +112,8 @@ test("a login with the name of Vault's own that is somebody else's: a first depl
     output: "",
   });
   expect(await theirs()).toEqual(found);
+  // Destroy has ended the tokens.
+  await init();
   for (const sql of ["SCHEMA theirs", "ROLE clerk", "ROLE vault", "ROLE staff"])
     await servers.query(`DROP ${sql}`);
   expect(await roles()).toEqual(["postgres"]);

@@ -1,3 +1,6 @@
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { dumpPostgres } from "../golden/dump";
 import { query } from "../support/hand-made";
 import { messages } from "../support/program";
 import { importCommands } from "./killed";
@@ -63,6 +66,31 @@ const work = async () => {
   );
   await as("reporting", "CREATE TEMPORARY TABLE t AS SELECT billing.total(), id FROM public.orders");
   await as("batch", "CREATE TEMPORARY TABLE t ()", "INSERT INTO public.orders VALUES (2)");
+};
+
+/** With the state, the passwords, and the operator's token, as a pipeline has them. */
+const fromAnotherMachine = async (...args: string[]) => {
+  const { checkout } = servers;
+  const token = readFileSync(join(checkout.home, "leasehold/external/operator-token"), "utf8");
+  const home = checkout.path("another-home");
+  mkdirSync(home, { mode: 0o700 });
+  const env = { XDG_CONFIG_HOME: home, VAULT_TOKEN: token };
+  const { code, output } = await servers.leaseholdWith({ env }, ...args);
+  rmSync(home, { recursive: true });
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  return output;
+};
+
+/** Environments with a record of what they have taken, which is the superuser's alone. */
+const record = async () => {
+  const [table] = await servers.query("SELECT to_regclass('leasehold.taken') IS NOT NULL");
+  if (!table) return [];
+  expect(
+    await servers.query(
+      "SELECT grantee FROM pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) WHERE oid = 'leasehold.taken'::regclass AND grantee <> relowner",
+    ),
+  ).toEqual([]);
+  return [await servers.query("SELECT environment FROM leasehold.taken")];
 };
 
 const LOSSES = [
@@ -156,6 +184,36 @@ test("they work through verify and destroy", async () => {
   const { code, output } = await servers.leasehold("verify", "--no-expiry", "--env", "external");
   expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   await work();
-  await succeeds("destroy", "--auto-approve");
+  expect(await record()).toEqual([["external"]]);
+  const destroyed = await fromAnotherMachine("destroy", "--auto-approve");
+  expect(destroyed).toContain("gave the schema billing of the database app back to shop_app");
+  await work();
+  expect(await record()).toEqual([]);
+});
+
+test("an owner who was taken over gets back all that he had, and stays, as his schema does", async () => {
+  await servers.query("CREATE ROLE staff");
+  await servers.query("GRANT staff TO shop_app WITH ADMIN OPTION");
+  await servers.query("ALTER ROLE shop_app CREATEDB CONNECTION LIMIT 7");
+  await servers.query("ALTER ROLE shop_app SET search_path = billing, public");
+  const state = () => dumpPostgres(servers.deployment.superuser);
+  const before = await state();
+  configure("shop_app");
+  await succeeds("init");
+  for (const command of importCommands((await servers.leasehold("deploy", "--auto-approve")).output))
+    expect((await servers.shell(command)).code).toBe(0);
+  expect(await state()).toEqual(before);
+  await succeeds("deploy", "--auto-approve");
+  expect(
+    await servers.query(
+      "SELECT rolcanlogin, has_database_privilege(oid, 'app', 'CONNECT') FROM pg_roles WHERE rolname = 'shop_app'",
+    ),
+  ).toEqual([false, false]);
+  const output = await fromAnotherMachine("destroy", "--auto-approve");
+  expect(output).toContain(
+    "gave the role shop_app back what it had: LOGIN; CREATEDB; CONNECTION LIMIT 7; the search path billing, public; membership in staff; CONNECT, CREATE, TEMPORARY on the database app",
+  );
+  expect(output).not.toMatch(/^left: .*(shop_app|billing)/m);
+  expect(await state()).toEqual(before);
   await work();
 });

@@ -125,7 +125,7 @@ test("a first deploy names all that others have, and changes nothing; destroy th
     "the schema app (dba's) of the database app",
   ]);
   expect(await all()).toEqual(before);
-  expect(await holds("destroy", "--auto-approve", "--delete-data")).toContain("Nothing to do");
+  expect(await holds("destroy", "--auto-approve", "--delete-data")).toContain("ended the tokens of init");
   expect(await all()).toEqual(before);
 });
 

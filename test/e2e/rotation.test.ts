@@ -64,7 +64,7 @@ async function leasehold(...args: string[]): Promise<Ended> {
       VAULT_ADDR: vault.address,
       // Of verify alone: the other commands take what the home folder has.
       ...(args[0] === "verify" && { VAULT_TOKEN: secret("verifier-token") }),
-      ...(args.includes("--force-leases") && { VAULT_TOKEN: rootToken }),
+      ...((args[0] === "init" || args.includes("--force-leases")) && { VAULT_TOKEN: rootToken }),
       PGHOST: host,
       PGPORT: String(port),
     }),
@@ -392,6 +392,8 @@ test("destroy by force leaves no login, but the users' data, and says so, and de
       `left: ${String(count)} objects of ${database}_owner outside the schema ${database} of the database ${database}, and ${database}_owner`,
     );
   expect(stopped.output).toContain(`dropped the login ${forgotten}, which Vault no longer knows`);
+  // Destroy has ended the tokens.
+  expect(await leasehold("init")).toMatchObject({ code: 0 });
   const deployed = await leasehold("deploy");
   expect(deployed).toMatchObject({ code: 0 });
   for (const what of ["role app_owner", "role more_owner", "database more"])
@@ -430,7 +432,8 @@ test("destroy as the operator, with applications that lease anew at once, leaves
   expect(output).toMatch(/^left: the schema app of the database app with its contents/m);
   expect(output).toMatch(/^left: the database more$/m);
   expect(output).toMatch(/^left: the policies leasehold-rotation-operator, leasehold-rotation-planner, /m);
-  expect(output.match(/^left: /gm)).toHaveLength(4);
+  expect(output).toMatch(/^left: the folder .* with unseal-keys, vault_manager_password$/m);
+  expect(output.match(/^left: /gm)).toHaveLength(5);
 });
 
 test("destroy --delete-data after it takes what it left, but for what is not declared", async () => {
@@ -439,6 +442,8 @@ test("destroy --delete-data after it takes what it left, but for what is not dec
   expect(await roles()).toEqual(["app_owner", "postgres"]);
   expect(output.match(/^left: .*/gm)).toEqual([
     "left: 3 objects of app_owner outside the schema app of the database app, and app_owner",
+    expect.stringMatching(/^left: the policies /),
+    expect.stringMatching(/^left: the folder /),
   ]);
   const kept = await superuser((client) =>
     client.query(

@@ -5,7 +5,7 @@ import { personasOf, workload } from "./two-databases";
 const [admin, ...others] = personasOf("app");
 const owner = { name: "app_owner", exists: true } as const;
 
-/** A database in which public and another schema belong to an owner who was there before and logs in (existing.sql). */
+/** A database in which public and another schema belong to an owner who was there before and logs in (existing.sql), and PUBLIC keeps what it has. */
 const existing: EnvironmentInput = {
   name: "existing",
   servers: [
@@ -24,6 +24,8 @@ const existing: EnvironmentInput = {
   databases: [
     {
       name: "app",
+      exists: true,
+      public: { database: ["CONNECT", "TEMPORARY"], schema: ["USAGE"], functions: ["EXECUTE"] },
       schemas: [
         { name: "public", owner, exists: true },
         { name: "billing", owner, exists: true },

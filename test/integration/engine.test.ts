@@ -375,6 +375,21 @@ describe("what it does not know is an error that names it, before anything is ch
       'postgresql_role.second: attribute "login": Invalid input: expected boolean, received string',
     ],
     [
+      "columns of more than a table",
+      roles(
+        {},
+        {
+          postgresql_grant: {
+            odd: {
+              ...{ role: "r", database: "Ledger", schema: "s", object_type: "column" },
+              ...{ objects: ["a", "b"], columns: ["c"], privileges: ["SELECT"] },
+            },
+          },
+        },
+      ),
+      'postgresql_grant.odd: attribute "objects": exactly one table, with object_type column',
+    ],
+    [
       "a search path that the provider refuses",
       roles({ search_path: ["a", "b, c"] }),
       'postgresql_role.second: attribute "search_path.1": a schema without ", " in its name',

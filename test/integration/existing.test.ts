@@ -1,4 +1,8 @@
 import { checkOwners } from "../../ops/docker/preflight";
+import type { ManifestDatabase } from "../../manifest/schema";
+import { renderDetails } from "../../verify/report/details";
+import { renderOverview } from "../../verify/report/overview";
+import { cellsOf, checksOf, type Report } from "../../verify/report/report";
 import { Deployment, findings } from "../support/deployment";
 import { forCommands } from "./attacks/support";
 
@@ -27,6 +31,116 @@ test("the owner and the schemas are as they were, and everything holds", async (
   const report = await deployment.verify();
   expect(findings(report)).toEqual([]);
   expect(report.left).toEqual([]);
+});
+
+const cellsByPublic = (report: Report) =>
+  cellsOf(report).flatMap(({ persona, result }) => (result.byPublic ? [`${persona!} ${result.id}`] : []));
+
+/** The manifest, as if its one database were declared otherwise. */
+const declaredAs = (change: Partial<ManifestDatabase>) => ({
+  manifest: { ...deployment.manifest, databases: [{ ...deployment.manifest.databases[0]!, ...change }] },
+});
+
+test("PUBLIC has what it had, and what a persona has by it alone is told apart", async () => {
+  const { rows } = await deployment.superuser.query(
+    `SELECT has_database_privilege('nightly', 'app', 'CONNECT, TEMPORARY') AS database,
+       has_function_privilege('nightly', 'billing.total()', 'EXECUTE') AS function`,
+  );
+  expect(rows).toEqual([{ database: true, function: true }]);
+  const [{ personas }] = deployment.manifest.databases as [ManifestDatabase];
+  const report = await deployment.verify(
+    declaredAs({
+      personas: personas.map((persona) =>
+        // With what its group has, it has no function but by PUBLIC.
+        persona.name === "report"
+          ? { ...persona, privileges: { ...persona.privileges, functions: [] } }
+          : persona,
+      ),
+    }),
+  );
+  const temporary = ["admin", "service", "report"].map((persona) => `${persona} database.TEMPORARY`);
+  expect(cellsByPublic(report)).toEqual(temporary);
+  // Its group has it as well.
+  expect(findings(report)).toContainEqual(
+    expect.stringMatching(/^report functions\.EXECUTE: .* granted to app_report by app_owner: EXECUTE/),
+  );
+  const cells = cellsOf(report).map(({ result }) => result);
+  const isCounted = ({ byPublic, held }: (typeof cells)[number]) => held && !byPublic;
+  const checks = checksOf(report).filter(({ result }) => result.held).length;
+  expect(report.passed).toBe(cells.filter(isCounted).length + checks);
+  const [shown] = cells.filter(({ byPublic }) => byPublic);
+  expect(shown).toMatchObject({ declared: false, catalogued: true, exercised: true });
+  expect(shown!.evidence).toContainEqual({
+    sent: "TEMPORARY on app is PUBLIC's",
+    got: "granted to PUBLIC by postgres: TEMPORARY on database app",
+  });
+  for (const render of [renderOverview, renderDetails]) {
+    expect(render(report, false)).toMatch(/^ +TEMPORARY +◐.*◐.*◐/m);
+    expect(render(report, false)).toContain("◐ not declared, and had by what PUBLIC may keep");
+  }
+});
+
+test("what PUBLIC has beyond what it may keep is found, on the database and of a persona", async () => {
+  const some = { database: ["CONNECT"], schema: [], functions: [] } as const;
+  const lines = findings(await deployment.verify(declaredAs({ public: some })));
+  for (const finding of [
+    / PUBLIC has nothing: not declared: granted to PUBLIC by postgres: TEMPORARY on database app /,
+    / PUBLIC has nothing: .* USAGE on schema public /,
+    / PUBLIC has nothing: .* EXECUTE on function billing\.total\(\) /,
+    / PUBLIC has nothing: .* EXECUTE on later functions of app_owner /,
+    /^report database\.TEMPORARY: TEMPORARY on app is not declared and is allowed: granted to PUBLIC/,
+  ])
+    expect(lines).toContainEqual(expect.stringMatching(finding));
+});
+
+test("where PUBLIC keeps what it has, anything in the database is no finding", async () => {
+  await deployment.superuser.query(
+    "GRANT SELECT ON public.customers TO PUBLIC; GRANT CREATE ON SCHEMA billing TO PUBLIC; GRANT SELECT (id) ON billing.invoices TO PUBLIC",
+  );
+  const report = await deployment.verify(declaredAs({ public: "keep" }));
+  const lines = findings(await deployment.verify());
+  await deployment.superuser.query(
+    "REVOKE SELECT ON public.customers FROM PUBLIC; REVOKE CREATE ON SCHEMA billing FROM PUBLIC; REVOKE SELECT (id) ON billing.invoices FROM PUBLIC",
+  );
+  expect(findings(report)).toEqual([]);
+  expect(cellsByPublic(report)).toEqual([
+    "admin database.TEMPORARY",
+    "service database.TEMPORARY",
+    "service schema.CREATE",
+    "report database.TEMPORARY",
+    "report schema.CREATE",
+  ]);
+  expect(lines).toContainEqual(
+    expect.stringMatching(/ PUBLIC has nothing: .* SELECT on table public\.customers /),
+  );
+});
+
+test("a database that the schema's owner owns", async () => {
+  await deployment.superuser.query("ALTER DATABASE app OWNER TO app_owner");
+  const [{ personas }] = deployment.manifest.databases as [ManifestDatabase];
+  const asOwner = personas.map((persona) =>
+    persona.actsAsOwner
+      ? {
+          ...persona,
+          privileges: { ...persona.privileges, database: ["CONNECT", "TEMPORARY", "CREATE"] as const },
+        }
+      : persona,
+  );
+  const report = await deployment.verify(declaredAs({ personas: asOwner }));
+  const undeclared = findings(await deployment.verify());
+  const others = findings(await deployment.verify(declaredAs({ exists: false, personas: asOwner })));
+  await deployment.superuser.query("ALTER DATABASE app OWNER TO postgres");
+  expect(findings(report)).toEqual([]);
+  expect(undeclared).toEqual(
+    ["TEMPORARY", "CREATE"].map((privilege) =>
+      expect.stringMatching(`^admin database.${privilege}: .* is allowed: .*it belongs to app_owner`),
+    ),
+  );
+  expect(others).toEqual([
+    expect.stringMatching(
+      /^admin set role\.another: SET ROLE pg_database_owner is not declared and is held .* exists: true of the database/,
+    ),
+  ]);
 });
 
 const LATER = "ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA billing";
@@ -143,4 +257,13 @@ describe("an owner who is the superuser", () => {
     else expect(lines).toEqual([]);
     expect(await approle.probeObjects()).toBe(0);
   });
+});
+
+test("a database that the config has as one that exists, and is not there, is refused in one line", async () => {
+  const commands = forCommands(deployment);
+  const { manifest } = declaredAs({ name: "gone", schemas: [] });
+  const refusal = checkOwners(Object.assign(commands, { manifest }));
+  await expect(refusal).rejects.toThrow(
+    /^the database gone, which the config has as one that exists, is not there on the server .*: create it, or correct the config$/,
+  );
 });

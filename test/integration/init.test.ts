@@ -4,6 +4,7 @@ import { loadEnvironment } from "../../config/load";
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { Home } from "../../ops/deployment/home";
 import { checkOperator, prepareVault, type Explicit, type VaultTarget } from "../../ops/vault/prepare";
+import { endTrust, hasTrust } from "../../ops/vault/trust-end";
 import { generateRootToken } from "../../ops/vault/root-token";
 import { policyText } from "../../sandbox/policy-text";
 import { SetupError } from "../../clients/setup-error";
@@ -97,10 +98,11 @@ const tokens = ({ home }: VaultTarget) => TRUST_TOKENS.map((who) => home.token(w
 
 /** A root token, made and kept apart, for what a test does by hand. */
 async function asRoot(target: VaultTarget): Promise<VaultClient> {
-  const operator = as(target, "operator");
-  return target.vault.withToken(
-    await generateRootToken(target.vault, operator, target.home.unsealKeys()!.slice(0, 3)),
-  );
+  return target.vault.withToken(await rootTokenOf(target));
+}
+
+function rootTokenOf(target: VaultTarget): Promise<string> {
+  return generateRootToken(target.vault, as(target, "operator"), target.home.unsealKeys()!.slice(0, 3));
 }
 
 /** The tokens are what they should be, and no root token is left. */
@@ -774,5 +776,77 @@ describe("leasehold init", () => {
       code: 2,
       output: expect.stringMatching(/^Vault does not answer at http:\S+: .*ECONNREFUSED.*\n$/) as string,
     });
+  });
+});
+
+describe("destroy", () => {
+  const ofInit = TRUST_TOKENS.map((who) => `leasehold-local-${who}`);
+  const policiesIn = async (root: VaultClient) =>
+    ((await root.call("LIST", "sys/policies/acl")).data!["keys"] as string[]).filter((name) =>
+      name.startsWith("leasehold-"),
+    );
+
+  test("ends the tokens on file, the verifier's last by itself, and names the policies with what removes them", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const root = await asRoot(target);
+    const before = TRUST_TOKENS.map((who) => as(target, who));
+    expect(await hasTrust(target)).toBe(true);
+    expect(await endTrust(target)).toEqual({
+      did: ["ended the tokens of init: operator, planner, deliverer, verifier"],
+      left: [
+        `the policies ${ofInit.join(", ")} in Vault, and tokens of init's that are not in ${target.home.folder}, which none of these may remove: VAULT_TOKEN=… npx leasehold destroy --env local, or vault policy delete for each`,
+      ],
+    });
+    for (const client of before) expect((await lookup(client)).status).toBe(403);
+    expect(target.home.files()).toEqual(["unseal-keys"]);
+    expect(await hasTrust(target)).toBe(false);
+    expect((await policiesIn(root)).sort()).toEqual([...ofInit].sort());
+  });
+
+  test("with a token that may ends those of every machine, and deletes the policies, no other's", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const token = await rootTokenOf(target);
+    const root = target.vault.withToken(token);
+    const other = await root.call("POST", "auth/token/create-orphan", {
+      policies: [ofInit[0]!],
+      no_default_policy: true,
+    });
+    const both = await root.call("POST", "auth/token/create-orphan", { policies: [ofInit[0]!, "default"] });
+    await root.call("PUT", "sys/policies/acl/leasehold-other-operator", {
+      policy: "# leasehold other database/app\n",
+    });
+    const before = TRUST_TOKENS.map((who) => as(target, who));
+    for (const who of ["planner", "verifier"] as const) target.home.removeToken(who);
+    process.env["VAULT_TOKEN"] = token;
+    expect(await endTrust(target)).toEqual({
+      did: ["ended 5 tokens that init had made", `deleted the policies ${ofInit.join(", ")}`],
+      left: [],
+    });
+    for (const client of [...before, target.vault.withToken(other.auth!.client_token)])
+      expect((await lookup(client)).status).toBe(403);
+    expect((await lookup(target.vault.withToken(both.auth!.client_token))).status).toBe(200);
+    expect(await policiesIn(root)).toEqual(["leasehold-other-operator"]);
+    expect(target.home.files()).toEqual(["unseal-keys"]);
+    expect(await hasTrust(target)).toBe(false);
+  });
+
+  test("without the verifier's token each is named by its accessor; another environment's policies stay", async () => {
+    const target = { ...(await setUp({ onDisk: true })), isContainer: false };
+    await prepareVault(target, explicit);
+    const token = await rootTokenOf(target);
+    const root = target.vault.withToken(token);
+    target.home.removeToken("verifier");
+    const accessor = (await lookup(as(target, "operator"))).body.data!["accessor"] as string;
+    const { did, left } = await endTrust(target);
+    expect(did).toEqual([]);
+    expect(left[0]).toBe(`the operator's token in Vault: vault token revoke -accessor ${accessor}`);
+    expect(left).toHaveLength(4);
+    for (const name of ofInit)
+      await root.call("PUT", `sys/policies/acl/${name}`, { policy: "# leasehold other database/app\n" });
+    process.env["VAULT_TOKEN"] = token;
+    expect((await endTrust(target)).did).toEqual(["ended 3 tokens that init had made"]);
+    expect((await policiesIn(root)).sort()).toEqual([...ofInit].sort());
   });
 });

@@ -62,6 +62,64 @@ test("privileges, memberships, TTLs, limits", () => {
   ]);
 });
 
+describe("privileges on tables by name", () => {
+  const named = (draft: Draft, namedTables: Persona["privileges"]["namedTables"]) => {
+    const { privileges } = readonly(draft);
+    privileges.tables = [];
+    privileges.namedTables = namedTables;
+  };
+  const users = (columns: Record<string, string[]>, ...privileges: ("SELECT" | "UPDATE")[]) => [
+    { name: "users", privileges, columns },
+  ];
+  const between = (
+    before: Persona["privileges"]["namedTables"],
+    after: Persona["privileges"]["namedTables"],
+  ): string[] => {
+    const [one, other] = [committed("local"), committed("local")];
+    named(one, before);
+    named(other, after);
+    return compareAccess(accessManifestSchema.parse(one), accessManifestSchema.parse(other)).map(changeText);
+  };
+
+  test("in place of all tables are a loss alone", () => {
+    expect(
+      changed("local", (draft) => {
+        named(draft, users({ SELECT: ["id"] }));
+      }),
+    ).toEqual([
+      "- nanvc, readonly: loses SELECT on tables of the schema example (id privilege:nanvc.readonly tables of the schema example:lost SELECT)",
+    ]);
+  });
+
+  test("are gained and lost by table and column", () => {
+    expect(between(users({ SELECT: ["id", "name"] }), users({ SELECT: ["id", "email"] }, "UPDATE"))).toEqual([
+      "+ nanvc, readonly: gains SELECT on email of the table example.users (id privilege:nanvc.readonly tables of the schema example:gained SELECT on email of the table example.users)",
+      "+ nanvc, readonly: gains UPDATE on the table example.users (id privilege:nanvc.readonly tables of the schema example:gained UPDATE on the table example.users)",
+      "- nanvc, readonly: loses SELECT on name of the table example.users (id privilege:nanvc.readonly tables of the schema example:lost SELECT on name of the table example.users)",
+    ]);
+  });
+
+  test("on the whole table in place of columns are a gain alone", () => {
+    expect(between(users({ SELECT: ["id"] }), users({}, "SELECT"))).toEqual([
+      "+ nanvc, readonly: gains SELECT on the table example.users (id privilege:nanvc.readonly tables of the schema example:gained SELECT on the table example.users)",
+    ]);
+  });
+});
+
+test("privileges by schema", () => {
+  const lines = changed("local", (draft) => {
+    const { privileges } = readonly(draft);
+    const none = { schema: [], tables: [], sequences: [], functions: [] };
+    draft.databases[0]!.schemas!.push({ name: "billing", owner: "example_owner" });
+    privileges.schemas = [{ name: "example", ...none, schema: ["USAGE"] }];
+  });
+  expect(lines.filter((line) => line.includes("nanvc, readonly"))).toEqual([
+    "- nanvc, readonly: loses EXECUTE on functions of the schema example (id privilege:nanvc.readonly functions of the schema example:lost EXECUTE)",
+    "- nanvc, readonly: loses SELECT on sequences of the schema example (id privilege:nanvc.readonly sequences of the schema example:lost SELECT)",
+    "- nanvc, readonly: loses SELECT on tables of the schema example (id privilege:nanvc.readonly tables of the schema example:lost SELECT)",
+  ]);
+});
+
 test("a second schema has what a persona has in the first", () => {
   const lines = changed("local", (draft) => {
     draft.databases[0]!.schemas!.push({ name: "billing", owner: "billing_owner" });
@@ -193,4 +251,21 @@ test("nothing in a line is obeyed by a terminal", () => {
       readonly(draft).name = "a\u001b[2J\nb";
     })[0],
   ).toContain("nanvc, a\\u{1b}[2J\\nb: the persona comes");
+});
+
+test("what PUBLIC keeps", () => {
+  const gained = "gains what PUBLIC has on";
+  expect(changed("local", (draft) => (draft.databases[0]!.public = "keep"))).toEqual([
+    `+ nanvc: ${gained} functions of the schema example (id public:nanvc schema example functions:gained what it has)`,
+    `+ nanvc: ${gained} the database nanvc (id public:database nanvc:gained what it has)`,
+    `+ nanvc: ${gained} the schema example (id public:nanvc schema example:gained what it has)`,
+  ]);
+  const some = {
+    database: ["CONNECT"],
+    schema: [],
+    functions: [],
+  } satisfies Draft["databases"][number]["public"];
+  expect(changed("local", (draft) => (draft.databases[0]!.public = some))).toEqual([
+    "+ nanvc: gains CONNECT for PUBLIC on the database nanvc (id public:database nanvc:gained CONNECT)",
+  ]);
 });

@@ -1,6 +1,7 @@
 import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
+import { privilegesIn } from "../../constructs/postgres/privileges";
 import {
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
@@ -814,6 +815,65 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `${RO}.privileges.tables: received 'SELECT', allowed: a list of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
   ],
   [
+    "a table without privileges",
+    (d) => (readonly(d).privileges["tables"] = { users: [] }),
+    `${RO}.privileges.tables.users: received [], allowed: at least one privilege`,
+  ],
+  [
+    "no table",
+    (d) => (readonly(d).privileges["tables"] = {}),
+    `${RO}.privileges.tables: received {}, allowed: at least one table`,
+  ],
+  [
+    "a table's name that is none",
+    (d) => (readonly(d).privileges["tables"] = { 'us"ers': ["SELECT"] }),
+    `${RO}.privileges.tables.us"ers: received 'us"ers', allowed: as a name ${IDENTIFIER}`,
+  ],
+  [
+    "a privilege of a table that does not exist",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: true, READ: true } }),
+    `${RO}.privileges.tables.users.READ: no such field`,
+  ],
+  [
+    "a privilege that no column has",
+    (d) => (readonly(d).privileges["tables"] = { users: { DELETE: ["id"] } }),
+    `${RO}.privileges.tables.users.DELETE: received [ 'id' ], allowed: true, since it is on the whole table`,
+  ],
+  [
+    "a column twice",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: ["id", "id"] } }),
+    `${RO}.privileges.tables.users.SELECT: received [ 'id', 'id' ], allowed: each column once`,
+  ],
+  [
+    "no column",
+    (d) => (readonly(d).privileges["tables"] = { users: { SELECT: [] } }),
+    `${RO}.privileges.tables.users.SELECT: received [], allowed: at least one column`,
+  ],
+  [
+    "privileges in a schema that is not the database's",
+    (d) => (readonly(d).privileges = { database: ["CONNECT"], schemas: { other: { schema: ["USAGE"] } } }),
+    `${RO}.privileges.schemas.other: received { schema: [ 'USAGE' ] }, allowed: privileges in a schema of this database: example`,
+  ],
+  [
+    "tables of a schema without USAGE",
+    (d) =>
+      (readonly(d).privileges = {
+        database: ["CONNECT"],
+        schemas: { example: { tables: { users: ["SELECT"] } } },
+      }),
+    `${RO}.privileges.schemas.example.schema: received nothing, allowed: a list with USAGE, without which no object of the schema can be reached`,
+  ],
+  [
+    "privileges by schema, and the same in each",
+    (d) => (readonly(d).privileges["schemas"] = { example: { schema: ["USAGE"] } }),
+    `${RO}.privileges.schema: received [ 'USAGE' ], allowed: nothing beside schemas, which has it for each schema`,
+  ],
+  [
+    "an owner with privileges by schema",
+    (d) => (admin(d).privileges = { database: ["CONNECT", "CREATE"], schemas: { example: {} } }),
+    "databases[0] (nanvc).personas[0] (schema-admin).privileges.schemas: received { example: {} }, allowed: the same in each schema, since a persona that acts as the owner has all in each",
+  ],
+  [
     "a persona that can't connect",
     (d) => (readonly(d).privileges["database"] = []),
     `${RO}.privileges.database: received [], allowed: a list with CONNECT, without which no leased login can log in`,
@@ -1045,6 +1105,21 @@ function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonl
     change?.(d);
   });
 }
+test("PUBLIC may keep something of a database, which may exist", () => {
+  for (const kept of ["take", {}, { database: ["CONNECT"], schema: ["USAGE"], functions: ["EXECUTE"] }])
+    expect(errors((d) => Object.assign(database(d), { exists: true, public: kept }))).toEqual([]);
+  const allowed =
+    'allowed: "take"; or an object of any of database, schema, functions, with the privileges that PUBLIC may keep there';
+  for (const [kept, finding] of [
+    ["keep", `public: received 'keep', ${allowed}`],
+    [{ tables: ["SELECT"] }, "public.tables: no such field"],
+    [{ database: ["USAGE"] }, "public: received { database: [ 'USAGE' ] }, allowed: \"take\""],
+  ] as const)
+    expect(errors((d) => Object.assign(database(d), { public: kept }))).toEqual([
+      expect.stringContaining(finding),
+    ]);
+});
+
 const withoutAdmin = (d: Draft) => {
   database(d).personas.shift();
   delete database(d).workload;
@@ -1212,6 +1287,24 @@ test("privileges are put in one order, however they are written", () => {
   readonly(draft).privileges["database"] = ["TEMPORARY", "CONNECT"];
   const parsed = parseEnvironment("config/test.ts", draft);
   expect(parsed.databases[0]!.personas[2]!.privileges.database).toEqual(["CONNECT", "TEMPORARY"]);
+});
+
+test("privileges are declared by schema, table and column", () => {
+  const draft = copy(local) as unknown as Draft;
+  const tables = { orders: ["INSERT", "SELECT"], customers: { SELECT: ["id", "email"], DELETE: true } };
+  readonly(draft).privileges = {
+    database: ["CONNECT"],
+    schemas: { example: { schema: ["USAGE"], tables } },
+  };
+  const { privileges } = parseEnvironment("config/test.ts", draft).databases[0]!.personas[2]!;
+  expect(privilegesIn(privileges, "example")).toEqual({
+    ...{ schema: ["USAGE"], tables: [], sequences: [], functions: [] },
+    namedTables: [
+      { name: "orders", privileges: ["SELECT", "INSERT"], columns: {} },
+      { name: "customers", privileges: ["DELETE"], columns: { SELECT: ["id", "email"] } },
+    ],
+  });
+  expect(privilegesIn(privileges, "other").schema).toEqual([]);
 });
 
 test.each([undefined, null, 7, "text", []])("a file that exports %p gives one line", (value) => {

@@ -3,7 +3,7 @@ import { PostgresqlProvider } from "@cdktf/provider-postgresql/lib/provider";
 import { Manifest } from "../../constructs/manifest";
 import { Database, Owner, Schema } from "../../constructs/postgres/database";
 import { ManagerLogin } from "../../constructs/postgres/manager-login";
-import { Privileges } from "../../constructs/postgres/privileges";
+import { declaredPrivileges, Privileges, type SchemaPrivileges } from "../../constructs/postgres/privileges";
 import { StaticLogin } from "../../constructs/postgres/static-login";
 import { Secret } from "../../constructs/secret";
 import { LeaseholdStack } from "../../stacks/stack";
@@ -154,6 +154,36 @@ describe("Database with further schemas", () => {
     expect(JSON.stringify(json["removed"])).toContain("postgresql_grant.Old_OwnerDatabase");
   });
 
+  test("leaves a database that exists, and PUBLIC what it has; what was made or taken before is forgotten", () => {
+    const stack = newStack();
+    const props = {
+      schema: "public",
+      owner: "a",
+      creators: ["nightly"],
+      furtherSchemas: [{ schema: "b", owner: "a" }],
+    };
+    const kept = { database: ["CONNECT"], schema: [], functions: [] } as const;
+    new Database(stack, "Old", { name: "old", exists: true, public: kept, ...props });
+    const { resources, json } = synth(stack);
+    expect(find(synth(stack), "postgresql_database")).toEqual([]);
+    expect([...resources.values()].filter(({ role }) => role === "public")).toEqual([]);
+    const forgotten = (json["removed"] as { from: string }[]).map(({ from }) =>
+      from.replace(/_[0-9A-F]{8}$/, ""),
+    );
+    expect(forgotten).toEqual([
+      "postgresql_grant.Old_Schemas_b_PublicFunctions",
+      "postgresql_database.Old",
+      "postgresql_grant.Old_PublicDatabase",
+      "postgresql_grant.Old_PublicSchema",
+      "postgresql_grant.Old_PublicFunctions",
+      "postgresql_default_privileges.Old_PublicDefaultFunctions",
+      "postgresql_default_privileges.Old_Creator-nightly_PublicDefaultFunctions",
+    ]);
+    expect(Manifest.of(stack).synthesize({ environment: "test" }).databases).toMatchObject([
+      { name: "old", exists: true, public: kept },
+    ]);
+  });
+
   test("is of one chain", () => {
     expectOneChain(synthesized);
   });
@@ -170,6 +200,89 @@ describe("Database with further schemas", () => {
         ],
       },
     ]);
+  });
+});
+
+describe("AccessRole with privileges by schema and table", () => {
+  const grantsOf = (tables: SchemaPrivileges["tables"]) => {
+    const { resources } = example((database) => {
+      const privileges: Privileges = {
+        database: ["CONNECT"],
+        schemas: { sales: { schema: ["USAGE"], tables } },
+      };
+      database.addRole("Clerk", { name: "clerks", privileges });
+    });
+    return [...resources]
+      .filter(([address, { object_type: type }]) => {
+        return address.includes("Clerk") && ["table", "column"].includes(String(type));
+      })
+      .map(([address, attributes]) => {
+        const { objects = [], columns = [], privileges } = attributes as Record<string, string[]>;
+        const id = address.replace(/^postgresql_(default_)?.*_Clerk_(.*)_[0-9A-F]{8}$/, "$1$2");
+        return [id, [...objects, ...columns].join(" "), privileges!.join(" ")];
+      })
+      .sort();
+  };
+
+  test("is granted by table and column, and nothing on later ones", () => {
+    expect(
+      grantsOf({
+        orders: ["SELECT", "INSERT"],
+        customers: { SELECT: ["id", "email"], UPDATE: ["email"], DELETE: true },
+      }),
+    ).toEqual([
+      ["Table-customers", "customers", "DELETE"],
+      ["Table-customers_SELECT", "customers email id", "SELECT"],
+      ["Table-customers_UPDATE", "customers email", "UPDATE"],
+      ["Tables", "orders", "INSERT SELECT"],
+    ]);
+  });
+
+  test("the first grant stands where all tables' stood, and a table's first where the others are below", () => {
+    expect(grantsOf({ customers: { SELECT: ["id"], UPDATE: ["id"] }, orders: { SELECT: ["id"] } })).toEqual([
+      ["Table-orders", "orders id", "SELECT"],
+      ["Tables", "customers id", "SELECT"],
+      ["Tables_UPDATE", "customers id", "UPDATE"],
+    ]);
+    expect(grantsOf(["SELECT"])).toEqual([
+      ["Tables", "", "SELECT"],
+      ["default_DefaultTables", "", "SELECT"],
+    ]);
+  });
+
+  test("tables with like names have resources of their own", () => {
+    const ids = grantsOf({
+      a: ["SELECT"],
+      b: { SELECT: ["x"], UPDATE: ["x"] },
+      "b-UPDATE": ["SELECT"],
+      Default: ["SELECT"],
+    });
+    expect(ids).toHaveLength(5);
+  });
+
+  test("is checked at once", () => {
+    expect(() => grantsOf({ 'a"b': ["SELECT"] })).toThrow(/^table \("a\\"b"\) must be/);
+    expect(() => grantsOf({ a: { SELECT: ["x y"] } })).toThrow(/^column \("x y"\) must be/);
+  });
+
+  test("says what there is to the manifest, on all tables and on named ones", () => {
+    const privileges: Privileges = {
+      database: ["CONNECT"],
+      schemas: { hr: { schema: ["USAGE"], tables: ["SELECT"] }, sales: { tables: { a: { SELECT: ["x"] } } } },
+    };
+    const none = { sequences: [], functions: [] };
+    const sales = {
+      ...{ ...none, schema: [], tables: [] },
+      namedTables: [{ name: "a", privileges: [], columns: { SELECT: ["x"] } }],
+    };
+    expect(declaredPrivileges(privileges, [{ name: "sales" }, { name: "hr" }])).toEqual({
+      ...{ database: ["CONNECT"], ...sales },
+      schemas: [
+        { name: "sales", ...sales },
+        { name: "hr", ...none, schema: ["USAGE"], tables: ["SELECT"] },
+      ],
+    });
+    expect(declaredPrivileges(Privileges.READ, [{ name: "sales" }])).toEqual(Privileges.READ);
   });
 });
 

@@ -2,6 +2,7 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { Outage } from "../../clients/outage";
 import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { oneLine } from "../../clients/text";
+import { publicMay } from "../../manifest/public";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, Session } from "../session/session";
@@ -80,14 +81,13 @@ export async function revokeWhileReconnecting(
 
   const able: string[] = [];
   const held = database.schemas
-    .filter((schema) => !schema.public)
+    .filter(({ name }) => !publicMay(database, "schema", "USAGE", name))
     .map(
       ({ name }) =>
         `pg_catalog.has_schema_privilege(${literal(ident(name))}::pg_catalog.regnamespace, 'USAGE')`,
     );
   // Everybody's, where PUBLIC has USAGE on each of them.
-  if (held.length === 0)
-    held.push("pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT')");
+  if (held.length === 0) held.push(`pg_catalog.pg_has_role(${literal(persona.groupRole)}, 'USAGE')`);
   const sql = `SELECT ${held.join(" OR ")} AS held`;
   for (const session of open) {
     // One that was ended answers with that.

@@ -1,5 +1,7 @@
 import { escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
+import type { ColumnPrivilege } from "../../manifest/object-kinds";
+import { privilegesIn } from "../../manifest/privileges";
 import type { LeasedContext, SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH, probeOwnerOf } from "../session/probes";
@@ -7,6 +9,7 @@ import { isOwn, literals } from "../session/sql";
 import { PROBE_PREFIX } from "../session/targets";
 import { dependenciesOf } from "./dependencies";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
+import { namedTable } from "./row";
 
 /**
  * What a persona's roles hold beyond the manifest and beyond what the matrix has said: grants on other objects, grants that
@@ -37,22 +40,28 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
 }
 
 function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean {
-  const { later, owner, schema, privilege, grantee, grantable } = grant;
+  const { later, owner, privilege, grantee, grantable, column } = grant;
   if (grantee !== persona.groupRole || grantable) return false;
   const kind = declarableKind(grant);
+  const schema = database.schemas.find(({ name }) => name === grant.schema);
   const isInPlace = later
-    ? database.schemas.some(
-        (declared) => declared.name === schema && makersOf({ schemas: [declared] }).includes(owner),
-      )
+    ? schema !== undefined && makersOf({ schemas: [schema] }).includes(owner)
     : isHere(grant, database);
-  return (
-    kind !== undefined && isInPlace && (persona.privileges[kind] as readonly string[]).includes(privilege)
-  );
+  if (!isInPlace) return false;
+  const table = namedTable(persona, { schema, relation: grant.relation ?? undefined });
+  if (column !== null) return table?.columns[privilege as ColumnPrivilege]?.includes(column) ?? false;
+  if (kind === undefined) return false;
+  const all = kind === "database" ? persona.privileges[kind] : privilegesIn(persona, schema!.name)[kind];
+  return [...all, ...(table?.privileges ?? [])].some((name) => name === privilege);
 }
 
-/** If it is too much, the matrix says so. */
-function hasRow(grant: Grant, { database }: LeasedContext): boolean {
-  return !grant.later && !grant.grantable && declarableKind(grant) !== undefined && isHere(grant, database);
+/** If it is too much, the matrix says so; but for one on a table all of whose columns are declared. */
+function hasRow(grant: Grant, { database, persona }: LeasedContext): boolean {
+  const { later, grantable, privilege, relation } = grant;
+  if (later || grantable || declarableKind(grant) === undefined || !isHere(grant, database)) return false;
+  const schema = database.schemas.find(({ name }) => name === grant.schema);
+  const table = namedTable(persona, { schema, relation: relation ?? undefined });
+  return table?.columns[privilege as ColumnPrivilege] === undefined;
 }
 
 /**

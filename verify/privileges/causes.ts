@@ -1,34 +1,93 @@
 import { escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import { literals } from "../session/sql";
 import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
-import { actingRoles, isDeclaredMembership } from "./declared";
+import { actingRoles, DATABASE_OWNER, isDeclaredMembership } from "./declared";
 import { grantText, PUBLIC, type Grant } from "./grants";
 import type { MatrixRow } from "./row";
 
-/** The grants, memberships or attributes behind something that is held and was not declared. */
+/** What is behind something that is held and was not declared, PUBLIC's grants apart. */
+interface Ways {
+  readonly ofPublic: readonly string[];
+  /** Other grants, ownership, memberships or attributes. */
+  readonly others: readonly string[];
+}
+
 export async function causesOfHeld(
   context: LeasedContext,
   row: MatrixRow,
   target: Target,
 ): Promise<string[]> {
-  const { owner: catalogs, access } = context;
-  const { kind, name } = row;
+  const { ofPublic, others } = await waysToHold(context, row, target);
+  const causes = [...ofPublic, ...others];
+  if (causes.length > 0 || !(row.kind in OBJECT_KINDS)) return causes;
+  const superusers = await context.owner.query<{ rolname: string }>(
+    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(context.access.roles)})`,
+  );
+  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+}
+
+/**
+ * PUBLIC's grants, where they are what a persona holds something by that is not declared, PUBLIC may keep it, and nothing else
+ * is behind it.
+ */
+export async function heldByPublicAlone(
+  context: LeasedContext,
+  row: MatrixRow,
+  target: Target,
+): Promise<string | undefined> {
+  const { owner: catalogs, database, persona } = context;
+  const { kind, privilege: name = row.name, also = [] } = row;
+  if (!isObjectKind(kind)) return undefined;
+  // What takes the owner, such as DROP, is nobody's by a grant.
+  const privileges = [name, ...also].filter((privilege) => isGrantable(kind, privilege));
+  const schema = target.schema?.name;
+  if (!privileges.every((privilege) => publicMay(database, kind, privilege, schema))) return undefined;
+  if (privileges.length === 0) return undefined;
+  const [found] = await catalogs.query<{ held: boolean }>(
+    `SELECT ${row.held(false, persona, target)} AS held FROM (VALUES ('public'::name, ${literal(target.name)})) t(role, target)`,
+  );
+  const { ofPublic, others } = await waysToHold(context, row, target);
+  if (!found!.held || others.length > 0) return undefined;
+  return ofPublic.join("; ") || "PUBLIC has it from the start";
+}
+
+function isObjectKind(kind: string): kind is ObjectKind {
+  return kind in OBJECT_KINDS;
+}
+
+/** MAINTAIN is not declared, and can be granted all the same. */
+function isGrantable(kind: ObjectKind, privilege: string): boolean {
+  const { privileges }: { privileges: readonly string[] } = OBJECT_KINDS[kind];
+  return privileges.includes(privilege) || (kind === "tables" && privilege === "MAINTAIN");
+}
+
+async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target): Promise<Ways> {
+  const { access } = context;
+  const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
   const ways = access.memberships
     .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
     .map((membership) => `through ${membershipText(membership)}`);
-  if (kind === "set role") return ways;
-  if (kind === "attributes") return [...[...holders].map((role) => `${role} has ${name}`), ...ways];
+  if (kind === "set role") {
+    if (target.name === DATABASE_OWNER)
+      ways.push(
+        "whoever owns the database is a member: where that may be the schema's owner, the config says exists: true of the database",
+      );
+    return { ofPublic: [], others: ways };
+  }
+  if (kind === "attributes")
+    return { ofPublic: [], others: [...[...holders].map((role) => `${role} has ${name}`), ...ways] };
 
   const object = await lookUp(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
-    .filter((grant) => isAbout(grant, row, object) && grantees.includes(grant.grantee))
+    .filter((grant) => isAbout(grant, row, object, target) && grantees.includes(grant.grantee))
     .map((grant) => {
       if (!target.probe) return grant;
       // Behind what a probe was given stands what later objects are given.
@@ -36,16 +95,16 @@ export async function causesOfHeld(
         (other) => isLater(other, row, target) && other.grantee === grant.grantee,
       );
       return later ?? grant;
-    })
-    .map(grantText);
+    });
+  const texts = (isPublics: boolean) => [
+    ...new Set(granted.filter(({ grantee }) => (grantee === PUBLIC) === isPublics).map(grantText)),
+  ];
   const owner = object?.owner;
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
-  const causes = [...new Set(granted), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways];
-  if (causes.length > 0) return causes;
-  const superusers = await catalogs.query<{ rolname: string }>(
-    `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(access.roles)})`,
-  );
-  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+  return {
+    ofPublic: texts(true),
+    others: [...texts(false), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways],
+  };
 }
 
 /** Why something declared is not held. */
@@ -55,7 +114,7 @@ export async function causesOfMissing(
   target: Target,
 ): Promise<string[]> {
   const { persona, access } = context;
-  const { kind, name } = row;
+  const { kind, privilege: name = row.name } = row;
   const { groupRole } = persona;
   if (kind === "set role") return [`${access.login} is not a member of ${target.name}`];
   // No attribute is declared.
@@ -70,10 +129,16 @@ export async function causesOfMissing(
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
   if (isMisplaced && persona.actsAsOwner) return causes;
-  const isGranted = access.grants.some(
-    (grant) => isAbout(grant, row, object) && grant.grantee === groupRole && grant.kind !== "column",
+  const grants = access.grants.filter(
+    (grant) => isAbout(grant, row, object, target) && grant.grantee === groupRole,
   );
-  if (isGranted)
+  const isOnAll = grants.some((grant) => grant.kind !== "column");
+  const without = (target.columns ?? []).filter(
+    (name) => !isOnAll && !grants.some(({ column }) => column === name),
+  );
+  if (kind === "columns" && without.length > 0)
+    return [...causes, `no grant of ${name} to ${groupRole} on ${without.join(", ")}`];
+  if (isOnAll || kind === "columns")
     return [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`];
   const isProbeWithout = target.probe && !access.grants.some((grant) => isLater(grant, row, target));
   return [
@@ -87,7 +152,7 @@ export async function causesOfMissing(
 /** Why the login is without what its group has been granted. */
 async function whyWithout(
   { owner: catalogs, access, persona }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { schema }: Target,
 ): Promise<string> {
   const way = access.memberships.find(
@@ -106,7 +171,14 @@ async function whyWithout(
 }
 
 /** Whether a grant on an object is behind a row. */
-function isAbout(grant: Grant, { kind, ...row }: MatrixRow, object: CatalogObject | undefined): boolean {
+function isAbout(
+  grant: Grant,
+  { kind: ofRow, ...row }: MatrixRow,
+  object: CatalogObject | undefined,
+  { columns = [] }: Target,
+): boolean {
+  if (ofRow === "columns" && grant.column !== null && !columns.includes(grant.column)) return false;
+  const kind = ofRow === "columns" ? "tables" : ofRow;
   const grants: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind as ObjectKind].grants : [];
   return grants.includes(grant.kind) && grant.oid === object?.oid && serves(grant, row);
 }
@@ -116,20 +188,23 @@ function isLater(grant: Grant, row: MatrixRow, { schema }: Target): boolean {
   return grant.later && grant.owner === schema?.owner && grant.kind === row.kind && serves(grant, row);
 }
 
-function serves({ privilege }: Grant, { name, also = [] }: Pick<MatrixRow, "name" | "also">): boolean {
-  return privilege === name || also.includes(privilege);
+function serves(
+  { privilege: granted }: Grant,
+  { name, privilege = name, also = [] }: Pick<MatrixRow, "name" | "privilege" | "also">,
+): boolean {
+  return granted === privilege || also.includes(granted);
 }
 
 async function rolesThatHold(
   { owner: catalogs, access, persona }: LeasedContext,
   row: MatrixRow,
-  { name }: Target,
+  target: Target,
 ): Promise<Set<string>> {
   const roles = [...access.roles, ...access.memberships.map(({ role }) => role)];
   const rows = await catalogs.query<{ role: string }>(
     `SELECT role
-     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(name)})) t(target)
-     WHERE ${row.held(false, persona)}`,
+     FROM unnest(ARRAY[${literals(roles)}]::name[]) role, (VALUES (${literal(target.name)})) t(target)
+     WHERE ${row.held(false, persona, target)}`,
   );
   return new Set(rows.map(({ role }) => role));
 }
@@ -141,10 +216,10 @@ interface CatalogObject {
 
 async function lookUp(
   { owner: catalogs }: LeasedContext,
-  kind: ObjectKind,
+  kind: ObjectKind | "columns",
   { name }: Target,
 ): Promise<CatalogObject | undefined> {
-  const about = OBJECT_KINDS[kind];
+  const about = OBJECT_KINDS[kind === "columns" ? "tables" : kind];
   const is =
     "regtype" in about ? `oid = ${literal(name)}::${about.regtype}` : `${about.name} = ${literal(name)}`;
   const [row] = await catalogs.query<CatalogObject>(

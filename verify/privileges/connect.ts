@@ -28,7 +28,15 @@ export async function connect(context: LeasedContext): Promise<Session | undefin
   const [target] = CONNECT.targets(context);
   // A login has to hold it itself: to change to another role takes a session.
   const held = await askCatalogs(context, CONNECT, [target!], notes, [lease.username]);
-  const observation = await observe(context, CONNECT, target!, declared, held.get(target!.name), [answer]);
+  const observation = await observe(
+    context,
+    CONNECT,
+    target!,
+    declared,
+    held.get(target!.name),
+    [answer],
+    notes,
+  );
   const { evidence } = notes;
   recorder.cell(CONNECT, { ...compare(declared, [observation]), remarks: [], evidence, milliseconds });
   return session;

@@ -1,4 +1,5 @@
 import type { SchemaObjectKind } from "../../manifest/object-kinds";
+import { privilegesIn } from "../../manifest/privileges";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { grantsTo } from "./grants";
@@ -15,16 +16,18 @@ export async function creatorsDefaults(
   check.note("aclexplode of every default ACL", `${String(later.length)} privileges of the personas' groups`);
   for (const { name: schema, creators = [] } of schemas)
     for (const creator of creators)
-      for (const { groupRole, privileges } of personas)
+      for (const persona of personas)
         for (const kind of KINDS) {
           const given = later
             .filter((grant) => grant.schema === schema && grant.owner === creator && grant.kind === kind)
-            .filter(({ grantee }) => grantee === groupRole)
+            .filter(({ grantee }) => grantee === persona.groupRole)
             .map(({ privilege }) => privilege);
-          const missing = privileges[kind].filter((privilege) => !given.includes(privilege));
+          const missing = privilegesIn(persona, schema)[kind].filter(
+            (privilege) => !given.includes(privilege),
+          );
           if (missing.length > 0)
             check.find(
-              `no default privileges of ${creator} in ${schema} grant ${groupRole} ${missing.join(", ")} on ${kind}`,
+              `no default privileges of ${creator} in ${schema} grant ${persona.groupRole} ${missing.join(", ")} on ${kind}`,
             );
         }
 }

@@ -1,7 +1,11 @@
 import { escapeLiteral as literal } from "pg";
 import { groupRolesOf, ownersOf } from "../../manifest/names";
+import { privilegesIn } from "../../manifest/privileges";
 import type { ManifestDatabase, ManifestPersona, ManifestSchema } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
+
+/** PostgreSQL's, whose one member is the owner of the session's database. */
+export const DATABASE_OWNER = "pg_database_owner";
 
 // What a database's roles, schemas and memberships are to be, by its manifest.
 
@@ -10,11 +14,11 @@ export function schemaNames({ schemas }: ManifestDatabase): string[] {
 }
 
 /** Where a persona may create, and the verifier can drop what it leaves: as its owner, or as the schema's. */
-export function schemasToLeaveIn(
-  { schemas }: ManifestDatabase,
-  { actsAsOwner, privileges }: ManifestPersona,
-): ManifestSchema[] {
-  return schemas.filter(({ exists }) => privileges.schema.includes("CREATE") && (actsAsOwner || !exists));
+export function schemasToLeaveIn({ schemas }: ManifestDatabase, persona: ManifestPersona): ManifestSchema[] {
+  return schemas.filter(
+    ({ name, exists }) =>
+      privilegesIn(persona, name).schema.includes("CREATE") && (persona.actsAsOwner || !exists),
+  );
 }
 
 /** Every role of the database but logins. */

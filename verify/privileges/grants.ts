@@ -15,6 +15,9 @@ export interface Grant {
   readonly oid: number;
   /** Of the object, where it is in one. */
   readonly schema: string | null;
+  /** Of a table, and of a table's column: their names alone. */
+  readonly relation: string | null;
+  readonly column: string | null;
   readonly owner: string;
   readonly privilege: string;
   /** Empty for PUBLIC. */
@@ -150,6 +153,12 @@ function readGrants(catalogs: Session, grantee: string): Promise<Grant[]> {
        WHERE ${grantee}
      )
      SELECT kind, class = 'pg_default_acl'::regclass AS later, object, oid::int8::float8 AS oid, schema,
+       CASE WHEN kind IN ('table', 'column') THEN (
+         SELECT relname::text FROM pg_class r WHERE r.oid = entries.oid
+       ) END AS relation,
+       CASE kind WHEN 'column' THEN (
+         SELECT attname::text FROM pg_attribute WHERE attrelid = entries.oid AND attnum = entries.sub
+       ) END AS column,
        pg_get_userbyid(owner) AS owner, privilege_type AS privilege,
        CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END AS grantee,
        pg_get_userbyid(grantor) AS grantor, is_grantable AS grantable,

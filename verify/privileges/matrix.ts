@@ -9,13 +9,13 @@ import { withTablesOfAnotherRole } from "../session/probes";
 import { describe, type Outcome, type Session } from "../session/session";
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
-import { causesOfHeld, causesOfMissing } from "./causes";
+import { causesOfHeld, causesOfMissing, heldByPublicAlone } from "./causes";
 import type { MatrixRow } from "./row";
 import { OF_ANOTHER_ROLE, sessionRows } from "./rows";
 
 /** What findings of the matrix have said already. */
 export interface MatrixFindings {
-  /** Those that are not as declared. */
+  /** Those that are not as declared, or are PUBLIC's. */
   readonly rows: MatrixRow[];
   /** Grants, memberships and the like that are behind it. */
   readonly causes: string[];
@@ -53,9 +53,11 @@ async function exerciseRow(context: SessionContext, row: MatrixRow): Promise<voi
   const declared = row.declared(persona);
   const observations: Observation[] = [];
   for (const [i, target] of targets.entries())
-    observations.push(await observe(context, row, target, declared, held.get(target.name), answers[i]!));
+    observations.push(
+      await observe(context, row, target, declared, held.get(target.name), answers[i]!, asked),
+    );
   const comparison = compare(declared, observations);
-  if (comparison.findings.length > 0) found.rows.push(row);
+  if (comparison.findings.length > 0 || comparison.byPublic) found.rows.push(row);
   found.causes.push(...observations.flatMap(({ causes }) => causes));
   const evidence = [...asked.evidence, ...sent.evidence];
   recorder.cell(row, { ...comparison, remarks: [], evidence, milliseconds });
@@ -70,18 +72,27 @@ export async function askCatalogs(
   roles = access.roles,
 ): Promise<Map<string, boolean>> {
   const declared = row.declared(persona);
-  const sql = `SELECT target, bool_or(${row.held(declared, persona)}) AS held
-FROM unnest(ARRAY[${literals(roles)}]::name[]) role,
-  unnest(ARRAY[${literals(targets.map(({ name }) => name))}]) target
-GROUP BY target`;
-  const outcome = await catalogs.attempt(sql);
-  if ("sqlstate" in outcome) {
-    notes.note(sql, describe(outcome));
-    return new Map();
+  const held = new Map<string, boolean>();
+  // Of those that are asked in the same way, at once.
+  const byQuestion = new Map<string, string[]>();
+  for (const target of targets) {
+    const question = row.held(declared, persona, target);
+    byQuestion.set(question, [...(byQuestion.get(question) ?? []), target.name]);
   }
-  const held = new Map(outcome.rows.map((found) => [String(found["target"]), found["held"] === true]));
-  const odd = targets.filter(({ name }) => held.get(name) !== declared).map(({ name }) => name);
-  notes.note(sql, odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`);
+  for (const [question, names] of byQuestion) {
+    const sql = `SELECT target, bool_or(${question}) AS held
+FROM unnest(ARRAY[${literals(roles)}]::name[]) role,
+  unnest(ARRAY[${literals(names)}]) target
+GROUP BY target`;
+    const outcome = await catalogs.attempt(sql);
+    if ("sqlstate" in outcome) {
+      notes.note(sql, describe(outcome));
+      continue;
+    }
+    for (const found of outcome.rows) held.set(String(found["target"]), found["held"] === true);
+    const odd = names.filter((name) => held.get(name) !== declared);
+    notes.note(sql, odd.length === 0 ? String(declared) : `${String(!declared)}: ${odd.join(", ")}`);
+  }
   return held;
 }
 
@@ -129,8 +140,12 @@ export async function observe(
   declared: boolean,
   catalogued: boolean | undefined,
   answers: readonly Answer[],
+  notes: Notes,
 ): Promise<Observation> {
   const exercised = answers.map(({ allowed }) => allowed);
+  const isTooMuch = !declared && [catalogued, ...exercised].includes(true);
+  const publics = isTooMuch ? await heldByPublicAlone(context, row, target) : undefined;
+  if (publics !== undefined) notes.note(`${row.name} on ${target.name} is PUBLIC's`, publics);
   const clear = clearest(declared, exercised);
   const shown = answers.find(({ allowed }) => allowed === clear) ?? answers[0];
   return {
@@ -139,9 +154,11 @@ export async function observe(
     catalogued,
     exercised,
     said: catalogsSay(catalogued),
-    causes: [catalogued, ...exercised].includes(!declared)
-      ? await (declared ? causesOfMissing : causesOfHeld)(context, row, target).catch(unknownCause)
-      : [],
+    byPublic: publics !== undefined,
+    causes:
+      publics === undefined && [catalogued, ...exercised].includes(!declared)
+        ? await (declared ? causesOfMissing : causesOfHeld)(context, row, target).catch(unknownCause)
+        : [],
     example: shown && `${shown.sent} → ${shown.got}`,
   };
 }

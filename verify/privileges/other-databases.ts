@@ -1,6 +1,7 @@
 import { DatabaseError } from "pg";
 import { oneLine } from "../../clients/text";
 import { groupRolesOf, LEASED, ownersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import type { DatabaseContext, LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import { compare, type Observation } from "../report/compare";
@@ -19,7 +20,7 @@ interface OtherDatabase {
 }
 
 /**
- * The server's other databases: a login to those that are declared must be refused. Of the rest it is noted whether the
+ * The server's other databases: a login to those that are declared must be refused, unless PUBLIC may keep CONNECT there. Of the rest it is noted whether the
  * login may connect, and none is tried: a session in template1 keeps others from creating a database.
  */
 export async function otherDatabases(context: LeasedContext, check: Check): Promise<void> {
@@ -33,12 +34,13 @@ export async function otherDatabases(context: LeasedContext, check: Check): Prom
   );
   const observations: Observation[] = [];
   for (const { name, held } of others) {
-    const isDeclared = context.databases.includes(name);
-    const where = isDeclared ? name : `${name}, which is not in the manifest`;
+    const declared = context.databases.find((database) => database.name === name);
+    const isPublics = declared !== undefined && publicMay(declared, "database", "CONNECT");
+    const where = `${name}${declared ? "" : ", which is not in the manifest"}${isPublics ? ", where PUBLIC may keep it" : ""}`;
     check.note(`has_database_privilege: CONNECT on ${where}`, String(held));
-    if (!isDeclared) continue;
+    if (!declared || isPublics) continue;
     const answer = loginAnswer(lease, await loginRefusal(address, name, lease), check);
-    observations.push(await observe(context, CONNECT, { name, probe: false }, false, held, [answer]));
+    observations.push(await observe(context, CONNECT, { name, probe: false }, false, held, [answer], check));
   }
   check.find(...compare(false, observations).findings);
 }
@@ -55,7 +57,7 @@ export async function closedToPublic(context: DatabaseContext, check: Check): Pr
          SELECT privilege_type FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0 ORDER BY 1
        ) AS privileges
      FROM pg_database
-     WHERE datallowconn AND datname NOT IN (${literals(databases)})
+     WHERE datallowconn AND datname NOT IN (${literals(databases.map(({ name }) => name))})
      ORDER BY 1`,
     check,
   );
@@ -114,7 +116,7 @@ async function remarkLeft(
   const left = await catalogs.read<{ role: string; name: string; entries: number }>(
     `SELECT rolname AS role, datname AS name, count(*)::int AS entries
      FROM pg_shdepend d JOIN pg_roles r ON r.oid = refobjid JOIN pg_database b ON b.oid = dbid
-     WHERE refclassid = 'pg_authid'::regclass AND datname NOT IN (${literals(databases)})
+     WHERE refclassid = 'pg_authid'::regclass AND datname NOT IN (${literals(databases.map(({ name }) => name))})
        AND (rolname IN (${literals(roles)}) OR rolname ~ '${LEASED}')
      GROUP BY 1, 2 ORDER BY 1, 2`,
     check,

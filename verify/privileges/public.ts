@@ -1,13 +1,14 @@
 import { makersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import { probePrefix } from "../session/probes";
 import { literals } from "../session/sql";
 import { schemaNames } from "./declared";
-import { grantsTo, grantText, isHere, objectText, PUBLIC, type Grant } from "./grants";
+import { declarableKind, grantsTo, grantText, isHere, objectText, PUBLIC, type Grant } from "./grants";
 
 /**
- * What PUBLIC holds: on the database, its schemas and their objects nothing is declared for it. Elsewhere in the database it
+ * What PUBLIC holds: on the database, its schemas and their objects no more than it may keep. Elsewhere in the database it
  * may execute functions, as PostgreSQL has it from the start; what is an extension's is the extension's.
  */
 export async function publicAccess(context: DatabaseContext, check: Check): Promise<void> {
@@ -27,6 +28,7 @@ export async function publicAccess(context: DatabaseContext, check: Check): Prom
     })),
     "not declared: ",
   );
+  if (publicMay(context.database, "functions", "EXECUTE")) return;
   const makers = await catalogs.read<{ name: string }>(builtInSql(makersOf(context.database)), check);
   acceptance.find(
     check,
@@ -47,9 +49,16 @@ function builtInSql(makers: readonly string[]): string {
     )`;
 }
 
+/** Kinds of objects that no database keeps for itself. */
+const OF_THE_SERVER = ["parameter", "tablespace"];
+
 function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
-  const { kind, later, privilege, schema, owner, extension, grantable } = grant;
+  const { kind, later, privilege, schema, owner, extension } = grant;
   const schemas = schemaNames(database);
+  if (database.public === "keep") return OF_THE_SERVER.includes(kind);
+  const declarable = declarableKind(grant);
+  const isPlace = later ? schema === null || schemas.includes(schema) : isHere(grant, database);
+  if (declarable && isPlace && publicMay(database, declarable, privilege, schema ?? undefined)) return false;
   if (later) {
     if (schema !== null) return schemas.includes(schema);
     // From the start each role's functions are everybody's; those of owners and creators are not.
@@ -57,8 +66,6 @@ function isTooMuch(grant: Grant, { database }: DatabaseContext): boolean {
   }
   if (extension !== null) return false;
   if (kind === "database") return isHere(grant, database);
-  const kept = database.schemas.find(({ name }) => kind === "schema" && name === schema)?.public ?? [];
-  if ((kept as readonly string[]).includes(privilege) && !grantable) return false;
   // From the start anybody may look into public; up to PostgreSQL 14 anybody may create there too.
   if (kind === "schema" && schema === "public" && privilege === "USAGE") return schemas.includes(schema);
   if (kind === "function") return [...schemas, "pg_catalog", "information_schema"].includes(schema!);

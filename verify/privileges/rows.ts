@@ -1,10 +1,14 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { ownersOf } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
+import { privilegesIn } from "../../manifest/privileges";
 import { probeName, probePrefix } from "../session/probes";
+import { DATABASE_OWNER } from "./declared";
 import {
   attributeRow,
+  columnRows,
   heldOnTable,
+  onOthers,
   ownerRows,
   privilegeRow,
   probeRow,
@@ -12,6 +16,8 @@ import {
   tableRow,
   type MatrixRow,
 } from "./row";
+
+const idents = (names: readonly string[]) => names.map((name) => ident(name)).join(", ");
 
 const PG17 = 170_000;
 const DUPLICATE_DATABASE = "42P04";
@@ -43,14 +49,7 @@ export const OF_ANOTHER_ROLE: MatrixRow = {
   says: ({ name }) => `a privilege on ${name}, which a role other than the owner made,`,
 };
 
-/** Those that a session is tried with, in the order of the matrix. */
-const SESSION_ROWS: readonly MatrixRow[] = [
-  privilegeRow("database", "TEMPORARY", (_, { readOnly }) =>
-    readOnly ? undefined : "CREATE TEMPORARY TABLE leasehold_probe (id integer)",
-  ),
-  privilegeRow("database", "CREATE", (_, { run, readOnly }) =>
-    readOnly ? undefined : `CREATE SCHEMA ${ident(`${probePrefix(run)}schema`)}`,
-  ),
+const OF_SCHEMAS: readonly MatrixRow[] = [
   privilegeRow("schema", "USAGE", ({ name }, { targets }) => {
     // Looking a name up needs USAGE on its schema and no privilege on the object.
     const table = targets.tables.find(({ schema }) => schema?.name === name);
@@ -59,7 +58,9 @@ const SESSION_ROWS: readonly MatrixRow[] = [
   privilegeRow("schema", "CREATE", ({ schema }, { run, readOnly }) =>
     readOnly ? undefined : `CREATE TABLE ${probeName(run, schema!, "made")} (id integer)`,
   ),
+];
 
+const OF_TABLES: readonly MatrixRow[] = [
   tableRow("SELECT", ({ name, probe }) => `SELECT * FROM ${name}${probe ? "" : " LIMIT 0"}`),
   tableRow("INSERT", ({ name, probe }) =>
     probe ? `INSERT INTO ${name} (id) VALUES (2)` : `INSERT INTO ${name} SELECT WHERE false`,
@@ -73,7 +74,7 @@ const SESSION_ROWS: readonly MatrixRow[] = [
   tableRow("TRUNCATE", ({ name, probe }) => (probe ? `TRUNCATE ${name}` : undefined)),
   tableRow("REFERENCES", ({ name, probe, schema }, { persona, run }) =>
     // Without CREATE on the schema there is no table that could refer to another.
-    probe && persona.privileges.schema.includes("CREATE")
+    probe && privilegesIn(persona, schema!.name).schema.includes("CREATE")
       ? `CREATE TABLE ${probeName(run, schema!, "refers")} (id integer REFERENCES ${name})`
       : undefined,
   ),
@@ -82,6 +83,55 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       ? `CREATE TRIGGER leasehold_probe BEFORE UPDATE ON ${name} FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()`
       : undefined,
   ),
+];
+
+const OF_COLUMNS: readonly MatrixRow[] = [
+  ...columnRows("SELECT", (table, columns) => `SELECT ${idents(columns)} FROM ${table} LIMIT 0`),
+  ...columnRows("INSERT", (table, columns, { written }) => {
+    const given = columns.filter((column) => written!.includes(column));
+    const values = given.map(() => "NULL").join(", ");
+    return given.length === 0
+      ? undefined
+      : `INSERT INTO ${table} (${idents(given)}) SELECT ${values} WHERE false`;
+  }),
+  ...columnRows("UPDATE", (table, columns) => {
+    const set = columns.map((column) => `${ident(column)} = DEFAULT`).join(", ");
+    return `UPDATE ${table} SET ${set} WHERE false`;
+  }),
+  ...columnRows("REFERENCES", () => undefined),
+];
+
+const OF_SEQUENCES: readonly MatrixRow[] = [
+  {
+    ...probeRow("sequences", "USAGE", ({ name, schema }, { persona }) => {
+      // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not declared.
+      const declared: readonly string[] = privilegesIn(persona, schema!.name).sequences;
+      if (declared.includes("USAGE") || !declared.includes("UPDATE"))
+        return `SELECT pg_catalog.nextval(${literal(name)})`;
+      return declared.includes("SELECT") ? undefined : `SELECT pg_catalog.currval(${literal(name)})`;
+    }),
+    held: (declared, persona, { schema }) =>
+      `has_sequence_privilege(role, target, '${declared || privilegesIn(persona, schema!.name).sequences.includes("UPDATE") ? "USAGE" : "USAGE, UPDATE"}')`,
+    also: ["UPDATE"],
+  },
+  probeRow("sequences", "SELECT", ({ name }) => `SELECT last_value FROM ${name}`),
+  probeRow("sequences", "UPDATE", ({ name }) => `SELECT pg_catalog.setval(${literal(name)}, 1)`),
+];
+
+const OF_FUNCTIONS: readonly MatrixRow[] = [probeRow("functions", "EXECUTE", ({ name }) => `SELECT ${name}`)];
+
+/** Those that a session is tried with, in the order of the matrix. */
+const SESSION_ROWS: readonly MatrixRow[] = [
+  privilegeRow("database", "TEMPORARY", (_, { readOnly }) =>
+    readOnly ? undefined : "CREATE TEMPORARY TABLE leasehold_probe (id integer)",
+  ),
+  privilegeRow("database", "CREATE", (_, { run, readOnly }) =>
+    readOnly ? undefined : `CREATE SCHEMA ${ident(`${probePrefix(run)}schema`)}`,
+  ),
+  ...OF_SCHEMAS,
+  ...OF_SCHEMAS.map(onOthers),
+
+  ...OF_TABLES,
   {
     // The provider can't grant it: a persona has it as the owner.
     ...tableRow("MAINTAIN", ({ name, probe }) => (probe ? `REINDEX TABLE ${name}` : undefined)),
@@ -90,25 +140,16 @@ const SESSION_ROWS: readonly MatrixRow[] = [
     declared: ({ actsAsOwner }) => actsAsOwner,
   },
   ...ownerRows("tables", (name) => `ALTER TABLE ${name} ADD COLUMN leasehold_probe integer`),
+  ...OF_TABLES.map(onOthers),
+  ...OF_COLUMNS,
 
-  {
-    ...probeRow("sequences", "USAGE", ({ name }, { persona }) => {
-      // nextval takes USAGE or UPDATE, currval USAGE or SELECT: each shows USAGE only where the other is not declared.
-      const declared: readonly string[] = persona.privileges.sequences;
-      if (declared.includes("USAGE") || !declared.includes("UPDATE"))
-        return `SELECT pg_catalog.nextval(${literal(name)})`;
-      return declared.includes("SELECT") ? undefined : `SELECT pg_catalog.currval(${literal(name)})`;
-    }),
-    held: (declared, { privileges: { sequences } }) =>
-      `has_sequence_privilege(role, target, '${declared || sequences.includes("UPDATE") ? "USAGE" : "USAGE, UPDATE"}')`,
-    also: ["UPDATE"],
-  },
-  probeRow("sequences", "SELECT", ({ name }) => `SELECT last_value FROM ${name}`),
-  probeRow("sequences", "UPDATE", ({ name }) => `SELECT pg_catalog.setval(${literal(name)}, 1)`),
+  ...OF_SEQUENCES,
   ...ownerRows("sequences", (name) => `ALTER SEQUENCE ${name} CACHE 2`),
+  ...OF_SEQUENCES.map(onOthers),
 
-  probeRow("functions", "EXECUTE", ({ name }) => `SELECT ${name}`),
+  ...OF_FUNCTIONS,
   ...ownerRows("functions", (name) => `ALTER FUNCTION ${name} COST 2`),
+  ...OF_FUNCTIONS.map(onOthers),
 
   roleRow(
     "its group",
@@ -129,6 +170,8 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       () => false,
       ({ roles, persona, database }) => {
         const own = [persona.groupRole, ...ownersOf(database)];
+        // One that exists may be the owner's.
+        if (database.exists && persona.actsAsOwner) own.push(DATABASE_OWNER);
         return roles.map(({ name }) => name).filter((name) => !own.includes(name));
       },
     ),

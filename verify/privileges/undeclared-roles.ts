@@ -35,8 +35,8 @@ function concerns(grant: Grant, { database }: DatabaseContext): boolean {
   // Who is to create in a schema may.
   const declared = database.schemas.find(({ name }) => kind === "schema" && name === schema);
   if (declared?.creators?.includes(grantee) && !grantable) return false;
-  if (ownersOf(database).includes(owner)) return true;
   // Who else may connect is the server's matter, and what they can do there is found by the rest.
   if (kind === "database") return privilege === "CREATE" && isHere(grant, database);
+  if (ownersOf(database).includes(owner)) return true;
   return schema === null ? later : schemaNames(database).includes(schema);
 }

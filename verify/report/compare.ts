@@ -10,6 +10,8 @@ export interface Observation {
   readonly exercised: readonly (boolean | undefined)[];
   /** The catalogs' words, where they differ from what the server did. */
   readonly said: string;
+  /** It is held by PUBLIC alone, which may keep it: neither declared nor too much. */
+  readonly byPublic?: boolean;
   /** Why it is so. */
   readonly causes: readonly string[];
   /** A statement or a request with its answer. */
@@ -21,14 +23,16 @@ export interface Comparison {
   readonly declared: boolean;
   readonly catalogued?: boolean;
   readonly exercised?: boolean;
+  readonly byPublic?: true;
   readonly findings: readonly string[];
 }
 
 function differs(
   declared: boolean,
-  { catalogued, exercised }: Pick<Observation, "catalogued" | "exercised">,
+  { catalogued, exercised, byPublic = false }: Omit<Observation, "what" | "said" | "causes">,
 ): boolean {
-  return catalogued !== declared || exercised.some((answer) => answer !== declared);
+  const expected = declared || byPublic;
+  return catalogued !== expected || exercised.some((answer) => answer !== expected);
 }
 
 /** Compares what is declared with what the catalogs say and what the server did. What differs for the same reason is one finding. */
@@ -51,6 +55,7 @@ export function compare(declared: boolean, observations: readonly Observation[])
       declared,
       observations.flatMap(({ exercised }) => exercised),
     ),
+    ...(observations.some(({ byPublic }) => byPublic) && { byPublic: true }),
     findings: [...findings].map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`),
   };
 }

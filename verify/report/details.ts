@@ -1,6 +1,17 @@
 import { pad, width } from "../../clients/text";
 import type { Cell, CheckResult, DatabaseReport, PersonaReport, Report } from "./report";
-import { byKind, failures, KIND_WIDTH, mark, remarks, styles, verdict, type Style } from "./terminal";
+import {
+  byKind,
+  cellSign,
+  failures,
+  KIND_WIDTH,
+  legendOfPublic,
+  mark,
+  remarks,
+  styles,
+  verdict,
+  type Style,
+} from "./terminal";
 
 /** Wider tables are shown in several parts. */
 const PERSONAS_ABREAST = 4;
@@ -20,6 +31,7 @@ export function renderDetails(report: Report, color: boolean): string {
   }
   lines.push(
     `● declared  ○ not declared   used / refused: what the server did   held / none: the catalogs, where nothing can be tried   ${style("red", "✗")} differs`,
+    ...legendOfPublic(report),
     "",
   );
   const said = remarks(report);
@@ -63,14 +75,14 @@ function part(
 }
 
 function shownCell(cell: Cell, columnWidth: number, style: Style): string {
-  const { declared, catalogued, exercised, held } = cell;
+  const { catalogued, exercised, held } = cell;
   const tried = exercised === undefined ? undefined : exercised ? "used" : "refused";
   const asked = catalogued === undefined ? undefined : catalogued ? "held" : "none";
   // Where the catalogs say otherwise than the server did, that stands in the place of the time.
   const differs = tried !== undefined && exercised !== catalogued;
   const time = pad(differs ? (asked ?? "?") : duration(cell), COLUMN_WIDTH - 14, true);
   const text = `${(tried ?? (held ? asked : undefined) ?? "unclear").padEnd(8)}${time} ${held ? "" : "✗"}`;
-  return `${declared ? "●" : "○"} ${style(held ? undefined : "red", text, columnWidth - 2)}`;
+  return `${cellSign(cell)} ${style(held ? undefined : "red", text, columnWidth - 2)}`;
 }
 
 function duration({ milliseconds }: CheckResult): string {

@@ -1,5 +1,6 @@
 import { pad, width } from "../../clients/text";
 import {
+  count,
   resultsOf,
   type Cell,
   type CheckResult,
@@ -9,9 +10,11 @@ import {
 } from "./report";
 import {
   byKind,
+  cellSign,
   COLUMNS,
   failures,
   KIND_WIDTH,
+  legendOfPublic,
   LINES,
   mark,
   remarks,
@@ -33,7 +36,7 @@ export function renderOverview(report: Report, color: boolean): string {
   const said = remarks(report);
   const end = [...(said.length > 0 ? [...said, ""] : []), ...failed, verdict(report, style)];
   const matrices = report.databases.flatMap((database) => [...matrix(database, style), ""]);
-  const whole = [...matrices, legend(style), "", ...end];
+  const whole = [...matrices, legend(style), ...legendOfPublic(report), "", ...end];
   if (whole.length <= LINES + failed.length + said.length) return whole.join("\n");
   const lines =
     report.databases.length === 1
@@ -62,9 +65,9 @@ function personaLines({ personas }: DatabaseReport, style: Style): string[] {
 }
 
 function line(name: string, what: string, results: readonly CheckResult[], style: Style): string {
-  const failed = results.filter(({ held }) => !held).length;
-  const count = `${String(results.length - failed)} passed${failed > 0 ? `, ${String(failed)} failed` : ""}`;
-  return `${mark(failed === 0, style)} ${pad(cut(name, LABEL_WIDTH), LABEL_WIDTH)} ${what}${count}`;
+  const { passed, failed } = count(results);
+  const counted = `${String(passed)} passed${failed > 0 ? `, ${String(failed)} failed` : ""}`;
+  return `${mark(failed === 0, style)} ${pad(cut(name, LABEL_WIDTH), LABEL_WIDTH)} ${what}${counted}`;
 }
 
 function matrix(database: DatabaseReport, style: Style): string[] {
@@ -129,7 +132,7 @@ function rows(personas: readonly PersonaReport[], widths: readonly number[], sty
 function cellMark(cell: Cell | undefined, columnWidth: number, style: Style): string {
   if (!cell) return style(undefined, "", columnWidth);
   if (!cell.held) return style("red", "✗", columnWidth);
-  return style(undefined, cell.declared ? "●" : "○", columnWidth);
+  return style(undefined, cellSign(cell), columnWidth);
 }
 
 /** The checks that are no cells, of the database and of its personas together. */

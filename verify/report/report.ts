@@ -29,6 +29,8 @@ export interface Cell extends CheckResult, Row {
    * catalogs can tell without touching what is the users'.
    */
   readonly exercised?: boolean;
+  /** Not declared, and had by what PUBLIC may keep: neither passed nor failed, where nothing else was found. */
+  readonly byPublic?: true;
 }
 
 export interface GroupReport {
@@ -102,6 +104,12 @@ export function checksOf({ databases }: Pick<Report, "databases">): Placed[] {
 
 function inGroups(groups: readonly GroupReport[], place: Omit<Placed, "result" | "group">): Placed[] {
   return groups.flatMap(({ title: group, checks }) => checks.map((result) => ({ ...place, group, result })));
+}
+
+/** How many held, but for cells that tell what is PUBLIC's; and how many did not. */
+export function count(results: readonly CheckResult[]): { passed: number; failed: number } {
+  const passed = results.filter((result) => result.held && !("byPublic" in result)).length;
+  return { passed, failed: results.filter(({ held }) => !held).length };
 }
 
 /** Both: all that was checked. */

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import { pad } from "../../clients/text";
-import { resultsOf, type Cell, type Placed, type Report } from "./report";
+import { cellsOf, resultsOf, type Cell, type Placed, type Report } from "./report";
 
 /** Of a terminal as people have them. */
 export const COLUMNS = 80;
@@ -22,6 +22,16 @@ export const KIND_WIDTH = 11;
 
 export function mark(held: boolean, style: Style): string {
   return held ? style("green", "✓") : style("red", "✗");
+}
+
+export function cellSign({ byPublic, declared }: Cell): string {
+  return byPublic ? "◐" : declared ? "●" : "○";
+}
+
+/** Where there is such a cell. */
+export function legendOfPublic(report: Report): string[] {
+  const isThere = cellsOf(report).some(({ result }) => result.byPublic);
+  return isThere ? ["◐ not declared, and had by what PUBLIC may keep: neither passed nor failed"] : [];
 }
 
 /** Findings that a line of the terminal has room for, the first ones; the report has them all. */

@@ -16,6 +16,12 @@ export interface Target {
   readonly schema?: ManifestSchema;
   /** For a table that can be written: a column that takes DEFAULT. */
   readonly column?: string;
+  /** Of the users' own tables: the name alone. */
+  readonly relation?: string;
+  /** Its columns, or those that are meant. */
+  readonly columns?: readonly string[];
+  /** Of its columns, those that PostgreSQL does not write itself. */
+  readonly written?: readonly string[];
 }
 
 /** Objects of the database's schemas. */
@@ -38,15 +44,32 @@ export function join(...parts: readonly Targets[]): Targets {
   };
 }
 
+/** SQL over an alias `c` of pg_class. */
+function columnsSql(condition: string): string {
+  return `ARRAY(
+    SELECT attname::text FROM pg_attribute
+    WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ${condition}
+    ORDER BY attnum
+  )`;
+}
+
 /** The users' own objects in the schemas, as they are now; an extension's are the extension's. */
 export async function ownObjects({ owner, database }: Pick<DatabaseContext, "owner" | "database">) {
   const parts: Targets[] = [];
   for (const schema of database.schemas) {
     const qualifier = literal(`${ident(schema.name)}.`);
     const oid = `${literal(ident(schema.name))}::regnamespace`;
-    const found = await owner.query<{ kind: SchemaObjectKind; name: string; column: string | null }>(
+    const found = await owner.query<{
+      kind: SchemaObjectKind;
+      name: string;
+      relation: string | null;
+      columns: readonly string[] | null;
+      written: readonly string[] | null;
+      column: string | null;
+    }>(
       `SELECT CASE relkind WHEN 'S' THEN 'sequences' ELSE 'tables' END AS kind,
-         ${qualifier} || quote_ident(relname) AS name,
+         ${qualifier} || quote_ident(relname) AS name, relname::text AS relation,
+         ${columnsSql("")} AS columns, ${columnsSql("AND attgenerated = '' AND attidentity <> 'a'")} AS written,
          CASE WHEN relkind IN ('r', 'p') THEN (
            SELECT attname FROM pg_attribute
            WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
@@ -57,7 +80,8 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
          AND NOT starts_with(relname, '${PROBE_PREFIX}')
          AND ${isOwn("pg_class", "c", "relowner")}
        UNION ALL
-       SELECT 'functions', ${qualifier} || quote_ident(proname) || '(' || oidvectortypes(proargtypes) || ')', NULL
+       SELECT 'functions', ${qualifier} || quote_ident(proname) || '(' || oidvectortypes(proargtypes) || ')',
+         NULL, NULL, NULL, NULL
        FROM pg_proc p
        WHERE pronamespace = ${oid}
          AND NOT starts_with(proname, '${PROBE_PREFIX}')
@@ -68,7 +92,10 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
     const of = (kind: SchemaObjectKind): Target[] =>
       found
         .filter((object) => object.kind === kind)
-        .map(({ name, column }) => ({ name, probe: false, schema, column: column ?? undefined }));
+        .map(({ name, column, relation, columns, written }) => ({
+          ...{ name, probe: false, schema, column: column ?? undefined },
+          ...(kind === "tables" && { relation: relation!, columns: columns!, written: written! }),
+        }));
     parts.push({
       ...NO_TARGETS,
       tables: of("tables"),
