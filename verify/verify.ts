@@ -8,6 +8,7 @@ import { loginMethod } from "./login/login";
 import { Acceptance } from "./report/accepted";
 import { isSelected, Recorder, type Selection } from "./report/recorder";
 import { count, resultsOf, type Asked, type DatabaseReport, type Placed, type Report } from "./report/report";
+import { LockWaits } from "./session/lock-waits";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
 import type { StartApplication } from "./workloads/context";
@@ -42,13 +43,20 @@ export interface DatabaseRun {
   version?: string;
   /** What the run made and could not take away again. */
   readonly left: string[];
+  /** Of the run as a whole. */
+  readonly remarks: string[];
 }
 
 /**
  * Logs in as each persona, leases a login, uses it, tries what it must not do, revokes it, and looks that nothing is left.
  * @throws CannotVerify when it can't begin; what happens later is in the report
  */
-export async function verify(options: VerifyOptions): Promise<Report> {
+export async function verify(given: VerifyOptions): Promise<Report> {
+  const locks = new LockWaits();
+  const options = {
+    ...given,
+    postgres: (server: string) => ({ ...addressOf(given.postgres(server)), locks }),
+  };
   const { manifest, vault, signal, onStep, selection = {} } = options;
   const start = performance.now();
   const without = manifest.databases.find(({ probes }) => probes === undefined);
@@ -59,6 +67,8 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   }
   for (const persona of manifest.databases.flatMap(({ personas }) => personas)) loginMethod(persona);
   const vaultServer = await preflight(vault);
+  const standby = await vault.useActiveNode();
+  const { pace } = vault.run;
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);
   const runs: DatabaseRun[] = [];
@@ -82,7 +92,13 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   );
   const expiries = waited.filter((database) => !isAfter(database)).map(begin);
   for (const database of manifest.databases) {
-    const run: DatabaseRun = { database, recorder: new Recorder(selection), personas: new Map(), left: [] };
+    const run: DatabaseRun = {
+      database,
+      recorder: new Recorder(selection),
+      personas: new Map(),
+      left: [],
+      remarks: [],
+    };
     runs.push(run);
     try {
       await verifyDatabase(options, run, id, acceptance);
@@ -125,6 +141,17 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
+      ...new Set(runs.flatMap((run) => run.remarks)),
+      ...(pace.milliseconds === 0
+        ? []
+        : [
+            `Vault's rate limit (HTTP 429) was waited for, ${(pace.milliseconds / 1000).toFixed(0)} s in all`,
+          ]),
+      ...(standby === undefined
+        ? []
+        : [
+            `Vault at ${vault.address} is a standby's, whose answers may be behind, and the active node can't be asked (${standby}): set VAULT_ADDR to the active node's address`,
+          ]),
       ...(asked.only || asked.skip ? [] : acceptance.unmet()).map(
         (accepted) => `accepted, and found nowhere in this run: ${accepted}`,
       ),
@@ -135,6 +162,11 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     ...count(results.map(({ result }) => result)),
     milliseconds: performance.now() - start,
   };
+}
+
+/** A sandbox's server has more, behind getters. */
+function addressOf({ host, port, ssl }: PostgresAddress): PostgresAddress {
+  return { host, port, ssl };
 }
 
 /** Checks that were named and had nothing to look at. */
@@ -153,6 +185,11 @@ function reportOf({ database, recorder, personas }: DatabaseRun): DatabaseReport
 
 async function preflight(vault: VaultClient): Promise<string> {
   const health = await vault.withToken().request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  // https://developer.hashicorp.com/vault/api-docs/system/health
+  if (health.status === 472)
+    throw new CannotVerify(
+      `Vault at ${vault.address} is a disaster recovery secondary, which serves no requests (HTTP 472): set VAULT_ADDR to the primary's address`,
+    );
   const { initialized, sealed, version } = health.body as {
     initialized?: boolean;
     sealed?: boolean;

@@ -8,6 +8,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { isIPv6 } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
@@ -23,6 +24,7 @@ import { variableFor, type Input, type InputPurpose } from "../../manifest/input
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { parseAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
+import { withoutBrackets } from "../../clients/text";
 import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { backupOf, isCutOff, isWhole, mend } from "../terraform/state-file";
@@ -53,6 +55,11 @@ export interface Stack {
   /** As it was synthesized. */
   readonly text: string;
   readonly json: StackJson;
+}
+
+/** Addresses of what Terraform forgets, and leaves where it is. */
+export function forgottenBy({ json }: Stack): string[] {
+  return (json.removed ?? []).map(({ from }) => from);
 }
 
 /** A resource of a state. */
@@ -126,6 +133,8 @@ export class Deployment {
   readonly access: string;
   readonly stacks: readonly Stack[];
   readonly home: Home;
+  /** As they were read last, until Terraform writes them. */
+  private readonly states = new Map<StackName, Promise<StateResource[]>>();
 
   private constructor(
     readonly folder: string,
@@ -161,7 +170,7 @@ export class Deployment {
       const set = process.env[`TF_VAR_${name}`];
       const given =
         set || (value === undefined && input && (forPlan ? this.home.existing(input) : this.keep(input)));
-      if (given) values[name] = given;
+      if (given) values[name] = purpose === "host" || purpose === "host-from-vault" ? inUrl(given) : given;
       // The address of a container is known, and VAULT_ADDR may be another Vault's.
       else if (value) continue;
       else if (wellKnown(purpose)) values[name] = wellKnown(purpose)!;
@@ -204,13 +213,10 @@ export class Deployment {
       variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
     );
     if (token) env["VAULT_TOKEN"] = token;
-    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () =>
-      this.states.delete(stack.name),
-    );
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () => {
+      this.forgetState(stack.name);
+    });
   }
-
-  /** As they were read last, until Terraform writes them. */
-  private readonly states = new Map<StackName, Promise<StateResource[]>>();
 
   /** The resources that a stack's state holds. */
   state(stack: Stack): Promise<StateResource[]> {
@@ -219,8 +225,15 @@ export class Deployment {
     const read = this.readState(stack);
     this.states.set(stack.name, read);
     // What can't be read yet may be later.
-    read.catch(() => this.states.delete(stack.name));
+    read.catch(() => {
+      this.forgetState(stack.name);
+    });
     return read;
+  }
+
+  /** It was written: whoever asks next reads it anew. */
+  forgetState(name: StackName): void {
+    this.states.delete(name);
   }
 
   private async readState(stack: Stack): Promise<StateResource[]> {
@@ -249,7 +262,7 @@ export class Deployment {
     for (const stack of this.stacks) {
       const file = stateFile(stack);
       if (file === undefined || !(await mend(file))) continue;
-      this.states.delete(stack.name);
+      this.forgetState(stack.name);
       did.push(
         `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
       );
@@ -318,7 +331,7 @@ export class Deployment {
       const server = this.manifest.servers[i]!.name;
       return {
         server,
-        host: asText(resolved["host"]),
+        host: withoutBrackets(asText(resolved["host"])),
         port: Number(resolved["port"]),
         database: asText(resolved["database"]),
         user: asText(resolved["username"]),
@@ -424,6 +437,11 @@ export class Deployment {
     const file = join(folder, "cdk.tf.json");
     if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
   }
+}
+
+/** The provider and Vault's connection put it into a URL. */
+function inUrl(host: string): string {
+  return isIPv6(host) ? `[${host}]` : host;
 }
 
 function wellKnown(purpose: InputPurpose | undefined): string | undefined {

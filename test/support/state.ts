@@ -20,4 +20,5 @@ export function recordState(
       .map(([name, attributes]) => ({ mode: "managed", type, name, instances: [{ attributes }] })),
   );
   writeFileSync(stateFile(commands, stack), JSON.stringify({ version: 4, resources }));
+  commands.forgetState(stack);
 }
