@@ -1,6 +1,5 @@
 import { Construct } from "constructs";
 import { DEFAULT_CONNECTION_LIMIT } from "../manifest/schema";
-import type { Duration } from "./duration";
 import { checkPositive } from "./declaration-error";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
@@ -10,7 +9,7 @@ import type { DatabaseConnection } from "./vault/database-connection";
 import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
 import { LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
 import type { IPersonaLogin } from "./vault/persona-login";
-import type { StaticRole } from "./vault/static-role";
+import type { RotationProps, StaticRole } from "./vault/static-role";
 
 export interface PersonaProps
   extends
@@ -35,13 +34,16 @@ export interface PersonaProps
   readonly statements?: (role: IAccessRole, login: LeasedLoginProps) => LeaseStatements;
 }
 
-export interface PersonaStaticRoleProps {
+export interface PersonaStaticRoleProps extends RotationProps {
   /** Vault's name for it. */
   readonly name: string;
   /** The login in PostgreSQL. */
   readonly login: string;
-  /** How often Vault changes its password. */
-  readonly rotationPeriod: Duration;
+  /**
+   * The login is there already: its membership in the group role is all that is made.
+   * @default - it is made
+   */
+  readonly loginExists?: boolean;
 }
 
 /**
@@ -90,15 +92,26 @@ export class Persona extends Construct {
   }
 
   /** Adds a login with its privileges that is kept, and whose password it reads from Vault. */
-  addStaticRole(id: string, { name, login, rotationPeriod }: PersonaStaticRoleProps): StaticRole {
+  addStaticRole(
+    id: string,
+    { name, login, loginExists = false, ...rotation }: PersonaStaticRoleProps,
+  ): StaticRole {
     const { manager } = this.props.connection;
     const { roles, databaseName } = manager.database;
-    const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole });
+    const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole, exists: loginExists });
     manager.manageLogin(kept);
-    const role = this.props.connection.addStaticRole(id, { name, login: kept, rotationPeriod });
+    const role = this.props.connection.addStaticRole(id, { name, login: kept, ...rotation });
     role.grantRead(this.props.login);
+    const { rotationPeriod, rotationSchedule, rotationWindow, skipImportRotation = false } = rotation;
     Manifest.of(this).addToDatabase(this, databaseName, () => ({
-      staticRoles: [{ name, login, persona: this.name, rotationPeriod: rotationPeriod.toSeconds() }],
+      staticRoles: [
+        {
+          ...{ name, login, loginExists: loginExists || undefined, persona: this.name },
+          ...{ rotationPeriod: rotationPeriod?.toSeconds(), rotationSchedule },
+          rotationWindow: rotationWindow?.toSeconds(),
+          skipImportRotation: skipImportRotation || undefined,
+        },
+      ],
     }));
     return role;
   }

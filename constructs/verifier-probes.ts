@@ -32,7 +32,7 @@ export class VerifierProbes extends Construct {
     const { database, mark, functions } = manager;
     const groups = probeRoleNames({ name: database.databaseName });
     const { CONNECT } = Privileges;
-    const group = (id: string, name: string, actsAsOwner: boolean, privileges = CONNECT) => {
+    const group = (id: string, name: string, actsAsOwner: boolean, privileges: Privileges = CONNECT) => {
       const role = database.addRole(id, { name, privileges, actsAsOwner });
       manager.manageGroup(role);
       return { member: role, statements: LeaseStatements.of(role, { mark, functions }) };

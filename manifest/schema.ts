@@ -39,6 +39,8 @@ const inSchema = z.object({
 const login = z.looseObject({
   kind: name,
   authMount: name,
+  /** The auth method was mounted before, and stays so. */
+  authMountExists: z.boolean().optional(),
   name,
   policies: z.array(name),
   tokenTtl: seconds,
@@ -153,6 +155,8 @@ const databaseFields = z.object({
     .default([]),
   vault: z.object({
     mount: name,
+    /** It was mounted before, and stays so: others may have theirs in it. */
+    mountExists: z.boolean().optional(),
     connection: name,
     /** Vault replaces the connection's password after the first deploy. */
     rotateRoot: z.boolean().default(false),
@@ -163,7 +167,23 @@ const databaseFields = z.object({
   /** PostgreSQL's group roles of the probe roles. */
   probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
-  staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
+  staticRoles: z
+    .array(
+      z.object({
+        name,
+        login: name,
+        /** The login was there before: it is neither made nor dropped, and altered by Vault alone, which sets its password. */
+        loginExists: z.boolean().optional(),
+        persona: name,
+        rotationPeriod: seconds.optional(),
+        /** In place of the period; as cron has it. */
+        rotationSchedule: z.string().optional(),
+        rotationWindow: seconds.optional(),
+        /** It keeps its password until the first rotation that is due. */
+        skipImportRotation: z.boolean().optional(),
+      }),
+    )
+    .default([]),
 });
 
 const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({

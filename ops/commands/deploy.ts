@@ -24,9 +24,10 @@ import {
 import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkMounts, checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
+import { forgetGoneTables } from "../postgres/named-tables";
 import { recordOwners } from "../postgres/former-owners";
 import { recordPublic } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
@@ -176,12 +177,14 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkSuperusers(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
+        await checkMounts(deployment);
         const marked = await findMarked(deployment);
         await checkOthers(deployment, marked);
         if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);
         await eachDatabase(deployment, show, "functions", checkLeaseSchema);
         for (const line of await equipManagers(deployment, await managed(deployment))) show.detail(line);
         for (const line of await spellSettings(deployment)) show.detail(line);
+        for (const line of await forgetGoneTables(deployment)) show.detail(line);
         await revokeRemoved(deployment, show);
         for (const line of await moveHomeRecord(deployment)) show.detail(line);
         await recordOwners(deployment, marked);

@@ -420,6 +420,19 @@ describe("LeaseFunctions", () => {
     manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
   });
   const synthesized = synth(stack);
+  test("a static login that exists is put into the group, and nothing else", () => {
+    const { resources, json } = synth(
+      declare((database, manager) => {
+        const member = database.addRole("Readonly", readers);
+        const login = new StaticLogin(database.roles, "Old", { name: "old", member, exists: true });
+        manager.manageLogin(login);
+      }),
+    );
+    const about = [...resources.values()].filter(({ role, name }) => role === "old" || name === "old");
+    expect(about).toMatchObject([{ role: "old", grant_role: "readers" }]);
+    expect(JSON.stringify(json["removed"])).toContain("postgresql_role.Shop_Roles_Old");
+  });
+
   const bodies = (of: Synthesized) =>
     Object.fromEntries(
       find(of, "postgresql_function").map(({ name, body }) => [name as string, body as string]),
