@@ -82,6 +82,7 @@ program
   .option("--read-only", "make nothing: no probe object, no workload; the catalogs tell instead")
   .option("--no-expiry", NO_EXPIRY)
   .option("--json <file>", "write the report, with each check's evidence")
+  .option("--fix-sql <file>", "write the statements that would mend what was found; nothing is changed")
   .action(async (options: VerifyCommandOptions) =>
     run(async (signal) => (await import("./ops/commands/verify.js")).verifyCommand(options, signal)),
   );

@@ -18,6 +18,13 @@ export function oneLine(error: unknown): string {
   return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());
 }
 
+/** The first three, and how many more there are. */
+export function few(texts: readonly string[]): string {
+  const more = texts.length - 3;
+  const first = texts.slice(0, 3).join(", ");
+  return more > 0 ? `${first} and ${more.toLocaleString("en")} more` : first;
+}
+
 /** How many columns of a terminal a text takes. */
 export function width(text: string): number {
   return stringWidth(text);

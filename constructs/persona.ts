@@ -4,6 +4,7 @@ import { checkPositive } from "./declaration-error";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
 import { declaredPrivileges } from "./postgres/privileges";
+import type { LoginSettings } from "./postgres/role-settings";
 import { StaticLogin } from "./postgres/static-login";
 import type { DatabaseConnection } from "./vault/database-connection";
 import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
@@ -15,7 +16,7 @@ export interface PersonaProps
   extends
     Pick<AccessRoleProps, "privileges" | "actsAsOwner">,
     Pick<DatabaseRoleProps, "defaultTtl" | "maxTtl" | "leaseEndsWithToken">,
-    Pick<LeasedLoginProps, "connectionLimit"> {
+    LoginSettings {
   /** How Vault reaches the database, as its own login, which puts leased logins in the group role. */
   readonly connection: DatabaseConnection;
   /** How it proves to Vault who it is, such as an AppRole. */
@@ -65,6 +66,8 @@ export class Persona extends Construct {
     const {
       statements = LeaseStatements.of,
       connectionLimit = DEFAULT_CONNECTION_LIMIT,
+      searchPath,
+      settings,
       defaultTtl,
       maxTtl,
       leaseEndsWithToken,
@@ -75,9 +78,10 @@ export class Persona extends Construct {
     checkPositive("connection limit", connectionLimit);
 
     const member = database.addRole(name, { name: groupRole, privileges, actsAsOwner });
-    manager.manageGroup(member, connectionLimit);
+    const own = { connectionLimit, searchPath, settings };
+    manager.manageGroup(member, own);
     const role = connection.addRole(name, {
-      ...{ member, statements: statements(member, { mark, connectionLimit, functions }) },
+      ...{ member, statements: statements(member, { mark, ...own, functions }) },
       ...{ defaultTtl, maxTtl, leaseEndsWithToken },
     });
     role.grantRead(login);
@@ -85,7 +89,7 @@ export class Persona extends Construct {
     this.databaseRole = role;
 
     Manifest.of(this).addToDatabase(this, database.databaseName, () => {
-      const databaseRole = { ...role.declared, connectionLimit };
+      const databaseRole = { ...role.declared, ...own, searchPath: searchPath && [...searchPath] };
       const declared = { databaseRole, privileges: declaredPrivileges(privileges, database.schemas) };
       return { personas: [{ name, groupRole, actsAsOwner, ...login.declared, ...declared }] };
     });
@@ -98,7 +102,9 @@ export class Persona extends Construct {
   ): StaticRole {
     const { manager } = this.props.connection;
     const { roles, databaseName } = manager.database;
-    const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole, exists: loginExists });
+    const kept = new StaticLogin(roles, id, {
+      ...{ name: login, member: this.accessRole, exists: loginExists, searchPath: this.props.searchPath },
+    });
     manager.manageLogin(kept);
     const role = this.props.connection.addStaticRole(id, { name, login: kept, ...rotation });
     role.grantRead(this.props.login);

@@ -70,6 +70,10 @@ const persona = z
       maxTtl: seconds,
       /** Sessions that a leased login may have at a time. */
       connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
+      /** Of a leased login. @default - the database's schemas */
+      searchPath: z.array(name).min(1).optional(),
+      /** What a leased login's sessions start with. */
+      settings: z.record(name, z.string()).default({}),
     }),
     /** In each schema; where `schemas` is there, in the first. */
     privileges: inSchema.extend({

@@ -2,7 +2,10 @@ import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona, OTHER_DATABASES } from "../manifest/schema";
 import type { Access } from "./privileges/access";
 import type { OtherRole } from "./privileges/groups";
+import type { Broken } from "./privileges/broken-views";
 import type { MatrixFindings } from "./privileges/matrix";
+import type { LockWaits } from "./session/lock-waits";
+import type { Locked } from "./privileges/users-objects";
 import type { Acceptance } from "./report/accepted";
 import type { Recorder } from "./report/recorder";
 import type { Custody } from "./session/custody";
@@ -39,6 +42,12 @@ export interface DatabaseContext {
   /** What the config accepts. */
   readonly acceptance: Acceptance;
   readonly readOnly: boolean;
+  /** How long the users' locks are still waited for. */
+  readonly lockWaits: LockWaits;
+  /** What was remarked already, by what it was about. */
+  readonly remarked: Set<string>;
+  /** To be known of the database as a whole. */
+  remark(text: string): void;
   /** @default - there is no application to run, and a pool's checks say so */
   readonly startApplication?: StartApplication;
   readonly signal?: AbortSignal;
@@ -68,8 +77,12 @@ export interface LeasedContext extends LoggedInContext {
   readonly lease: Lease;
   /** Probe objects from before the lease and after it, and the users' own. */
   readonly targets: Targets;
+  /** The users' tables that somebody holds: no statement is sent to them. */
+  readonly locked: readonly Locked[];
   /** What the login can act as, and what is granted to that. */
   readonly access: Access;
+  /** Views that its login may select from and can't read. */
+  readonly broken: ReadonlyMap<string, Broken>;
   /** Tables that it makes and leaves, one a schema. Empty where it may make none. */
   readonly tablesLeft: readonly Target[];
   /** The login's. Undefined where it was refused. */

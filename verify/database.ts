@@ -1,6 +1,6 @@
 import { DatabaseError } from "pg";
 import { Outage } from "../clients/outage";
-import { oneLine } from "../clients/text";
+import { few, oneLine } from "../clients/text";
 import { sessionRemedy, tooOld } from "../clients/session-refusal";
 import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
@@ -21,7 +21,8 @@ import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
-import { actsAs, makeGuarded, makeProbes } from "./session/probes";
+import type { LockWaits } from "./session/lock-waits";
+import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -40,8 +41,9 @@ export async function verifyDatabase(
   run: DatabaseRun,
   id: string,
   acceptance: Acceptance,
+  lockWaits: LockWaits,
 ): Promise<void> {
-  const { manifest, vault, readOnly = false, selection = {}, startApplication, signal, onStep } = options;
+  const { manifest, vault, selection = {}, startApplication, signal, onStep } = options;
   const { database, recorder } = run;
   let address = options.postgres(database.server);
   const step = (text: string) => {
@@ -74,11 +76,19 @@ export async function verifyDatabase(
     run.version = server!.version;
     const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
     if (old !== undefined) throw new CannotVerify(old);
+    const triggers = options.readOnly ? [] : await eventTriggers(owner);
+    const readOnly = options.readOnly === true || triggers.length > 0;
+    if (triggers.length > 0)
+      run.remarks.push(
+        `${database.name}: nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+      );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
     const bare: DatabaseContext = {
       environment: manifest.environment,
-      ...{ database, address, vault, leases, custody, owner, run: id, acceptance, readOnly },
+      ...{ database, address, vault, leases, custody, owner, run: id, acceptance, readOnly, lockWaits },
+      remarked: new Set(),
+      remark: (text) => run.remarks.push(`${database.name}: ${text}`),
       before: NO_TARGETS,
       left: [],
       version: server!.number,

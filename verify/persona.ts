@@ -2,9 +2,11 @@ import { LEASE, MEMBERSHIPS, POLICIES, REVOCATION, SESSION, SESSION_START } from
 import type { LeasedContext, LoggedInContext, PersonaContext, SessionContext } from "./context";
 import { loginMethod } from "./login/login";
 import { readAccess } from "./privileges/access";
+import { brokenViews } from "./privileges/broken-views";
 import { connect } from "./privileges/connect";
 import { schemasToLeaveIn } from "./privileges/declared";
 import { exerciseMatrix } from "./privileges/matrix";
+import { remarkLocks, withFacts } from "./privileges/users-objects";
 import { makeProbes, PROBE_COLUMNS, probeName, probeTable } from "./session/probes";
 import { join, NO_TARGETS, ownObjects, type Target, type Targets } from "./session/targets";
 import { exerciseEnds, exercisePaths } from "./vault/paths";
@@ -24,23 +26,26 @@ export async function verifyPersona(context: PersonaContext): Promise<void> {
   await recorder.runAll(LEASE, loggedIn);
   const { lease } = loggedIn;
   if (lease) {
-    const targets = await targetsOf(context);
+    const [targets, locked] = await withFacts(context, await targetsOf(context));
     // It has the grants on these as well.
     const access = await readAccess(owner, lease.username);
-    await useAndRevoke({ ...loggedIn, lease, targets, access, tablesLeft });
+    const broken = await brokenViews({ ...context, access });
+    await useAndRevoke({ ...loggedIn, lease, targets, locked, access, broken, tablesLeft });
   }
   await exerciseEnds(loggedIn);
   await token.revoke();
 }
 
 async function useAndRevoke(context: LeasedContext): Promise<void> {
-  const { recorder, tablesLeft } = context;
+  const { recorder, tablesLeft, locked } = context;
+  remarkLocks(context, locked);
   await recorder.runAll(MEMBERSHIPS, context);
   const session = await connect(context);
   context.session = session;
   if (session) {
     await useSession({ ...context, session, found: { rows: [], causes: [] } });
-    for (const { name } of tablesLeft) await session.attempt(`CREATE TABLE ${name} ${PROBE_COLUMNS}`);
+    for (const { name } of tablesLeft)
+      await session.attempt(`CREATE UNLOGGED TABLE ${name} ${PROBE_COLUMNS}`);
   }
   await recorder.runAll(REVOCATION, context);
   await session?.close();

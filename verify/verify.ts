@@ -43,7 +43,7 @@ export interface DatabaseRun {
   version?: string;
   /** What the run made and could not take away again. */
   readonly left: string[];
-  /** Of the run as a whole. */
+  /** To be known of the run, or of the database. */
   readonly remarks: string[];
 }
 
@@ -101,7 +101,7 @@ export async function verify(given: VerifyOptions): Promise<Report> {
     };
     runs.push(run);
     try {
-      await verifyDatabase(options, run, id, acceptance);
+      await verifyDatabase(options, run, id, acceptance, locks);
     } catch (error) {
       // Once others are verified, what they came to is told as well.
       if (error instanceof CannotVerify && database === manifest.databases[0]) {

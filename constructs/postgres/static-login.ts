@@ -20,6 +20,11 @@ export interface StaticLoginProps {
   /** Whose privileges it has. */
   readonly member: IAccessRole;
   /**
+   * Schemas in which its sessions look names up.
+   * @default - the database's schemas
+   */
+  readonly searchPath?: readonly string[];
+  /**
    * It is there already, and may have more than these privileges: it is put into the group, and stays as it is otherwise.
    * @default - it is made
    */
@@ -48,7 +53,7 @@ export class StaticLogin extends Construct implements IManagedLogin, IStaticLogi
           name,
           login: true,
           roles: [group],
-          searchPath: database.schemas.map(({ name }) => name),
+          searchPath: [...(props.searchPath ?? database.schemas.map(({ name }) => name))],
           // As a leased login: what it creates is the owner's or the group's.
           assumeRole: heirOfMembers(props.member),
           lifecycle: { ignoreChanges: OF_A_DBA },

@@ -8,7 +8,8 @@ import { Deployment } from "../deployment/deployment";
 import { lock } from "../deployment/lock";
 import { color } from "../terminal/color";
 import { startApplication } from "../verification/application";
-import { checkReportFile, exitCode, writeReport } from "../verification/report-file";
+import { fixSql } from "../verification/fix-sql";
+import { checkReportFile, exitCode, writeFixSql, writeReport } from "../verification/report-file";
 import { verificationTarget } from "../verification/target";
 
 export interface VerifyCommandOptions {
@@ -17,6 +18,7 @@ export interface VerifyCommandOptions {
   readonly details?: boolean;
   /** @default - the environment of the manifest that is there */
   readonly env?: string;
+  readonly fixSql?: string;
   readonly json?: string;
   readonly list?: boolean;
   readonly manifest: string;
@@ -28,7 +30,18 @@ export interface VerifyCommandOptions {
 
 /** Verifies a deployment that is there already. Returns the exit code. */
 export async function verifyCommand(
-  { details, env, expiry, json, list, manifest: file, only, readOnly, skip }: VerifyCommandOptions,
+  {
+    details,
+    env,
+    expiry,
+    fixSql: fixFile,
+    json,
+    list,
+    manifest: file,
+    only,
+    readOnly,
+    skip,
+  }: VerifyCommandOptions,
   signal: AbortSignal,
 ): Promise<number> {
   if (list) {
@@ -38,6 +51,7 @@ export async function verifyCommand(
   checkIds("--only", only);
   checkIds("--skip", skip);
   if (json) checkReportFile(json);
+  if (fixFile) checkReportFile(fixFile);
   if (env !== undefined) await synthesizeAnew(env, signal);
   const target = verificationTarget(file);
   const report = await verify({
@@ -58,6 +72,15 @@ export async function verifyCommand(
     );
   console.log((details ? renderDetails : renderOverview)(report, color()));
   if (json) writeReport(json, report);
+  if (fixFile) {
+    const sql = fixSql(report, target.manifest);
+    if (sql !== undefined) writeFixSql(fixFile, sql);
+    console.log(
+      sql === undefined
+        ? "no statement would mend anything: nothing was written"
+        : `${fixFile}: statements that would mend it, for a superuser to read and run: psql -v ON_ERROR_STOP=1 -f ${fixFile}`,
+    );
+  }
   return exitCode(report);
 }
 

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, chmodSync, constants, existsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import type { Report } from "../../verify/report/report";
@@ -17,8 +17,18 @@ export function checkReportFile(file: string): void {
 }
 
 export function writeReport(file: string, report: Report): void {
+  write(file, `${JSON.stringify(report, undefined, 2)}\n`);
+}
+
+/** Statements for a superuser are for nobody else to change. */
+export function writeFixSql(file: string, sql: string): void {
+  if (existsSync(file)) chmodSync(file, 0o600);
+  write(file, sql, 0o600);
+}
+
+function write(file: string, text: string, mode = 0o666): void {
   try {
-    writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);
+    writeFileSync(file, text, { mode });
   } catch (error) {
     throw new SetupError(`the report can't be written: ${(error as Error).message}`);
   }

@@ -2,6 +2,7 @@ import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 import { privilegesIn } from "../../constructs/postgres/privileges";
+import { SETTING, SETTING_VALUE } from "../../constructs/sql";
 import {
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
@@ -380,6 +381,16 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "a rotation period of eleven years",
     (d) => (database(d)["staticRoles"] = [{ ...STATIC, rotationPeriod: "4015d" }]),
     `databases[0] (nanvc).staticRoles[0] (report).rotationPeriod: received '4015d', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 3650d`,
+  ],
+  [
+    "a persona that acts as the superuser",
+    (d) => (database(d)["owner"] = { name: "nanvc", exists: true }),
+    "databases[0] (nanvc).personas[0] (schema-admin).actsAsOwner: received true, allowed: false, since an owner of the schemas is nanvc, the superuser",
+  ],
+  [
+    "a users table that no identifier names",
+    (d) => (database(d).workload!["table"] = "pg_users"),
+    `databases[0] (nanvc).workload.table: received 'pg_users', allowed: ${POSTGRES_IDENTIFIER.allowed}`,
   ],
   [
     "a workload of no kind",
@@ -897,6 +908,21 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "an owner with privileges by schema",
     (d) => (admin(d).privileges = { database: ["CONNECT", "CREATE"], schemas: { example: {} } }),
     "databases[0] (nanvc).personas[0] (schema-admin).privileges.schemas: received { example: {} }, allowed: the same in each schema, since a persona that acts as the owner has all in each",
+  ],
+  [
+    "a setting that each login has in any case",
+    (d) => (readonly(d)["settings"] = { search_path: "public" }),
+    `${RO}.settings.search_path: received 'search_path', allowed: as a name ${SETTING.allowed}`,
+  ],
+  [
+    "a setting's value that ends its literal",
+    (d) => (readonly(d)["settings"] = { work_mem: "8MB'; DROP ROLE x" }),
+    `${RO}.settings.work_mem: received "8MB'; DROP ROLE x", allowed: ${SETTING_VALUE.allowed}`,
+  ],
+  [
+    "a schema twice on a search path",
+    (d) => (readonly(d)["searchPath"] = ["example", "example"]),
+    `${RO}.searchPath: received [ 'example', 'example' ], allowed: each schema once`,
   ],
   [
     "a persona that can't connect",

@@ -415,7 +415,7 @@ describe("LeaseFunctions", () => {
   };
   const stack = declare((database, manager) => {
     const member = database.addRole("Readonly", readers);
-    manager.manageGroup(database.addRole("Admin", admins), 5);
+    manager.manageGroup(database.addRole("Admin", admins), { connectionLimit: 5 });
     manager.manageGroup(member);
     manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
   });
@@ -487,7 +487,7 @@ describe("LeaseFunctions", () => {
       const member = database.addRole("Readonly", readers);
       manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
       manager.manageGroup(member);
-      manager.manageGroup(database.addRole("Admin", admins), 5);
+      manager.manageGroup(database.addRole("Admin", admins), { connectionLimit: 5 });
     });
     expect(bodies(synth(otherWayRound))).toEqual(bodies(synthesized));
   });

@@ -13,7 +13,16 @@ const ROWS = [
 ] as [string, string][];
 
 function result(id: string, findings: readonly string[] = []): CheckResult {
-  return { id, title: id, held: findings.length === 0, findings, remarks: [], evidence: [], milliseconds: 1 };
+  return {
+    id,
+    title: id,
+    held: findings.length === 0,
+    findings,
+    details: [],
+    remarks: [],
+    evidence: [],
+    milliseconds: 1,
+  };
 }
 
 function cell([kind, name]: [string, string], findings: readonly string[] = []): Cell {
@@ -167,6 +176,7 @@ describe("comparing what is declared with what the catalogs say and what the ser
       catalogued: true,
       exercised: true,
       findings: [],
+      details: [],
     });
   });
 

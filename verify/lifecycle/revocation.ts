@@ -62,10 +62,10 @@ export async function revokeInTransaction(
   for (const sql of [
     // As itself, so that what it makes is not the owner's from the start.
     "SET ROLE NONE",
-    ...own.map((name) => `CREATE TABLE ${name} ${PROBE_COLUMNS}`),
+    ...own.map((name) => `CREATE UNLOGGED TABLE ${name} ${PROBE_COLUMNS}`),
     "BEGIN",
     ...own.map((name) => `INSERT INTO ${name} VALUES (1, 'not committed')`),
-    ...unfinished.map((name) => `CREATE TABLE ${name} ${PROBE_COLUMNS}`),
+    ...unfinished.map((name) => `CREATE UNLOGGED TABLE ${name} ${PROBE_COLUMNS}`),
   ]) {
     const outcome = await session.attempt(sql, check);
     if ("sqlstate" in outcome) {

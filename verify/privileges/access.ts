@@ -2,6 +2,7 @@ import type { LeasedContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { declaredMemberships, isDeclaredMembership } from "./declared";
+import { revokingMembership } from "./mends";
 import { grantsTo, PUBLIC, type Grant } from "./grants";
 
 /** An edge of pg_auth_members. */
@@ -74,7 +75,12 @@ export function memberships(
     const { admin, inherits, sets } = membership;
     const text = membershipText(membership);
     check.note("pg_auth_members", text);
-    if (!isDeclaredMembership(context, membership) || admin) check.find(`not declared: ${text}`);
+    if (!isDeclaredMembership(context, membership))
+      check.findWith(`not declared: ${text}`, { mends: [revokingMembership(membership)] });
+    else if (admin)
+      check.findWith(`not declared: ${text}`, {
+        mends: [revokingMembership(membership, "ADMIN OPTION FOR ")],
+      });
     else if (!inherits || !sets) check.find(`${text}, is without ${inherits ? "SET" : "INHERIT"}`);
   }
   for (const { member, role } of declaredMemberships(context))

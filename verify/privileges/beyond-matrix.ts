@@ -8,6 +8,7 @@ import { DEFINER_BODY, DEFINER_PATH, probeOwnerOf } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
 import { PROBE_PREFIX } from "../session/targets";
 import { dependenciesOf } from "./dependencies";
+import { revoking } from "./mends";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
 import { namedTable } from "./row";
 
@@ -20,10 +21,11 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
   const own = [access.login, persona.groupRole];
   const grants = access.grants
     .filter(({ grantee }) => own.includes(grantee))
-    .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context))
-    .map(grantText);
-  check.note("aclexplode of every ACL", grants.join("; ") || "as declared");
-  for (const text of grants) if (!found.causes.includes(text)) check.find(`not declared: ${text}`);
+    .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context));
+  check.note("aclexplode of every ACL", grants.map(grantText).join("; ") || "as declared");
+  for (const grant of grants)
+    if (!found.causes.includes(grantText(grant)))
+      check.findWith(`not declared: ${grantText(grant)}`, { mends: [revoking(grant)] });
 
   for (const { role, owns, object } of await dependenciesOf(catalogs, own, check))
     if (owns) check.find(`not declared: ${role} owns ${object}`);
@@ -55,9 +57,13 @@ function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean
   return [...all, ...(table?.privileges ?? [])].some((name) => name === privilege);
 }
 
-/** If it is too much, the matrix says so; but for one on a table all of whose columns are declared. */
+/**
+ * If it is too much, the matrix says so; but for one on a table all of whose columns are declared, and on what is an extension's, whose
+ * functions are whoever's the extension lets use them.
+ */
 function hasRow(grant: Grant, { database, persona }: LeasedContext): boolean {
-  const { later, grantable, privilege, relation } = grant;
+  const { later, grantable, privilege, relation, extension, kind } = grant;
+  if (extension !== null && kind !== "function") return false;
   if (later || grantable || declarableKind(grant) === undefined || !isHere(grant, database)) return false;
   const schema = database.schemas.find(({ name }) => name === grant.schema);
   const table = namedTable(persona, { schema, relation: relation ?? undefined });
@@ -78,6 +84,12 @@ function definersSql({ database, access }: LeasedContext): string {
       pg_get_userbyid(proowner) AS owner
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
     WHERE prosecdef AND pg_get_userbyid(proowner) NOT IN (${roles})
+      AND CASE prorettype
+        -- Only a superuser makes an event trigger.
+        WHEN 'event_trigger'::regtype THEN false
+        WHEN 'trigger'::regtype THEN ${canMakeTriggers(roles)}
+        ELSE true
+      END
       AND NOT ((nspname, pg_get_userbyid(proowner)) IN (${places.join(", ")}) AND ${IS_PROBE})
       AND ${isOwn("pg_proc", "p", "proowner")}
       AND EXISTS (
@@ -85,6 +97,18 @@ function definersSql({ database, access }: LeasedContext): string {
         WHERE has_function_privilege(role, p.oid, 'EXECUTE') AND has_schema_privilege(role, n.oid, 'USAGE')
       )
     ORDER BY 1`;
+}
+
+/** Whether one of the roles can have a function run as a trigger: on a table of its own, or on one that it has TRIGGER on. */
+function canMakeTriggers(roles: string): string {
+  return `EXISTS (
+    SELECT FROM unnest(ARRAY[${roles}]::name[]) role
+    WHERE has_database_privilege(role, current_database(), 'CREATE, TEMPORARY')
+      OR EXISTS (SELECT FROM pg_namespace other WHERE has_schema_privilege(role, other.oid, 'CREATE'))
+      OR EXISTS (
+        SELECT FROM pg_class c WHERE relkind IN ('r', 'p', 'v', 'f') AND has_table_privilege(role, c.oid, 'TRIGGER')
+      )
+  )`;
 }
 
 /** As makeProbes makes it: a name alone proves nothing. */

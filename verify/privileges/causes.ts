@@ -1,4 +1,4 @@
-import { escapeLiteral as literal } from "pg";
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { makersOf } from "../../manifest/names";
 import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
@@ -8,28 +8,52 @@ import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
 import { membershipText } from "./access";
 import { actingRoles, DATABASE_OWNER, isDeclaredMembership } from "./declared";
-import { grantText, PUBLIC, type Grant } from "./grants";
-import type { MatrixRow } from "./row";
+import { grantText, objectText, PUBLIC, type Grant } from "./grants";
+import { givingTo, granting, revoking, revokingMembership } from "./mends";
+import { readsWhole, type MatrixRow } from "./row";
+
+/** Why something is not as declared. */
+export interface Causes {
+  readonly causes: readonly string[];
+  /** Words of theirs that are about this target alone. */
+  readonly about?: string;
+  /** Statements that would change it. */
+  readonly mends: readonly string[];
+}
 
 /** What is behind something that is held and was not declared, PUBLIC's grants apart. */
 interface Ways {
-  readonly ofPublic: readonly string[];
-  /** Other grants, ownership, memberships or attributes. */
+  readonly ofPublic: readonly Grant[];
+  /** Other grants. */
+  readonly granted: readonly Grant[];
+  /** Ownership, memberships or attributes. */
   readonly others: readonly string[];
+  /** Statements that end the others. */
+  readonly mends: readonly string[];
 }
 
-export async function causesOfHeld(
-  context: LeasedContext,
-  row: MatrixRow,
-  target: Target,
-): Promise<string[]> {
-  const { ofPublic, others } = await waysToHold(context, row, target);
-  const causes = [...ofPublic, ...others];
-  if (causes.length > 0 || !(row.kind in OBJECT_KINDS)) return causes;
+export async function causesOfHeld(context: LeasedContext, row: MatrixRow, target: Target): Promise<Causes> {
+  const { ofPublic, granted, others, mends } = await waysToHold(context, row, target);
+  const grants = [...ofPublic, ...granted];
+  const one = grants.find(({ later }) => !later);
+  const causes = [...textsOf(grants), ...others];
+  if (causes.length > 0 || !(row.kind in OBJECT_KINDS))
+    return {
+      causes,
+      about: one && objectText(one),
+      mends: [...new Set([...grants.map(revoking), ...mends])],
+    };
   const superusers = await context.owner.query<{ rolname: string }>(
     `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(context.access.roles)})`,
   );
-  return superusers.map(({ rolname }) => `${rolname} is a superuser`);
+  return {
+    causes: superusers.map(({ rolname }) => `${rolname} is a superuser`),
+    mends: superusers.map(({ rolname }) => `ALTER ROLE ${ident(rolname)} NOSUPERUSER`),
+  };
+}
+
+function textsOf(grants: readonly Grant[]): string[] {
+  return [...new Set(grants.map(grantText))];
 }
 
 /**
@@ -52,9 +76,9 @@ export async function heldByPublicAlone(
   const [found] = await catalogs.query<{ held: boolean }>(
     `SELECT ${row.held(false, persona, target)} AS held FROM (VALUES ('public'::name, ${literal(target.name)})) t(role, target)`,
   );
-  const { ofPublic, others } = await waysToHold(context, row, target);
-  if (!found!.held || others.length > 0) return undefined;
-  return ofPublic.join("; ") || "PUBLIC has it from the start";
+  const { ofPublic, granted, others } = await waysToHold(context, row, target);
+  if (!found!.held || granted.length + others.length > 0) return undefined;
+  return textsOf(ofPublic).join("; ") || "PUBLIC has it from the start";
 }
 
 function isObjectKind(kind: string): kind is ObjectKind {
@@ -71,20 +95,29 @@ async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target
   const { access } = context;
   const { kind, privilege: name = row.name } = row;
   const holders = await rolesThatHold(context, row, target);
-  const ways = access.memberships
-    .filter((membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership))
-    .map((membership) => `through ${membershipText(membership)}`);
+  const through = access.memberships.filter(
+    (membership) => holders.has(membership.role) && !isDeclaredMembership(context, membership),
+  );
+  const ways = through.map((membership) => `through ${membershipText(membership)}`);
+  const ends = through.map((membership) => revokingMembership(membership));
+  const none = { ofPublic: [], granted: [] };
   if (kind === "set role") {
     if (target.name === DATABASE_OWNER)
       ways.push(
         "whoever owns the database is a member: where that may be the schema's owner, the config says exists: true of the database",
       );
-    return { ofPublic: [], others: ways };
+    return { ...none, others: ways, mends: ends };
   }
-  if (kind === "attributes")
-    return { ofPublic: [], others: [...[...holders].map((role) => `${role} has ${name}`), ...ways] };
+  if (kind === "attributes") {
+    const having = [...holders];
+    return {
+      ...none,
+      others: [...having.map((role) => `${role} has ${name}`), ...ways],
+      mends: [...having.map((role) => `ALTER ROLE ${ident(role)} NO${name}`), ...ends],
+    };
+  }
 
-  const object = await lookUp(context, kind, target);
+  const object = await objectOf(context, kind, target);
   const grantees = [PUBLIC, ...actingRoles(context)];
   const granted = access.grants
     .filter((grant) => isAbout(grant, row, object, target) && grantees.includes(grant.grantee))
@@ -96,14 +129,13 @@ async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target
       );
       return later ?? grant;
     });
-  const texts = (isPublics: boolean) => [
-    ...new Set(granted.filter(({ grantee }) => (grantee === PUBLIC) === isPublics).map(grantText)),
-  ];
   const owner = object?.owner;
   const isOwned = owner !== undefined && owner !== target.schema?.owner && access.roles.includes(owner);
   return {
-    ofPublic: texts(true),
-    others: [...texts(false), ...(isOwned ? [`it belongs to ${owner}`] : []), ...ways],
+    ofPublic: granted.filter(({ grantee }) => grantee === PUBLIC),
+    granted: granted.filter(({ grantee }) => grantee !== PUBLIC),
+    others: [...(isOwned ? [`it belongs to ${owner}`] : []), ...ways],
+    mends: [...(isOwned && target.schema ? [givingTo(target.schema.owner, row, target)] : []), ...ends],
   };
 }
 
@@ -112,14 +144,18 @@ export async function causesOfMissing(
   context: LeasedContext,
   row: MatrixRow,
   target: Target,
-): Promise<string[]> {
+): Promise<Causes> {
   const { persona, access } = context;
   const { kind, privilege: name = row.name } = row;
   const { groupRole } = persona;
-  if (kind === "set role") return [`${access.login} is not a member of ${target.name}`];
+  // The login ends with its lease: the group is what can be mended.
+  if (kind === "set role")
+    return { causes: [`${access.login} is not a member of ${target.name}`], mends: [] };
   // No attribute is declared.
-  if (kind === "attributes") return [];
-  const object = await lookUp(context, kind, target);
+  if (kind === "attributes") return { causes: [], mends: [] };
+  const broken = readsWhole(row) ? context.broken.get(target.name) : undefined;
+  if (broken) return broken;
+  const object = await objectOf(context, kind, target);
   const { schema } = target;
   const isMisplaced =
     schema !== undefined &&
@@ -128,25 +164,37 @@ export async function causesOfMissing(
     !(target.probe && object.owner === probeOwnerOf(context.database, schema));
   const causes = isMisplaced ? [`it belongs to ${object.owner}, not to ${schema.owner}`] : [];
   // The owner's session has what its objects give it; nothing is granted to it.
-  if (isMisplaced && persona.actsAsOwner) return causes;
+  if (isMisplaced && persona.actsAsOwner) return { causes, mends: [givingTo(schema.owner, row, target)] };
+  if (persona.actsAsOwner && object && !target.probe) {
+    const holders = await rolesThatHold(context, row, target);
+    if (!holders.has(object.owner))
+      return {
+        causes: [`${object.owner}, as which the session acts, has no ${name} on it`],
+        mends: granting(row, target, object.owner),
+      };
+  }
   const grants = access.grants.filter(
     (grant) => isAbout(grant, row, object, target) && grant.grantee === groupRole,
   );
   const isOnAll = grants.some((grant) => grant.kind !== "column");
   const without = (target.columns ?? []).filter(
-    (name) => !isOnAll && !grants.some(({ column }) => column === name),
+    (column) => !isOnAll && !grants.some((grant) => grant.column === column),
   );
   if (kind === "columns" && without.length > 0)
-    return [...causes, `no grant of ${name} to ${groupRole} on ${without.join(", ")}`];
+    return {
+      causes: [...causes, `no grant of ${name} to ${groupRole} on ${without.join(", ")}`],
+      mends: granting(row, { ...target, columns: without }, groupRole),
+    };
   if (isOnAll || kind === "columns")
-    return [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`];
+    return {
+      causes: [...causes, `granted to ${groupRole}, but ${await whyWithout(context, kind, target)}`],
+      mends: [],
+    };
   const isProbeWithout = target.probe && !access.grants.some((grant) => isLater(grant, row, target));
-  return [
-    ...causes,
-    isProbeWithout
-      ? `no default privileges of ${schema!.owner} grant ${groupRole} ${name} on ${kind}`
-      : `no grant of ${name} to ${groupRole}`,
-  ];
+  const why = isProbeWithout
+    ? `no default privileges of ${schema!.owner} grant ${groupRole} ${name} on ${kind}`
+    : `no grant of ${name} to ${groupRole}`;
+  return { causes: [...causes, why], mends: granting(row, target, groupRole) };
 }
 
 /** Why the login is without what its group has been granted. */
@@ -212,6 +260,15 @@ async function rolesThatHold(
 interface CatalogObject {
   readonly oid: number;
   readonly owner: string;
+}
+
+/** Of the users' objects it is known already. */
+async function objectOf(
+  context: LeasedContext,
+  kind: ObjectKind | "columns",
+  target: Target,
+): Promise<CatalogObject | undefined> {
+  return target.users ?? lookUp(context, kind, target);
 }
 
 async function lookUp(

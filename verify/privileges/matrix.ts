@@ -1,6 +1,6 @@
-import { INSUFFICIENT_PRIVILEGE } from "../../clients/sqlstates";
+import { INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE } from "../../clients/sqlstates";
 import { Outage } from "../../clients/outage";
-import { oneLine } from "../../clients/text";
+import { few, oneLine } from "../../clients/text";
 import type { LeasedContext, SessionContext } from "../context";
 import { catalogsSay, clearest, compare, type Observation } from "../report/compare";
 import { Notes } from "../report/evidence";
@@ -9,8 +9,8 @@ import { withTablesOfAnotherRole } from "../session/probes";
 import { describe, type Outcome, type Session } from "../session/session";
 import { literals } from "../session/sql";
 import type { Target } from "../session/targets";
-import { causesOfHeld, causesOfMissing, heldByPublicAlone } from "./causes";
-import type { MatrixRow } from "./row";
+import { causesOfHeld, causesOfMissing, heldByPublicAlone, type Causes } from "./causes";
+import { readsWhole, type MatrixRow } from "./row";
 import { OF_ANOTHER_ROLE, sessionRows } from "./rows";
 
 /** What findings of the matrix have said already. */
@@ -27,6 +27,8 @@ export interface Answer {
   /** Undefined where the answer was neither the privilege's use nor its refusal. */
   readonly allowed?: boolean;
   readonly got: string;
+  /** Of an answer that was neither. */
+  readonly sqlstate?: string;
 }
 
 /** Makes the cells of the persona's session: what is declared, what the catalogs say, what the statements came to. */
@@ -45,12 +47,14 @@ async function exerciseRow(context: SessionContext, row: MatrixRow): Promise<voi
   if (targets.length === 0 || !recorder.wants(rowId(row))) return;
   const [asked, sent] = [new Notes(), new Notes()];
   const start = performance.now();
-  const [held, answers] = await Promise.all([
+  const [held, { answers, remarks }] = await Promise.all([
     askCatalogs(context, row, targets, asked),
     send(context, row, targets, sent),
   ]);
   const milliseconds = performance.now() - start;
   const declared = row.declared(persona);
+  if (declared && readsWhole(row))
+    for (const { name } of targets) if (context.broken.has(name)) held.set(name, false);
   const observations: Observation[] = [];
   for (const [i, target] of targets.entries())
     observations.push(
@@ -60,7 +64,7 @@ async function exerciseRow(context: SessionContext, row: MatrixRow): Promise<voi
   if (comparison.findings.length > 0 || comparison.byPublic) found.rows.push(row);
   found.causes.push(...observations.flatMap(({ causes }) => causes));
   const evidence = [...asked.evidence, ...sent.evidence];
-  recorder.cell(row, { ...comparison, remarks: [], evidence, milliseconds });
+  recorder.cell(row, { ...comparison, remarks, evidence, milliseconds });
 }
 
 /** Whether any of the roles holds it, for each target. @param roles default: all that the login can act as */
@@ -96,20 +100,79 @@ GROUP BY target`;
   return held;
 }
 
+/** Of the users' objects on which PostgreSQL can't but answer alike, so many are tried; the others are taken to answer so. */
+const TRIED_ALIKE = 20;
+
+/** The statements that a row has for a target: none where one would evaluate something of the users'. */
+export function statementsFor(row: MatrixRow, target: Target, context: SessionContext): readonly string[] {
+  const { users, name, probe } = target;
+  if (!probe && (users?.untried !== undefined || context.lockWaits.has(name))) return [];
+  return row.statements(target, context);
+}
+
 async function send(
   context: SessionContext,
   row: MatrixRow,
   targets: readonly Target[],
   notes: Notes,
-): Promise<Answer[][]> {
+): Promise<{ answers: Answer[][]; remarks: string[] }> {
   const answers: Answer[][] = [];
+  const alike = new Map<string, Answer[][]>();
+  const beside: Beside[] = [];
+  const byCatalogs = new Map<string, string[]>();
   for (const target of targets) {
+    const { users, name } = target;
+    const tried = (users && alike.get(users.alike)) ?? [];
+    if (tried.length >= TRIED_ALIKE) {
+      answers.push(tried[0]!);
+      continue;
+    }
     const ofTarget: Answer[] = [];
-    for (const sql of row.statements(target, context))
-      ofTarget.push(await answer(context.session, row, sql, notes));
     answers.push(ofTarget);
+    if (users?.untried !== undefined) {
+      if (row.kind === "tables" || row.kind === "columns")
+        byCatalogs.set(users.untried, [...(byCatalogs.get(users.untried) ?? []), name]);
+      continue;
+    }
+    for (const sql of statementsFor(row, target, context)) {
+      if (!users) {
+        ofTarget.push(await answer(context.session, row, sql, notes));
+        continue;
+      }
+      const given = await answer(context.session, row, sql, notes, context.lockWaits.usersLimit);
+      if (given.sqlstate === LOCK_NOT_AVAILABLE) context.lockWaits.waited(name);
+      // The catalogs decide: what answers beside the privilege is neither its use nor its refusal.
+      if (given.allowed === undefined) beside.push({ name, ...given });
+      else ofTarget.push(given);
+    }
+    if (users && ofTarget.length > 0) alike.set(users.alike, [...tried, ofTarget]);
   }
-  return answers;
+  for (const [reason, names] of byCatalogs)
+    notes.note(`by the catalogs, since there is ${reason}`, names.join(", "));
+  return { answers, remarks: besideRemarks(context, row, beside) };
+}
+
+interface Beside extends Answer {
+  readonly name: string;
+}
+
+/** What answered beside the privilege, and is not known yet: a remark for each SQLSTATE. */
+function besideRemarks(
+  { remarked }: SessionContext,
+  { name: privilege }: MatrixRow,
+  beside: readonly Beside[],
+) {
+  const bySqlstate = new Map<string, Beside[]>();
+  for (const each of beside) {
+    const key = `${each.sqlstate ?? ""} ${each.name}`;
+    if (remarked.has(key)) continue;
+    remarked.add(key);
+    bySqlstate.set(each.sqlstate ?? "", [...(bySqlstate.get(each.sqlstate ?? "") ?? []), each]);
+  }
+  return [...bySqlstate.values()].map(
+    (all) =>
+      `${privilege} on ${few(all.map(({ name }) => name))} is decided by the catalogs, since the server answers ${all[0]!.got}`,
+  );
 }
 
 /** Sends a statement and takes its effect back. */
@@ -118,10 +181,13 @@ export async function answer(
   { alone = false, passed = [] }: Pick<MatrixRow, "alone" | "passed">,
   sql: string,
   notes: Notes,
+  lockTimeout?: number,
 ): Promise<Answer> {
   let outcome: Outcome;
   try {
-    outcome = await (alone ? session.attempt(sql, notes) : session.attemptAndRollBack(sql, notes));
+    outcome = await (alone
+      ? session.attempt(sql, notes)
+      : session.attemptAndRollBack(sql, notes, lockTimeout));
   } catch (error) {
     if (error instanceof Outage) throw error;
     return { sent: sql, got: oneLine(error) };
@@ -129,7 +195,8 @@ export async function answer(
   if (!("sqlstate" in outcome)) return { sent: sql, allowed: true, got: describe(outcome) };
   const got = `${describe(outcome)}, ${outcome.message}`;
   if (outcome.sqlstate === INSUFFICIENT_PRIVILEGE) return { sent: sql, allowed: false, got };
-  return { sent: sql, allowed: passed.includes(outcome.sqlstate) ? true : undefined, got };
+  const { sqlstate } = outcome;
+  return { sent: sql, allowed: passed.includes(sqlstate) ? true : undefined, got, sqlstate };
 }
 
 /** One target of a row, with what is behind a difference. */
@@ -155,15 +222,14 @@ export async function observe(
     exercised,
     said: catalogsSay(catalogued),
     byPublic: publics !== undefined,
-    causes:
-      publics === undefined && [catalogued, ...exercised].includes(!declared)
-        ? await (declared ? causesOfMissing : causesOfHeld)(context, row, target).catch(unknownCause)
-        : [],
+    ...(publics === undefined && [catalogued, ...exercised].includes(!declared)
+      ? await (declared ? causesOfMissing : causesOfHeld)(context, row, target).catch(unknownCause)
+      : { causes: [] }),
     example: shown && `${shown.sent} → ${shown.got}`,
   };
 }
 
-function unknownCause(error: unknown): string[] {
+function unknownCause(error: unknown): Causes {
   if (error instanceof Outage) throw error;
-  return [`its cause can't be looked up: ${oneLine(error)}`];
+  return { causes: [`its cause can't be looked up: ${oneLine(error)}`], mends: [] };
 }

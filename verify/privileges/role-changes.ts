@@ -5,7 +5,7 @@ import type { SessionContext } from "../context";
 import type { Check } from "../report/check";
 import { describe, firstText } from "../session/session";
 import { actingRoles } from "./declared";
-import { answer } from "./matrix";
+import { answer, statementsFor } from "./matrix";
 import { sessionRows } from "./rows";
 
 const WHO = 'SELECT current_user::pg_catalog.text AS "user"';
@@ -43,7 +43,7 @@ async function tryUndeclared(context: SessionContext, change: string, check: Che
   const { version, persona, found } = context;
   for (const row of sessionRows(version)) {
     if (row.declared(persona) || row.alone || found.rows.includes(row)) continue;
-    const statements = row.targets(context).map((target) => row.statements(target, context));
+    const statements = row.targets(context).map((target) => statementsFor(row, target, context));
     for (const sql of statements.find(({ length }) => length > 0) ?? [])
       await expectRefused(context, `${change}; ${sql}`, check);
   }

@@ -41,6 +41,11 @@ export interface MatrixRow extends RowDescription {
   readonly says?: (target: Target) => string;
 }
 
+/** Whether a view that can't be read is without it. */
+export function readsWhole({ kind, name }: Pick<MatrixRow, "kind" | "name">): boolean {
+  return kind === "tables" && name === "SELECT";
+}
+
 /** The statement that uses a privilege. */
 type Use = (target: Target, context: LeasedContext) => string | undefined;
 

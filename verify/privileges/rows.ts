@@ -42,8 +42,8 @@ export const OF_ANOTHER_ROLE: MatrixRow = {
   statements: ({ name }) => [
     `SELECT * FROM ${name}`,
     `INSERT INTO ${name} VALUES (1)`,
-    `UPDATE ${name} SET id = DEFAULT`,
-    `DELETE FROM ${name}`,
+    `UPDATE ${name} SET id = DEFAULT WHERE true`,
+    `DELETE FROM ${name} WHERE true`,
     `TRUNCATE ${name}`,
   ],
   says: ({ name }) => `a privilege on ${name}, which a role other than the owner made,`,
@@ -56,7 +56,7 @@ const OF_SCHEMAS: readonly MatrixRow[] = [
     return table && `SELECT ${literal(table.name)}::pg_catalog.regclass`;
   }),
   privilegeRow("schema", "CREATE", ({ schema }, { run, readOnly }) =>
-    readOnly ? undefined : `CREATE TABLE ${probeName(run, schema!, "made")} (id integer)`,
+    readOnly ? undefined : `CREATE UNLOGGED TABLE ${probeName(run, schema!, "made")} (id integer)`,
   ),
 ];
 
@@ -67,15 +67,14 @@ const OF_TABLES: readonly MatrixRow[] = [
   ),
   tableRow(
     "UPDATE",
-    ({ name, probe, column }) =>
-      `UPDATE ${name} SET ${ident(column!)} = DEFAULT${probe ? "" : " WHERE false"}`,
+    ({ name, probe, column }) => `UPDATE ${name} SET ${ident(column!)} = DEFAULT WHERE ${String(probe)}`,
   ),
-  tableRow("DELETE", ({ name, probe }) => `DELETE FROM ${name}${probe ? "" : " WHERE false"}`),
+  tableRow("DELETE", ({ name, probe }) => `DELETE FROM ${name} WHERE ${String(probe)}`),
   tableRow("TRUNCATE", ({ name, probe }) => (probe ? `TRUNCATE ${name}` : undefined)),
   tableRow("REFERENCES", ({ name, probe, schema }, { persona, run }) =>
     // Without CREATE on the schema there is no table that could refer to another.
     probe && privilegesIn(persona, schema!.name).schema.includes("CREATE")
-      ? `CREATE TABLE ${probeName(run, schema!, "refers")} (id integer REFERENCES ${name})`
+      ? `CREATE UNLOGGED TABLE ${probeName(run, schema!, "refers")} (id integer REFERENCES ${name})`
       : undefined,
   ),
   tableRow("TRIGGER", ({ name, probe }) =>

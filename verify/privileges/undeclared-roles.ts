@@ -1,6 +1,7 @@
 import { ownersOf } from "../../manifest/names";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
+import { revoking } from "./mends";
 import { rolesOf, schemaNames } from "./declared";
 import { grantsToOthers, grantText, isHere, objectText, type Grant } from "./grants";
 
@@ -24,6 +25,8 @@ export async function undeclaredRoles(context: DatabaseContext, check: Check): P
     [...byId].map(([id, [first, ...more]]) => ({
       id,
       text: grantText(first) + (more.length > 0 ? ` and ${String(more.length)} more` : ""),
+      objects: more.length > 0 ? [first, ...more].map(({ object }) => object) : [],
+      mends: [first, ...more].map(revoking),
     })),
     "not declared: ",
   );

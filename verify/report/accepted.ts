@@ -10,6 +10,10 @@ interface Accepted {
 interface Finding {
   readonly id: string;
   readonly text: string;
+  /** All that it is about, where the text names a few. @default - it names them all */
+  readonly objects?: readonly string[];
+  /** @default - no statement mends it */
+  readonly mends?: readonly string[];
 }
 
 /** Tells findings that are accepted from those that are not. */
@@ -23,9 +27,9 @@ export class Acceptance {
    * @param words before each finding
    */
   find(check: Check, findings: readonly Finding[], words = ""): void {
-    for (const { id, text } of findings) {
+    for (const { id, text, objects, mends } of findings) {
       const reason = this.accepted.find((candidate) => candidate.id === id)?.reason;
-      if (reason === undefined) check.find(`${words}${text} (id ${id})`);
+      if (reason === undefined) check.findWith(`${words}${text} (id ${id})`, { objects, mends });
       else {
         this.met.add(id);
         check.remark(`accepted: ${text} (id ${id}): ${reason}`);

@@ -1,7 +1,7 @@
 import { printable } from "../../clients/text";
 import type { VaultAnswer } from "../../clients/vault-client";
 import { Notes } from "./evidence";
-import type { Row } from "./report";
+import type { FindingDetails, Row } from "./report";
 
 /** Headings under which the report shows checks. */
 export type CheckGroup =
@@ -49,12 +49,21 @@ export interface CheckDefinition<Context> extends CheckDescription {
 /** A check as it is made: what was sent and what came back, and what is not as it has to be. */
 export class Check extends Notes {
   readonly findings: string[] = [];
+  /** More of some of them. */
+  readonly details: FindingDetails[] = [];
   /** To be known, though nothing is wrong. */
   readonly remarks: string[] = [];
 
   /** Says what is not as it has to be; nothing where a part of it holds. */
   find(...findings: readonly (string | undefined)[]): void {
     this.findings.push(...findings.filter((finding) => finding !== undefined).map(printable));
+  }
+
+  /** Says it with all that it is about, and with what mends it. */
+  findWith(text: string, { objects = [], mends = [] }: Partial<Omit<FindingDetails, "finding">>): void {
+    const finding = printable(text);
+    this.findings.push(finding);
+    if (objects.length + mends.length > 0) this.details.push({ finding, objects, mends });
   }
 
   /** Finds a value that is not the declared one. Returns whether it is. */

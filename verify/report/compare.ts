@@ -1,3 +1,6 @@
+import { few } from "../../clients/text";
+import type { FindingDetails } from "./report";
+
 /** What two sides say of one object, database or path: the catalogs (PostgreSQL's, or Vault's capabilities) and the server. */
 export interface Observation {
   /** As the finding's subject, such as `DELETE on example.users`. */
@@ -14,6 +17,10 @@ export interface Observation {
   readonly byPublic?: boolean;
   /** Why it is so. */
   readonly causes: readonly string[];
+  /** Words of a cause that are about this one alone, such as `table example.users`. @default - none are */
+  readonly about?: string;
+  /** Statements that would change it. @default - there are none */
+  readonly mends?: readonly string[];
   /** A statement or a request with its answer. */
   readonly example?: string;
 }
@@ -25,6 +32,7 @@ export interface Comparison {
   readonly exercised?: boolean;
   readonly byPublic?: true;
   readonly findings: readonly string[];
+  readonly details: readonly FindingDetails[];
 }
 
 function differs(
@@ -37,14 +45,12 @@ function differs(
 
 /** Compares what is declared with what the catalogs say and what the server did. What differs for the same reason is one finding. */
 export function compare(declared: boolean, observations: readonly Observation[]): Comparison {
-  const findings = new Map<string, { what: string[]; example: string }>();
+  const alike = new Map<string, Observation[]>();
   for (const observation of observations.filter((each) => differs(declared, each))) {
-    const { what, short = what, example } = observation;
-    const found = difference(declared, observation);
-    const known = findings.get(found);
-    if (known) known.what.push(short);
-    else findings.set(found, { what: [what], example: example === undefined ? "" : ` (${example})` });
+    const found = difference(declared, observation, "each");
+    alike.set(found, [...(alike.get(found) ?? []), observation]);
   }
+  const details = [...alike].map(([found, all]) => detailsOf(declared, found, all));
   return {
     declared,
     catalogued: clearest(
@@ -56,7 +62,23 @@ export function compare(declared: boolean, observations: readonly Observation[])
       observations.flatMap(({ exercised }) => exercised),
     ),
     ...(observations.some(({ byPublic }) => byPublic) && { byPublic: true }),
-    findings: [...findings].map(([found, { what, example }]) => `${what.join(", ")} ${found}${example}`),
+    findings: details.map(({ finding }) => finding),
+    details: details.filter(({ objects, mends }) => objects.length + mends.length > 0),
+  };
+}
+
+/** One finding of those that differ alike: the first few, and all there are where that are more. */
+function detailsOf(declared: boolean, found: string, all: readonly Observation[]): FindingDetails {
+  const [first, ...more] = all as [Observation, ...Observation[]];
+  const { what } = first;
+  const names = [what, ...more.map(({ what: whole, short = whole }) => short)];
+  const words = all.length === 1 ? difference(declared, first) : found;
+  const example = first.example === undefined ? "" : ` (${first.example})`;
+  const shown = few(names);
+  return {
+    finding: `${shown} ${words}${example}`,
+    objects: shown === names.join(", ") ? [] : [first.short ?? what, ...names.slice(1)],
+    mends: [...new Set(all.flatMap(({ mends = [] }) => mends))],
   };
 }
 
@@ -69,13 +91,20 @@ export function clearest(
   return exercised.every((answer) => answer === declared) && exercised.length > 0 ? declared : undefined;
 }
 
-function difference(declared: boolean, { catalogued, exercised, said, causes }: Observation): string {
+/** @param each what stands for the words that are about one of several alone. @default - they stay */
+function difference(
+  declared: boolean,
+  { catalogued, exercised, said, causes, about }: Observation,
+  each?: string,
+): string {
   const parts: string[] = [];
   const allowed = clearest(declared, exercised);
   if (exercised.length > 0)
     parts.push(allowed === undefined ? "could not be tried" : allowed ? "is allowed" : "is refused");
   if (catalogued === undefined || catalogued !== allowed) parts.push(said);
-  const why = causes.length > 0 ? `: ${causes.join("; ")}` : "";
+  const all = causes.join("; ");
+  const told = about === undefined || each === undefined ? all : all.replaceAll(about, each);
+  const why = causes.length > 0 ? `: ${told}` : "";
   return `${declared ? "is declared" : "is not declared"} and ${parts.join(", but ")}${why}`;
 }
 

@@ -83,6 +83,7 @@ export class Recorder {
       held: findings.length === 0,
       ...cell,
       findings,
+      details: cell.details.map((each) => ({ ...each, finding: printable(each.finding) })),
     });
   }
 
@@ -105,9 +106,18 @@ export class Recorder {
   }
 
   private add({ id, title, group }: CheckDescription, check: Check, milliseconds: number): void {
-    const { findings, remarks, evidence } = check;
+    const { findings, details, remarks, evidence } = check;
     const results = this.byGroup.get(group) ?? [];
     this.byGroup.set(group, results);
-    results.push({ id, title, held: findings.length === 0, findings, remarks, evidence, milliseconds });
+    results.push({
+      id,
+      title,
+      held: findings.length === 0,
+      findings,
+      details,
+      remarks,
+      evidence,
+      milliseconds,
+    });
   }
 }

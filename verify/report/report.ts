@@ -1,5 +1,15 @@
 import type { Evidence } from "./evidence";
 
+/** All of a finding that names but a few of its objects, or that statements would mend. */
+export interface FindingDetails {
+  /** As it stands among the findings. */
+  readonly finding: string;
+  /** All that it is about. Empty where it names them all. */
+  readonly objects: readonly string[];
+  /** SQL for a superuser, in the database that the finding is of. */
+  readonly mends: readonly string[];
+}
+
 /** What came of a check. */
 export interface CheckResult {
   readonly id: string;
@@ -7,6 +17,8 @@ export interface CheckResult {
   readonly held: boolean;
   /** What is not as it has to be, one line each; empty where it held. */
   readonly findings: readonly string[];
+  /** More of some of them. */
+  readonly details: readonly FindingDetails[];
   /** What is to be known and is no finding: what was accepted, what the server leaves possible. */
   readonly remarks: readonly string[];
   readonly evidence: readonly Evidence[];
@@ -115,4 +127,9 @@ export function count(results: readonly CheckResult[]): { passed: number; failed
 /** Both: all that was checked. */
 export function resultsOf(report: Pick<Report, "databases">): Placed[] {
   return [...cellsOf(report), ...checksOf(report)];
+}
+
+/** More of one of a result's findings, where there is more. */
+export function detailsOf({ details }: CheckResult, finding: string): FindingDetails | undefined {
+  return details.find((each) => each.finding === finding);
 }

@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
-import { pad } from "../../clients/text";
-import { cellsOf, resultsOf, type Cell, type Placed, type Report } from "./report";
+import { pad, printable } from "../../clients/text";
+import { cellsOf, resultsOf, type Cell, type CheckResult, type Placed, type Report } from "./report";
 
 /** Of a terminal as people have them. */
 export const COLUMNS = 80;
@@ -36,7 +36,8 @@ export function legendOfPublic(report: Report): string[] {
 
 /** Findings that a line of the terminal has room for, the first ones; the report has them all. */
 const SHOWN = 3;
-const LONGEST = 500;
+export const LONGEST = 500;
+const LONGEST_MEND = 200;
 
 /** Rows of a kind together; in the run Vault's paths come first, here they stand below what the lease is for. */
 export function byKind(cells: readonly Cell[]): Cell[] {
@@ -49,7 +50,9 @@ export function byKind(cells: readonly Cell[]): Cell[] {
 export function failures(report: Report, style: Style): string[] {
   const lines = resultsOf(report)
     .filter(({ result }) => !result.held)
-    .map((placed) => shortened(`✗ ${placeText(placed)}: ${findingsText(placed.result.findings)}`));
+    .map((placed) =>
+      shortened(`✗ ${placeText(placed)}: ${findingsText(placed.result.findings)}`, mendsText(placed.result)),
+    );
   lines.push(...report.left.map((what) => `✗ left behind: ${what}`));
   if (report.interrupted) lines.push("✗ interrupted: what was made until then is taken away");
   return lines.map((line) => style("red", line));
@@ -61,8 +64,20 @@ function findingsText(findings: readonly string[]): string {
   return `${String(findings.length)} findings: ${findings.slice(0, SHOWN).join("; ")}; and ${String(more)} more, in the report`;
 }
 
-function shortened(line: string): string {
-  return line.length <= LONGEST ? line : `${line.slice(0, LONGEST - 15)} … (shortened)`;
+/** The first statement that mends something of it. One that is too long is in the report and the file alone. */
+function mendsText({ details }: CheckResult): string {
+  const mends = [...new Set(details.flatMap((each) => each.mends))];
+  const [first] = mends;
+  if (first === undefined) return "";
+  const more = mends.length - 1;
+  const and = more > 0 ? `, and ${more.toLocaleString("en")} more: --fix-sql <file>` : "";
+  return first.length > LONGEST_MEND ? "; mend: --fix-sql <file>" : `; mend: ${printable(first)}${and}`;
+}
+
+/** @param end stays */
+function shortened(line: string, end = ""): string {
+  const whole = line + end;
+  return whole.length <= LONGEST ? whole : `${line.slice(0, LONGEST - 15 - end.length)} … (shortened)${end}`;
 }
 
 /** What is to be known and is no finding. */

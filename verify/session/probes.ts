@@ -3,6 +3,8 @@ import { ownersOf, probesActAsOwner } from "../../manifest/names";
 import type { ManifestDatabase, ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
+import type { Session } from "./session";
+import { isOwn } from "./sql";
 import { join, NO_TARGETS, PROBE_PREFIX, type Target, type Targets } from "./targets";
 
 type ProbeContext = Pick<DatabaseContext, "owner" | "custody" | "database" | "run">;
@@ -111,6 +113,23 @@ export async function withTablesOfAnotherRole<T>(
   }
 }
 
+/** Event triggers of the users' that probe objects, or what a persona tries to make, would run. */
+export async function eventTriggers(owner: Session): Promise<string[]> {
+  const found = await owner.query<{ name: string }>(
+    `SELECT format('the event trigger %I', evtname) AS name FROM pg_event_trigger t
+     WHERE evtenabled <> 'D' AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop')
+       AND (
+         evttags IS NULL OR evttags && ARRAY[
+           'CREATE TABLE', 'CREATE SEQUENCE', 'CREATE FUNCTION', 'CREATE SCHEMA', 'CREATE TRIGGER', 'ALTER TABLE', 'ALTER SEQUENCE',
+           'ALTER FUNCTION', 'DROP TABLE', 'DROP SEQUENCE', 'DROP FUNCTION', 'DROP SCHEMA', 'REINDEX', 'COMMENT'
+         ]
+       )
+       AND ${isOwn("pg_event_trigger", "t", "evtowner")}
+     ORDER BY 1`,
+  );
+  return found.map(({ name }) => name);
+}
+
 /** As whom the verifier's own session acts: the owner, or its group; undefined, which is the login itself, where there are several owners. */
 export function actsAs(database: ManifestDatabase): string | undefined {
   if (!probesActAsOwner(database)) return database.probeGroups!.owner;
@@ -180,7 +199,9 @@ async function make(
   const drop = custody.hold(`probe ${what}`, async () => {
     if (!refused) await owner.query(`${role}DROP ${what.replace(" ", " IF EXISTS ")}`);
   });
-  await owner.query(`${role}CREATE ${what} ${definition}`).catch((error: unknown) => {
+  // Of an unlogged one nothing is published.
+  const unlogged = what.startsWith("FUNCTION") ? "" : "UNLOGGED ";
+  await owner.query(`${role}CREATE ${unlogged}${what} ${definition}`).catch((error: unknown) => {
     refused = error instanceof DatabaseError;
     throw error;
   });

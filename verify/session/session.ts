@@ -77,6 +77,8 @@ interface SessionOptions {
   readonly asItself?: boolean;
   /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
   readonly catalogs?: boolean;
+  /** With what is set for the login alone. @default - with the verifier's bounds on statements and locks, and its name */
+  readonly plain?: boolean;
 }
 
 /** A login's session. A statement that is sent with notes becomes evidence. */
@@ -130,7 +132,7 @@ export class Session {
       user: login.username,
       password: login.password,
       options: this.options.options,
-      application_name: "leasehold verify",
+      ...(!this.options.plain && { application_name: "leasehold verify" }),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
     });
@@ -164,17 +166,22 @@ export class Session {
   }
 
   private async prepare(client: Client): Promise<void> {
-    const { catalogs, asItself } = this.options;
+    const { catalogs, asItself, plain } = this.options;
     this.lockTimeout = this.locks.limit;
-    const settings = [
+    const bounds = [
       ["lock_timeout", `${String(this.lockTimeout)}ms`] as const,
       ["statement_timeout", STATEMENT_TIMEOUT] as const,
+      // No statement is refused for a setting that the login may change.
+      ["default_transaction_read_only", "off"] as const,
+    ];
+    const settings = [
+      ...(plain ? [] : bounds),
       ...(catalogs ? [PINNED] : []),
       ...(asItself ? [["role", "none"] as const] : []),
     ];
     const set = settings.map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`);
     const { rows } = await client.query<{ pid: number }>(
-      `SELECT pg_catalog.pg_backend_pid() AS pid, ${set.join(", ")}`,
+      `SELECT ${["pg_catalog.pg_backend_pid() AS pid", ...set].join(", ")}`,
     );
     this.backend = rows[0]!.pid;
     // A pooler gives a number of its own.
@@ -228,9 +235,12 @@ export class Session {
     return outcome.rows as Row[];
   }
 
-  /** As {@link attempt}, in a transaction that is rolled back. */
-  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">): Promise<Outcome> {
-    const { limit } = this.locks;
+  /**
+   * As {@link attempt}, in a transaction that is rolled back.
+   * @param lockTimeout in milliseconds. @default - what the run may still wait
+   */
+  async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">, lockTimeout?: number): Promise<Outcome> {
+    const limit = lockTimeout ?? this.locks.limit;
     if (limit !== this.lockTimeout)
       await this.query(`SELECT pg_catalog.set_config('lock_timeout', '${String(limit)}ms', false)`);
     this.lockTimeout = limit;

@@ -4,6 +4,16 @@ import type { ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import { constructorOf, isOwn } from "./sql";
 
+/** What the catalogs know of an object of the users'. */
+export interface UsersObject {
+  readonly oid: number;
+  readonly owner: string;
+  /** Why no statement is sent: planning or running one would evaluate something of the users', or wait for a lock. */
+  readonly untried?: string;
+  /** The same for objects of which PostgreSQL can't but answer alike: of one owner, with one list of privileges. */
+  readonly alike: string;
+}
+
 /** What the names of the verifier's objects in a schema start with. */
 export const PROBE_PREFIX = "leasehold_probe_";
 
@@ -14,6 +24,8 @@ export interface Target {
   readonly probe: boolean;
   /** Where it stands, or which it is. @default - it is a database or a role */
   readonly schema?: ManifestSchema;
+  /** Of an object of the users': what the catalogs know of it. */
+  readonly users?: UsersObject;
   /** For a table that can be written: a column that takes DEFAULT. */
   readonly column?: string;
   /** Of the users' own tables: the name alone. */

@@ -50,7 +50,7 @@ async function prepare(context: UsersContext, session: Session, check: Check): P
   const statements = [
     "BEGIN",
     ...(isOutdated ? [`DROP TABLE ${table}`] : []),
-    `CREATE TABLE IF NOT EXISTS ${table} ${COLUMNS}`,
+    `CREATE ${context.workload.table === undefined ? "UNLOGGED " : ""}TABLE IF NOT EXISTS ${table} ${COLUMNS}`,
     `COMMENT ON TABLE ${table} IS ${literal(COMMENT)}`,
     `TRUNCATE ${table} RESTART IDENTITY`,
     "COMMIT",
