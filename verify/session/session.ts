@@ -138,8 +138,11 @@ export class Session {
     });
     this.client = client;
     this.lost = undefined;
+    // What ends a session before its first statement is told by an event; the statement says only that there is none.
+    let ending: Error | undefined;
     this.ended = new Promise((resolve) => {
       client.on("error", (error) => {
+        ending ??= error;
         this.lose(client, error.message);
         resolve(error instanceof DatabaseError ? (error.code ?? "") : "connection closed");
       });
@@ -152,7 +155,7 @@ export class Session {
       await client.connect();
       await this.prepare(client);
     } catch (caught) {
-      const error = withServersCode(caught);
+      const error = withServersCode(caught instanceof DatabaseError ? caught : (ending ?? caught));
       const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
       if (!isOutage) throw error;
       const { message } = error as Error;
