@@ -50,7 +50,7 @@ export function serverAccess({ name, otherDatabases }: AccessManifest["servers"]
 
 /** What a database's owners, Vault's login and the verifier have. */
 export function databaseAccess(database: ManifestDatabase): Access {
-  const { name, schemas, manager, leases, probeGroups } = database;
+  const { name, schemas, manager, leases, probeGroups, vault } = database;
   const holdings = schemas.flatMap((schema): Holding[] => {
     const object = `${name} schema ${schema.name}`;
     const of = `the schema ${schema.name}`;
@@ -67,6 +67,16 @@ export function databaseAccess(database: ManifestDatabase): Access {
     ];
   });
   holdings.push(publicHolding(database, "database", `the database ${name}`));
+  const mounts = [
+    ...(vault.mountExists ? [] : [vault.mount]),
+    ...database.personas.flatMap(({ login }) => (login.authMountExists ? [] : [`auth/${login.authMount}`])),
+  ];
+  holdings.push({
+    rule: "mount",
+    object: name,
+    items: [...new Set(mounts)],
+    text: (mount) => `the mount ${mount} with all that is in it, for the operator`,
+  });
   holdings.push({
     rule: "manager",
     object: name,
@@ -213,7 +223,16 @@ type Login = ManifestPersona["login"];
 
 /** What is compared otherwise; what else a kind has is a condition of the login. */
 const COMPARED = [
-  ...["kind", "authMount", "name", "policies", "tokenTtl", "tokenMaxTtl", "tokenBoundCidrs"],
+  ...[
+    "kind",
+    "authMount",
+    "authMountExists",
+    "name",
+    "policies",
+    "tokenTtl",
+    "tokenMaxTtl",
+    "tokenBoundCidrs",
+  ],
   ...["secretIdTtl", "secretIdUses", "secretIdBoundCidrs"],
 ];
 

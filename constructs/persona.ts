@@ -1,22 +1,22 @@
 import { Construct } from "constructs";
 import { DEFAULT_CONNECTION_LIMIT } from "../manifest/schema";
-import type { Duration } from "./duration";
 import { checkPositive } from "./declaration-error";
 import { Manifest } from "./manifest";
 import type { AccessRole, AccessRoleProps, IAccessRole } from "./postgres/access-role";
 import { declaredPrivileges } from "./postgres/privileges";
+import type { LoginSettings } from "./postgres/role-settings";
 import { StaticLogin } from "./postgres/static-login";
 import type { DatabaseConnection } from "./vault/database-connection";
 import type { DatabaseRole, DatabaseRoleProps } from "./vault/database-role";
 import { LeaseStatements, type LeasedLoginProps } from "./vault/lease-statements";
 import type { IPersonaLogin } from "./vault/persona-login";
-import type { StaticRole } from "./vault/static-role";
+import type { RotationProps, StaticRole } from "./vault/static-role";
 
 export interface PersonaProps
   extends
     Pick<AccessRoleProps, "privileges" | "actsAsOwner">,
     Pick<DatabaseRoleProps, "defaultTtl" | "maxTtl" | "leaseEndsWithToken">,
-    Pick<LeasedLoginProps, "connectionLimit"> {
+    LoginSettings {
   /** How Vault reaches the database, as its own login, which puts leased logins in the group role. */
   readonly connection: DatabaseConnection;
   /** How it proves to Vault who it is, such as an AppRole. */
@@ -35,13 +35,16 @@ export interface PersonaProps
   readonly statements?: (role: IAccessRole, login: LeasedLoginProps) => LeaseStatements;
 }
 
-export interface PersonaStaticRoleProps {
+export interface PersonaStaticRoleProps extends RotationProps {
   /** Vault's name for it. */
   readonly name: string;
   /** The login in PostgreSQL. */
   readonly login: string;
-  /** How often Vault changes its password. */
-  readonly rotationPeriod: Duration;
+  /**
+   * The login is there already: its membership in the group role is all that is made.
+   * @default - it is made
+   */
+  readonly loginExists?: boolean;
 }
 
 /**
@@ -63,6 +66,8 @@ export class Persona extends Construct {
     const {
       statements = LeaseStatements.of,
       connectionLimit = DEFAULT_CONNECTION_LIMIT,
+      searchPath,
+      settings,
       defaultTtl,
       maxTtl,
       leaseEndsWithToken,
@@ -73,9 +78,10 @@ export class Persona extends Construct {
     checkPositive("connection limit", connectionLimit);
 
     const member = database.addRole(name, { name: groupRole, privileges, actsAsOwner });
-    manager.manageGroup(member, connectionLimit);
+    const own = { connectionLimit, searchPath, settings };
+    manager.manageGroup(member, own);
     const role = connection.addRole(name, {
-      ...{ member, statements: statements(member, { mark, connectionLimit, functions }) },
+      ...{ member, statements: statements(member, { mark, ...own, functions }) },
       ...{ defaultTtl, maxTtl, leaseEndsWithToken },
     });
     role.grantRead(login);
@@ -83,22 +89,35 @@ export class Persona extends Construct {
     this.databaseRole = role;
 
     Manifest.of(this).addToDatabase(this, database.databaseName, () => {
-      const databaseRole = { ...role.declared, connectionLimit };
+      const databaseRole = { ...role.declared, ...own, searchPath: searchPath && [...searchPath] };
       const declared = { databaseRole, privileges: declaredPrivileges(privileges, database.schemas) };
       return { personas: [{ name, groupRole, actsAsOwner, ...login.declared, ...declared }] };
     });
   }
 
   /** Adds a login with its privileges that is kept, and whose password it reads from Vault. */
-  addStaticRole(id: string, { name, login, rotationPeriod }: PersonaStaticRoleProps): StaticRole {
+  addStaticRole(
+    id: string,
+    { name, login, loginExists = false, ...rotation }: PersonaStaticRoleProps,
+  ): StaticRole {
     const { manager } = this.props.connection;
     const { roles, databaseName } = manager.database;
-    const kept = new StaticLogin(roles, id, { name: login, member: this.accessRole });
+    const kept = new StaticLogin(roles, id, {
+      ...{ name: login, member: this.accessRole, exists: loginExists, searchPath: this.props.searchPath },
+    });
     manager.manageLogin(kept);
-    const role = this.props.connection.addStaticRole(id, { name, login: kept, rotationPeriod });
+    const role = this.props.connection.addStaticRole(id, { name, login: kept, ...rotation });
     role.grantRead(this.props.login);
+    const { rotationPeriod, rotationSchedule, rotationWindow, skipImportRotation = false } = rotation;
     Manifest.of(this).addToDatabase(this, databaseName, () => ({
-      staticRoles: [{ name, login, persona: this.name, rotationPeriod: rotationPeriod.toSeconds() }],
+      staticRoles: [
+        {
+          ...{ name, login, loginExists: loginExists || undefined, persona: this.name },
+          ...{ rotationPeriod: rotationPeriod?.toSeconds(), rotationSchedule },
+          rotationWindow: rotationWindow?.toSeconds(),
+          skipImportRotation: skipImportRotation || undefined,
+        },
+      ],
     }));
     return role;
   }

@@ -44,16 +44,21 @@ export function policyMark(
 
 interface MountedDatabase {
   readonly name: string;
-  readonly vault: { readonly mount: string };
+  readonly vault: { readonly mount: string; readonly mountExists?: boolean; readonly connection: string };
 }
 
-/** The probes' database roles in Vault. Each database of a mount has its own; the first one's have the plain names. */
+/**
+ * The probes' database roles in Vault. Each database of a mount has its own; the first one's have the plain names, unless other
+ * environments may have theirs in the mount.
+ */
 export function probeDatabaseRoles(
   { databases }: { databases: readonly MountedDatabase[] },
   database: MountedDatabase,
 ): { owner: string; short: string } {
   const first = databases.find(({ vault }) => vault.mount === database.vault.mount)!;
-  const suffix = first.name === database.name ? "" : `-${database.name}`;
+  const { mountExists, connection } = database.vault;
+  const own = first.name === database.name ? "" : `-${database.name}`;
+  const suffix = mountExists ? `-${connection}` : own;
   return { owner: `verify-owner${suffix}`, short: `verify-short${suffix}` };
 }
 

@@ -39,6 +39,8 @@ const inSchema = z.object({
 const login = z.looseObject({
   kind: name,
   authMount: name,
+  /** The auth method was mounted before, and stays so. */
+  authMountExists: z.boolean().optional(),
   name,
   policies: z.array(name),
   tokenTtl: seconds,
@@ -68,6 +70,10 @@ const persona = z
       maxTtl: seconds,
       /** Sessions that a leased login may have at a time. */
       connectionLimit: z.int().positive().default(DEFAULT_CONNECTION_LIMIT),
+      /** Of a leased login. @default - the database's schemas */
+      searchPath: z.array(name).min(1).optional(),
+      /** What a leased login's sessions start with. */
+      settings: z.record(name, z.string()).default({}),
     }),
     /** In each schema; where `schemas` is there, in the first. */
     privileges: inSchema.extend({
@@ -153,6 +159,8 @@ const databaseFields = z.object({
     .default([]),
   vault: z.object({
     mount: name,
+    /** It was mounted before, and stays so: others may have theirs in it. */
+    mountExists: z.boolean().optional(),
     connection: name,
     /** Vault replaces the connection's password after the first deploy. */
     rotateRoot: z.boolean().default(false),
@@ -163,7 +171,23 @@ const databaseFields = z.object({
   /** PostgreSQL's group roles of the probe roles. */
   probeGroups: z.object({ owner: name, short: name }).optional(),
   workload: workload.optional(),
-  staticRoles: z.array(z.object({ name, login: name, persona: name, rotationPeriod: seconds })).default([]),
+  staticRoles: z
+    .array(
+      z.object({
+        name,
+        login: name,
+        /** The login was there before: it is neither made nor dropped, and altered by Vault alone, which sets its password. */
+        loginExists: z.boolean().optional(),
+        persona: name,
+        rotationPeriod: seconds.optional(),
+        /** In place of the period; as cron has it. */
+        rotationSchedule: z.string().optional(),
+        rotationWindow: seconds.optional(),
+        /** It keeps its password until the first rotation that is due. */
+        skipImportRotation: z.boolean().optional(),
+      }),
+    )
+    .default([]),
 });
 
 const database = databaseFields.transform(({ schema, schemas, ...declared }) => ({

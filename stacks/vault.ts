@@ -1,8 +1,15 @@
 import type { Construct } from "constructs";
-import { loginOf, serverOf, type DatabaseConfig, type Environment } from "../config/schema/schema";
+import {
+  loginOf,
+  mounted,
+  mountOf,
+  serverOf,
+  type DatabaseConfig,
+  type Environment,
+} from "../config/schema/schema";
 import { Persona } from "../constructs/persona";
 import { DatabaseConnection } from "../constructs/vault/database-connection";
-import { DatabaseMount } from "../constructs/vault/database-mount";
+import { DatabaseMount, type IDatabaseMount } from "../constructs/vault/database-mount";
 import { addPersonaLogin } from "../constructs/vault/persona-login";
 import { VaultServer } from "../constructs/vault/server";
 import { ServerAddress } from "../constructs/vault/server-address";
@@ -23,7 +30,7 @@ export class VaultStack extends LeaseholdStack {
   ) {
     super(scope, "vault", environment);
     this.addDependency(postgres);
-    const { container, tls, namePrefix } = environment.vault;
+    const { container, tls, namePrefix, authMount } = environment.vault;
     new VaultServer(this, "Server", {
       address: container && `http://127.0.0.1:${String(container.hostPort)}`,
       // Servers that exist already may be anybody's.
@@ -38,15 +45,21 @@ export class VaultStack extends LeaseholdStack {
     );
     this.trust = new TrustPolicies(this, "Trust", {
       names: trustPolicyNames(environment),
-      mark: policyMark(environment.name, environment.databases[0]!),
-      namePrefix,
+      mark: policyMark(environment.name, mounted(environment.databases[0]!)),
+      // Where others log in too, whatever starts with it may be theirs.
+      namePrefix: mountOf(authMount).exists ? undefined : namePrefix,
       verification: environment.verification,
     });
 
-    const mounts = new Map<string, DatabaseMount>();
+    const mounts = new Map<string, IDatabaseMount & Construct>();
+    const make = (path: string, exists: boolean) =>
+      exists
+        ? DatabaseMount.fromPath(this, `Mount-${path}`, path)
+        : new DatabaseMount(this, `Mount-${path}`, { path });
     for (const config of environment.databases) {
-      const { mount: path, connection: name, ...options } = config.vault;
-      const mount = mounts.get(path) ?? new DatabaseMount(this, `Mount-${path}`, { path });
+      const { mount: spelled, connection: name, ...options } = config.vault;
+      const { path, exists } = mountOf(spelled);
+      const mount = mounts.get(path) ?? make(path, exists);
       if (!mounts.has(path)) this.trust.addMount(mount);
       mounts.set(path, mount);
       const connection = new DatabaseConnection(mount, `Connection-${name}`, {
@@ -62,7 +75,10 @@ export class VaultStack extends LeaseholdStack {
       if (environment.verification) {
         new VerifierProbes(connection, "Probes", {
           connection,
-          databaseRoles: probeDatabaseRoles(environment, config),
+          databaseRoles: probeDatabaseRoles(
+            { databases: environment.databases.map(mounted) },
+            mounted(config),
+          ),
         }).grantUse(this.trust.verifier);
       }
     }
@@ -70,7 +86,7 @@ export class VaultStack extends LeaseholdStack {
 
   private addPersonas(connection: DatabaseConnection, database: DatabaseConfig): void {
     const { personas, staticRoles, workload } = database;
-    const mark = policyMark(this.environment.name, database);
+    const mark = policyMark(this.environment.name, mounted(database));
     for (const config of personas) {
       const persona = new Persona(connection, `Persona-${config.name}`, {
         ...config,
@@ -78,9 +94,11 @@ export class VaultStack extends LeaseholdStack {
         connection,
         login: addPersonaLogin(this, this.trust, { ...loginOf(this.environment, config), mark }),
       });
-      for (const { persona: of, ...role } of staticRoles) {
+      for (const { persona: of, login, ...role } of staticRoles) {
         if (of !== config.name) continue;
-        const kept = persona.addStaticRole(`Static-${role.name}`, role);
+        const loginExists = typeof login !== "string";
+        const props = { ...role, login: loginExists ? login.name : login, loginExists };
+        const kept = persona.addStaticRole(`Static-${role.name}`, props);
         // Where the verifier tries it: who uses the login finds its password changed.
         if (this.environment.verification && workload?.kind === "approle" && workload.reader === of)
           kept.grantRotate(this.trust.verifier);

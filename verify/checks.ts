@@ -248,7 +248,8 @@ export const SESSION_START: readonly CheckDefinition<SessionContext>[] = [
   {
     id: "session-start",
     title: "session: user, search path",
-    proves: "The session starts as the declared role, and finds names in the declared schema alone.",
+    proves:
+      "The session starts as the declared role and with the declared settings, and finds names in the declared schemas alone.",
     group: "session",
     run: startsAs,
   },

@@ -18,6 +18,7 @@ import {
   duration,
   integer,
   list,
+  mountPath,
   name,
   object,
   oneOf,
@@ -34,16 +35,53 @@ const admin = reference.describe("A persona that acts as the owner.");
 const writer = reference.describe("A persona that does not act as the owner.");
 const reader = writer;
 
+/** A role: one that exists is named by an object. */
+const roleOrExisting = (what: string) =>
+  z.union([name(POSTGRES_ROLE), object(what, { name: name(POSTGRES_ROLE), exists: z.literal(true) })], {
+    error: `${POSTGRES_ROLE.allowed}; or { name, exists: true }, of a role that exists already`,
+  });
+
+const CRON = 'a schedule of five fields as cron has them, such as "0 3 * * SAT", in UTC';
+
 const staticRole = object("a static role", {
   name: name(VAULT_NAME).describe("Vault's name for it."),
-  login: name(POSTGRES_ROLE).describe("The login in PostgreSQL, a member of the persona's group role."),
+  login: roleOrExisting("a login that exists").meta({
+    allowed: `${POSTGRES_ROLE.allowed}; or \`{ name, exists: true }\`: a login that is there already, and is neither altered nor dropped but for its password, which Vault sets`,
+    description: "The login in PostgreSQL, a member of the persona's group role.",
+  }),
   persona: reference.describe("Whose privileges it has, and whose AppRole reads its password."),
   rotationPeriod: duration("3650d")
     .refine(
       (period) => !period.isShorterThan(Duration.seconds(5)),
       "at least 5s, the shortest that Vault allows",
     )
-    .describe("How often Vault sets a new password, at least `5s`."),
+    .optional()
+    .meta({
+      description: "How often Vault sets a new password, at least `5s`.",
+      otherwise: "`rotationSchedule`",
+    }),
+  rotationSchedule: text(CRON)
+    .regex(/^[\d*,/A-Za-z?-]+( [\d*,/A-Za-z?-]+){4}$/, CRON)
+    .optional()
+    .meta({
+      description: "When Vault sets a new password, in place of `rotationPeriod`; OpenBao has no schedules.",
+      otherwise: "`rotationPeriod`",
+    }),
+  rotationWindow: duration("3650d")
+    .refine(
+      (window) => !window.isShorterThan(Duration.hours(1)),
+      "at least 1h, the shortest that Vault allows",
+    )
+    .optional()
+    .meta({
+      description: "How long after each moment of `rotationSchedule` Vault may still do it, at least `1h`.",
+      otherwise: "until it is done",
+    }),
+  skipImportRotation: boolean
+    .default(false)
+    .describe(
+      "A login that exists keeps its password until the first rotation that is due, in place of a new one at once. Vault Enterprise 1.18 and later has it.",
+    ),
 }).describe("A login that is not leased but kept, and given a new password by Vault again and again.");
 
 const usersTable = name(POSTGRES_IDENTIFIER).optional().meta({
@@ -77,18 +115,9 @@ const schemaName = name(POSTGRES_IDENTIFIER).refine(
   "a schema other than information_schema, which is PostgreSQL's own",
 );
 
-/** One that exists is named by an object. */
-const owner = z
-  .union(
-    [
-      name(POSTGRES_ROLE),
-      object("an owner that exists", { name: name(POSTGRES_ROLE), exists: z.literal(true) }),
-    ],
-    { error: `${POSTGRES_ROLE.allowed}; or { name, exists: true }, of a role that exists already` },
-  )
-  .meta({
-    allowed: `${POSTGRES_ROLE.allowed}; or \`{ name, exists: true }\`: a role that is there already, may log in, and is never altered or dropped`,
-  });
+const owner = roleOrExisting("an owner that exists").meta({
+  allowed: `${POSTGRES_ROLE.allowed}; or \`{ name, exists: true }\`: a role that is there already, may log in, and is never altered or dropped`,
+});
 
 const schema = object("a schema", {
   name: schemaName.describe(
@@ -170,7 +199,10 @@ const fields = object("a database", {
       .describe("Has Vault replace the password by one that it alone knows, after the first deploy."),
   }).describe("Vault's own login, which creates and drops the leased ones."),
   vault: object("where the database is in Vault", {
-    mount: name(VAULT_MOUNT_PATH).describe("Where the database secrets engine is mounted."),
+    mount: mountPath(
+      VAULT_MOUNT_PATH,
+      "one that is mounted already, stays so, and in which others may have connections and roles",
+    ).describe("Where the database secrets engine is mounted."),
     connection: name(VAULT_NAME).describe("The name of the connection."),
     maxOpenConnections: integer(1, 1000).optional().meta({
       description: "How many sessions Vault has open at most.",
@@ -355,6 +387,27 @@ function* staticRolesHaveAPersona({ personas, staticRoles }: Database): Iterable
       yield { path: ["staticRoles", i, "persona"], allowed: PERSONA };
 }
 
+function* staticRolesAreRotated({ staticRoles }: Database): Iterable<Breach> {
+  for (const [i, { login, rotationPeriod, ...role }] of staticRoles.entries()) {
+    const { rotationSchedule, rotationWindow, skipImportRotation } = role;
+    const at = ["staticRoles", i];
+    if ((rotationPeriod === undefined) === (rotationSchedule === undefined))
+      yield { path: [...at, "rotationPeriod"], allowed: "either rotationPeriod or rotationSchedule" };
+    if (rotationWindow && rotationSchedule === undefined)
+      yield { path: [...at, "rotationWindow"], allowed: "none without rotationSchedule" };
+    if (skipImportRotation && typeof login === "string")
+      yield {
+        path: [...at, "skipImportRotation"],
+        allowed: "false for a login that deploy makes, which has no password before",
+      };
+  }
+}
+
+/** The name of a role, in whichever way it is spelled. */
+export function roleName(spelled: string | { readonly name: string }): string {
+  return typeof spelled === "string" ? spelled : spelled.name;
+}
+
 function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Breach> {
   if (!workload) return;
   const { kind: _, ...parts } = workload;
@@ -379,5 +432,6 @@ export const database = withRules(fields, [
   idleAreAmongTheOpen,
   ownersShareTemporary,
   staticRolesHaveAPersona,
+  staticRolesAreRotated,
   workloadHasItsPersonas,
 ]).describe("Schemas of a database, and who leases logins for them.");

@@ -3,7 +3,7 @@ import { VAULT_LOWER_NAME } from "../../constructs/names";
 import { LEASES } from "../../manifest/schema";
 import { backend } from "./state-backend";
 import { database } from "./database";
-import { boolean, list, name, object, oneOf, text } from "./fields";
+import { boolean, list, mountOf, name, object, oneOf, text } from "./fields";
 import { server } from "./server";
 import { vault } from "./vault";
 
@@ -45,6 +45,12 @@ export const environmentFields = object("an environment as the default export", 
 export type Environment = z.output<typeof environmentFields>;
 export type DatabaseConfig = Environment["databases"][number];
 export type ServerConfig = Environment["servers"][number];
+
+/** Where a database is in Vault, in whichever way its mount is spelled. */
+export function mounted({ name, vault: { mount, connection } }: DatabaseConfig) {
+  const { path, exists } = mountOf(mount);
+  return { name, vault: { mount: path, mountExists: exists, connection } };
+}
 
 /** The server that a database is on. */
 export function serverOf({ servers }: Environment, { server }: DatabaseConfig): ServerConfig {

@@ -46,6 +46,22 @@ export const text = (allowed: string) => z.string({ error: allowed }).meta({ all
 export const name = (rule: NameRule) =>
   text(rule.allowed).refine((value) => isName(rule, value), rule.allowed);
 
+/** A mount by its path; one that exists is an object. */
+export const mountPath = (rule: NameRule, otherwise: string) =>
+  z
+    .union([name(rule), object("a mount that exists", { path: name(rule), exists: z.literal(true) })], {
+      error: `${rule.allowed}; or { path, exists: true }, of one that exists already`,
+    })
+    .meta({ allowed: `${rule.allowed}; or \`{ path, exists: true }\`: ${otherwise}` });
+
+/** Both spellings. */
+export function mountOf(spelled: z.output<ReturnType<typeof mountPath>>): {
+  readonly path: string;
+  readonly exists: boolean;
+} {
+  return typeof spelled === "string" ? { path: spelled, exists: false } : spelled;
+}
+
 export const duration = (longest: string) => {
   const allowed = `${Duration.FORMAT}, at most ${longest}`;
   return text(allowed).transform((written, context) => {

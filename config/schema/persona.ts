@@ -8,6 +8,7 @@ import {
   VAULT_NAME,
   VAULT_POLICY_NAME,
 } from "../../constructs/names";
+import { SETTING, SETTING_VALUE } from "../../constructs/sql";
 import { SchemaPrivileges } from "../../constructs/postgres/privileges";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import {
@@ -154,6 +155,23 @@ const fields = object("a persona", {
   connectionLimit: integer(1, 10_000)
     .default(DEFAULT_CONNECTION_LIMIT)
     .describe("How many sessions each of its leased logins may have at a time."),
+  searchPath: list("schemas", name(POSTGRES_IDENTIFIER))
+    .min(1, "at least one schema")
+    .refine((given) => new Set(given).size === given.length, "each schema once")
+    .optional()
+    .meta({
+      allowed: "a list of schemas, in order; those that are not the database's exist already",
+      description:
+        "Where the sessions of its logins look names up, such as in an extension's schema as well. It has no privileges by that: whoever may use the schema finds its names.",
+      otherwise: "the database's schemas",
+    }),
+  settings: byName("settings by name, each with a text as its value", SETTING, name(SETTING_VALUE))
+    .optional()
+    .meta({
+      allowed: 'settings by name, such as `{ statement_timeout: "30s" }`',
+      description: "What the sessions of its leased logins start with: settings that any role may set.",
+      otherwise: "none",
+    }),
   token: object("a token's TTLs", {
     ttl: ttl.describe("How long a token lives unless it is renewed."),
     maxTtl: ttl.describe(

@@ -5,9 +5,9 @@ import {
   VAULT_LOWER_NAME,
   VAULT_NAME,
 } from "../../constructs/names";
-import { schemasOf } from "./database";
-import { serverOf, type DatabaseConfig, type Environment } from "./environment";
-import type { Breach, Rule } from "./fields";
+import { roleName, schemasOf } from "./database";
+import { mounted, serverOf, type DatabaseConfig, type Environment } from "./environment";
+import { mountOf, type Breach, type Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
 import {
   isTrustPolicy,
@@ -26,6 +26,8 @@ const forEachDatabase = (
       for (const { path, allowed } of rule(database, environment))
         yield { path: ["databases", d, ...path], allowed };
   };
+
+const inVault = ({ databases }: Environment) => ({ databases: databases.map(mounted) });
 
 function* containersForAllOrNone({ servers, vault }: Environment): Iterable<Breach> {
   for (const [i, { container }] of servers.entries())
@@ -112,7 +114,7 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
     .flatMap((other) => [
       other.manager.name,
       ...other.personas.map(({ groupRole }) => groupRole),
-      ...other.staticRoles.map(({ login }) => login),
+      ...other.staticRoles.flatMap(({ login }) => (typeof login === "string" ? login : [])),
       ...(environment.verification ? Object.values(probeRoleNames(other)) : []),
       ...(other === database ? [] : schemasOf(other).map(({ owner }) => owner)),
     ]);
@@ -127,7 +129,7 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
 
 /** What the stack grants, and what makes a token one of the trust model's or another persona's, is not to be had beside. */
 function* grantsBesideAreOthers({ personas }: DatabaseConfig, environment: Environment): Iterable<Breach> {
-  const mounts = environment.databases.map(({ vault: { mount } }) => mount);
+  const mounts = environment.databases.map((each) => mounted(each).vault.mount);
   const { namePrefix } = environment.vault;
   const ours: string[] = [
     ...Object.values(trustPolicyNames(environment)),
@@ -187,18 +189,33 @@ function* schemaIsNoLogins(database: DatabaseConfig, environment: Environment): 
       };
 }
 
-function* mountIsNoAuthMount({ vault }: DatabaseConfig, environment: Environment): Iterable<Breach> {
-  if (vault.mount === environment.vault.authMount)
-    yield { path: ["vault", "mount"], allowed: "a path other than vault.authMount" };
+/** Where its path is spelled, below the database. */
+function mountAt({ vault: { mount } }: DatabaseConfig): readonly string[] {
+  return typeof mount === "string" ? ["vault", "mount"] : ["vault", "mount", "path"];
 }
 
-function* mountIsBelowNoOther({ vault }: DatabaseConfig, { databases }: Environment): Iterable<Breach> {
-  const above = databases.find((other) => vault.mount.startsWith(`${other.vault.mount}/`));
+function* mountIsNoAuthMount(database: DatabaseConfig, { vault }: Environment): Iterable<Breach> {
+  if (mounted(database).vault.mount === mountOf(vault.authMount).path)
+    yield { path: mountAt(database), allowed: "a path other than vault.authMount" };
+}
+
+function* mountIsBelowNoOther(database: DatabaseConfig, { databases }: Environment): Iterable<Breach> {
+  const { mount } = mounted(database).vault;
+  const above = databases
+    .map((other) => mounted(other).vault)
+    .find((other) => mount.startsWith(`${other.mount}/`));
   if (above)
     yield {
-      path: ["vault", "mount"],
-      allowed: `a path that is not below another mount, ${above.vault.mount}`,
+      path: mountAt(database),
+      allowed: `a path that is not below another mount, ${above.mount}`,
     };
+}
+
+function* mountExistsOrNot(database: DatabaseConfig, { databases }: Environment): Iterable<Breach> {
+  const { mount, mountExists } = mounted(database).vault;
+  const first = databases.map(mounted).find((other) => other.vault.mount === mount)!;
+  if (first.vault.mountExists !== mountExists)
+    yield { path: mountAt(database), allowed: `a mount that is spelled as for ${first.name}` };
 }
 
 function* nameLeavesRoomForProbes(database: DatabaseConfig, environment: Environment): Iterable<Breach> {
@@ -209,12 +226,18 @@ function* nameLeavesRoomForProbes(database: DatabaseConfig, environment: Environ
       path: ["name"],
       allowed: `a name that leaves room for the probe role ${group}, at most ${String(POSTGRES_ROLE.maxBytes)} bytes`,
     };
-  const { owner: role } = probeDatabaseRoles(environment, database);
-  if (!isName(VAULT_NAME, role))
-    yield {
-      path: ["name"],
-      allowed: `a name that does not end with -, since Vault's role ${role} ends with it`,
-    };
+  const here = mounted(database);
+  const { owner: role } = probeDatabaseRoles(inVault(environment), here);
+  if (isName(VAULT_NAME, role) || !isName(VAULT_NAME, here.vault.connection)) return;
+  yield here.vault.mountExists
+    ? {
+        path: ["vault", "connection"],
+        allowed: `a name that leaves room for Vault's role ${role}, at most ${String(VAULT_NAME.maxBytes)} bytes`,
+      }
+    : {
+        path: ["name"],
+        allowed: `a name that does not end with -, since Vault's role ${role} ends with it`,
+      };
 }
 
 type PersonaConfig = DatabaseConfig["personas"][number];
@@ -278,7 +301,7 @@ function* claims(environment: Environment): Iterable<Claim> {
   for (const [d, database] of databases.entries()) {
     const at = ["databases", d];
     const role = roleOf(database.server);
-    const { mount, connection } = database.vault;
+    const { mount, connection } = mounted(database).vault;
     const databaseRole = `a database role of mount ${mount}`;
     yield { path: [...at, "name"], taken: [["a database", database.name]] };
     const owners = new Set<string>();
@@ -302,7 +325,7 @@ function* claims(environment: Environment): Iterable<Claim> {
     yield { path: [...at, "vault", "connection"], taken: [[`a connection of mount ${mount}`, connection]] };
     if (environment.verification) {
       const groups = Object.values(probeRoleNames(database)).map((name) => [role, name] as const);
-      const probes = Object.values(probeDatabaseRoles(environment, database));
+      const probes = Object.values(probeDatabaseRoles(inVault(environment), mounted(database)));
       yield {
         path: [...at, "name"],
         taken: [...groups, ...probes.map((name) => [databaseRole, name] as const)],
@@ -327,7 +350,8 @@ function* claims(environment: Environment): Iterable<Claim> {
     }
     for (const [i, { name, login }] of database.staticRoles.entries()) {
       yield { path: [...at, "staticRoles", i, "name"], taken: [[databaseRole, name]] };
-      yield { path: [...at, "staticRoles", i, "login"], taken: [[role, login]] };
+      const part = typeof login === "string" ? ["login"] : ["login", "name"];
+      yield { path: [...at, "staticRoles", i, ...part], taken: [[role, roleName(login)]] };
     }
   }
 }
@@ -369,6 +393,7 @@ export const RULES: readonly Rule<Environment>[] = [
     sslModeIsOfTls,
     mountIsNoAuthMount,
     mountIsBelowNoOther,
+    mountExistsOrNot,
     nameLeavesRoomForProbes,
     namesHaveThePrefix,
     policiesAreNoTrustPolicies,

@@ -5,7 +5,8 @@ import { ConfigError, messages } from "./messages";
 import { RULES } from "./rules";
 
 export { schemasOf } from "./database";
-export { serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
+export { mounted, serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
+export { mountOf } from "./fields";
 export { loginOf } from "./login";
 export { ConfigError } from "./messages";
 

@@ -1,6 +1,17 @@
 import type { z } from "zod";
 import { VAULT_AUTH_PATH, VAULT_NAME_PREFIX, VAULT_POLICY_NAME } from "../../constructs/names";
-import { boolean, image, integer, name, object, oneOf, port, withRules, type Breach } from "./fields";
+import {
+  boolean,
+  image,
+  integer,
+  mountPath,
+  name,
+  object,
+  oneOf,
+  port,
+  withRules,
+  type Breach,
+} from "./fields";
 import { NO_TLS } from "./server";
 
 const fields = object("the Vault server", {
@@ -33,10 +44,13 @@ const fields = object("the Vault server", {
   })
     .default({ shares: 1, threshold: 1 })
     .describe("How many unseal keys there are, and how many are needed."),
-  authMount: name(VAULT_AUTH_PATH).describe("Where the AppRole auth method is mounted, below `auth/`."),
+  authMount: mountPath(
+    VAULT_AUTH_PATH,
+    "one that is mounted already, stays so, and in which others may have AppRoles",
+  ).describe("Where the AppRole auth method is mounted, below `auth/`."),
   namePrefix: name(VAULT_NAME_PREFIX).optional().meta({
     description:
-      "What the names of this environment's AppRoles and policies start with: the operator may read and delete policies that do.",
+      "What the names of this environment's AppRoles and policies start with: the operator may read and delete policies that do, where the auth mount is not one that exists.",
     otherwise:
       "they have any names, the operator's policy each of them, and `init` is run again for a new persona",
   }),

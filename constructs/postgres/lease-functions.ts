@@ -12,6 +12,7 @@ import { checkName, POSTGRES_ROLE } from "../names";
 import { functionBody, type LeasedGroup } from "../sql";
 import { heirOfMembers, type IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
+import type { LoginSettings } from "./role-settings";
 
 export interface LeaseFunctionsProps {
   /** Where Vault leases. */
@@ -92,9 +93,13 @@ export class LeaseFunctions extends Construct {
   }
 
   /** Lets them make and end logins in a group role. */
-  addGroup(role: IAccessRole, connectionLimit = DEFAULT_CONNECTION_LIMIT): void {
+  addGroup(role: IAccessRole, login: LoginSettings = {}): void {
     const [schema] = this.schemas;
-    this.groups.push({ group: role.roleName, heir: heirOfMembers(role), schema: schema!, connectionLimit });
+    const { connectionLimit = DEFAULT_CONNECTION_LIMIT, searchPath, settings } = login;
+    this.groups.push({
+      ...{ group: role.roleName, heir: heirOfMembers(role), schema: schema! },
+      ...{ connectionLimit, searchPath, settings },
+    });
   }
 
   /** Lets them set a static login's password. */

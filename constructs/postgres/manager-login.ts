@@ -11,7 +11,7 @@ import type { Secret } from "../secret";
 import type { IAccessRole } from "./access-role";
 import type { IDatabase } from "./database";
 import { LeaseFunctions } from "./lease-functions";
-import { OF_A_DBA } from "./role-settings";
+import { OF_A_DBA, type LoginSettings } from "./role-settings";
 
 /** A login whose password Vault's login sets. */
 export interface IManagedLogin extends IConstruct {
@@ -33,9 +33,9 @@ export interface IManagerLogin extends IConstruct {
   readonly functions?: LeaseFunctions;
   /**
    * Lets it lease logins in a group role.
-   * @param connectionLimit sessions that one may have at a time (default: 20), where functions make it
+   * @param login what each has, where functions make it
    */
-  manageGroup(role: IAccessRole & IConstruct, connectionLimit?: number): void;
+  manageGroup(role: IAccessRole & IConstruct, login?: LoginSettings): void;
   /** Lets it set a login's password. */
   manageLogin(login: IManagedLogin): void;
 }
@@ -94,9 +94,9 @@ abstract class ManagerLoginBase extends Construct implements IManagerLogin {
   /** Returns a reference to the role. */
   protected abstract makeRole(createRole: boolean): string;
 
-  manageGroup(role: IAccessRole & IConstruct, connectionLimit?: number): void {
+  manageGroup(role: IAccessRole & IConstruct, login?: LoginSettings): void {
     this.administer(role);
-    this.functions?.addGroup(role, connectionLimit);
+    this.functions?.addGroup(role, login);
   }
 
   manageLogin(login: IManagedLogin): void {

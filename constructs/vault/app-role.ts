@@ -119,7 +119,8 @@ export class AppRole extends Construct implements IPersonaLogin {
     };
     const secretIdBoundCidrs = props.secretIdBoundCidrs && [...props.secretIdBoundCidrs];
     this.appRole = {
-      ...{ authMount: auth.path, name: this.appRoleName, policies: tokenPolicies },
+      ...{ authMount: auth.path, authMountExists: auth.exists || undefined },
+      ...{ name: this.appRoleName, policies: tokenPolicies },
       ...{ ...settings, secretIdUses, secretIdBoundCidrs },
     };
     this.resource = new ApproleAuthBackendRole(this, "Resource", {
@@ -141,6 +142,11 @@ export class AppRole extends Construct implements IPersonaLogin {
   /** Chosen by Vault at random. No secret, and not the deliverer's to read: with a secret id it logs in. */
   get roleId(): string {
     return this.resource.roleId;
+  }
+
+  /** Where Vault has it. */
+  get path(): string {
+    return `auth/${this.appRole.authMount}/role/${this.appRoleName}`;
   }
 
   /** Of its own policy. */
@@ -170,7 +176,7 @@ export class AppRole extends Construct implements IPersonaLogin {
   grantManage(grantee: IGrantee): void {
     this.policy.grantManage(grantee);
     grantee.allow({
-      path: `auth/${this.appRole.authMount}/role/${this.appRoleName}`,
+      path: this.path,
       capabilities: ["create", "read", "update", "delete"],
       parameters: {
         // An AppRole that logs in without a secret id would give its writer every credential.

@@ -90,6 +90,16 @@ const BLANKS = Array.from(
   "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
 );
 
+/** A role of a connection: what can be leased, or a login that is kept. */
+export interface IConnectionRole {
+  /** Vault's name for it. */
+  readonly vaultName: string;
+  /** Lets the grantee write it, and of one that leases see and revoke the leases. */
+  grantManage(grantee: IGrantee): void;
+  /** Lets the grantee read what it is. */
+  grantInspect(grantee: IGrantee): void;
+}
+
 /** How Vault reaches a database, as its manager. Only roles that were added to it may use it. */
 export class DatabaseConnection extends Construct {
   readonly mount: IDatabaseMount;
@@ -100,7 +110,8 @@ export class DatabaseConnection extends Construct {
   /** Where its roles live, so that none can take the id of a part of the connection. */
   readonly roles = new Construct(this, "Roles");
   private readonly resource: DatabaseSecretBackendConnection;
-  private readonly allowedRoles: string[] = [];
+  /** The roles that use it. */
+  readonly added: IConnectionRole[] = [];
   private readonly parameters: Parameters;
 
   constructor(scope: Construct, id: string, props: DatabaseConnectionProps) {
@@ -131,7 +142,7 @@ export class DatabaseConnection extends Construct {
     this.resource = new DatabaseSecretBackendConnection(this, "Resource", {
       backend: mount.mountedPath,
       name: this.connectionName,
-      allowedRoles: Lazy.listValue({ produce: () => this.allowedRoles }),
+      allowedRoles: Lazy.listValue({ produce: () => this.added.map(({ vaultName }) => vaultName) }),
       postgresql: {
         connectionUrl,
         tlsCa: tls?.ca,
@@ -169,7 +180,10 @@ export class DatabaseConnection extends Construct {
       disable_automated_rotation: [],
     };
     Manifest.of(this).addToDatabase(this, databaseName, () => ({
-      vault: { mount: mount.path, connection: this.connectionName, rotateRoot },
+      vault: {
+        ...{ mount: mount.path, mountExists: mount.exists || undefined },
+        ...{ connection: this.connectionName, rotateRoot },
+      },
     }));
   }
 
@@ -200,9 +214,13 @@ export class DatabaseConnection extends Construct {
     );
   }
 
+  grantInspect(grantee: IGrantee): void {
+    grantee.allow({ path: `${this.mount.path}/config/${this.connectionName}`, capabilities: ["read"] });
+  }
+
   /** Lets a role use it. */
-  allow(roleName: string): void {
-    this.allowedRoles.push(roleName);
+  allow(role: IConnectionRole): void {
+    this.added.push(role);
   }
 
   /** Adds a role that leases logins in a group role. */

@@ -5,7 +5,7 @@ import { DeclarationError } from "../declaration-error";
 import { Duration } from "../duration";
 import { checkName, VAULT_NAME } from "../names";
 import type { IAccessRole } from "../postgres/access-role";
-import type { DatabaseConnection } from "./database-connection";
+import type { DatabaseConnection, IConnectionRole } from "./database-connection";
 import type { LeaseStatements } from "./lease-statements";
 import type { IGrantee } from "./policy-document";
 
@@ -39,7 +39,7 @@ export interface DatabaseRoleProps {
 }
 
 /** What can be leased: logins in one group role. */
-export class DatabaseRole extends Construct {
+export class DatabaseRole extends Construct implements IConnectionRole {
   readonly databaseRoleName: string;
   /** As the manifest has it. */
   readonly declared: { readonly name: string; readonly defaultTtl: number; readonly maxTtl: number };
@@ -61,7 +61,7 @@ export class DatabaseRole extends Construct {
         `lease max TTL (${maxTtl.toString()}) must be at least the default TTL (${defaultTtl.toString()})`,
       );
     }
-    connection.allow(this.databaseRoleName);
+    connection.allow(this);
     new DatabaseSecretBackendRole(this, "Resource", {
       backend: connection.mount.mountedPath,
       dbName: connection.reference,
@@ -92,6 +92,28 @@ export class DatabaseRole extends Construct {
       { path: `sys/leases/lookup/${this.credentials}/`, capabilities: ["list", "sudo"] },
       { path: `sys/leases/revoke-prefix/${this.credentials}`, capabilities: ["update", "sudo"] },
     );
+  }
+
+  grantManage(grantee: IGrantee): void {
+    grantee.allow({ path: this.path, capabilities: ["create", "read", "update", "delete"] });
+    this.grantRevokePrefix(grantee);
+    // A lease by its id, as a sweep revokes one that has ended.
+    grantee.allow({
+      path: `sys/leases/revoke-prefix/${this.credentials}/*`,
+      capabilities: ["update", "sudo"],
+    });
+  }
+
+  grantInspect(grantee: IGrantee): void {
+    grantee.allow({ path: this.path, capabilities: ["read"] });
+  }
+
+  get vaultName(): string {
+    return this.databaseRoleName;
+  }
+
+  private get path(): string {
+    return `${this.props.connection.mount.path}/roles/${this.databaseRoleName}`;
   }
 
   private get credentials(): string {

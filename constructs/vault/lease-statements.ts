@@ -1,7 +1,8 @@
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import { heirOfMembers, type IAccessRole } from "../postgres/access-role";
 import type { LeaseFunctions } from "../postgres/lease-functions";
-import { statements } from "../sql";
+import type { LoginSettings } from "../postgres/role-settings";
+import { settingTexts, statements } from "../sql";
 
 /** What Vault runs in PostgreSQL for a lease, with its placeholders, such as `{{name}}`. */
 export interface LeaseStatements {
@@ -13,14 +14,9 @@ export interface LeaseStatements {
   readonly revocation: readonly string[];
 }
 
-export interface LeasedLoginProps {
+export interface LeasedLoginProps extends LoginSettings {
   /** The comment on each login: plain text, by which a leased login is told from a forged one. */
   readonly mark: string;
-  /**
-   * How many sessions a login may have at a time.
-   * @default - 20
-   */
-  readonly connectionLimit?: number;
   /**
    * What makes and ends it, in the groups that were added.
    * @default - Vault's login, which has CREATEROLE and ADMIN OPTION on the group role
@@ -34,13 +30,18 @@ export const LeaseStatements = {
    * they make: as the owner's, a function that runs as its owner would have the owner's rights.
    */
   of: (role: IAccessRole, props: LeasedLoginProps): LeaseStatements => {
-    const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, functions } = props;
+    const { mark, connectionLimit: limit = DEFAULT_CONNECTION_LIMIT, settings, functions } = props;
     const { roleName: group, database } = role;
-    const schemas = database.schemas.map(({ name }) => name);
+    const schemas = props.searchPath ?? database.schemas.map(({ name }) => name);
     const values = { group, schemas, heir: heirOfMembers(role), limit, mark };
     const way = functions ? "functions" : "createrole";
     return {
-      creation: statements(`${way}/creation.sql`, values),
+      creation: [
+        ...statements(`${way}/creation.sql`, values),
+        ...(functions ? [] : settingTexts(settings)).map(
+          ({ name, value }) => `ALTER ROLE "{{name}}" SET ${name} = '${value}';`,
+        ),
+      ],
       renewal: statements(`${way}/renewal.sql`, values),
       revocation: statements(`${way}/revocation.sql`, values),
     };

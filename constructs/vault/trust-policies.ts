@@ -2,7 +2,7 @@ import { TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import type { TrustToken } from "../../manifest/names";
 import { spell } from "../manifest";
-import type { DatabaseMount } from "./database-mount";
+import type { IDatabaseMount } from "./database-mount";
 import type { IAuthMethod } from "./persona-login";
 import { OWN_TOKEN, PolicyDocument, type PolicyRule } from "./policy-document";
 
@@ -36,7 +36,7 @@ const FORMER_RESOURCES = ["Planner_D1424F44", "Deliverer_ECE61983", "Verifier_F6
 export class TrustPolicies extends Construct {
   /** Logs in as each persona; what it leases itself is granted to it. */
   readonly verifier: PolicyDocument;
-  private readonly mounts: DatabaseMount[] = [];
+  private readonly mounts: IDatabaseMount[] = [];
   private readonly auths: IAuthMethod[] = [];
 
   constructor(
@@ -57,7 +57,7 @@ export class TrustPolicies extends Construct {
   }
 
   /** Has the operator manage a mount, and the planner look at it. */
-  addMount(mount: DatabaseMount): void {
+  addMount(mount: IDatabaseMount): void {
     this.mounts.push(mount);
   }
 

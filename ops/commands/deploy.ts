@@ -24,7 +24,7 @@ import {
 import { freeMemberships, givePowers, takePowers } from "../postgres/manager-powers";
 import { setManagerPasswords } from "../postgres/manager-password";
 import { awaitHealthy, deployedPlatform, startStopped } from "../docker/platform";
-import { checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
+import { checkMounts, checkOwners, checkSuperusers, checkVault, preflight } from "../docker/preflight";
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
 import { forgetGoneTables } from "../postgres/named-tables";
@@ -177,6 +177,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await checkSuperusers(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
+        await checkMounts(deployment);
         const marked = await findMarked(deployment);
         await checkOthers(deployment, marked);
         if (platform) refuseUnasked(await findLosses(deployment), approved, deployment);

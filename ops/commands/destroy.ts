@@ -1,7 +1,7 @@
 import { escapeIdentifier } from "pg";
 import { groupRolesOf, LEASE_SCHEMA, madeOwnersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { Deployment, type Attributes, type Stack, type StateResource } from "../deployment/deployment";
+import { Deployment, forgottenBy, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
 import { endLeasing, revokeLeases } from "../vault/leases";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -120,6 +120,8 @@ export async function destroy(options: DestroyOptions, signal: AbortSignal): Pro
   }
 }
 
+const STATIC_ROLE = "vault_database_secret_backend_static_role";
+
 function destroySteps(run: Run): Step[] {
   const { deployment, states } = run;
   const has = (name: string) => (states.get(name)?.length ?? 0) > 0;
@@ -141,6 +143,12 @@ function destroySteps(run: Run): Step[] {
       { title: "Revoke all leases", run: (show) => revokeAll(run, show) },
       destroyStep(run, deployment.stack("vault")!),
     );
+    for (const { vault, staticRoles } of deployment.manifest.databases)
+      for (const { name, login, loginExists } of staticRoles)
+        if (loginExists && findResource(states.get("vault")!, STATIC_ROLE, { name, backend: vault.mount }))
+          run.left.push(
+            `the login ${login} with the password that Vault gave it last, which nobody has from then on: ALTER ROLE ${escapeIdentifier(login)} PASSWORD … gives it another`,
+          );
   }
   if (has("postgres")) {
     steps.push(
@@ -229,7 +237,7 @@ function destroyStep(
       await before?.(show);
       const terraform = deployment.terraform(stack, deployment.token("operator"));
       // A destroy does not look at these blocks.
-      const removed = (stack.json.removed ?? []).map(({ from }) => from);
+      const removed = forgottenBy(stack);
       await terraform.forget(
         states
           .get(stack.name)!
@@ -247,13 +255,13 @@ async function revokeAll({ deployment, options, states }: Run, show: StepOutput)
   await checkVault(deployment);
   const state = states.get("vault")!;
   await endLeasing(deployment, state);
-  const texts = (type: string, text: (attributes: Attributes) => string) =>
-    state.filter((resource) => resource.type === type).map(({ attributes }) => text(attributes));
-  const mounts = texts("vault_mount", ({ path }) => `${String(path)}/creds`);
-  const roles = texts(
-    "vault_database_secret_backend_role",
-    ({ backend, name }) => `${String(backend)}/creds/${String(name)}`,
-  );
+  const forgotten = forgottenBy(deployment.stack("vault")!);
+  const mounts = state
+    .filter(({ type, address }) => type === "vault_mount" && !forgotten.includes(address))
+    .map(({ attributes }) => `${String(attributes["path"])}/creds`);
+  const roles = state
+    .filter(({ type }) => type === "vault_database_secret_backend_role")
+    .map(({ attributes: { backend, name } }) => `${String(backend)}/creds/${String(name)}`);
   // On a mount that somebody else has, others lease too.
   const elsewhere = roles.filter((role) => !mounts.some((mount) => role.startsWith(`${mount}/`)));
   for (const prefix of [...mounts, ...elsewhere]) {

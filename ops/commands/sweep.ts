@@ -3,12 +3,12 @@ import { Outage } from "../../clients/outage";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import { errorText, VaultError, type VaultClient } from "../../clients/vault-client";
-import { databaseRolesOf } from "../../manifest/names";
+import { databaseRolesOf, groupRolesOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment } from "../deployment/deployment";
 import { lock } from "../deployment/lock";
 import { checkVaultServes } from "../docker/preflight";
-import { heldBy, markedLogins } from "../postgres/marked-logins";
+import { heldBy, markedLogins, type MarkedLogin } from "../postgres/marked-logins";
 import { GRACE_SECONDS, hasEnded, judge, type Verdict } from "../postgres/orphaned-logins";
 import { dropMarked } from "../postgres/sweep";
 import { confirm } from "../terminal/ask";
@@ -123,20 +123,31 @@ async function find(
   const issued = new Map<string, IssuedLease[]>();
   for (const database of databases) {
     signal.throwIfAborted();
-    const { mount } = database.vault;
+    const { mount, mountExists } = database.vault;
     const superuser = deployment.superuserOf(database);
     // Before the leases: a login that is made in between has its lease by then, or is not looked at.
     const marked = await markedLogins(superuser, environment, database);
     let leases: IssuedLease[] | undefined;
     try {
       const vault = await operatorOf(deployment, database);
-      leases = issued.get(mount) ?? (await issuedLeases(vault, mount, signal, onProgress));
+      leases =
+        issued.get(mount) ??
+        (await issuedLeases(
+          vault,
+          mount,
+          mountExists ? rolesOn(deployment, mount) : undefined,
+          signal,
+          onProgress,
+        ));
       issued.set(mount, leases);
     } catch (error) {
       if (![SetupError, VaultError, Outage].some((type) => error instanceof type)) throw error;
       unread.add((error as Error).message);
     }
-    const verdicts = judge(marked, leases, grace).filter(({ state }) => state !== "leased");
+    const [asked, unasked] = mountExists ? ofDeclaredGroups(database, marked) : [marked, []];
+    const verdicts = [...judge(asked, leases, grace), ...judge(unasked, undefined, grace)].filter(
+      ({ state }) => state !== "leased",
+    );
     const held = await heldBy(
       superuser,
       verdicts.map(({ login }) => login.name),
@@ -149,6 +160,22 @@ async function find(
       if (roles.includes(lease.role) && hasEnded(lease, grace)) ended.push({ ...lease, outcome: "listed" });
   }
   return { logins, leases: ended, unread: [...unread] };
+}
+
+function rolesOn({ manifest }: Deployment, mount: string): string[] {
+  return manifest.databases
+    .filter(({ vault }) => vault.mount === mount)
+    .flatMap((database) => databaseRolesOf(manifest, database));
+}
+
+/** Those whose leases are asked for by their declared roles, and those of roles that the config no longer has. */
+function ofDeclaredGroups(
+  database: ManifestDatabase,
+  logins: readonly MarkedLogin[],
+): [declared: MarkedLogin[], others: MarkedLogin[]] {
+  const declared = groupRolesOf(database);
+  const isDeclared = ({ groups }: MarkedLogin) => groups.some((group) => declared.includes(group));
+  return [logins.filter(isDeclared), logins.filter((login) => !isDeclared(login))];
 }
 
 /** @throws SetupError where Vault can't tell which leases there are */

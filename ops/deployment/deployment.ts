@@ -55,6 +55,11 @@ export interface Stack {
   readonly json: StackJson;
 }
 
+/** Addresses of what Terraform forgets, and leaves where it is. */
+export function forgottenBy({ json }: Stack): string[] {
+  return (json.removed ?? []).map(({ from }) => from);
+}
+
 /** A resource of a state. */
 export interface StateResource {
   readonly address: string;
@@ -126,6 +131,8 @@ export class Deployment {
   readonly access: string;
   readonly stacks: readonly Stack[];
   readonly home: Home;
+  /** As they were read last, until Terraform writes them. */
+  private readonly states = new Map<StackName, Promise<StateResource[]>>();
 
   private constructor(
     readonly folder: string,
@@ -204,13 +211,10 @@ export class Deployment {
       variables.map(([name, value]) => [`TF_VAR_${name}`, value]),
     );
     if (token) env["VAULT_TOKEN"] = token;
-    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () =>
-      this.states.delete(stack.name),
-    );
+    return new Terraform(stack.folder, env, this.signal, stateFile(stack), () => {
+      this.forgetState(stack.name);
+    });
   }
-
-  /** As they were read last, until Terraform writes them. */
-  private readonly states = new Map<StackName, Promise<StateResource[]>>();
 
   /** The resources that a stack's state holds. */
   state(stack: Stack): Promise<StateResource[]> {
@@ -219,8 +223,15 @@ export class Deployment {
     const read = this.readState(stack);
     this.states.set(stack.name, read);
     // What can't be read yet may be later.
-    read.catch(() => this.states.delete(stack.name));
+    read.catch(() => {
+      this.forgetState(stack.name);
+    });
     return read;
+  }
+
+  /** It was written: whoever asks next reads it anew. */
+  forgetState(name: StackName): void {
+    this.states.delete(name);
   }
 
   private async readState(stack: Stack): Promise<StateResource[]> {
@@ -249,7 +260,7 @@ export class Deployment {
     for (const stack of this.stacks) {
       const file = stateFile(stack);
       if (file === undefined || !(await mend(file))) continue;
-      this.states.delete(stack.name);
+      this.forgetState(stack.name);
       did.push(
         `the state of the stack ${stack.name} was cut off, as a killed command leaves it: went back to the one before`,
       );

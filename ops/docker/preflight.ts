@@ -3,11 +3,12 @@ import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { TrustToken } from "../../manifest/names";
-import type { Attributes, Deployment, Stack } from "../deployment/deployment";
+import { forgottenBy, type Attributes, type Deployment, type Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { missingTables } from "../postgres/named-tables";
+import { wrongSettings } from "../postgres/persona-settings";
 import { asSuperuser } from "../postgres/superuser";
 import { Terraform } from "../terraform/terraform";
 import { checkOperator, vaultTarget } from "../vault/prepare";
@@ -31,6 +32,7 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
     // A container that is still to be made, or started.
     if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
   });
+  if (!platform) await checkMounts(deployment);
 }
 
 /** One after the other: in a database without a state Terraform's backend pg makes its table each time, which two can't at once. */
@@ -58,10 +60,12 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
       ({ attributes }) =>
         `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
-    ...(await deployment.undeclared("vault", "vault_mount")).map(
-      ({ attributes }) =>
-        `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
-    ),
+    ...(await deployment.undeclared("vault", "vault_mount"))
+      .filter(({ address }) => !forgottenBy(deployment.stack("vault")!).includes(address))
+      .map(
+        ({ attributes }) =>
+          `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
+      ),
   ];
   const lines = removed.map(
     (what) =>
@@ -104,7 +108,8 @@ export async function checkOwners(deployment: Deployment): Promise<void> {
       lines.push(
         `the owner ${name} of the database ${database.name} is a superuser, to whom no persona's objects can be given: name another owner in the config`,
       );
-    lines.push(...(await missingOf(deployment, database)), ...(await missingTables(deployment, database)));
+    for (const check of [missingOf, missingTables, wrongSettings, unfitLogins])
+      lines.push(...(await check(deployment, database)));
   }
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
@@ -114,9 +119,13 @@ function isDeclaredSuperuser({ schemas }: ManifestDatabase, name: string): boole
   return schemas.some(({ owner, ownerIsSuperuser }) => owner === name && ownerIsSuperuser);
 }
 
+function existingLogins({ staticRoles }: ManifestDatabase): string[] {
+  return staticRoles.flatMap(({ login, loginExists }) => (loginExists ? login : []));
+}
+
 async function missingOf(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
   const made = madeOwnersOf(database);
-  const roles = makersOf(database).filter((name) => !made.includes(name));
+  const roles = [...makersOf(database).filter((name) => !made.includes(name)), ...existingLogins(database)];
   const schemas = database.schemas.filter(({ exists }) => exists).map(({ name }) => name);
   const names = await asSuperuser(
     deployment.superuserOf(database),
@@ -139,6 +148,22 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
   return (isMissing ? [`the database ${database.name}`] : (names ?? [])).map(
     (what) =>
       `${what}, which the config has as one that exists, is not there on the server of the database ${database.name}: create it, or correct the config`,
+  );
+}
+
+/** Whoever sets the password of one that may do more than log in could do that too, so Vault's login may not. */
+async function unfitLogins(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const found = await asSuperuser(deployment.superuserOf(database), (client) =>
+    client.query<{ name: string }>(
+      `SELECT rolname AS name FROM pg_roles
+       WHERE rolname = ANY ($1) AND (NOT rolcanlogin OR rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)
+       ORDER BY 1`,
+      [existingLogins(database)],
+    ),
+  );
+  return found!.rows.map(
+    ({ name }) =>
+      `${name}, the login of a static role of the database ${database.name}, can't log in, or is a superuser or has CREATEROLE, REPLICATION or BYPASSRLS: Vault does not set the password of such a one, name another login in the config`,
   );
 }
 
@@ -165,6 +190,7 @@ export async function checkVault(deployment: Deployment): Promise<void> {
   const vault = deployment.vault();
   const at = `Vault at ${vault.address}`;
   await checkVaultServes(vault);
+  await checkRotations(deployment, vault);
   const token = deployment.token("operator");
   const { operator, ...others } = deployment.manifest.policies!;
   if (!token)
@@ -185,6 +211,66 @@ export async function checkVault(deployment: Deployment): Promise<void> {
       `the token for ${at} has the policies ${policies.join(", ")} and may not deploy: it needs ${operator} (cdktf.out/operator.hcl); run npx leasehold init${orToken(deployment)}`,
     );
   }
+}
+
+/** @throws SetupError with a line for each mount that the config has as one that exists, and that is not there or another's type */
+export async function checkMounts(deployment: Deployment): Promise<void> {
+  const { databases } = deployment.manifest;
+  const vault = deployment.vault().withToken(deployment.token("operator"));
+  const databaseMounts = databases.flatMap(({ vault: { mount, mountExists } }) => (mountExists ? mount : []));
+  const authMounts = databases
+    .flatMap(({ personas }) => personas)
+    .flatMap(({ login }) =>
+      login.authMountExists ? [[login.kind, `auth/${login.authMount}`] as const] : [],
+    );
+  const wanted = new Map([
+    ...databaseMounts.map((mount) => [mount, "database"] as const),
+    ...authMounts.map(([kind, mount]) => [mount, kind] as const),
+  ]);
+  const lines: string[] = [];
+  for (const [mount, type] of wanted) {
+    const { status, body } = await vault.request("GET", `sys/mounts/${mount}`);
+    const found = body.data?.["type"];
+    if (status === 403 || found === type) continue;
+    const what = typeof found === "string" ? `is of the type ${found} and not ${type}` : "is not there";
+    lines.push(
+      `the mount ${mount}, which the config has as one that exists, ${what} in Vault at ${vault.address}: mount it (vault ${mount.startsWith("auth/") ? "auth" : "secrets"} enable -path=${mount.replace(/^auth\//, "")} ${type}), or correct the config`,
+    );
+  }
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/**
+ * OpenBao asks for a period, and what Terraform's provider does not send to a Vault that is no Enterprise it does not mention.
+ * @throws SetupError with a line for each static role whose rotation Vault does not have
+ */
+async function checkRotations({ manifest }: Deployment, vault: VaultClient): Promise<void> {
+  const roles = manifest.databases.flatMap(({ staticRoles }) => staticRoles);
+  if (!roles.some(({ rotationSchedule, skipImportRotation }) => rotationSchedule ?? skipImportRotation))
+    return;
+  const { body } = await vault.request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  // OpenBao has no such field.
+  const { version = "unknown", enterprise } = body as { version?: string; enterprise?: boolean };
+  const [, minor] = /^1\.(\d+)\./.exec(version) ?? [];
+  const skips = enterprise === true && (minor === undefined || Number(minor) >= 18);
+  const line = (role: string, field: string, needs: string, instead: string) =>
+    `the static role ${role} has ${field}, for which it takes ${needs}; Vault at ${vault.address} is ${version}${enterprise === undefined ? ", OpenBao's" : ""}: ${instead}`;
+  const lines = roles.flatMap(({ name, rotationSchedule, skipImportRotation }) => [
+    ...(rotationSchedule !== undefined && enterprise === undefined
+      ? [line(name, "a rotationSchedule", "HashiCorp's Vault", "declare a rotationPeriod")]
+      : []),
+    ...(skipImportRotation && !skips
+      ? [
+          line(
+            name,
+            "skipImportRotation",
+            "Vault Enterprise 1.18 or later",
+            "without it the login has a new password at once",
+          ),
+        ]
+      : []),
+  ]);
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
 }
 
 async function checkDocker(

@@ -39,7 +39,11 @@ export async function findLosses(deployment: Deployment, options?: { forPlan?: b
       losses.push(...(rows ?? []).map((row) => lossOf(name, row)));
     }
   }
-  return [...losses, ...(await findLockedOutLosses(deployment, options))];
+  return [
+    ...losses,
+    ...(await newPasswords(deployment, options)),
+    ...(await findLockedOutLosses(deployment, options)),
+  ];
 }
 
 /** Those of the databases alone that the config does not name. */
@@ -79,6 +83,32 @@ async function lostLogins(login: SuperuserLogin, roles: StackContent["roles"]): 
       text: `${name} could no longer log in${sessionsText(sessions, "and")}, as the config has it as ${as}; to keep it: let the config name another role`,
     };
   });
+}
+
+/** Logins that were there before, and whose password Vault is about to set for the first time. */
+async function newPasswords(deployment: Deployment, options?: { forPlan?: boolean }): Promise<Loss[]> {
+  const known = await deployment.state(deployment.stack("vault")!);
+  const losses: Loss[] = [];
+  for (const { server, vault, staticRoles } of deployment.manifest.databases)
+    for (const { name, login, loginExists, skipImportRotation } of staticRoles) {
+      const id = `${vault.mount}/static-roles/${name}`;
+      if (!loginExists || skipImportRotation || known.some(({ attributes }) => attributes["id"] === id))
+        continue;
+      const superuser = deployment.superusers(options).find((candidate) => candidate.server === server);
+      const found =
+        superuser &&
+        (await asSuperuser(superuser, (client) =>
+          client.query<{ sessions: number }>(
+            "SELECT count(*)::int AS sessions FROM pg_stat_activity WHERE usename = $1",
+            [login],
+          ),
+        ));
+      losses.push({
+        id: `loss:role ${login}:PASSWORD`,
+        text: `${login} loses the password that it has${sessionsText(found?.rows[0]?.sessions ?? 0, "while")}, and has from then on the one at ${vault.mount}/static-creds/${name}; to keep it: let the config name another login`,
+      });
+    }
+  return losses;
 }
 
 interface Row {

@@ -50,7 +50,10 @@ export async function findLockedOut(
   for (const { login, declared } of closing(deployment, options)) {
     const ours = deployment.manifest.databases
       .filter(({ server }) => server === login.server)
-      .flatMap(({ manager, staticRoles }) => [manager ?? [], staticRoles.map((role) => role.login)].flat());
+      .flatMap(({ manager, staticRoles }) => [
+        ...[manager ?? []].flat(),
+        ...staticRoles.flatMap(({ login, loginExists }) => (loginExists ? [] : login)),
+      ]);
     const rows = await asSuperuser(login, (client) =>
       client.query<Omit<LockedOut, "server">>(
         `SELECT datname AS database, rolname AS login, (

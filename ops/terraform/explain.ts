@@ -71,9 +71,10 @@ export function waysOut(deployment: Deployment, stack: Stack, address: string, i
   const { environment } = deployment.manifest;
   // In a shell of its own, where the secrets stay.
   const command = `(eval "$(npx leasehold env --env ${environment})" && terraform -chdir=cdktf.out/stacks/${stack.name} import ${address} ${id})`;
+  const isMount = /^vault_(mount|auth_backend)\./.test(address);
   const another =
     stack.name === "platform"
       ? `set TF_VAR_${deployment.variableFor("platform-name")!} to another name`
-      : `choose another name in config/${environment}.ts`;
+      : `${isMount ? "say that it exists ({ path, exists: true }) or " : ""}choose another name in config/${environment}.ts`;
   return `if a killed deploy made it, ${command}; if it is somebody else's, ${another}`;
 }

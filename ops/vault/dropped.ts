@@ -1,5 +1,5 @@
 import { pathsOf } from "../../access/policy-paths";
-import type { Stack, StateResource } from "../deployment/deployment";
+import { forgottenBy, type Stack, type StateResource } from "../deployment/deployment";
 import { importId } from "../terraform/explain";
 
 /** A path that a holder of the trust model's needs for what the config has dropped and Terraform's state still knows. */
@@ -11,9 +11,23 @@ export interface Dropped {
 
 const READ_DELETE = ["read", "delete"];
 
-/** Where Vault has what a resource stands for, for Terraform's provider to read and remove it; by its import id. */
+/** Where Vault has what a resource stands for, for deploy to read and remove it; by its import id. */
 const PATHS: Readonly<Record<string, (id: string) => readonly Dropped[]>> = {
   vault_policy: (name) => [{ path: `sys/policies/acl/${name}`, capabilities: READ_DELETE }],
+  vault_database_secret_backend_connection: (path) => [{ path, capabilities: READ_DELETE }],
+  vault_database_secret_backend_role: (path) => {
+    const credentials = path.replace(/\/roles\/([^/]+)$/, "/creds/$1");
+    return [
+      { path, capabilities: READ_DELETE },
+      { path: `sys/leases/lookup/${credentials}/`, capabilities: ["list", "sudo"] },
+      { path: `sys/leases/revoke-prefix/${credentials}`, capabilities: ["update", "sudo"] },
+    ];
+  },
+  vault_database_secret_backend_static_role: (path) => [{ path, capabilities: READ_DELETE }],
+  vault_approle_auth_backend_role: (path) => [
+    { path, capabilities: READ_DELETE },
+    { path: `${path}/role-id`, capabilities: ["read"] },
+  ],
 };
 
 /**
@@ -21,12 +35,12 @@ const PATHS: Readonly<Record<string, (id: string) => readonly Dropped[]>> = {
  * @param resolve a value of the stack's JSON
  */
 export function droppedPaths(
-  { json }: Stack,
+  stack: Stack,
   state: readonly StateResource[],
   resolve: (value: unknown) => string,
 ): Dropped[] {
-  const forgotten = (json.removed ?? []).map(({ from }) => from);
-  const declared = Object.entries(json.resource).flatMap(([type, byId]) =>
+  const forgotten = forgottenBy(stack);
+  const declared = Object.entries(stack.json.resource).flatMap(([type, byId]) =>
     Object.values(byId).map((attributes) =>
       [type, importId(type, (key) => resolve(attributes[key]))].join(" "),
     ),

@@ -17,21 +17,21 @@ export interface IssuedLease {
 const REQUESTS_AT_A_TIME = 8;
 
 /**
- * The leases of all database roles of a mount (https://developer.hashicorp.com/vault/api-docs/system/leases).
+ * The leases of database roles of a mount (https://developer.hashicorp.com/vault/api-docs/system/leases).
  * @param vault with the operator's token
+ * @param roles whose; undefined stands for all, which the operator can't list on a mount of others'
  * @throws SetupError where the token may not list, VaultError, VaultUnreachable
  */
 export async function issuedLeases(
   vault: VaultClient,
   mount: string,
+  roles: readonly string[] | undefined,
   signal: AbortSignal,
   onProgress: (text: string) => void = () => undefined,
 ): Promise<IssuedLease[]> {
   const paths: { role: string; id: string }[] = [];
-  for (const folder of await list(vault, `${mount}/creds/`)) {
-    const role = folder.replace(/\/$/, "");
-    for (const id of await leaseIds(vault, mount, role)) paths.push({ role, id });
-  }
+  const all = roles ?? (await list(vault, `${mount}/creds/`)).map((folder) => folder.replace(/\/$/, ""));
+  for (const role of all) for (const id of await leaseIds(vault, mount, role)) paths.push({ role, id });
   const found: IssuedLease[] = [];
   let next = 0;
   const work = async () => {

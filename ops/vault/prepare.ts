@@ -355,6 +355,10 @@ function foreignText({ vault, manifest }: VaultTarget, { name, owner }: ForeignP
   return `the policy ${name} at ${vault.address} is ${owner}: give this environment another name than ${manifest.environment}, or run npx leasehold init --take-over where it is to be replaced`;
 }
 
+function isReadable({ capabilities }: Dropped): boolean {
+  return capabilities.includes("read");
+}
+
 function readable({ path }: Dropped): Dropped {
   return { path, capabilities: ["read"] };
 }
@@ -371,7 +375,7 @@ async function grant(
   const wanted: typeof policies = {
     ...policies,
     operator: withDropped(policies.operator, dropped),
-    planner: withDropped(policies.planner, dropped.map(readable)),
+    planner: withDropped(policies.planner, dropped.filter(isReadable).map(readable)),
   };
   for (const who of TRUST_TOKENS) {
     if ((await policyAt(root, names[who])) === wanted[who].trim()) continue;

@@ -1,69 +1,106 @@
-import external from "../../config/external";
 import type { EnvironmentInput } from "../../config/schema/schema";
 import { messages } from "../support/program";
 import { OwnServers } from "./own-servers";
 
-/** A Vault that others use too, with the real Terraform and providers. The tests are its steps, in order. */
+/**
+ * Mounts of others', with their roles and a lease of theirs, used with the real Terraform and providers. The tests are its steps,
+ * in order.
+ */
 let servers: OwnServers;
+let theirs: string;
+let before: object;
 
-const [ADMIN, SERVICE, REPORT] = external.databases[0]!.personas as [Persona, Persona, Persona];
-type Persona = EnvironmentInput["databases"][number]["personas"][number];
+const MOUNTS = ["database", "auth/approle"];
 
 beforeAll(async () => {
   servers = await OwnServers.start();
+  const root = servers.root();
+  await root.call("POST", "sys/mounts/database", { type: "database", description: "theirs" });
+  await root.call("POST", "sys/auth/approle", { type: "approle", description: "theirs" });
+  const { host, port, database, superuser, password } = servers.deployment.sandbox.postgres;
+  await root.call("POST", "database/config/theirs", {
+    plugin_name: "postgresql-database-plugin",
+    connection_url: `postgresql://{{username}}:{{password}}@${host}:${String(port)}/${database}?sslmode=require`,
+    ...{ username: superuser, password, allowed_roles: ["theirs"] },
+  });
+  await root.call("POST", "database/roles/theirs", {
+    db_name: "theirs",
+    creation_statements: [`CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}'`],
+  });
+  await root.call("POST", "auth/approle/role/theirs", { token_policies: ["theirs"] });
+  theirs = (await root.call("GET", "database/creds/theirs")).lease_id!;
+  before = await ofOthers();
 }, 60_000);
 
 afterAll(() => servers.stop());
 
-/** Names as they come, without a prefix. */
-function configure(...personas: Persona[]): void {
-  servers.configure((draft) => {
-    const [database] = draft.databases as [(typeof draft.databases)[number]];
-    delete draft.vault.namePrefix;
-    delete database.workload;
-    database.personas = personas;
+async function read(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+  const { status, body: found } = await servers.root().request(method, path, body);
+  return { status, ...found.data };
+}
+
+async function ofOthers(): Promise<object> {
+  const { status, id } = await read("PUT", "sys/leases/lookup", { lease_id: theirs });
+  return {
+    lease: { status, id },
+    mounts: await Promise.all(MOUNTS.map((mount) => read("GET", `sys/mounts/${mount}`))),
+    connection: await read("GET", "database/config/theirs"),
+    role: await read("GET", "database/roles/theirs"),
+    appRole: await read("GET", "auth/approle/role/theirs"),
+  };
+}
+
+function configure(exists: boolean): void {
+  servers.configure((draft: EnvironmentInput) => {
+    const mount = (path: string) => (exists ? { path, exists } : path);
+    draft.vault.authMount = mount("approle");
+    draft.databases[0]!.vault.mount = mount("database");
   });
 }
 
 async function holds(...args: string[]): Promise<string> {
   const { code, output } = await servers.leasehold(...args);
   expect({ args, code, output: code === 0 ? "" : output }).toEqual({ args, code: 0, output: "" });
+  expect(await ofOthers()).toEqual(before);
   return output;
 }
 
-const status = async (path: string) => (await servers.root().request("GET", path)).status;
-
-test("a persona that comes or goes needs init, which deploy says before it changes anything", async () => {
-  const app = { ...SERVICE, appRole: "myapp", policy: "app-policy" };
-  configure(ADMIN, app);
-  await holds("init");
-  await holds("deploy", "--auto-approve");
-  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
-
-  const report = { ...REPORT, appRole: "report", policy: "app" };
-  configure(ADMIN, app, report);
-  const refused = await servers.leasehold("deploy", "--auto-approve");
-  expect([refused.code, messages(refused.output)]).toEqual([
-    2,
-    [
-      expect.stringMatching(
-        /^the operator's policy at \S+ is no longer what the config declares: run npx leasehold init, with VAULT_TOKEN a root token, then deploy again; it does not cover sys\/policies\/acl\/app and 1 other path$/,
-      ),
-    ],
-  ]);
-  expect(await servers.query("SELECT rolname FROM pg_roles WHERE rolname = 'app_report'")).toEqual([]);
+test("they are used", async () => {
+  configure(true);
   await holds("init");
   await holds("deploy", "--auto-approve");
   await holds("verify", "--no-expiry");
+});
 
-  configure(ADMIN, report);
+test("and are not taken: as the environment's own they are refused, with the ways out; imported they are", async () => {
+  configure(false);
   await holds("init");
-  expect((await servers.leasehold("diff")).code).toBe(2);
-  await holds("deploy", "--auto-approve");
-  expect([await status("sys/policies/acl/app-policy"), await status("sys/policies/acl/app")]).toEqual([
-    404, 200,
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
+  const lines = messages(output);
+  expect([code, lines]).toEqual([
+    2,
+    ["auth mount approle", "mount database"].map((what): unknown =>
+      expect.stringMatching(
+        new RegExp(
+          `^the ${what} of Vault at \\S+ is there already and not in Terraform's state; .* if it is somebody else's, say that it exists \\(\\{ path, exists: true \\}\\) or choose another name in config/external\\.ts, or destroy`,
+        ),
+      ),
+    ),
   ]);
-  expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
+  const commands = lines.map((line) => /made it, (\(.*\)); if/.exec(line)![1]!);
+  expect(await servers.shell(commands.join(" && "))).toMatchObject({ code: 0 });
+  await holds("deploy", "--auto-approve");
+});
+
+test("given back they are not unmounted, by deploy and by destroy, and a lease of ours lives on until then", async () => {
+  const root = servers.root();
+  const { lease_id } = await root.call("GET", "database/creds/app_report");
+  configure(true);
+  await holds("init");
+  await holds("deploy", "--auto-approve");
+  expect(await read("PUT", "sys/leases/lookup", { lease_id })).toMatchObject({ status: 200 });
   await holds("destroy", "--auto-approve");
-  expect(await status("sys/policies/acl/app")).toBe(404);
+  expect(await read("PUT", "sys/leases/lookup", { lease_id })).toMatchObject({ status: 400 });
+  for (const path of ["database/config", "database/roles", "auth/approle/role"])
+    expect(await read("LIST", path)).toMatchObject({ keys: ["theirs"] });
 });

@@ -3,6 +3,8 @@ CREATE ROLE app_owner LOGIN PASSWORD 'not-a-secret' CONNECTION LIMIT 7;
 ALTER ROLE app_owner SET statement_timeout = '60s';
 CREATE ROLE colleague LOGIN IN ROLE app_owner;
 CREATE ROLE nightly LOGIN;
+-- Whose password is to be Vault's.
+CREATE ROLE batch LOGIN PASSWORD 'not-a-secret';
 CREATE SCHEMA billing AUTHORIZATION app_owner;
 GRANT CREATE ON SCHEMA public TO app_owner;
 SET ROLE app_owner;

@@ -5,7 +5,10 @@ import { personasOf, workload } from "./two-databases";
 const [admin, ...others] = personasOf("app");
 const owner = { name: "app_owner", exists: true } as const;
 
-/** A database in which public and another schema belong to an owner who was there before and logs in (existing.sql), and PUBLIC keeps what it has. */
+/**
+ * A database that was there before (existing.sql): public and another schema belong to an owner who logs in, PUBLIC keeps what it
+ * has, and a login of somebody's gets its password from Vault.
+ */
 const existing: EnvironmentInput = {
   name: "existing",
   servers: [
@@ -34,6 +37,14 @@ const existing: EnvironmentInput = {
       vault: { mount: "database", connection: "app" },
       // The owner may not CREATE on the database.
       personas: [{ ...admin!, privileges: { ...Privileges.OWNER, database: ["CONNECT"] } }, ...others],
+      staticRoles: [
+        {
+          name: "batch",
+          login: { name: "batch", exists: true },
+          persona: "report",
+          rotationPeriod: "24h",
+        },
+      ],
       workload,
     },
   ],

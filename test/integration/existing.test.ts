@@ -1,4 +1,6 @@
-import { checkOwners } from "../../ops/docker/preflight";
+import { checkOwners, checkVault } from "../../ops/docker/preflight";
+import { findLosses } from "../../ops/postgres/losses";
+import { Session } from "../../verify/session/session";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { renderDetails } from "../../verify/report/details";
 import { renderOverview } from "../../verify/report/overview";
@@ -80,6 +82,71 @@ test("PUBLIC has what it had, and what a persona has by it alone is told apart",
   }
 });
 
+test("a static role's login that was there before has a password from Vault and the persona's privileges", async () => {
+  const { data } = await deployment.root.call("GET", "database/static-creds/batch");
+  const { host, port } = deployment.sandbox.postgres;
+  const login = { username: "batch", password: String(data!["password"]) };
+  const session = await Session.open({ host, port }, "app", login);
+  const outcome = await session.attempt(
+    "SELECT current_user, current_schemas(false), count(*) FROM public.customers",
+  );
+  await session.close();
+  expect(outcome).toMatchObject({
+    rows: [{ current_user: "batch", current_schemas: "{public}", count: "0" }],
+  });
+});
+
+test("others lose nothing by the deploy but the password of that login", async () => {
+  const losses = await findLosses(forCommands(deployment));
+  expect(losses).toEqual([
+    {
+      id: "loss:role batch:PASSWORD",
+      text: "batch loses the password that it has, and has from then on the one at database/static-creds/batch; to keep it: let the config name another login",
+    },
+  ]);
+});
+
+test.each([
+  ["NOLOGIN", "LOGIN", /^batch, the login of a static role of the database app, can't log in, or /],
+  ["CREATEROLE", "NOCREATEROLE", /^batch, the login of a static role of the database app, can't log in, or /],
+  [
+    "NOLOGIN; ALTER ROLE batch RENAME TO gone",
+    undefined,
+    /^the role batch, which the config has as one that exists, /,
+  ],
+])(
+  "a static role's login with %s is refused before a deploy changes anything",
+  async (change, undo, finding) => {
+    await deployment.superuser.query(`ALTER ROLE batch ${change}`);
+    const refusal = await checkOwners(forCommands(deployment)).catch(
+      (error: unknown) => (error as Error).message,
+    );
+    await deployment.superuser.query(
+      undo ? `ALTER ROLE batch ${undo}` : "ALTER ROLE gone RENAME TO batch; ALTER ROLE batch LOGIN",
+    );
+    expect(refusal).toMatch(finding);
+  },
+);
+
+test("a rotation that Vault does not have is refused before anything is written", async () => {
+  const [role] = deployment.manifest.databases[0]!.staticRoles as [ManifestDatabase["staticRoles"][number]];
+  const refusal = async (change: Partial<typeof role>) => {
+    const { manifest } = declaredAs({ staticRoles: [{ ...role, ...change }] });
+    return checkVault(Object.assign(forCommands(deployment), { manifest })).catch((error: unknown) =>
+      (error as Error).message.replaceAll(deployment.root.address, "V"),
+    );
+  };
+  const isOpenBao = deployment.sandbox.vault.product === "OpenBao";
+  expect(await refusal({ rotationPeriod: undefined, rotationSchedule: "0 3 * * SAT" })).toMatch(
+    isOpenBao
+      ? /^the static role batch has a rotationSchedule, for which it takes HashiCorp's Vault; Vault at V is [\d.]+, OpenBao's: declare a rotationPeriod$/
+      : /^there is no operator's token/,
+  );
+  expect(await refusal({ skipImportRotation: true })).toMatch(
+    /^the static role batch has skipImportRotation, for which it takes Vault Enterprise 1.18 or later; Vault at V is .*: without it the login has a new password at once$/,
+  );
+});
+
 test("what PUBLIC has beyond what it may keep is found, on the database and of a persona", async () => {
   const some = { database: ["CONNECT"], schema: [], functions: [] } as const;
   const lines = findings(await deployment.verify(declaredAs({ public: some })));
@@ -131,11 +198,9 @@ test("a database that the schema's owner owns", async () => {
   const others = findings(await deployment.verify(declaredAs({ exists: false, personas: asOwner })));
   await deployment.superuser.query("ALTER DATABASE app OWNER TO postgres");
   expect(findings(report)).toEqual([]);
-  expect(undeclared).toEqual(
-    ["TEMPORARY", "CREATE"].map((privilege) =>
-      expect.stringMatching(`^admin database.${privilege}: .* is allowed: .*it belongs to app_owner`),
-    ),
-  );
+  const finding = (privilege: string): unknown =>
+    expect.stringMatching(`^admin database.${privilege}: .* is allowed: .*it belongs to app_owner`);
+  expect(undeclared).toEqual([finding("TEMPORARY"), finding("CREATE")]);
   expect(others).toEqual([
     expect.stringMatching(
       /^admin set role\.another: SET ROLE pg_database_owner is not declared and is held .* exists: true of the database/,

@@ -78,8 +78,7 @@ function inState(
   );
   const path = stack.json.terraform.backend["local"]!["path"] as string;
   writeFileSync(resolve(stack.folder, path), JSON.stringify({ version: 4, resources }));
-  // A command reads a state once.
-  deployed = forCommands(deployment);
+  deployed.forgetState(name);
 }
 
 test("without its state, roles and databases, which nothing tells from others', and mounts are named, with the import; what else a killed deploy has made is ours", async () => {

@@ -3,6 +3,7 @@ import { rotateRoot } from "../../ops/vault/rotate";
 import type { Deployment } from "../support/deployment";
 import { Application, refusal } from "./application";
 
+// eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- TypeORM's options are a class that nobody makes
 const Article = new EntitySchema<{ id: number; title: string }>({
   name: "Article",
   tableName: "articles",

@@ -19,4 +19,5 @@ export function recordState(
       .map(([name, attributes]) => ({ mode: "managed", type, name, instances: [{ attributes }] })),
   );
   writeFileSync(stateFile(commands, "postgres"), JSON.stringify({ version: 4, resources }));
+  commands.forgetState("postgres");
 }

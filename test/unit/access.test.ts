@@ -224,9 +224,23 @@ test("a persona that comes or goes is one line with all that it has; a database 
       "+ other: gains example_owner as the owner of t",
       "+ other: gains nanvc_verify_owner, whose login",
       "+ other: gains nanvc_verify_short, whose login",
+      "+ other: gains the mount auth/approle with all",
+      "+ other: gains the mount database with all that",
       "+ other: gains vault as Vault's own login (id ",
     ].map((line) => line.slice(0, 45)),
   );
+});
+
+test("a mount that becomes the environment's own is the operator's, with all that is in it", () => {
+  const exist = (draft: Draft) => {
+    draft.databases[0]!.vault.mountExists = true;
+    for (const { appRole } of draft.databases[0]!.personas)
+      (appRole as Record<string, unknown>)["authMountExists"] = true;
+  };
+  expect(changed("local", exist)).toEqual([
+    "- nanvc: loses the mount auth/approle with all that is in it, for the operator (id mount:nanvc:lost auth/approle)",
+    "- nanvc: loses the mount database with all that is in it, for the operator (id mount:nanvc:lost database)",
+  ]);
 });
 
 test("whose later objects are the personas', and what PUBLIC keeps on a schema", () => {

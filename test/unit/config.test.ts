@@ -2,6 +2,7 @@ import local from "../../config/local";
 import { environmentNames, loadEnvironment } from "../../config/load";
 import { ConfigError, parseEnvironment } from "../../config/schema/schema";
 import { privilegesIn } from "../../constructs/postgres/privileges";
+import { SETTING, SETTING_VALUE } from "../../constructs/sql";
 import {
   POSTGRES_IDENTIFIER,
   POSTGRES_ROLE,
@@ -86,6 +87,15 @@ test("without a superuser, and with a schema called leasehold, one leases by CRE
       draft["leases"] = "createrole";
       draft.servers[0]!["bootstrap"] = "createrole";
       database(draft)["schema"] = "leasehold";
+    }),
+  ).toEqual([]);
+});
+
+test("mounts may exist already", () => {
+  expect(
+    errors((draft) => {
+      database(draft).vault["mount"] = { path: "database", exists: true };
+      draft.vault["authMount"] = { path: "approle", exists: true };
     }),
   ).toEqual([]);
 });
@@ -462,6 +472,32 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "the role public",
     (d) => (readonly(d)["groupRole"] = "public"),
     `${RO}.groupRole: received 'public', allowed: ${ROLE}`,
+  ],
+  [
+    "a mount that exists, with a slash at its end",
+    (d) => (database(d).vault["mount"] = { path: "db/", exists: true }),
+    `databases[0] (nanvc).vault.mount.path: received 'db/', allowed: ${MOUNT_PATH}`,
+  ],
+  [
+    "a connection's name in a mount that exists",
+    (d) => Object.assign(database(d).vault, { mount: { path: "db", exists: true }, connection: "c-" }),
+    `databases[0] (nanvc).vault.connection: received 'c-', allowed: ${VAULT}`,
+  ],
+  [
+    "a mount that does not exist",
+    (d) => (d.vault["authMount"] = { path: "approle", exists: false }),
+    `vault.authMount: received { path: 'approle', exists: false }, allowed: ${VAULT_AUTH_PATH.allowed}; or { path, exists: true }, of one that exists already`,
+  ],
+  [
+    "a mount that exists at the auth mount's path",
+    (d) => (database(d).vault["mount"] = { path: "approle", exists: true }),
+    "databases[0] (nanvc).vault.mount.path: received 'approle', allowed: a path other than vault.authMount",
+  ],
+  [
+    "a connection that leaves no room for the probes' roles in a mount of others'",
+    (d) =>
+      Object.assign(database(d).vault, { mount: { path: "db", exists: true }, connection: "c".repeat(116) }),
+    `databases[0] (nanvc).vault.connection: received '${"c".repeat(76)}..., allowed: a name that leaves room for Vault's role verify-owner-${"c".repeat(116)}, at most 128 bytes`,
   ],
   [
     "a mount path with a slash at its end",
@@ -864,6 +900,21 @@ describe.each<[string, (draft: Draft) => void, string]>([
     "databases[0] (nanvc).personas[0] (schema-admin).privileges.schemas: received { example: {} }, allowed: the same in each schema, since a persona that acts as the owner has all in each",
   ],
   [
+    "a setting that each login has in any case",
+    (d) => (readonly(d)["settings"] = { search_path: "public" }),
+    `${RO}.settings.search_path: received 'search_path', allowed: as a name ${SETTING.allowed}`,
+  ],
+  [
+    "a setting's value that ends its literal",
+    (d) => (readonly(d)["settings"] = { work_mem: "8MB'; DROP ROLE x" }),
+    `${RO}.settings.work_mem: received "8MB'; DROP ROLE x", allowed: ${SETTING_VALUE.allowed}`,
+  ],
+  [
+    "a schema twice on a search path",
+    (d) => (readonly(d)["searchPath"] = ["example", "example"]),
+    `${RO}.searchPath: received [ 'example', 'example' ], allowed: each schema once`,
+  ],
+  [
     "a persona that can't connect",
     (d) => (readonly(d).privileges["database"] = []),
     `${RO}.privileges.database: received [], allowed: a list with CONNECT, without which no leased login can log in`,
@@ -997,6 +1048,11 @@ describe("names of two databases", () => {
       "databases[1] (second).vault.mount: received 'database/b', allowed: a path that is not below another mount, database",
     ],
     [
+      "a mount that exists for one of two databases",
+      { vault: { mount: { path: "database", exists: true }, connection: "b" } },
+      "databases[1] (second).vault.mount.path: received 'database', allowed: a mount that is spelled as for nanvc",
+    ],
+    [
       "a name with which Vault's role of the probes would end in a dash",
       { name: "second-", vault: { mount: "database", connection: "b" } },
       "databases[1].name: received 'second-', allowed: a name that does not end with -, since Vault's role verify-owner-second- ends with it",
@@ -1095,6 +1151,45 @@ function withSchemas(schemas: unknown, change?: (draft: Draft) => void): readonl
     change?.(d);
   });
 }
+test.each<[object, string | undefined]>([
+  [{ login: { name: "old", exists: true }, skipImportRotation: true }, undefined],
+  [{ rotationPeriod: undefined, rotationSchedule: "0 3 * * SAT", rotationWindow: "1h" }, undefined],
+  [{ rotationPeriod: undefined }, "rotationPeriod: received nothing, allowed: either rotationPeriod or"],
+  [{ rotationSchedule: "*/5 * * * *" }, "rotationPeriod: received '24h', allowed: either rotationPeriod or"],
+  [{ rotationWindow: "2h" }, "rotationWindow: received '2h', allowed: none without rotationSchedule"],
+  [
+    { rotationPeriod: undefined, rotationSchedule: "0 3 * * 6", rotationWindow: "59m" },
+    "rotationWindow: received '59m', allowed: at least 1h",
+  ],
+  [
+    { rotationPeriod: undefined, rotationSchedule: "@daily" },
+    "rotationSchedule: received '@daily', allowed: a schedule of five fields",
+  ],
+  [
+    { skipImportRotation: true },
+    "skipImportRotation: received true, allowed: false for a login that deploy makes",
+  ],
+  [
+    { login: { name: "readonly_role", exists: true } },
+    "login.name: received 'readonly_role', allowed: a PostgreSQL role",
+  ],
+  [{ login: { name: "old" } }, "login: received { name: 'old' }, allowed: "],
+])("a static role with %j", (change, finding) => {
+  const lines = errors((d) => (database(d)["staticRoles"] = [{ ...STATIC, ...change }]));
+  expect(lines).toEqual(
+    finding === undefined ? [] : [expect.stringContaining(`staticRoles[0] (report).${finding}`)],
+  );
+});
+
+test("a static role's login that exists may create", () => {
+  expect(
+    withSchemas([{ name: "a", owner: "o", creators: ["old"] }], (d) => {
+      withoutAdmin(d);
+      database(d)["staticRoles"] = [{ ...STATIC, login: { name: "old", exists: true } }];
+    }),
+  ).toEqual([]);
+});
+
 test("PUBLIC may keep something of a database, which may exist", () => {
   for (const kept of ["take", {}, { database: ["CONNECT"], schema: ["USAGE"], functions: ["EXECUTE"] }])
     expect(errors((d) => Object.assign(database(d), { exists: true, public: kept }))).toEqual([]);

@@ -89,7 +89,7 @@ function existing(functionsOwner?: string): TerraformStack {
     functionsOwner,
   });
   const connection = new DatabaseConnection(stack, "Connection", {
-    mount: DatabaseMount.fromPath(text("mount")),
+    mount: DatabaseMount.fromPath(stack, "Mount", text("mount")),
     name: "shop",
     address: { host: "db.internal", port: "5432" },
     manager,
@@ -104,7 +104,7 @@ function existing(functionsOwner?: string): TerraformStack {
   });
   role.grantRead(
     new AppRole(stack, "App", {
-      auth: AppRoleAuth.fromPath(text("auth")),
+      auth: AppRoleAuth.fromPath(stack, "Auth", text("auth")),
       name: "shop-readonly",
       policies: [Policy.fromName("audit")],
       tokenMaxTtl: Duration.minutes(number("minutes")),

@@ -415,11 +415,24 @@ describe("LeaseFunctions", () => {
   };
   const stack = declare((database, manager) => {
     const member = database.addRole("Readonly", readers);
-    manager.manageGroup(database.addRole("Admin", admins), 5);
+    manager.manageGroup(database.addRole("Admin", admins), { connectionLimit: 5 });
     manager.manageGroup(member);
     manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
   });
   const synthesized = synth(stack);
+  test("a static login that exists is put into the group, and nothing else", () => {
+    const { resources, json } = synth(
+      declare((database, manager) => {
+        const member = database.addRole("Readonly", readers);
+        const login = new StaticLogin(database.roles, "Old", { name: "old", member, exists: true });
+        manager.manageLogin(login);
+      }),
+    );
+    const about = [...resources.values()].filter(({ role, name }) => role === "old" || name === "old");
+    expect(about).toMatchObject([{ role: "old", grant_role: "readers" }]);
+    expect(JSON.stringify(json["removed"])).toContain("postgresql_role.Shop_Roles_Old");
+  });
+
   const bodies = (of: Synthesized) =>
     Object.fromEntries(
       find(of, "postgresql_function").map(({ name, body }) => [name as string, body as string]),
@@ -474,7 +487,7 @@ describe("LeaseFunctions", () => {
       const member = database.addRole("Readonly", readers);
       manager.manageLogin(new StaticLogin(database.roles, "Report", { name: "report", member }));
       manager.manageGroup(member);
-      manager.manageGroup(database.addRole("Admin", admins), 5);
+      manager.manageGroup(database.addRole("Admin", admins), { connectionLimit: 5 });
     });
     expect(bodies(synth(otherWayRound))).toEqual(bodies(synthesized));
   });

@@ -27,11 +27,14 @@ export function rolesOf(database: ManifestDatabase): string[] {
   return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupRolesOf(database)];
 }
 
-/** SQL that gives the search path of the database's roles. */
-export function searchPathOf(database: ManifestDatabase): string {
-  return schemaNames(database)
-    .map((name) => `quote_ident(${literal(name)})`)
-    .join(" || ', ' || ");
+/** The schemas in which a persona's sessions look names up. */
+export function searchPathOfPersona(database: ManifestDatabase, { databaseRole }: ManifestPersona): string[] {
+  return databaseRole.searchPath ?? schemaNames(database);
+}
+
+/** SQL that gives a search path of schemas as PostgreSQL spells it. @param names default: those of the database's roles */
+export function searchPathOf(database: ManifestDatabase, names = schemaNames(database)): string {
+  return names.map((name) => `quote_ident(${literal(name)})`).join(" || ', ' || ");
 }
 
 type PersonasLogin = Pick<LeasedContext, "database" | "persona" | "access">;

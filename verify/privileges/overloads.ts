@@ -3,7 +3,7 @@ import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
 import { extensionOf, FIRST_OBJECT, isOwn, literals } from "../session/sql";
-import { schemaNames } from "./declared";
+import { schemaNames, searchPathOfPersona } from "./declared";
 
 /**
  * What PostgreSQL could take for its own: functions (aggregates and procedures too), operators and casts in a schema on the
@@ -14,7 +14,8 @@ export async function overloads(context: DatabaseContext, check: Check): Promise
   const { owner: catalogs, database, acceptance } = context;
   const { manager = "" } = database;
   const path = await searchPath(catalogs, manager);
-  const schemas = literals([...new Set([...schemaNames(database), ...path])]);
+  const personas = database.personas.flatMap((persona) => searchPathOfPersona(database, persona));
+  const schemas = literals([...new Set([...schemaNames(database), ...personas, ...path])]);
   const routines = await catalogs.read<Record<"object" | "shadowed" | "owner" | "kind", string>>(
     routinesSql(schemas),
     check,

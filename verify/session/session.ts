@@ -60,6 +60,8 @@ interface SessionOptions {
   readonly options?: string;
   /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
   readonly catalogs?: boolean;
+  /** With what is set for the login alone. @default - with the verifier's bounds on statements and locks, and its name */
+  readonly plain?: boolean;
 }
 
 /** A login's session. A statement that is sent with notes becomes evidence. */
@@ -105,8 +107,10 @@ export class Session {
       database,
       user: login.username,
       password: login.password,
-      options: `${LIMITS} ${this.options.options ?? ""}`,
-      application_name: "leasehold verify",
+      ...(!this.options.plain && {
+        options: `${LIMITS} ${this.options.options ?? ""}`,
+        application_name: "leasehold verify",
+      }),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
     });

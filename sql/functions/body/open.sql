@@ -41,9 +41,9 @@ BEGIN
   -- What ALTER ROLE … SET does, which PostgreSQL rejects for "role" in a function that runs as its owner.
   INSERT INTO pg_catalog.pg_db_role_setting (setdatabase, setrole, setconfig)
     SELECT 0, oid, ARRAY[
-        pg_catalog.concat('search_path=', pg_catalog.quote_ident(declared.schema):further),
+        pg_catalog.concat('search_path=', :path),
         pg_catalog.concat('role=', declared.heir)
-      ]
+      ]:settings
       FROM pg_catalog.pg_roles
       WHERE rolname OPERATOR(pg_catalog.=) login;
   EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', login, :'mark');

@@ -1,0 +1,108 @@
+import { recordOwners } from "../../../ops/postgres/former-owners";
+import { givePublicBack, recordPublic } from "../../../ops/postgres/public-privileges";
+import { changeRecord, emptyRecord, readRecord } from "../../../ops/postgres/record";
+import { Deployment } from "../../support/deployment";
+import { forCommands, MAJORS } from "./support";
+
+/** Where deploy records what it takes: whoever could write there could have a destroy give anything to anybody. */
+const environment = { ...process.env };
+
+describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
+  let deployment: Deployment;
+  let commands: ReturnType<typeof forCommands>;
+
+  beforeAll(async () => {
+    deployment = await Deployment.start({ env: "existing", postgresMajor, apply: false });
+    commands = forCommands(deployment);
+  });
+
+  afterAll(async () => {
+    await deployment.stop();
+    process.env = { ...environment };
+  });
+
+  const sql = (text: string) => deployment.superuser.query(text);
+  const login = () => commands.superusers()[0]!;
+  const isThere = async () => {
+    const { rows } = await sql(
+      "SELECT to_regnamespace('leasehold') IS NOT NULL AS schema, to_regclass('leasehold.taken') IS NOT NULL AS table",
+    );
+    return rows[0] as { schema: boolean; table: boolean };
+  };
+  const record = () => readRecord(commands, login());
+  const close = (name: string) =>
+    changeRecord(commands, login(), (before) => ({ ...before, closed: [...before.closed, name] }));
+
+  test("what PUBLIC has is on record before it is taken, once: a later deploy does not write over it", async () => {
+    await recordPublic(commands);
+    const first = await record();
+    expect(first.public["app"]).toMatchObject({ database: ["CONNECT", "TEMPORARY"] });
+    expect(first.public["app"]!.functions).toContain("billing.total()");
+    await sql(
+      "REVOKE CONNECT, TEMPORARY ON DATABASE app FROM PUBLIC; REVOKE EXECUTE ON FUNCTION billing.total() FROM PUBLIC",
+    );
+    await recordPublic(commands);
+    expect(await record()).toEqual(first);
+    await sql(
+      "UPDATE leasehold.taken SET record = jsonb_set(record, '{public,app,functions,1}', '\"billing.gone()\"')",
+    );
+    expect(await givePublicBack(commands, [])).toEqual({
+      did: ["gave PUBLIC back what it had in the database app: CONNECT, TEMPORARY; EXECUTE on 1 function"],
+      left: [],
+    });
+    await emptyRecord(commands);
+    expect(await isThere()).toEqual({ schema: false, table: false });
+  });
+
+  test("owners who were there before and that the config has so are on no record", async () => {
+    await recordOwners(commands, []);
+    expect(await isThere()).toEqual({ schema: false, table: false });
+  });
+
+  test("nobody else can read it, whatever the bootstrap login's default privileges say", async () => {
+    await sql("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC, nightly");
+    await close("theirs");
+    await sql("ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM PUBLIC, nightly");
+    const { rows } = await sql(
+      "SELECT grantee FROM pg_class, aclexplode(relacl) WHERE oid = 'leasehold.taken'::regclass AND grantee <> relowner",
+    );
+    expect(rows).toEqual([]);
+  });
+
+  test("another environment's stays, with the table", async () => {
+    await sql(`INSERT INTO leasehold.taken VALUES ('other', '{"closed": ["postgres"]}')`);
+    expect(await record()).toMatchObject({ closed: ["theirs"] });
+    expect(await emptyRecord(commands)).toEqual(["app"]);
+    expect(await record()).toMatchObject({ closed: [] });
+    expect((await sql("SELECT environment FROM leasehold.taken")).rows).toEqual([{ environment: "other" }]);
+    await sql("DROP SCHEMA leasehold CASCADE");
+  });
+
+  test("what else is in the schema stays, with it", async () => {
+    await sql(
+      "CREATE SCHEMA leasehold; CREATE FUNCTION leasehold.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    );
+    await close("theirs");
+    await emptyRecord(commands);
+    expect(await isThere()).toEqual({ schema: true, table: false });
+    await sql("DROP SCHEMA leasehold CASCADE");
+  });
+
+  test.each([
+    ["a schema", "CREATE SCHEMA leasehold AUTHORIZATION nightly", "schema leasehold"],
+    [
+      "a table",
+      "CREATE SCHEMA leasehold CREATE TABLE taken (environment text PRIMARY KEY, record jsonb); ALTER TABLE leasehold.taken OWNER TO nightly",
+      "table leasehold.taken",
+    ],
+  ])(
+    "%s that is somebody else's is refused, and nothing is read or written there",
+    async (_, plant, what) => {
+      await sql(plant);
+      const line = `the ${what} in the database app belongs to nightly, and it is where deploy records what it takes, for destroy to give back: drop it or rename it, then run the command again`;
+      await expect(record()).rejects.toThrow(line);
+      await expect(close("theirs")).rejects.toThrow(line);
+      await sql("DROP SCHEMA leasehold CASCADE");
+    },
+  );
+});
