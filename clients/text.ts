@@ -50,3 +50,8 @@ export function columns(
       .trimEnd(),
   );
 }
+
+/** An IPv6 address as a socket takes it, however it is written: `[::1]`, `::1`. */
+export function withoutBrackets(host: string): string {
+  return /^\[(.*)\]$/.exec(host)?.[1] ?? host;
+}

@@ -1,5 +1,8 @@
 import { send, type HttpResponse } from "./http";
 import { Outage } from "./outage";
+import { Pace } from "./pace";
+import { activeNode, isAsEncrypted } from "./vault-cluster";
+import { until } from "./within";
 
 /** What came back: the status is part of a check's evidence, so an error status is an answer here and not an exception. */
 export interface VaultAnswer {
@@ -61,6 +64,19 @@ export class VaultUnreachable extends Outage {
 /** The longest answer is that of one lease's revocation, which waits for PostgreSQL. */
 const TIMEOUT_MILLISECONDS = 20_000;
 
+/** Within which a cluster that loses its active node has another: one that is killed is missed after 15 s. */
+const ELECTION_MILLISECONDS = 60_000;
+const LOOK_MILLISECONDS = 200;
+/** Of a node that is not active. */
+const NO_ACTIVE_NODE = "active cluster node not found";
+
+/** What the clients of a run share. */
+export interface VaultRun {
+  readonly pace: Pace;
+  /** The address of the cluster's active node. @default - the client's own */
+  node?: string;
+}
+
 /** A token's view of Vault's HTTP API (https://developer.hashicorp.com/vault/api-docs). */
 export class VaultClient {
   constructor(
@@ -73,13 +89,15 @@ export class VaultClient {
      * @default - the authorities that Node knows
      */
     readonly ca?: string,
+    readonly run: VaultRun = { pace: new Pace() },
   ) {}
 
   withToken(token?: string): VaultClient {
-    return new VaultClient(this.address, token, this.namespace, this.ca);
+    return new VaultClient(this.address, token, this.namespace, this.ca, this.run);
   }
 
   /**
+   * Waits, within bounds, where a rate limit refuses it: that says nothing of what was asked.
    * @param wrapTtl asks for the answer to be wrapped, as a duration of Vault's
    * @param timeoutMilliseconds for what works longer than on one lease
    * @throws VaultUnreachable
@@ -91,11 +109,70 @@ export class VaultClient {
     wrapTtl?: string,
     timeoutMilliseconds = TIMEOUT_MILLISECONDS,
   ): Promise<VaultAnswer> {
+    for (let tries = 0; ; tries += 1) {
+      await this.run.pace.ready();
+      const exchange = () => this.exchange(method, path, body, wrapTtl, timeoutMilliseconds);
+      let response = await exchange();
+      if (!response) {
+        await this.untilElected();
+        response = await exchange();
+        if (!response)
+          throw new VaultUnreachable(
+            `Vault at ${this.address} is a standby, and its cluster has no active node that can be asked from here: set VAULT_ADDR to the active node's address, or see vault operator raft list-peers`,
+          );
+      }
+      if (!isRateLimited(response)) return this.answer(method, path, response);
+      if (this.run.pace.hold(response.headers["retry-after"], tries)) continue;
+      throw new VaultUnreachable(
+        `Vault at ${this.address} limits the rate of requests (HTTP 429), and a run waits for it no longer than ${String(this.run.pace.bounds.run / 60_000)} min: raise its quota (sys/quotas/rate-limit), or try again later`,
+      );
+    }
+  }
+
+  /**
+   * Has all clients of its run talk to the cluster's active node: what a standby answers may be behind.
+   * @returns what keeps them from it, on one line; undefined where nothing does
+   */
+  async useActiveNode(): Promise<string | undefined> {
+    try {
+      const node = await activeNode(this.address, this.ca);
+      this.run.node = node === this.address ? undefined : node;
+      return node === undefined ? "it knows of no active node" : undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  /** Waits, within a bound, until the cluster has an active node, and talks to that. */
+  private async untilElected(): Promise<void> {
+    const nodes = [this.address, this.run.node].filter((node) => node !== undefined);
+    this.run.node = await until(
+      ELECTION_MILLISECONDS,
+      async () => {
+        for (const node of nodes) {
+          const active = await activeNode(node, this.ca).catch(() => undefined);
+          if (active !== undefined) return active;
+        }
+        return undefined;
+      },
+      { intervalMilliseconds: LOOK_MILLISECONDS },
+    );
+  }
+
+  /** @returns undefined where a node that is not active has not done it, and knows of none that is */
+  private async exchange(
+    method: string,
+    path: string,
+    body: object | undefined,
+    wrapTtl: string | undefined,
+    timeoutMilliseconds: number,
+  ): Promise<HttpResponse | undefined> {
+    const at = this.run.node ?? this.address;
+    let isRedirected = false;
     const headers: Record<string, string> = { "X-Vault-Request": "true" };
     if (this.token) headers["X-Vault-Token"] = this.token;
     if (this.namespace) headers["X-Vault-Namespace"] = this.namespace;
     if (wrapTtl) headers["X-Vault-Wrap-TTL"] = wrapTtl;
-    let response: HttpResponse;
     try {
       const options = {
         method,
@@ -104,20 +181,29 @@ export class VaultClient {
         ca: this.ca,
         timeoutMilliseconds,
       };
-      response = await send(`${this.address}/v1/${path}`, options);
+      let response = await send(`${at}/v1/${path}`, options);
       const { location } = response.headers;
       // Of a standby that does not forward (https://developer.hashicorp.com/vault/docs/concepts/ha), never to less encryption.
-      if (
-        response.status === 307 &&
-        location?.startsWith(this.address.startsWith("https:") ? "https:" : "http")
-      )
-        response = await send(location, options);
+      isRedirected = response.status === 307 && location !== undefined && isAsEncrypted(location, at);
+      if (isRedirected) response = await send(location!, options);
+      if (response.status === 307 && location !== undefined && !isAsEncrypted(location, at))
+        throw new Error(
+          `it is a standby, and the active node, ${new URL(location).origin}, is not encrypted`,
+        );
+      const isSealed = response.status === 503 && at !== this.address;
+      const isStandby =
+        response.status === 307 || (response.status === 500 && response.text.includes(NO_ACTIVE_NODE));
+      return isSealed || isStandby ? undefined : response;
     } catch (error) {
       const { message, cause } = error as Error;
       const isRefused = (cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+      // The active node is gone, and the others have not noticed yet.
+      if (isRefused && (isRedirected || at !== this.address)) return undefined;
       throw new VaultUnreachable(`Vault does not answer at ${this.address}: ${message}`, !isRefused);
     }
-    const { status, text } = response;
+  }
+
+  private answer(method: string, path: string, { status, text }: HttpResponse): VaultAnswer {
     let parsed: VaultBody;
     try {
       parsed = text ? (JSON.parse(text) as VaultBody) : {};
@@ -142,6 +228,11 @@ export class VaultClient {
     if (answer.status >= 400) throw new VaultError(answer);
     return answer.body;
   }
+}
+
+/** A quota's answer, or a proxy's before Vault; of sys/health, whose body is its status, 429 says that it is a standby. */
+function isRateLimited({ status, text }: HttpResponse): boolean {
+  return status === 429 && !/"standby"\s*:/.test(text);
 }
 
 /** Vault's own words, on one line. */

@@ -1,5 +1,6 @@
 import { SetupError } from "./setup-error";
 import { VaultError, VaultUnreachable, type VaultClient } from "./vault-client";
+import { activeNode } from "./vault-cluster";
 import { until } from "./within";
 
 /** https://developer.hashicorp.com/vault/api-docs/system/seal-status */
@@ -76,7 +77,13 @@ async function sendKeys(vault: VaultClient, keys: readonly string[]): Promise<bo
 
 /** @throws SetupError when an unsealed Vault does not become active in time */
 export async function untilActive(vault: VaultClient): Promise<void> {
-  const isActive = async () => (await vault.request("GET", "sys/health")).status === 200 || undefined;
+  const isActive = async () => {
+    const { status } = await vault.request("GET", "sys/health");
+    // 429 and 473: a standby of a cluster, whose active node serves (https://developer.hashicorp.com/vault/api-docs/system/health).
+    const isStandby = [429, 473].includes(status);
+    if (isStandby) return (await activeNode(vault.address, vault.ca).catch(() => undefined)) && true;
+    return status === 200 || undefined;
+  };
   if (!(await until(ACTIVE_TIMEOUT_MILLISECONDS, isActive)))
     throw new SetupError("Vault was unsealed and did not become active within 20 s: try again");
 }

@@ -1,6 +1,7 @@
 import { DatabaseError } from "pg";
 import { Outage } from "../clients/outage";
 import { few, oneLine } from "../clients/text";
+import { sessionRemedy, tooOld } from "../clients/session-refusal";
 import { VaultError } from "../clients/vault-client";
 import type { ManifestDatabase } from "../manifest/schema";
 import {
@@ -22,7 +23,7 @@ import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
 import type { LockWaits } from "./session/lock-waits";
 import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
-import { Session, type PostgresAddress } from "./session/session";
+import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
 
@@ -44,15 +45,15 @@ export async function verifyDatabase(
 ): Promise<void> {
   const { manifest, vault, selection = {}, startApplication, signal, onStep } = options;
   const { database, recorder } = run;
-  const address = options.postgres(database.server);
+  let address = options.postgres(database.server);
   const step = (text: string) => {
     if (signal?.aborted) throw new RunInterrupted();
     onStep?.(`${database.name}: ${text}`);
   };
 
   // The owner's lease comes first and goes last: its session drops the probe objects and looks what is left.
-  const ownerCustody = new Custody();
-  const custody = new Custody();
+  const ownerCustody = new Custody(vault.run.pace.now);
+  const custody = new Custody(vault.run.pace.now);
   const { mount } = database.vault;
   const ownerLeases = new Leases(vault, mount, ownerCustody);
   const leases = new Leases(vault, mount, custody);
@@ -62,18 +63,24 @@ export async function verifyDatabase(
   try {
     step("probe objects");
     lease = await ownerLeases.take(vault, database.probes!.owner).catch((error: unknown) => {
-      throw error instanceof VaultError || error instanceof Outage ? new CannotVerify(oneLine(error)) : error;
+      if (!(error instanceof VaultError || error instanceof Outage)) throw error;
+      const remedy = sessionRemedy(error.message, undefined, "deploy with tls: true of the server");
+      throw new CannotVerify(`${oneLine(error)}${remedy === undefined ? "" : `; of PostgreSQL: ${remedy}`}`);
     });
     owner = await openOwner(address, database, lease);
+    address = { ...address, pooler: await owner.poolMode() };
+    if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
     const [server] = await owner.query<{ version: string; number: number }>(
       "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
     );
     run.version = server!.version;
+    const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
+    if (old !== undefined) throw new CannotVerify(old);
     const triggers = options.readOnly ? [] : await eventTriggers(owner);
     const readOnly = options.readOnly === true || triggers.length > 0;
     if (triggers.length > 0)
       run.remarks.push(
-        `nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+        `${database.name}: nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
       );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
@@ -81,7 +88,7 @@ export async function verifyDatabase(
       environment: manifest.environment,
       ...{ database, address, vault, leases, custody, owner, run: id, acceptance, readOnly, lockWaits },
       remarked: new Set(),
-      remark: (text) => run.remarks.push(text),
+      remark: (text) => run.remarks.push(`${database.name}: ${text}`),
       before: NO_TARGETS,
       left: [],
       version: server!.number,
@@ -119,18 +126,25 @@ export async function verifyDatabase(
     throw error;
   } finally {
     onStep?.(`${database.name}: taking away what was made`);
-    const deadline = () => performance.now() + CLEANUP_MILLISECONDS;
     // What stays after an outage is named, and to look for it would only say so again.
     const isKnown = (stays: readonly string[]) => outage && stays.length > 0;
-    const stays = await custody.releaseAll(deadline(), owner);
+    const stays = await custody.releaseAll(CLEANUP_MILLISECONDS, owner);
     if (owner && !isKnown(stays))
       await recorder.run(NOTHING_LEFT, { owner, vault, leases, run: id }).catch(rethrowUnlessReported);
     await owner?.close();
-    const ownerStays = await ownerCustody.releaseAll(deadline());
+    const ownerStays = await ownerCustody.releaseAll(CLEANUP_MILLISECONDS);
     run.left.push(...stays, ...ownerStays);
     if (lease && !isKnown(ownerStays))
       await recorder.run(OWN_LEASE_GONE, { vault, address, database, lease }).catch(rethrowUnlessReported);
   }
+}
+
+function poolerText({ host, port }: PostgresAddress, mode: PoolMode): string {
+  const left =
+    mode === "session"
+      ? ""
+      : "; that the server ended a session, which is the pooler's in this mode, can't be told, so that the catalogs and a new login tell whether access has ended";
+  return `a connection pooler in ${mode} mode answers at ${host}:${String(port)}: what refuses a login there is its own word (08P01), which stands here as PostgreSQL's code, and logins to other databases and reconnecting clients are not tried${left}; set PGHOST and PGPORT to the server itself to try all`;
 }
 
 async function openOwner(
@@ -139,13 +153,14 @@ async function openOwner(
   lease: Lease,
 ): Promise<Session> {
   // Of several owners none may look into the others' schemas, and the login may do what each of them may.
-  const options = actsAs(database) === undefined ? "-c role=none" : undefined;
-  return Session.open(address, database.name, lease, { catalogs: true, options }).catch((error: unknown) => {
+  const asItself = actsAs(database) === undefined;
+  return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
     const where = `${address.host}:${String(address.port)}`;
+    const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
     const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(
       reason instanceof DatabaseError
-        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}${error instanceof Outage ? "" : "; set PGHOST and PGPORT"}`
+        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}; ${sessionRemedy(reason.message, reason.code, encrypt) ?? "set PGHOST and PGPORT"}`
         : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
     );
   });

@@ -43,7 +43,7 @@ export interface DatabaseRun {
   version?: string;
   /** What the run made and could not take away again. */
   readonly left: string[];
-  /** To be known of the database as a whole. */
+  /** To be known of the run, or of the database. */
   readonly remarks: string[];
 }
 
@@ -51,7 +51,12 @@ export interface DatabaseRun {
  * Logs in as each persona, leases a login, uses it, tries what it must not do, revokes it, and looks that nothing is left.
  * @throws CannotVerify when it can't begin; what happens later is in the report
  */
-export async function verify(options: VerifyOptions): Promise<Report> {
+export async function verify(given: VerifyOptions): Promise<Report> {
+  const locks = new LockWaits();
+  const options = {
+    ...given,
+    postgres: (server: string) => ({ ...addressOf(given.postgres(server)), locks }),
+  };
   const { manifest, vault, signal, onStep, selection = {} } = options;
   const start = performance.now();
   const without = manifest.databases.find(({ probes }) => probes === undefined);
@@ -62,9 +67,10 @@ export async function verify(options: VerifyOptions): Promise<Report> {
   }
   for (const persona of manifest.databases.flatMap(({ personas }) => personas)) loginMethod(persona);
   const vaultServer = await preflight(vault);
+  const standby = await vault.useActiveNode();
+  const { pace } = vault.run;
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);
-  const lockWaits = new LockWaits();
   const runs: DatabaseRun[] = [];
   let interrupted = false;
   let unable: CannotVerify | undefined;
@@ -95,7 +101,7 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     };
     runs.push(run);
     try {
-      await verifyDatabase(options, run, id, acceptance, lockWaits);
+      await verifyDatabase(options, run, id, acceptance, locks);
     } catch (error) {
       // Once others are verified, what they came to is told as well.
       if (error instanceof CannotVerify && database === manifest.databases[0]) {
@@ -135,7 +141,17 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     servers: { vault: vaultServer, postgres: runs.flatMap(({ version }) => version ?? []) },
     databases,
     remarks: [
-      ...runs.flatMap(({ database, remarks }) => remarks.map((text) => `${database.name}: ${text}`)),
+      ...new Set(runs.flatMap((run) => run.remarks)),
+      ...(pace.milliseconds === 0
+        ? []
+        : [
+            `Vault's rate limit (HTTP 429) was waited for, ${(pace.milliseconds / 1000).toFixed(0)} s in all`,
+          ]),
+      ...(standby === undefined
+        ? []
+        : [
+            `Vault at ${vault.address} is a standby's, whose answers may be behind, and the active node can't be asked (${standby}): set VAULT_ADDR to the active node's address`,
+          ]),
       ...(asked.only || asked.skip ? [] : acceptance.unmet()).map(
         (accepted) => `accepted, and found nowhere in this run: ${accepted}`,
       ),
@@ -146,6 +162,11 @@ export async function verify(options: VerifyOptions): Promise<Report> {
     ...count(results.map(({ result }) => result)),
     milliseconds: performance.now() - start,
   };
+}
+
+/** A sandbox's server has more, behind getters. */
+function addressOf({ host, port, ssl }: PostgresAddress): PostgresAddress {
+  return { host, port, ssl };
 }
 
 /** Checks that were named and had nothing to look at. */
@@ -164,6 +185,11 @@ function reportOf({ database, recorder, personas }: DatabaseRun): DatabaseReport
 
 async function preflight(vault: VaultClient): Promise<string> {
   const health = await vault.withToken().request("GET", "sys/health?standbyok=true&perfstandbyok=true");
+  // https://developer.hashicorp.com/vault/api-docs/system/health
+  if (health.status === 472)
+    throw new CannotVerify(
+      `Vault at ${vault.address} is a disaster recovery secondary, which serves no requests (HTTP 472): set VAULT_ADDR to the primary's address`,
+    );
   const { initialized, sealed, version } = health.body as {
     initialized?: boolean;
     sealed?: boolean;

@@ -8,6 +8,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { isIPv6 } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { SetupError } from "../../clients/setup-error";
@@ -23,6 +24,7 @@ import { variableFor, type Input, type InputPurpose } from "../../manifest/input
 import { TRUST_TOKENS, type TrustToken } from "../../manifest/names";
 import { parseAccessManifest, type AccessManifest, type ManifestDatabase } from "../../manifest/schema";
 import { VaultClient } from "../../clients/vault-client";
+import { withoutBrackets } from "../../clients/text";
 import { Home } from "./home";
 import { CDKTF_OUT, publish, ROOT, synthesize } from "./synthesize";
 import { backupOf, isCutOff, isWhole, mend } from "../terraform/state-file";
@@ -168,7 +170,7 @@ export class Deployment {
       const set = process.env[`TF_VAR_${name}`];
       const given =
         set || (value === undefined && input && (forPlan ? this.home.existing(input) : this.keep(input)));
-      if (given) values[name] = given;
+      if (given) values[name] = purpose === "host" || purpose === "host-from-vault" ? inUrl(given) : given;
       // The address of a container is known, and VAULT_ADDR may be another Vault's.
       else if (value) continue;
       else if (wellKnown(purpose)) values[name] = wellKnown(purpose)!;
@@ -329,7 +331,7 @@ export class Deployment {
       const server = this.manifest.servers[i]!.name;
       return {
         server,
-        host: asText(resolved["host"]),
+        host: withoutBrackets(asText(resolved["host"])),
         port: Number(resolved["port"]),
         database: asText(resolved["database"]),
         user: asText(resolved["username"]),
@@ -435,6 +437,11 @@ export class Deployment {
     const file = join(folder, "cdk.tf.json");
     if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
   }
+}
+
+/** The provider and Vault's connection put it into a URL. */
+function inUrl(host: string): string {
+  return isIPv6(host) ? `[${host}]` : host;
 }
 
 function wellKnown(purpose: InputPurpose | undefined): string | undefined {

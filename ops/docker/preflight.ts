@@ -27,6 +27,7 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
       ? [checkDocker(deployment, platform, onProgress)]
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
+  await checkFirstStart(deployment);
   await checkRemoved(deployment);
   await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {
     // A container that is still to be made, or started.
@@ -72,6 +73,35 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
       `config/${deployment.manifest.environment}.ts no longer declares ${what}: put it back, or run npx leasehold destroy before you remove it`,
   );
   if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** What PostgreSQL's image makes when its volume is empty, and never again (https://hub.docker.com/_/postgres). */
+const MADE_AT_FIRST_START = { POSTGRES_USER: "superuser", POSTGRES_DB: "database" } as const;
+
+/**
+ * Terraform would replace the container, and its volume would stay what it is.
+ * @throws SetupError with a line for each superuser and database that the config has otherwise than the deployed container
+ */
+export async function checkFirstStart(deployment: Deployment): Promise<void> {
+  const platform = deployment.stack("platform");
+  if (!platform) return;
+  const declared = platform.json.resource["docker_container"] ?? {};
+  const lines = (await deployment.state(platform)).flatMap(({ address, attributes }) =>
+    Object.entries(MADE_AT_FIRST_START).flatMap(([variable, what]) => {
+      const wanted = valueIn(declared[address.replace("docker_container.", "")], variable);
+      const found = valueIn(attributes, variable);
+      return wanted === undefined || found === undefined || wanted === found
+        ? []
+        : `config/${deployment.manifest.environment}.ts has the ${what} ${wanted}, and the volume of the container ${String(attributes["name"])} was made with ${found}: put it back, or run npx leasehold destroy --delete-data with the config that deployed it, then deploy anew`;
+    }),
+  );
+  if (lines.length > 0) throw new SetupError(lines.join("\n"));
+}
+
+/** Of an environment variable of a container. */
+function valueIn(container: Attributes | undefined, variable: string): string | undefined {
+  const env = (container?.["env"] ?? []) as readonly string[];
+  return env.find((entry) => entry.startsWith(`${variable}=`))?.slice(variable.length + 1);
 }
 
 /** Ready for Terraform, with the state that an earlier run could not save. */

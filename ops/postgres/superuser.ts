@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
+import { sessionRemedy, tooOld } from "../../clients/session-refusal";
 import { SetupError } from "../../clients/setup-error";
 import { LOGIN_REFUSED } from "../../clients/sqlstates";
 import { distrust } from "../../clients/http";
@@ -24,11 +25,14 @@ export async function asSuperuser<T>(
   try {
     try {
       await client.connect();
-      await pin(client);
+      const { pid, version } = await pin(client);
+      const old = tooOld(`PostgreSQL at ${login.host}:${String(login.port)}`, version);
+      if (old !== undefined) throw new SetupError(old);
+      if ((client as unknown as { processID: number }).processID !== pid) throw poolerError(login);
     } catch (error) {
       if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE && database !== login.database)
         return undefined;
-      throw connectError(login, database, error);
+      throw error instanceof SetupError ? error : connectError(login, database, error);
     }
     return await work(client);
   } catch (error) {
@@ -70,9 +74,17 @@ export async function whereverNamed(
  * So that no name is looked up in a schema that others may create in, such as the one with the superuser's name, and no lock
  * is waited for longer than that.
  */
-async function pin(client: Client): Promise<void> {
-  await client.query(
-    "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+async function pin(client: Client): Promise<{ pid: number; version: number }> {
+  const { rows } = await client.query<{ pid: number; version: number }>(
+    "SELECT pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('server_version_num')::pg_catalog.int4 AS version, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false), pg_catalog.set_config('lock_timeout', '10s', false)",
+  );
+  return rows[0]!;
+}
+
+/** A pooler gives a process number of its own. Terraform's provider sets `options`, which it refuses, and what a session is set to would not hold. */
+function poolerError({ host, port, variableFor }: SuperuserLogin): SetupError {
+  return new SetupError(
+    `a connection pooler answers at ${host}:${String(port)}, through which Terraform can't deploy: set ${variableFor("host")} and ${variableFor("port")} to PostgreSQL itself`,
   );
 }
 
@@ -125,6 +137,13 @@ function connectError(
   if (error instanceof DatabaseError && error.code === NO_SUCH_DATABASE)
     return new SetupError(
       `PostgreSQL at ${where} has no database ${printable(database)}: create it, or correct the config`,
+    );
+  const encrypt = `set tls: true of the server in the config, and ${variableFor("ca-file")}`;
+  const remedy =
+    error instanceof DatabaseError ? sessionRemedy(error.message, error.code, encrypt) : undefined;
+  if (error instanceof DatabaseError && remedy !== undefined)
+    return new SetupError(
+      `PostgreSQL at ${where} refuses a session (${error.code!}: ${printable(error.message)}): ${remedy}`,
     );
   if (error instanceof DatabaseError && LOGIN_REFUSED.includes(error.code ?? "")) {
     return new SetupError(

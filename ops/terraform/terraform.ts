@@ -84,6 +84,11 @@ export function providerPgOptions(): string {
 export class Terraform {
   /** @throws SetupError when there is no Terraform that knows write-only arguments */
   static async check(): Promise<void> {
+    const workspace = process.env["TF_WORKSPACE"];
+    if (workspace && workspace !== "default")
+      throw new SetupError(
+        `TF_WORKSPACE is set to ${workspace}, and an environment has one state: unset it, and name another environment with --env`,
+      );
     const remedy = `install Terraform ${WANTED.join(".")} or later (https://developer.hashicorp.com/terraform/install)`;
     let version: string;
     try {
@@ -305,6 +310,8 @@ async function run(args: readonly string[], { cwd, env, signal, onLine }: RunOpt
       ...env,
       // No lock is waited for without a bound: leased logins can hold some.
       PGOPTIONS: `${providerPgOptions()} -c lock_timeout=60s`,
+      // Its folder is known here by its own name, and each stack has one.
+      TF_DATA_DIR: undefined,
       ...{ TF_INPUT: "0", TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" },
     },
     // Out of the reach of the terminal's Ctrl-C: two interrupts would make it drop its state.

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { SetupError } from "../../clients/setup-error";
+import { withoutBrackets } from "../../clients/text";
 import { VaultClient } from "../../clients/vault-client";
 import { accessManifestSchema, type AccessManifest } from "../../manifest/schema";
 import type { PostgresAddress } from "../../verify/session/session";
@@ -72,7 +73,7 @@ function environmentFor(manifest: string): NodeJS.ProcessEnv {
  * declares it, unless PGSSLMODE says otherwise: its certificate checked against PGSSLROOTCERT, or none at all.
  */
 function addressOf(env: NodeJS.ProcessEnv, suffix: string, isEncrypted: boolean): PostgresAddress {
-  const host = env[`PGHOST${suffix}`] ?? "127.0.0.1";
+  const host = withoutBrackets(env[`PGHOST${suffix}`] ?? "127.0.0.1");
   const port = env[`PGPORT${suffix}`] ?? (suffix ? undefined : "5432");
   const number = Number(port);
   if (!Number.isInteger(number) || number < 1 || number > 65_535) {

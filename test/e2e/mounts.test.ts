@@ -15,8 +15,8 @@ const MOUNTS = ["database", "auth/approle"];
 beforeAll(async () => {
   servers = await OwnServers.start();
   const root = servers.root();
-  await root.call("POST", "sys/mounts/database", { type: "database", description: "theirs" });
-  await root.call("POST", "sys/auth/approle", { type: "approle", description: "theirs" });
+  await root.call("POST", "sys/mounts/database", { type: "database" });
+  await root.call("POST", "sys/auth/approle", { type: "approle" });
   const { host, port, database, superuser, password } = servers.deployment.sandbox.postgres;
   await root.call("POST", "database/config/theirs", {
     plugin_name: "postgresql-database-plugin",

@@ -88,7 +88,14 @@ function configure(
     ...external,
     servers: [{ ...server!, tls: false }],
     vault: { ...external.vault, tls: false },
-    databases: [{ ...database!, manager: { name: "vault", passwordVersion, rotateRoot } }, ...more],
+    databases: [
+      {
+        ...database!,
+        manager: { name: "vault", passwordVersion, rotateRoot },
+        workload: { kind: "users", admin: "admin", writer: "service", reader: "report", table: "users" },
+      },
+      ...more,
+    ],
   });
 }
 

@@ -92,6 +92,8 @@ test("every environment of either commit, or one", () => {
       "example_owner as",
       "nanvc_verify_own",
       "nanvc_verify_sho",
+      "the mount auth/a",
+      "the mount databa",
       "vault as Vault's",
     ].map((what) => expect.stringContaining(`+ nanvc: gains ${what}`) as string),
   ]);

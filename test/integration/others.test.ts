@@ -109,7 +109,7 @@ test("without its state, roles and databases, which nothing tells from others', 
     expect(lines).toContainEqual(
       expect.stringMatching(
         new RegExp(
-          `^${what!} is there already and not in Terraform's state; if a killed deploy made it, \\(eval "\\$\\(npx leasehold env --env external\\)" && terraform -chdir=cdktf\\.out/stacks/${stack!} import ${resource!}\\.\\S+ ${id!}\\); if it is somebody else's, choose another name in config/external\\.ts, or destroy the environment that made it$`,
+          `^${what!} is there already and not in Terraform's state; if a killed deploy made it, \\(eval "\\$\\(npx leasehold env --env external\\)" && terraform -chdir=cdktf\\.out/stacks/${stack!} import ${resource!}\\.\\S+ ${id!}\\); if it is somebody else's, ${stack === "vault" ? "say that it exists \\(\\{ path, exists: true \\}\\) or " : ""}choose another name in config/external\\.ts, or destroy the environment that made it$`,
         ),
       ),
     );

@@ -1,9 +1,11 @@
 import { once } from "node:events";
-import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { Checkout } from "../../bench/checkout";
 import local from "../../config/local";
 import { messages, Program } from "../support/program";
+import { release } from "../upgrade/release";
 
 /** What is missing on a machine, played by programs of a PATH of its own: neither Terraform nor Docker is needed. */
 const checkout = new Checkout("local");
@@ -98,6 +100,32 @@ test("a port that is taken, also where the container runs on another one: one li
       expect.stringMatching(
         new RegExp(`^port ${String(port)} of 127\\.0\\.0\\.1 is not available for leasehold-local-postgres`),
       ),
+    ],
+  });
+});
+
+test("a container that was made with another superuser and database is not replaced over its volume", async () => {
+  const approle = new Checkout("approle");
+  const stack = join(release("approle"), "stacks/platform/cdk.tf.json");
+  const { resource } = JSON.parse(readFileSync(stack, "utf8")) as {
+    resource: { docker_container: Record<string, object> };
+  };
+  const resources = Object.entries(resource.docker_container).map(([name, attributes]) => ({
+    ...{ mode: "managed", type: "docker_container", name, instances: [{ attributes }] },
+  }));
+  writeFileSync(
+    approle.path("terraform.approle.platform.tfstate"),
+    JSON.stringify({ version: 4, resources }),
+  );
+  const { code, lines } = await deploy({ terraform: TERRAFORM, docker: DOCKER }, {}, approle);
+  approle.remove();
+  const remedy =
+    "put it back, or run npx leasehold destroy --delete-data with the config that deployed it, then deploy anew";
+  expect({ code, lines: lines.map((line) => line.replace(/container \S+/, "container …")) }).toEqual({
+    code: 2,
+    lines: [
+      `config/approle.ts has the superuser vaultadmin, and the volume of the container … was made with postgres: ${remedy}`,
+      `config/approle.ts has the database appdb, and the volume of the container … was made with builds: ${remedy}`,
     ],
   });
 });

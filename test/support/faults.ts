@@ -10,7 +10,7 @@ export function between(
 ): VaultClient {
   class Watched extends VaultClient {
     constructor(private readonly inner: VaultClient) {
-      super(inner.address);
+      super(inner.address, undefined, undefined, inner.ca, inner.run);
     }
 
     override withToken(token?: string): VaultClient {

@@ -8,16 +8,17 @@ export function stateFile(commands: Deployment, name: StackName): string {
   return resolve(folder, String(json.terraform.backend["local"]!["path"]));
 }
 
-/** A state of the stack postgres that has some of the resources that it declares, as if Terraform had made no others. */
+/** A state of a stack that has some of the resources that it declares, as if Terraform had made no others. */
 export function recordState(
   commands: Deployment,
   isMade: (type: string, attributes: Attributes) => boolean,
+  stack: StackName = "postgres",
 ): void {
-  const resources = Object.entries(commands.stack("postgres")!.json.resource).flatMap(([type, byName]) =>
+  const resources = Object.entries(commands.stack(stack)!.json.resource).flatMap(([type, byName]) =>
     Object.entries(byName)
       .filter(([, attributes]) => isMade(type, attributes))
       .map(([name, attributes]) => ({ mode: "managed", type, name, instances: [{ attributes }] })),
   );
-  writeFileSync(stateFile(commands, "postgres"), JSON.stringify({ version: 4, resources }));
-  commands.forgetState("postgres");
+  writeFileSync(stateFile(commands, stack), JSON.stringify({ version: 4, resources }));
+  commands.forgetState(stack);
 }

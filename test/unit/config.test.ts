@@ -383,6 +383,16 @@ describe.each<[string, (draft: Draft) => void, string]>([
     `databases[0] (nanvc).staticRoles[0] (report).rotationPeriod: received '4015d', allowed: a duration such as "30s", "20m", "24h" or "7d", at most 3650d`,
   ],
   [
+    "a persona that acts as the superuser",
+    (d) => (database(d)["owner"] = { name: "nanvc", exists: true }),
+    "databases[0] (nanvc).personas[0] (schema-admin).actsAsOwner: received true, allowed: false, since an owner of the schemas is nanvc, the superuser",
+  ],
+  [
+    "a users table that no identifier names",
+    (d) => (database(d).workload!["table"] = "pg_users"),
+    `databases[0] (nanvc).workload.table: received 'pg_users', allowed: ${POSTGRES_IDENTIFIER.allowed}`,
+  ],
+  [
     "a workload of no kind",
     (d) => (database(d).workload = { kind: "chess" }),
     `databases[0] (nanvc).workload.kind: received 'chess', allowed: one of the kinds "users", "pool", "leases", "approle", with its personas`,

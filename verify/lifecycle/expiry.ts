@@ -44,13 +44,13 @@ export async function verifyExpiry(
   deployment: Pick<ExpiryContext, "vault" | "address" | "database" | "signal">,
   recorder: Recorder,
 ): Promise<Expiry> {
-  const custody = new Custody();
+  const custody = new Custody(deployment.vault.run.pace.now);
   const leases = new Leases(deployment.vault, deployment.database.vault.mount, custody);
   const context: ExpiryContext = { ...deployment, custody, leases, sessions: [] };
   // Each waits; none for the others.
   const results = await Promise.allSettled(checks.map((check) => recorder.run(check, context)));
   const { sessions } = context;
-  const left = await custody.releaseAll(performance.now() + CLEANUP_MILLISECONDS, sessions[0]);
+  const left = await custody.releaseAll(CLEANUP_MILLISECONDS, sessions[0]);
   for (const session of sessions) await session.close();
   const failed = results.find(({ status }) => status === "rejected") as PromiseRejectedResult | undefined;
   // After an outage the report says why already.
@@ -69,6 +69,7 @@ export async function outliveLease(context: ExpiryContext, check: Check): Promis
     return { lease, session };
   };
   const { session: owner } = await open(probes.owner, true);
+  const isPoolers = (await owner.poolMode()) === "transaction";
   const { lease, session } = await open(probes.short);
   if (lease.duration > LONGEST_SECONDS) {
     check.find(`a lease of ${probes.short} must have seconds, it has ${String(lease.duration)} s`);
@@ -82,7 +83,8 @@ export async function outliveLease(context: ExpiryContext, check: Check): Promis
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
   });
-  const end = await Promise.race([session.waitForEnd(milliseconds + LATE_MILLISECONDS), interrupt]);
+  const bound = milliseconds + (isPoolers ? 0 : LATE_MILLISECONDS);
+  const end = await Promise.race([session.waitForEnd(bound), interrupt]);
   const after = performance.now() - lease.issuedAt;
   const isEarly = after < milliseconds - EARLY_MILLISECONDS;
   const text = `after ${(after / 1000).toFixed(1)} s of a lease of ${String(lease.duration)} s`;
@@ -90,7 +92,9 @@ export async function outliveLease(context: ExpiryContext, check: Check): Promis
   // A server that goes away ends every session, one after the other.
   if (isEarly) await owner.waitForEnd(OTHERS_MILLISECONDS);
   await owner.query("SELECT");
-  if (end !== SESSION_ENDED) check.find(`the session must end with ${SESSION_ENDED}, it is ${end} ${text}`);
+  if (isPoolers) await expectGone({ address, database, owner, vault }, lease, check, LATE_MILLISECONDS);
+  else if (end !== SESSION_ENDED)
+    check.find(`the session must end with ${SESSION_ENDED}, it is ${end} ${text}`);
   else if (isEarly) check.find(`the session ended ${text}`);
   else await expectGone({ address, database, owner, vault }, lease, check, BACKGROUND_MILLISECONDS);
 }

@@ -42,5 +42,5 @@ export async function expectMaximum(context: LoggedInContext, check: Check): Pro
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(context, context.lease!.id, maxTtl * 2);
   check.noteAnswer(renewed);
-  expectCut("lease max TTL", maxTtl, renewed, renewed.body.lease_duration, check);
+  expectCut("lease max TTL", maxTtl, renewed, renewed.body.lease_duration, context.lease!.issuedAt, check);
 }

@@ -1,6 +1,6 @@
 import { errorText, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { DatabaseContext } from "../context";
-import type { Check } from "../report/check";
+import { Check } from "../report/check";
 import type { Lease } from "../session/leases";
 import { isCutTo, validUntil } from "./valid-until";
 import { forEach, type LifecycleContext, type LoggedInPersona } from "./logged-in";
@@ -26,10 +26,25 @@ type Renew = (increment: number) => Promise<Renewed>;
 const FOR_EVER = 100 * 365 * 86_400;
 /** VALID UNTIL is written in whole seconds. */
 const SECONDS_OF_ROUNDING = 1.5;
+const SHORT_TRIES = 3;
 
 /** Renews each persona's token with itself, and its lease with it; then a lease of the probe role. */
 export async function renewTokensAndLeases(context: LifecycleContext, check: Check): Promise<void> {
   await forEach(context.loggedIn, check, (persona, own) => renewTokenAndLease(context, persona, own));
+  const { pace } = context.vault.run;
+  for (let tries = 1; ; tries += 1) {
+    const own = new Check();
+    const waited = pace.milliseconds;
+    await renewShortLease(context, own);
+    // A lease of seconds may end while a rate limit is waited for.
+    if (own.findings.length > 0 && pace.milliseconds > waited && tries < SHORT_TRIES) continue;
+    check.noteAll(own);
+    check.find(...own.findings);
+    return;
+  }
+}
+
+async function renewShortLease(context: LifecycleContext, check: Check): Promise<void> {
   const { leases, vault, database } = context;
   const role = database.probes!.short;
   const lease = await leases.take(vault, role);
@@ -42,13 +57,19 @@ async function renewTokenAndLease(
   persona: LoggedInPersona,
   check: Check,
 ): Promise<void> {
-  const { vault } = persona.token;
+  const { vault, issuedAt } = persona.token;
   const { tokenTtl, tokenMaxTtl } = persona.login;
   const lease = await context.leases.take(vault, persona.databaseRole.name);
-  await expectRenewed("the token", { ttl: tokenTtl, maxTtl: tokenMaxTtl }, check, async (increment) => {
-    const answer = await vault.request("POST", "auth/token/renew-self", { increment });
-    return renewed(answer, increment, answer.body.auth?.lease_duration, check);
-  });
+  await expectRenewed(
+    "the token",
+    { ttl: tokenTtl, maxTtl: tokenMaxTtl },
+    issuedAt,
+    check,
+    async (increment) => {
+      const answer = await vault.request("POST", "auth/token/renew-self", { increment });
+      return renewed(answer, increment, answer.body.auth?.lease_duration, check);
+    },
+  );
   const { defaultTtl: ttl, maxTtl } = persona.databaseRole;
   await expectLeaseRenewed("the lease", context, { ttl, maxTtl }, lease, vault, check);
   await lease.revoke();
@@ -65,7 +86,7 @@ export async function expectLeaseRenewed(
 ): Promise<void> {
   const readUntil = async () => (await validUntil(owner, lease.username, check))?.at ?? NaN;
   let [until, end] = [await readUntil(), lease.issuedAt / 1000 + lease.duration];
-  await expectRenewed(what, limits, check, async (increment) => {
+  await expectRenewed(what, limits, lease.issuedAt, check, async (increment) => {
     const answer = await vault.request("POST", "sys/leases/renew", { lease_id: lease.id, increment });
     const result = renewed(answer, increment, answer.body.lease_duration, check);
     const [untilThen, endThen] = [until, end];
@@ -101,6 +122,7 @@ function renewed(
 async function expectRenewed(
   what: string,
   { ttl, maxTtl }: Limits,
+  issuedAt: number,
   check: Check,
   renew: Renew,
 ): Promise<void> {
@@ -120,7 +142,7 @@ async function expectRenewed(
     check.find(`${what} can't be renewed past its maximum: ${past.said}`);
     return;
   }
-  const isCut = maxTtl === undefined ? past.duration < FOR_EVER : isCutTo(maxTtl, past.duration);
+  const isCut = maxTtl === undefined ? past.duration < FOR_EVER : isCutTo(maxTtl, past.duration, issuedAt);
   const declared = maxTtl === undefined ? "" : ` to ${String(maxTtl)} s`;
   const unsaid = past.said === "" ? " without one" : "";
   if (!isCut || unsaid)

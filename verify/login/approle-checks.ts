@@ -128,14 +128,14 @@ async function logIn(context: PersonaContext, check: Check): Promise<void> {
   const appRole = new AppRole(context, persona);
   const answer = await appRole.attempt(credential);
   check.noteAnswer(answer);
-  const { auth, vault } = (context.token = appRole.keep(answer));
+  const { auth, vault, issuedAt } = (context.token = appRole.keep(answer));
   const { policies, tokenTtl, tokenMaxTtl } = persona.login;
   check.expect("policies", [...policies].sort().join(", "), [...auth.policies].sort().join(", "));
   check.expect("token TTL", tokenTtl, auth.lease_duration, "s");
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await vault.request("POST", "auth/token/renew-self", { increment: tokenMaxTtl * 2 });
   check.noteAnswer(renewed);
-  expectCut("token max TTL", tokenMaxTtl, renewed, renewed.body.auth?.lease_duration, check);
+  expectCut("token max TTL", tokenMaxTtl, renewed, renewed.body.auth?.lease_duration, issuedAt, check);
 }
 
 async function refuseLogins(context: PersonaContext, check: Check): Promise<void> {

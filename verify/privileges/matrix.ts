@@ -139,7 +139,7 @@ async function send(
         ofTarget.push(await answer(context.session, row, sql, notes));
         continue;
       }
-      const given = await answer(context.session, row, sql, notes, context.lockWaits.milliseconds);
+      const given = await answer(context.session, row, sql, notes, context.lockWaits.usersLimit);
       if (given.sqlstate === LOCK_NOT_AVAILABLE) context.lockWaits.waited(name);
       // The catalogs decide: what answers beside the privilege is neither its use nor its refusal.
       if (given.allowed === undefined) beside.push({ name, ...given });

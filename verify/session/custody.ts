@@ -17,6 +17,9 @@ interface Item {
 export class Custody {
   private readonly items: Item[] = [];
 
+  /** @param now milliseconds of a clock that stands still while a rate limit is waited for */
+  constructor(private readonly now: () => number) {}
+
   /** Returns what ends the duty early: it releases, and the item is no longer held. */
   hold<T>(what: string, release: () => Promise<T>, end?: string): () => Promise<T> {
     const item = { what, release, end };
@@ -30,17 +33,18 @@ export class Custody {
 
   /**
    * Releases everything, in two tries; returns what stays, each with its reason.
-   * @param deadline on the clock of `performance.now()`; what is not released until then stays
+   * @param milliseconds for all of it; what is not released by then stays
    * @param session connects anew between the tries where it was lost
    */
-  async releaseAll(deadline: number, session?: Session): Promise<string[]> {
-    const failed = await releaseEach(this.items.splice(0).reverse(), deadline);
+  async releaseAll(milliseconds: number, session?: Session): Promise<string[]> {
+    const deadline = this.now() + milliseconds;
+    const failed = await this.releaseEach(this.items.splice(0).reverse(), deadline);
     // Where that fails, each thing that can't be dropped says why.
     if (failed.length > 0) await session?.reopen().catch(() => undefined);
     // What did not answer will not answer soon.
     const hung = failed.filter(({ reason }) => reason === NO_ANSWER);
     const refused = failed.filter(({ reason }) => reason !== NO_ANSWER);
-    const left = await releaseEach(
+    const left = await this.releaseEach(
       refused.map(({ item }) => item),
       deadline,
     );
@@ -53,27 +57,31 @@ export class Custody {
     const at = this.items.indexOf(item);
     if (at >= 0) this.items.splice(at, 1);
   }
-}
 
-/** One after the other. Returns the items that could not be released. */
-async function releaseEach(
-  items: readonly Item[],
-  deadline: number,
-): Promise<{ item: Item; reason: string }[]> {
-  const failed: { item: Item; reason: string }[] = [];
-  for (const item of items) {
-    // So that one which hangs leaves time for the others.
-    const reason = await releaseWithin(item, Math.min(ITEM_MILLISECONDS, deadline - performance.now()));
-    if (reason !== undefined) failed.push({ item, reason });
+  /** One after the other. Returns the items that could not be released. */
+  private async releaseEach(
+    items: readonly Item[],
+    deadline: number,
+  ): Promise<{ item: Item; reason: string }[]> {
+    const failed: { item: Item; reason: string }[] = [];
+    for (const item of items) {
+      // So that one which hangs leaves time for the others.
+      const reason = await this.releaseBy(item, Math.min(this.now() + ITEM_MILLISECONDS, deadline));
+      if (reason !== undefined) failed.push({ item, reason });
+    }
+    return failed;
   }
-  return failed;
-}
 
-async function releaseWithin({ release }: Item, milliseconds: number): Promise<string | undefined> {
-  if (milliseconds <= 0) return "not tried any more: cleaning up took too long";
-  const released = release().then(
-    () => undefined,
-    (error: unknown) => oneLine(error),
-  );
-  return within<string | undefined>(milliseconds, released, NO_ANSWER);
+  private async releaseBy({ release }: Item, deadline: number): Promise<string | undefined> {
+    let rest = deadline - this.now();
+    if (rest <= 0) return "not tried any more: cleaning up took too long";
+    const released = release().then(
+      () => undefined,
+      (error: unknown) => oneLine(error),
+    );
+    let reason: string | undefined = NO_ANSWER;
+    for (; reason === NO_ANSWER && rest > 0; rest = deadline - this.now())
+      reason = await within<string | undefined>(rest, released, NO_ANSWER);
+    return reason;
+  }
 }

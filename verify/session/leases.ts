@@ -26,6 +26,8 @@ export interface Lease extends Login {
 export interface PersonaToken {
   readonly vault: VaultClient;
   readonly auth: NonNullable<VaultBody["auth"]>;
+  /** `performance.now()` of the moment of the answer. */
+  readonly issuedAt: number;
   /** As evidence and custody name it. */
   readonly name: string;
   revoke(): Promise<unknown>;
@@ -100,6 +102,7 @@ export class Leases {
     const { auth } = answer.body;
     if (answer.status >= 400 || !auth) throw new VaultError(answer);
     const token = auth.client_token;
+    const issuedAt = performance.now();
     let isEnded = false;
     const revoke = this.custody.hold(
       `token of ${name}, with its leases`,
@@ -110,7 +113,7 @@ export class Leases {
     const forget = () => {
       isEnded = true;
     };
-    return { vault: this.vault.withToken(token), auth, name, revoke, forget };
+    return { vault: this.vault.withToken(token), auth, issuedAt, name, revoke, forget };
   }
 
   /** What Vault says that a token can do with each path. Without a path that it gives no answer for. */

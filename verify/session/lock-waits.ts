@@ -1,19 +1,34 @@
+/** What a run may wait for others' locks, in all. */
 const RUN_MILLISECONDS = 5_000;
-const STATEMENT_MILLISECONDS = 500;
+/** And for one of them. */
+const LONGEST_MILLISECONDS = 3_000;
+/** And for one of a table of the users'. */
+const USERS_MILLISECONDS = 500;
+/** A statement of a probe's that takes longer waits for something. */
+const UNNOTICED_MILLISECONDS = 100;
 
-/** The locks of others on the users' tables are waited for, all together, no longer than this in a run. */
+/** How long a run's sessions have waited for locks. PostgreSQL's lock_timeout of 0 would be no bound. */
 export class LockWaits {
   private left = RUN_MILLISECONDS;
   private readonly met = new Set<string>();
 
-  /** Of the next statement. PostgreSQL takes 0 for no bound. */
-  get milliseconds(): number {
-    return Math.max(1, Math.min(STATEMENT_MILLISECONDS, this.left));
+  /** What one statement may still wait, in milliseconds. */
+  get limit(): number {
+    return Math.max(1, Math.min(LONGEST_MILLISECONDS, Math.floor(this.left)));
   }
 
-  /** A statement that waited for it in vain. */
+  /** The same of a statement on a table of the users'. */
+  get usersLimit(): number {
+    return Math.min(USERS_MILLISECONDS, this.limit);
+  }
+
+  /** @param milliseconds that a statement took */
+  spend(milliseconds: number): void {
+    if (milliseconds > UNNOTICED_MILLISECONDS) this.left -= milliseconds;
+  }
+
+  /** A statement waited for it in vain. */
   waited(table: string): void {
-    this.left -= this.milliseconds;
     this.met.add(table);
   }
 

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, DatabaseError, type QueryResult } from "pg";
 import { Outage } from "../../clients/outage";
+import { WRONG_PASSWORD } from "../../clients/sqlstates";
 import type { Notes } from "../report/evidence";
 import { within } from "../../clients/within";
+import { LockWaits } from "./lock-waits";
 
 /** Where PostgreSQL is; the database and the login come from elsewhere. */
 export interface PostgresAddress {
@@ -14,7 +16,14 @@ export interface PostgresAddress {
    * @default - no TLS
    */
   readonly ssl?: { readonly ca: string };
+  /** Of the run. @default - each statement may wait as long as any */
+  readonly locks?: LockWaits;
+  /** What a pooler stands in front of it with. @default - nothing is known to */
+  readonly pooler?: PoolMode;
 }
+
+/** How long a pooler keeps a client and a session of the server's together. */
+export type PoolMode = "session" | "transaction";
 
 export interface Login {
   readonly username: string;
@@ -33,10 +42,16 @@ const OUTAGE = /^(08|53|57P0)/;
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
 const END_TIMEOUT_MILLISECONDS = 10_000;
 const CLOSE_TIMEOUT_MILLISECONDS = 2_000;
-/** So that a check waits for nobody's lock, no statement hangs a run, and none is refused for a setting that the login may change. */
-const LIMITS = "-c lock_timeout=3s -c statement_timeout=15s -c default_transaction_read_only=off";
+/** So that a check waits for nobody's lock, and no statement hangs a run. After connecting, since a pooler refuses `options`. */
+const STATEMENT_TIMEOUT = "15s";
 /** So that what asks the catalogs finds PostgreSQL's own functions, operators and types, and nobody else's. */
-const PINNED = "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)";
+const PINNED = ["search_path", "pg_catalog, pg_temp"] as const;
+/** A pooler's own answers, all of them 08P01, and what PostgreSQL says in its place. */
+const POOLERS_REFUSALS: readonly (readonly [RegExp, string])[] = [
+  [/^(SASL|password) authentication failed/, WRONG_PASSWORD],
+  [/^no such user/, "28000"],
+  [/^no such database/, "3D000"],
+];
 /** Where the network is gone, the server can't say that the statement took too long. */
 const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
 /** How long a server that went down is waited for, to take away what was made there. */
@@ -56,8 +71,10 @@ export function firstText(outcome: Outcome, column: string): string | undefined 
 }
 
 interface SessionOptions {
-  /** More of libpq's `options`, such as `-c role=…`. */
+  /** libpq's `options`, such as `-c role=…`, which no pooler takes. */
   readonly options?: string;
+  /** Acts as the login itself, whatever role its sessions start with. */
+  readonly asItself?: boolean;
   /** Asks the catalogs: no name is looked up outside pg_catalog. A persona's own session keeps its search path. */
   readonly catalogs?: boolean;
   /** With what is set for the login alone. @default - with the verifier's bounds on statements and locks, and its name */
@@ -71,6 +88,11 @@ export class Session {
   /** Why there is no session any more, though nobody closed it. */
   private lost?: string;
   private closed = false;
+  /** The server's process. */
+  private backend = 0;
+  private isPooled = false;
+  private readonly locks: LockWaits;
+  private lockTimeout = 0;
 
   /**
    * @throws DatabaseError with the SQLSTATE that refuses the login, or Outage
@@ -96,7 +118,9 @@ export class Session {
     private readonly database: string,
     private readonly login: Login,
     private readonly options: SessionOptions,
-  ) {}
+  ) {
+    this.locks = address.locks ?? new LockWaits();
+  }
 
   private async connect(): Promise<void> {
     const { address, database, login } = this;
@@ -107,10 +131,8 @@ export class Session {
       database,
       user: login.username,
       password: login.password,
-      ...(!this.options.plain && {
-        options: `${LIMITS} ${this.options.options ?? ""}`,
-        application_name: "leasehold verify",
-      }),
+      options: this.options.options,
+      ...(!this.options.plain && { application_name: "leasehold verify" }),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
     });
@@ -128,8 +150,9 @@ export class Session {
     });
     try {
       await client.connect();
-      if (this.options.catalogs) await client.query(PINNED);
-    } catch (error) {
+      await this.prepare(client);
+    } catch (caught) {
+      const error = withServersCode(caught);
       const isOutage = !(error instanceof DatabaseError && error.code) || OUTAGE.test(error.code);
       if (!isOutage) throw error;
       const { message } = error as Error;
@@ -137,6 +160,38 @@ export class Session {
         cause: error,
       });
     }
+  }
+
+  private async prepare(client: Client): Promise<void> {
+    const { catalogs, asItself, plain } = this.options;
+    this.lockTimeout = this.locks.limit;
+    const bounds = [
+      ["lock_timeout", `${String(this.lockTimeout)}ms`] as const,
+      ["statement_timeout", STATEMENT_TIMEOUT] as const,
+      // No statement is refused for a setting that the login may change.
+      ["default_transaction_read_only", "off"] as const,
+    ];
+    const settings = [
+      ...(plain ? [] : bounds),
+      ...(catalogs ? [PINNED] : []),
+      ...(asItself ? [["role", "none"] as const] : []),
+    ];
+    const set = settings.map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`);
+    const { rows } = await client.query<{ pid: number }>(
+      `SELECT ${["pg_catalog.pg_backend_pid() AS pid", ...set].join(", ")}`,
+    );
+    this.backend = rows[0]!.pid;
+    // A pooler gives a number of its own.
+    this.isPooled = (client as unknown as { processID: number }).processID !== this.backend;
+  }
+
+  /** How a pooler stands between; undefined where none does. */
+  async poolMode(): Promise<PoolMode | undefined> {
+    if (!this.isPooled) return undefined;
+    // While this one is idle, another client has its session of the server's, or one of its own.
+    const other = await this.openIn(this.database);
+    await other.close();
+    return other.backend === this.backend ? "transaction" : "session";
   }
 
   /** A connection that was replaced says nothing about the session. */
@@ -179,13 +234,17 @@ export class Session {
 
   /**
    * As {@link attempt}, in a transaction that is rolled back.
-   * @param lockTimeout in milliseconds. @default - the session's
+   * @param lockTimeout in milliseconds. @default - what the run may still wait
    */
   async attemptAndRollBack(sql: string, notes?: Pick<Notes, "note">, lockTimeout?: number): Promise<Outcome> {
-    await this.query(
-      lockTimeout === undefined ? "BEGIN" : `BEGIN; SET LOCAL lock_timeout = ${String(lockTimeout)}`,
-    );
+    const limit = lockTimeout ?? this.locks.limit;
+    if (limit !== this.lockTimeout)
+      await this.query(`SELECT pg_catalog.set_config('lock_timeout', '${String(limit)}ms', false)`);
+    this.lockTimeout = limit;
+    await this.query("BEGIN");
+    const start = performance.now();
     const outcome = await this.attempt(sql, notes);
+    this.locks.spend(performance.now() - start);
     await this.query("ROLLBACK");
     return outcome;
   }
@@ -239,6 +298,12 @@ export class Session {
     await within(CLOSE_TIMEOUT_MILLISECONDS, end, undefined);
     this.client.connection.stream.destroy();
   }
+}
+
+function withServersCode(error: unknown): unknown {
+  if (!(error instanceof DatabaseError)) return error;
+  const code = POOLERS_REFUSALS.find(([words]) => error.code === "08P01" && words.test(error.message))?.[1];
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 function addressText({ host, port }: PostgresAddress): string {
