@@ -18,9 +18,10 @@ export function oneLine(error: unknown): string {
   return printable((error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim());
 }
 
-/** The first three, and how many more there are. */
+/** The first three, and how many more there are, unless that is one. */
 export function few(texts: readonly string[]): string {
   const more = texts.length - 3;
+  if (more === 1) return texts.join(", ");
   const first = texts.slice(0, 3).join(", ");
   return more > 0 ? `${first} and ${more.toLocaleString("en")} more` : first;
 }
