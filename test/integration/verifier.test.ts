@@ -21,7 +21,9 @@ test("everything holds on a fresh deployment, and nothing is left", async () => 
   expect(cellsOf(report)).toHaveLength(3 * (39 + maintain));
   const ids = new Set(cellsOf(report).map(({ result }) => result.id));
   // Privileges on others, and on columns, are for personas that have some by schema or by name (named-privileges).
-  const everywhere = MATRIX_ROWS.filter(({ kind, name }) => kind !== "columns" && !name.endsWith(" on others"));
+  const everywhere = MATRIX_ROWS.filter(
+    ({ kind, name }) => kind !== "columns" && !name.endsWith(" on others"),
+  );
   expect(everywhere.map(rowId).filter((id) => !ids.has(id))).toEqual(maintain ? [] : ["tables.MAINTAIN"]);
   for (const { result } of cellsOf(report)) {
     const { declared, catalogued, exercised } = result;
