@@ -50,7 +50,11 @@ export function send(url: string, options: HttpRequest): Promise<HttpResponse> {
       signal,
     };
     const request = isEncrypted ? encrypted(url, { ...common, ca }) : plain(url, common);
-    request.on("error", fail);
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      // The server had closed the kept connection before it was asked (https://nodejs.org/docs/latest-v20.x/api/http.html#requestreusedsocket).
+      if (request.reusedSocket && error.code === "ECONNRESET") resolve(send(url, options));
+      else fail(error);
+    });
     request.on("response", (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -55,6 +55,8 @@ function configure(exists: boolean): void {
     const mount = (path: string) => (exists ? { path, exists } : path);
     draft.vault.authMount = mount("approle");
     draft.databases[0]!.vault.mount = mount("database");
+    // The login of that lease gets in as everybody does.
+    draft.databases[0]!.public = { database: ["CONNECT", "TEMPORARY"], functions: ["EXECUTE"] };
   });
 }
 

@@ -2,17 +2,24 @@ import { recordOwners } from "../../../ops/postgres/former-owners";
 import { givePublicBack, recordPublic } from "../../../ops/postgres/public-privileges";
 import { changeRecord, emptyRecord, readRecord } from "../../../ops/postgres/record";
 import { Deployment } from "../../support/deployment";
+import existing from "../../environments/existing";
+import { beforeOf } from "../../environments/load";
 import { forCommands, MAJORS } from "./support";
 
 /** Where deploy records what it takes: whoever could write there could have a destroy give anything to anybody. */
 const environment = { ...process.env };
+const TAKING = {
+  ...existing,
+  databases: existing.databases.map((database) => ({ ...database, public: "take" as const })),
+};
 
 describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
   let deployment: Deployment;
   let commands: ReturnType<typeof forCommands>;
 
   beforeAll(async () => {
-    deployment = await Deployment.start({ env: "existing", postgresMajor, apply: false });
+    deployment = await Deployment.start({ config: TAKING, postgresMajor, apply: false });
+    await deployment.superuser.query(beforeOf("existing")!);
     commands = forCommands(deployment);
   });
 
