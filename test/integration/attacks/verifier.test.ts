@@ -326,9 +326,14 @@ test("an estate with extensions, in the schema and in one of their own, holds", 
   try {
     const report = await deployment.verify({ manifest });
     expect(findings(report)).toEqual([]);
-    const { evidence } = checksOf(report).find(({ result }) => result.id === "public")!.result;
-    const noted = evidence.find(({ sent }) => sent === "objects of extensions, which PUBLIC may use")!;
-    expect(noted.got.split(", ").sort()).toEqual([...inSchema, ...inTheirOwn].sort());
+    const { remarks } = checksOf(report).find(({ result }) => result.id === "public")!.result;
+    const line = remarks.find((text) => text.startsWith("objects of extensions: "))!;
+    expect(Array.from(line.matchAll(/(\w+ in \w+) \(/g), ([, found]) => found)).toEqual(
+      [
+        ...inSchema.map((name) => `${name} in example`),
+        ...inTheirOwn.map((name) => `${name} in extensions`),
+      ].sort(),
+    );
   } finally {
     await sql(`DROP EXTENSION ${inSchema.join(", ")}; DROP SCHEMA extensions CASCADE`);
   }
