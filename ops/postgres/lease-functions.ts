@@ -1,4 +1,4 @@
-import type { Client } from "pg";
+import { escapeIdentifier, type Client } from "pg";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import { LEASE_FUNCTIONS, LEASE_SCHEMA, leaseMark } from "../../manifest/names";
@@ -107,14 +107,19 @@ export async function dropEmptySchema(deployment: Deployment, database: Manifest
   return [];
 }
 
-/** Unless it is declared, somebody else's, or something is in it. */
+/** Unless it is declared, somebody else's, or something is in it, such as the record of what deploy took: then Vault's login loses it. */
 async function dropSchemaText(client: Client, database: ManifestDatabase): Promise<string[]> {
-  const { rowCount } = await client.query(
-    "SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)",
-    [LEASE_SCHEMA, database.schemas.map(({ name }) => name)],
+  const { manager } = database;
+  const { rows } = await client.query<{ uses: boolean }>(
+    `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $3) AS uses FROM pg_namespace
+     WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND nspname <> ALL ($2)`,
+    [LEASE_SCHEMA, database.schemas.map(({ name }) => name), manager],
   );
-  if (rowCount === 0) return [];
+  if (rows.length === 0) return [];
   return [
+    ...(manager !== undefined && rows[0]!.uses
+      ? [`REVOKE ALL ON SCHEMA ${LEASE_SCHEMA} FROM ${escapeIdentifier(manager)}`]
+      : []),
     `DO $$ BEGIN DROP SCHEMA ${LEASE_SCHEMA}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$`,
   ];
 }
