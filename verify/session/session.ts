@@ -136,6 +136,9 @@ export class Session {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
       query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
     });
+    // pg would take PGOPTIONS where none are given.
+    (client as unknown as { connectionParameters: { options?: string } }).connectionParameters.options =
+      this.options.options;
     this.client = client;
     this.lost = undefined;
     // What ends a session before its first statement is told by an event; the statement says only that there is none.
