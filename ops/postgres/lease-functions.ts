@@ -81,7 +81,9 @@ export async function dropFunctions(deployment: Deployment, database: ManifestDa
       if (ours.length === 0) return [];
       // One transaction: a schema without its functions is nobody's any more.
       const dropped = `DROP FUNCTION ${ours.map(({ signature }) => signature).join(", ")}`;
-      await client.query([dropped, ...(await dropSchemaText(client, database))].join("; "));
+      await client.query(
+        [dropped, ...(await dropSchemaText(client, database, there.length > ours.length))].join("; "),
+      );
       return [`dropped the functions of the schema ${LEASE_SCHEMA}, which Vault no longer calls`];
     },
     database.name,
@@ -100,15 +102,23 @@ export async function dropEmptySchema(deployment: Deployment, database: Manifest
     await asSuperuser(
       deployment.superuserOf(database),
       async (client) => {
-        for (const text of await dropSchemaText(client, database)) await client.query(text);
+        const isUsed = (await functionsThere(client)).length > 0;
+        for (const text of await dropSchemaText(client, database, isUsed)) await client.query(text);
       },
       database.name,
     );
   return [];
 }
 
-/** Unless it is declared, somebody else's, or something is in it, such as the record of what deploy took: then Vault's login loses it. */
-async function dropSchemaText(client: Client, database: ManifestDatabase): Promise<string[]> {
+/**
+ * Unless it is declared, somebody else's, or something is in it, such as the record of what deploy took: then Vault's login loses it.
+ * @param isUsed has functions of another environment's, whose login may have the same name
+ */
+async function dropSchemaText(
+  client: Client,
+  database: ManifestDatabase,
+  isUsed: boolean,
+): Promise<string[]> {
   const { manager } = database;
   const { rows } = await client.query<{ uses: boolean }>(
     `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $3) AS uses FROM pg_namespace
@@ -117,7 +127,7 @@ async function dropSchemaText(client: Client, database: ManifestDatabase): Promi
   );
   if (rows.length === 0) return [];
   return [
-    ...(manager !== undefined && rows[0]!.uses
+    ...(manager !== undefined && rows[0]!.uses && !isUsed
       ? [`REVOKE ALL ON SCHEMA ${LEASE_SCHEMA} FROM ${escapeIdentifier(manager)}`]
       : []),
     `DO $$ BEGIN DROP SCHEMA ${LEASE_SCHEMA}; EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$`,

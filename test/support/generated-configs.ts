@@ -385,7 +385,7 @@ export function conflictOf(g: Draw, config: Fields): Fault {
     },
     { path: ["databases", databases.length], value: databases[d] },
     { path: persona("name"), value: undefined },
-    { path: persona("privileges", "tables"), value: undefined },
+    { path: persona("privileges", "tables"), value: "ALL" },
     { path: ["servers", 1], value: read("servers", 0) },
     { path: ["servers", 0, "name"], value: "vault" },
     { path: ["vault", "unsealKeys"], value: { shares: 3, threshold: 1 } },
