@@ -1,15 +1,7 @@
-import { INSTALLED_MAJOR, POSTGRES_MAJORS } from "../../sandbox/postgres-binaries";
+import { POSTGRES_MAJORS } from "../../sandbox/postgres-binaries";
 import { machinesVault, openBao } from "../../sandbox/vault-binary";
 import { ENVIRONMENTS, holds } from "../support/environment";
 import { unless } from "../support/skip";
-
-const OTHERS = POSTGRES_MAJORS.filter((major) => major !== INSTALLED_MAJOR);
-
-describe.each(OTHERS)("PostgreSQL %i", (postgresMajor) => {
-  test.each(ENVIRONMENTS)("the environment %s", async (env) => {
-    await holds(env, { postgresMajor });
-  });
-});
 
 const { describe: beside, because } = unless(!machinesVault() && "OpenBao is what the others are with");
 
