@@ -2,6 +2,7 @@ import type { Construct } from "constructs";
 import {
   loginOf,
   mounted,
+  roleOf,
   mountOf,
   serverOf,
   type DatabaseConfig,
@@ -96,8 +97,8 @@ export class VaultStack extends LeaseholdStack {
       });
       for (const { persona: of, login, ...role } of staticRoles) {
         if (of !== config.name) continue;
-        const loginExists = typeof login !== "string";
-        const props = { ...role, login: loginExists ? login.name : login, loginExists };
+        const { name, exists } = roleOf(login);
+        const props = { ...role, login: name, loginExists: exists };
         const kept = persona.addStaticRole(`Static-${role.name}`, props);
         // Where the verifier tries it: who uses the login finds its password changed.
         if (this.environment.verification && workload?.kind === "approle" && workload.reader === of)

@@ -23,6 +23,7 @@ import {
   object,
   oneOf,
   privileges,
+  spelledAt,
   text,
   withRules,
   type Breach,
@@ -40,6 +41,13 @@ const roleOrExisting = (what: string) =>
   z.union([name(POSTGRES_ROLE), object(what, { name: name(POSTGRES_ROLE), exists: z.literal(true) })], {
     error: `${POSTGRES_ROLE.allowed}; or { name, exists: true }, of a role that exists already`,
   });
+
+type RoleOrExisting = z.output<ReturnType<typeof roleOrExisting>>;
+
+/** Both spellings of a role. */
+export function roleOf(spelled: RoleOrExisting): { readonly name: string; readonly exists: boolean } {
+  return typeof spelled === "string" ? { name: spelled, exists: false } : spelled;
+}
 
 const CRON = 'a schedule of five fields as cron has them, such as "0 3 * * SAT", in UTC';
 
@@ -281,22 +289,21 @@ export function schemasOf({ schema, owner, schemas }: Database): SchemaConfig[] 
       return {
         ...each,
         ...ownerOf(each.owner),
-        at: { name: [...at, "name"], owner: [...at, ...ownerAt(each.owner)], creators: [...at, "creators"] },
+        at: {
+          name: [...at, "name"],
+          owner: [...at, ...spelledAt("owner", each.owner, "name")],
+          creators: [...at, "creators"],
+        },
       };
     });
   if (schema === undefined || owner === undefined) return [];
-  const at = { name: ["schema"], owner: ownerAt(owner), creators: [] };
+  const at = { name: ["schema"], owner: spelledAt("owner", owner, "name"), creators: [] };
   return [{ name: schema, ...ownerOf(owner), exists: false, creators: [], at }];
 }
 
-function ownerAt(spelled: z.output<typeof owner>): string[] {
-  return typeof spelled === "string" ? ["owner"] : ["owner", "name"];
-}
-
-function ownerOf(spelled: z.output<typeof owner>): Pick<SchemaConfig, "owner" | "ownerExists"> {
-  return typeof spelled === "string"
-    ? { owner: spelled, ownerExists: false }
-    : { owner: spelled.name, ownerExists: true };
+function ownerOf(spelled: RoleOrExisting): Pick<SchemaConfig, "owner" | "ownerExists"> {
+  const { name, exists } = roleOf(spelled);
+  return { owner: name, ownerExists: exists };
 }
 
 function* schemasAreSpelledOnce({ schema, owner, schemas }: Database): Iterable<Breach> {
@@ -395,17 +402,12 @@ function* staticRolesAreRotated({ staticRoles }: Database): Iterable<Breach> {
       yield { path: [...at, "rotationPeriod"], allowed: "either rotationPeriod or rotationSchedule" };
     if (rotationWindow && rotationSchedule === undefined)
       yield { path: [...at, "rotationWindow"], allowed: "none without rotationSchedule" };
-    if (skipImportRotation && typeof login === "string")
+    if (skipImportRotation && !roleOf(login).exists)
       yield {
         path: [...at, "skipImportRotation"],
         allowed: "false for a login that deploy makes, which has no password before",
       };
   }
-}
-
-/** The name of a role, in whichever way it is spelled. */
-export function roleName(spelled: string | { readonly name: string }): string {
-  return typeof spelled === "string" ? spelled : spelled.name;
 }
 
 function* workloadHasItsPersonas({ personas, workload }: Database): Iterable<Breach> {

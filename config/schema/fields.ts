@@ -62,6 +62,11 @@ export function mountOf(spelled: z.output<ReturnType<typeof mountPath>>): {
   return typeof spelled === "string" ? { path: spelled, exists: false } : spelled;
 }
 
+/** Where the name or path of what may be spelled as one that exists stands. */
+export function spelledAt(field: string, spelled: string | object, part: "name" | "path"): string[] {
+  return typeof spelled === "string" ? [field] : [field, part];
+}
+
 export const duration = (longest: string) => {
   const allowed = `${Duration.FORMAT}, at most ${longest}`;
   return text(allowed).transform((written, context) => {

@@ -5,9 +5,9 @@ import {
   VAULT_LOWER_NAME,
   VAULT_NAME,
 } from "../../constructs/names";
-import { roleName, schemasOf } from "./database";
+import { roleOf as spelledRole, schemasOf } from "./database";
 import { mounted, serverOf, type DatabaseConfig, type Environment } from "./environment";
-import { mountOf, type Breach, type Rule } from "./fields";
+import { mountOf, spelledAt, type Breach, type Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
 import {
   isTrustPolicy,
@@ -114,7 +114,7 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
     .flatMap((other) => [
       other.manager.name,
       ...other.personas.map(({ groupRole }) => groupRole),
-      ...other.staticRoles.flatMap(({ login }) => (typeof login === "string" ? login : [])),
+      ...other.staticRoles.flatMap(({ login }) => (spelledRole(login).exists ? [] : spelledRole(login).name)),
       ...(environment.verification ? Object.values(probeRoleNames(other)) : []),
       ...(other === database ? [] : schemasOf(other).map(({ owner }) => owner)),
     ]);
@@ -191,7 +191,7 @@ function* schemaIsNoLogins(database: DatabaseConfig, environment: Environment): 
 
 /** Where its path is spelled, below the database. */
 function mountAt({ vault: { mount } }: DatabaseConfig): readonly string[] {
-  return typeof mount === "string" ? ["vault", "mount"] : ["vault", "mount", "path"];
+  return ["vault", ...spelledAt("mount", mount, "path")];
 }
 
 function* mountIsNoAuthMount(database: DatabaseConfig, { vault }: Environment): Iterable<Breach> {
@@ -350,8 +350,8 @@ function* claims(environment: Environment): Iterable<Claim> {
     }
     for (const [i, { name, login }] of database.staticRoles.entries()) {
       yield { path: [...at, "staticRoles", i, "name"], taken: [[databaseRole, name]] };
-      const part = typeof login === "string" ? ["login"] : ["login", "name"];
-      yield { path: [...at, "staticRoles", i, ...part], taken: [[role, roleName(login)]] };
+      const part = spelledAt("login", login, "name");
+      yield { path: [...at, "staticRoles", i, ...part], taken: [[role, spelledRole(login).name]] };
     }
   }
 }

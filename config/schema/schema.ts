@@ -4,7 +4,7 @@ import { withRules } from "./fields";
 import { ConfigError, messages } from "./messages";
 import { RULES } from "./rules";
 
-export { schemasOf } from "./database";
+export { roleOf, schemasOf } from "./database";
 export { mounted, serverOf, type DatabaseConfig, type Environment, type ServerConfig } from "./environment";
 export { mountOf } from "./fields";
 export { loginOf } from "./login";
