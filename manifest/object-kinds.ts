@@ -58,6 +58,12 @@ export const ROLE_ATTRIBUTES = {
   BYPASSRLS: "rolbypassrls",
 } as const;
 
+/** SQL over pg_roles: an array of the names of those that a role has. @param attributes each with its column */
+export function attributesHeld(attributes: Readonly<Record<string, string>>): string {
+  const names = Object.entries(attributes).map(([name, column]) => `CASE WHEN ${column} THEN '${name}' END`);
+  return `array_remove(ARRAY[${names.join(", ")}], NULL)`;
+}
+
 export type ObjectKind = keyof typeof OBJECT_KINDS;
 /** Of objects that stand in a schema. */
 export type SchemaObjectKind = Exclude<ObjectKind, "database" | "schema">;

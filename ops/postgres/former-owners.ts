@@ -1,8 +1,16 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { LEASE_SCHEMA, madeOwnersOf } from "../../manifest/names";
+import { attributesHeld } from "../../manifest/object-kinds";
 import type { Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
 import { findResource, type Marked } from "./leftover";
-import { changeRecord, readRecord, ROLE_ATTRIBUTES, type OwnerRecord, type TakenRecord } from "./record";
+import {
+  changeRecord,
+  OWNER_ATTRIBUTE_NAMES,
+  OWNER_ATTRIBUTES,
+  readRecord,
+  type OwnerRecord,
+  type TakenRecord,
+} from "./record";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
@@ -81,11 +89,7 @@ function ownerRecord(
 
 async function readOwner(client: Client, name: string): Promise<OwnerRecord | undefined> {
   const { rows } = await client.query<OwnerRecord>(
-    `SELECT array_remove(ARRAY[
-         CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN rolinherit THEN 'INHERIT' END,
-         CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
-         CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END
-       ], NULL) AS attributes,
+    `SELECT ${attributesHeld(OWNER_ATTRIBUTES)} AS attributes,
        rolconnlimit AS "connectionLimit", rolvaliduntil::text AS "validUntil",
        (SELECT substring(setting FROM '=(.*)') FROM unnest(rolconfig) setting WHERE starts_with(setting, 'search_path=')) AS "searchPath",
        (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('role', pg_get_userbyid(roleid), 'admin', admin_option)), '[]')
@@ -205,7 +209,7 @@ async function giveOwner(client: Client, name: string, record: OwnerRecord): Pro
   if (!now) return [];
   const role = escapeIdentifier(name);
   const altered = [
-    ...ROLE_ATTRIBUTES.filter(
+    ...OWNER_ATTRIBUTE_NAMES.filter(
       (each) => record.attributes.includes(each) !== now.attributes.includes(each),
     ).map((each) => (record.attributes.includes(each) ? each : `NO${each}`)),
     record.connectionLimit === now.connectionLimit

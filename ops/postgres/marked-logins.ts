@@ -1,7 +1,7 @@
 import { escapeLiteral } from "pg";
 import { printable } from "../../clients/text";
 import { heirOf, LEASED, leaseMark, probesActAsOwner, REVOKED } from "../../manifest/names";
-import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { attributesHeld, ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
@@ -27,10 +27,6 @@ export interface MarkedLogin {
 
 /** How many objects a line names. */
 const NAMED = 3;
-
-const ATTRIBUTES = Object.entries(ROLE_ATTRIBUTES)
-  .map(([name, column]) => `CASE WHEN ${column} THEN '${name}' END`)
-  .join(", ");
 
 /**
  * SQL over pg_prepared_xacts p and the role r: what it prepared, what changed its row, and what holds a lock on it. Who prepares
@@ -60,7 +56,7 @@ export async function markedLogins(
          SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment,
            ARRAY(SELECT DISTINCT pg_get_userbyid(roleid)::text FROM pg_auth_members WHERE member = r.oid ORDER BY 1) AS groups,
            EXISTS (SELECT FROM pg_prepared_xacts p WHERE ${PREPARED_BY_OR_ON}) AS prepared,
-           array_remove(ARRAY[${ATTRIBUTES}], NULL) AS attributes,
+           ${attributesHeld(ROLE_ATTRIBUTES)} AS attributes,
            extract(epoch FROM clock_timestamp())::float8 - right(rolname, 10)::float8 AS age,
            CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil::timestamptz(0)::text END AS until,
            CASE WHEN isfinite(rolvaliduntil) THEN extract(epoch FROM clock_timestamp() - rolvaliduntil)::float8 END AS past

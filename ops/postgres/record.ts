@@ -3,6 +3,7 @@ import { z } from "zod";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import { LEASE_SCHEMA } from "../../manifest/names";
+import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { asSuperuser } from "./superuser";
 
@@ -17,18 +18,17 @@ const publicRecord = z.object({
   makers: z.array(z.string()).default([]),
 });
 
-export const ROLE_ATTRIBUTES = [
-  "LOGIN",
-  "INHERIT",
-  "CREATEDB",
-  "CREATEROLE",
-  "REPLICATION",
-  "BYPASSRLS",
-] as const;
+const { CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS } = ROLE_ATTRIBUTES;
+/** Those of an owner that a stack may take, each with its column of pg_roles. */
+export const OWNER_ATTRIBUTES = {
+  ...{ LOGIN: "rolcanlogin", INHERIT: "rolinherit" },
+  ...{ CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS },
+} as const;
+export const OWNER_ATTRIBUTE_NAMES = Object.keys(OWNER_ATTRIBUTES) as (keyof typeof OWNER_ATTRIBUTES)[];
 
 /** What an owner had who was there before a deploy made him one that the stacks describe. */
 const ownerRecord = z.object({
-  attributes: z.array(z.enum(ROLE_ATTRIBUTES)),
+  attributes: z.array(z.enum(OWNER_ATTRIBUTE_NAMES)),
   connectionLimit: z.int(),
   /** null where it has no end. */
   validUntil: z.string().nullable(),

@@ -1,6 +1,6 @@
 import { escapeLiteral as literal } from "pg";
 import { groupRolesOf, LEASED, leaseMark, ownersOf } from "../../manifest/names";
-import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { attributesHeld, ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
 import type { Session } from "../session/session";
@@ -18,10 +18,6 @@ interface LeasedLogin {
   readonly comment: string | null;
 }
 
-const ATTRIBUTES = Object.entries(ROLE_ATTRIBUTES)
-  .map(([name, column]) => `CASE WHEN ${column} THEN '${name}' END`)
-  .join(", ");
-
 /**
  * Logins that are called like a lease's, in whatever group they are: no attribute, no role of PostgreSQL's own. Those in a
  * group of the database have the comment that a lease gives its login, which its holder can't write, and are in that group
@@ -37,7 +33,7 @@ export async function leasedLogins(context: DatabaseContext, check: Check): Prom
        FROM pg_auth_members JOIN pg_roles g ON g.oid = roleid
      )
      SELECT rolname AS name, rolcanlogin AS "canLogIn",
-       array_remove(ARRAY[${ATTRIBUTES}], NULL) AS attributes,
+       ${attributesHeld(ROLE_ATTRIBUTES)} AS attributes,
        ARRAY(SELECT name FROM held WHERE member = oid GROUP BY name ORDER BY 1) AS groups,
        ARRAY(SELECT name FROM held WHERE member = oid AND predefined GROUP BY name ORDER BY 1) AS predefined,
        comment
