@@ -1,3 +1,5 @@
+import { NO_SUCH_DATABASE, TOO_MANY_CONNECTIONS } from "./sqlstates";
+
 /**
  * What helps where PostgreSQL refuses a session for a reason beside the login's password.
  * @param text holds the SQLSTATE, as Vault's driver tells it, or is the message to a code
@@ -5,8 +7,9 @@
  */
 export function sessionRemedy(text: string, code: string | undefined, encrypt: string): string | undefined {
   const is = (sqlstate: string) => code === sqlstate || text.includes(`SQLSTATE ${sqlstate}`);
-  if (is("53300")) return "it has no free connection: end sessions that idle, or raise max_connections";
-  if (is("3D000")) return "the database is not there: create it, or correct the config and deploy";
+  if (is(TOO_MANY_CONNECTIONS))
+    return "it has no free connection: end sessions that idle, or raise max_connections";
+  if (is(NO_SUCH_DATABASE)) return "the database is not there: create it, or correct the config and deploy";
   if (is("57P03")) return "it is starting or stopping: try again in a moment";
   if (is("28000") && text.includes("pg_hba.conf"))
     return /no encryption|SSL off/.test(text)

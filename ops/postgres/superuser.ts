@@ -2,14 +2,12 @@ import { readFileSync } from "node:fs";
 import { Client, DatabaseError } from "pg";
 import { sessionRemedy, tooOld } from "../../clients/session-refusal";
 import { SetupError } from "../../clients/setup-error";
-import { LOGIN_REFUSED } from "../../clients/sqlstates";
+import { LOGIN_REFUSED, NO_SUCH_DATABASE } from "../../clients/sqlstates";
 import { distrust } from "../../clients/http";
 import { printable } from "../../clients/text";
 import type { SuperuserLogin } from "../deployment/deployment";
 
 const CONNECT_TIMEOUT_MILLISECONDS = 10_000;
-/** https://www.postgresql.org/docs/18/errcodes-appendix.html */
-const NO_SUCH_DATABASE = "3D000";
 
 /**
  * Works as the superuser, in the server's first database or another one.

@@ -1,6 +1,6 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { Outage } from "../../clients/outage";
-import { LOGIN_REFUSED } from "../../clients/sqlstates";
+import { LOGIN_REFUSED, TOO_MANY_CONNECTIONS } from "../../clients/sqlstates";
 import { oneLine } from "../../clients/text";
 import { publicMay } from "../../manifest/public";
 import type { DatabaseContext } from "../context";
@@ -11,7 +11,6 @@ import type { LoggedInPersona } from "./logged-in";
 
 /** Each holds a session while it opens the next, as far as the login's connection limit allows. */
 const CLIENTS = 6;
-const TOO_MANY_CONNECTIONS = "53300";
 /** Until then they have fallen out of step, so that at any moment some are on their way in. */
 const LOGINS_BEFORE = 4 * CLIENTS;
 const BOUND_MILLISECONDS = 10_000;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, DatabaseError, type QueryResult } from "pg";
 import { Outage } from "../../clients/outage";
-import { WRONG_PASSWORD } from "../../clients/sqlstates";
+import { NO_SUCH_DATABASE, WRONG_PASSWORD } from "../../clients/sqlstates";
 import type { Notes } from "../report/evidence";
 import { within } from "../../clients/within";
 import { LockWaits } from "./lock-waits";
@@ -50,7 +50,7 @@ const PINNED = ["search_path", "pg_catalog, pg_temp"] as const;
 const POOLERS_REFUSALS: readonly (readonly [RegExp, string])[] = [
   [/^(SASL|password) authentication failed/, WRONG_PASSWORD],
   [/^no such user/, "28000"],
-  [/^no such database/, "3D000"],
+  [/^no such database/, NO_SUCH_DATABASE],
 ];
 /** Where the network is gone, the server can't say that the statement took too long. */
 const ANSWER_TIMEOUT_MILLISECONDS = 20_000;
