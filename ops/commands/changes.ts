@@ -71,12 +71,9 @@ async function planStack(
       );
     // Terraform would try for half a minute, and say it at length.
     if (!isNew && stack.name === "vault") await checkPlanner(deployment, who);
-    if (!isNew && stack.name === "postgres" && missing.length === 0)
-      await checkSuperusers(deployment, { forPlan: true });
-    const misspelled =
-      !isNew && stack.name === "postgres" && missing.length === 0
-        ? await rolesWithMisspelledSettings(deployment, { forPlan: true })
-        : [];
+    const readsPostgres = !isNew && stack.name === "postgres" && missing.length === 0;
+    if (readsPostgres) await checkSuperusers(deployment, { forPlan: true });
+    const misspelled = readsPostgres ? await rolesWithMisspelledSettings(deployment, { forPlan: true }) : [];
     if (misspelled.length > 0)
       notes.push(
         `compared with Terraform's state only, not with the server: a timeout of ${misspelled.join(", ")} is not in milliseconds, which Terraform's provider can't read; deploy spells it so`,

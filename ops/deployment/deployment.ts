@@ -283,7 +283,7 @@ export class Deployment {
   async undeclared(name: StackName, type: string): Promise<StateResource[]> {
     const stack = this.stack(name)!;
     const declared = Object.keys(stack.json.resource[type] ?? {}).map((id) => `${type}.${id}`);
-    const forgotten = (stack.json.removed ?? []).map(({ from }) => from);
+    const forgotten = forgottenBy(stack);
     return (await this.state(stack)).filter(
       ({ address, ...resource }) =>
         resource.type === type && !declared.includes(address) && !forgotten.includes(address),

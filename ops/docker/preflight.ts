@@ -3,7 +3,7 @@ import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
 import type { TrustToken } from "../../manifest/names";
-import { forgottenBy, type Attributes, type Deployment, type Stack } from "../deployment/deployment";
+import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
@@ -61,12 +61,10 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
       ({ attributes }) =>
         `the database ${String(attributes["name"])}, which Terraform would drop with its data`,
     ),
-    ...(await deployment.undeclared("vault", "vault_mount"))
-      .filter(({ address }) => !forgottenBy(deployment.stack("vault")!).includes(address))
-      .map(
-        ({ attributes }) =>
-          `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
-      ),
+    ...(await deployment.undeclared("vault", "vault_mount")).map(
+      ({ attributes }) =>
+        `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
+    ),
   ];
   const lines = removed.map(
     (what) =>
@@ -183,12 +181,14 @@ async function missingOf(deployment: Deployment, database: ManifestDatabase): Pr
 
 /** Whoever sets the password of one that may do more than log in could do that too, so Vault's login may not. */
 async function unfitLogins(deployment: Deployment, database: ManifestDatabase): Promise<string[]> {
+  const logins = existingLogins(database);
+  if (logins.length === 0) return [];
   const found = await asSuperuser(deployment.superuserOf(database), (client) =>
     client.query<{ name: string }>(
       `SELECT rolname AS name FROM pg_roles
        WHERE rolname = ANY ($1) AND (NOT rolcanlogin OR rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)
        ORDER BY 1`,
-      [existingLogins(database)],
+      [logins],
     ),
   );
   return found!.rows.map(

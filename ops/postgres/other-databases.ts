@@ -93,6 +93,7 @@ export async function closeOthers(deployment: Deployment): Promise<string[]> {
       client.query<{ name: string }>(`SELECT datname AS name FROM (${OPEN}) d ORDER BY 1`, [declared]),
     ))!;
     const names = rows.map(({ name }) => name);
+    if (names.length === 0) continue;
     await changeRecord(deployment, login, (record) => ({
       ...record,
       closed: [...new Set([...record.closed, ...names])],
@@ -128,6 +129,7 @@ export async function reopenOthers(deployment: Deployment, { all = false } = {})
   for (const login of deployment.superusers()) {
     if (stayClosed.includes(login.server)) continue;
     const { closed } = await readRecord(deployment, login);
+    if (closed.length === 0) continue;
     for (const name of closed) {
       const isGiven = await asSuperuser(login, async (client) => {
         const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [name]);
