@@ -37,11 +37,7 @@ beforeAll(async () => {
 
 afterAll(() => servers.stop());
 
-const succeeds = async (...args: string[]) => {
-  const { code, output } = await servers.leasehold(...args);
-  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
-  return output;
-};
+const succeeds = (...args: string[]) => servers.succeeds(...args);
 
 const LIVES_BY_PUBLIC = `SELECT has_database_privilege('nightly', 'app', 'CONNECT') AS database,
   has_function_privilege('nightly', 'billing.total()', 'EXECUTE') AS function`;

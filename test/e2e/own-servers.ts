@@ -71,6 +71,13 @@ export class OwnServers {
     });
   }
 
+  /** A command that has to succeed, and what it printed. */
+  async succeeds(...args: string[]): Promise<string> {
+    const { code, output } = await this.leasehold(...args);
+    expect({ args, code, output: code === 0 ? "" : output }).toEqual({ args, code: 0, output: "" });
+    return output;
+  }
+
   /** A command of the user's own, in the checkout. */
   shell(command: string): Promise<Ended> {
     return run("sh", ["-c", command], { cwd: this.checkout.folder, env: this.env });
