@@ -39,7 +39,7 @@ describe("Database", () => {
     });
   });
 
-  test("PUBLIC loses the database, existing functions, and later functions of the owner in any schema", () => {
+  test("PUBLIC loses the database, existing functions and procedures, and later functions of the owner in any schema", () => {
     const publics = [
       ...find(synthesized, "postgresql_grant", { role: "public" }),
       ...find(synthesized, "postgresql_default_privileges", { role: "public" }),
@@ -47,6 +47,7 @@ describe("Database", () => {
     expect(publics.map(({ object_type: type, schema, privileges }) => [type, schema, privileges])).toEqual([
       ["database", undefined, []],
       ["function", "sales", []],
+      ["procedure", "sales", []],
       ["function", undefined, []],
     ]);
   });
