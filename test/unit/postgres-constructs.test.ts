@@ -111,6 +111,9 @@ describe("Database with further schemas", () => {
       "function hr",
       "function old",
       "function public",
+      "procedure hr",
+      "procedure old",
+      "procedure public",
       "schema public",
     ]);
     expect(taken("postgresql_default_privileges").sort()).toEqual([
@@ -173,10 +176,12 @@ describe("Database with further schemas", () => {
     );
     expect(forgotten).toEqual([
       "postgresql_grant.Old_Schemas_b_PublicFunctions",
+      "postgresql_grant.Old_Schemas_b_PublicProcedures",
       "postgresql_database.Old",
       "postgresql_grant.Old_PublicDatabase",
       "postgresql_grant.Old_PublicSchema",
       "postgresql_grant.Old_PublicFunctions",
+      "postgresql_grant.Old_PublicProcedures",
       "postgresql_default_privileges.Old_PublicDefaultFunctions",
       "postgresql_default_privileges.Old_Creator-nightly_PublicDefaultFunctions",
     ]);
@@ -303,6 +308,7 @@ describe("AccessRole", () => {
     expect(granted("postgresql_grant", "Shop_Roles_Readonly")).toEqual([
       ["database", ["CONNECT"]],
       ["function", ["EXECUTE"]],
+      ["procedure", ["EXECUTE"]],
       ["schema", ["USAGE"]],
       ["sequence", ["SELECT"]],
       ["table", ["SELECT"]],

@@ -92,6 +92,21 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     ]);
   });
 
+  test("somebody else's leases are one, by an id that the next lease has too", async () => {
+    const leases = ["AAAAAAAAAAAAAAAAAAAA-1700000001", "BBBBBBBBBBBBBBBBBBBB-1700000002"].map(
+      (random) => `"v-token-theirs-${random}"`,
+    );
+    for (const lease of leases) await deployment.superuser.query(`CREATE ROLE ${lease} LOGIN`);
+    const losses = await findLosses(forCommands(deployment));
+    expect(losses.filter(({ id }) => id.includes("theirs"))).toEqual([
+      {
+        id: "loss:database nanvc:CONNECT, TEMPORARY of v-token-theirs-*",
+        text: 'v-token-theirs-* loses CONNECT, TEMPORARY on the database nanvc; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO "{{name}}" in the creation statements of its database role',
+      },
+    ]);
+    for (const lease of leases) await deployment.superuser.query(`DROP ROLE ${lease}`);
+  });
+
   test("an owner who logs in", async () => {
     await deployment.superuser.query("CREATE ROLE example_owner LOGIN");
     expect(await findLosses(forCommands(deployment))).toContainEqual({
