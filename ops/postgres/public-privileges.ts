@@ -140,7 +140,7 @@ async function privilegesOf(
   const functions = await client.query<{ name: string }>(
     `SELECT p.oid::regprocedure::text AS name
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-     WHERE nspname = ANY (CASE prokind WHEN 'p' THEN $2 ELSE $1 END) AND grantee = 0 AND privilege_type = 'EXECUTE'
+     WHERE nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END) AND grantee = 0 AND privilege_type = 'EXECUTE'
      ORDER BY 1`,
     [taking.functions, taking.procedures],
   );
@@ -257,7 +257,7 @@ async function give(
   let executable = 0;
   for (const signature of functions) {
     const { rows } = await client.query<{ name: string }>(
-      `SELECT CASE prokind WHEN 'p' THEN ${ROUTINE} ELSE p.oid::regprocedure::text END AS name
+      `SELECT CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END AS name
        FROM pg_proc p WHERE p.oid = to_regprocedure($1)`,
       [signature],
     );
