@@ -76,7 +76,7 @@ test("another role's later ones are found by verify, and a deploy grants them an
   const found = await servers.leasehold("verify", "--no-expiry");
   expect(found.code).toBe(1);
   expect(found.output).toMatch(
-    /report: functions\.EXECUTE: EXECUTE on "app"\.p_since\(\) is declared .*mend: GRANT EXECUTE ON ROUTINE "app"\.p_since\(\) TO "app_report"/,
+    /report: functions\.EXECUTE: EXECUTE on "app"\.p_since\(\) is declared .*mend: GRANT EXECUTE ON ROUTINE app\.p_since\(OUT a integer\) TO "app_report"/,
   );
   expect((await servers.leasehold("diff")).code).toBe(2);
   await succeeds("deploy", "--auto-approve");

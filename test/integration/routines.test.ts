@@ -11,13 +11,14 @@ const config = {
   databases: severalSchemas.databases.slice(1),
 };
 
+/** `p(integer)` fits both procedures. */
 const make = (when: string) =>
   ["daily", "monthly"]
     .map(
       (schema) => `
         CREATE FUNCTION ${schema}.f_${when}() RETURNS integer LANGUAGE sql AS 'SELECT 1';
         CREATE PROCEDURE ${schema}.p_${when}(IN a integer, OUT b integer) LANGUAGE sql AS 'SELECT a';
-        CREATE PROCEDURE ${schema}.p_${when}() LANGUAGE sql AS 'SELECT 1';`,
+        CREATE PROCEDURE ${schema}.p_${when}(OUT a integer) LANGUAGE sql AS 'SELECT 1';`,
     )
     .join("");
 

@@ -17,14 +17,13 @@ const KEYWORDS: Readonly<Record<string, string>> = {
 
 /** Takes what was granted, or the right to pass it on. */
 export function revoking(grant: Grant): string {
-  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } =
-    grant;
+  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, relation, column } = grant;
   const what = `${grantable ? "GRANT OPTION FOR " : ""}${privilege}`;
   if (later)
     return `${defaults(owner, schema)} REVOKE ${what} ON ${kind.toUpperCase()} FROM ${role(grantee)}`;
   const on =
     column === null
-      ? `${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()} ${object}`
+      ? `${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()} ${grant.procedure ?? grant.object}`
       : `${what} (${ident(column)}) ON TABLE ${ident(schema!)}.${ident(relation!)}`;
   const revoke = `REVOKE ${on} FROM ${role(grantee)}`;
   // A superuser revokes as the object's owner, who has granted nothing here.
@@ -41,7 +40,7 @@ export function revokingMembership({ role: group, member, grantor }: Membership,
 /** Gives a group what is declared for it, now or by default privileges. Nothing where it can't be granted. */
 export function granting(
   { kind: ofRow, name: called, privilege = called }: MatrixRow,
-  { name, probe, schema, columns = [] }: Target,
+  { name, procedure = name, probe, schema, columns = [] }: Target,
   group: string,
 ): string[] {
   if (ofRow === "columns")
@@ -53,14 +52,14 @@ export function granting(
     return [
       `${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} TO ${ident(group)}`,
     ];
-  const object = kind === "database" || kind === "schema" ? ident(name) : name;
+  const object = kind === "database" || kind === "schema" ? ident(name) : procedure;
   const keyword = kind === "functions" ? "ROUTINE" : OBJECT_KINDS[kind].keyword;
   return [`GRANT ${privilege} ON ${keyword} ${object} TO ${ident(group)}`];
 }
 
 /** Of views and sequences as well. */
-export function givingTo(owner: string, { kind }: MatrixRow, { name }: Target): string {
-  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${name} OWNER TO ${ident(owner)}`;
+export function givingTo(owner: string, { kind }: MatrixRow, { name, procedure = name }: Target): string {
+  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${procedure} OWNER TO ${ident(owner)}`;
 }
 
 function defaults(owner: string, schema: string | null): string {
