@@ -4,6 +4,7 @@ import { lastingName, LEASED_PREFIX } from "../../manifest/names";
 import type { AccessManifest } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { findLockedOut, lockedOutText } from "./other-databases";
+import { ROUTINE } from "./leased-logins";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
@@ -196,7 +197,8 @@ const LOST = `
     FROM pg_namespace
     WHERE nspname IN (SELECT name FROM schemas UNION SELECT schema FROM grants WHERE kind = 'schema')
     UNION ALL
-    SELECT kind, nspname, p.oid::regprocedure::text, coalesce(proacl, CASE WHEN is_taken THEN acldefault('f', proowner) END)
+    SELECT kind, nspname, CASE prokind WHEN 'p' THEN ${ROUTINE} ELSE p.oid::regprocedure::text END,
+      coalesce(proacl, CASE WHEN is_taken THEN acldefault('f', proowner) END)
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN grants ON schema = nspname AND grantee = 0
     WHERE CASE kind WHEN 'function' THEN prokind <> 'p' WHEN 'procedure' THEN prokind = 'p' ELSE kind = 'routine' END
   ), before AS (

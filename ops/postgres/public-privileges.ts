@@ -3,6 +3,7 @@ import { madeOwnersOf } from "../../manifest/names";
 import { publicMay } from "../../manifest/public";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
+import { ROUTINE } from "./leased-logins";
 import { changeRecord, readRecord, type PublicRecord, type TakenRecord } from "./record";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
@@ -17,6 +18,8 @@ interface ToBeTaken {
   readonly database: boolean;
   /** Schemas whose functions it will be. */
   readonly functions: readonly string[];
+  /** Schemas whose procedures it will be: by a deploy of an earlier release their functions are taken already. */
+  readonly procedures: readonly string[];
   readonly schemas: readonly string[];
   /** Roles whose later functions it will be. */
   readonly makers: readonly string[];
@@ -39,12 +42,13 @@ function toBeTaken(
       grant.role === "public" &&
       isNew(grant.kind, grant.schema ? "schema" : "database", grant.schema ?? name),
   );
-  const schemas = (isOf: (kind: string) => boolean) =>
-    taken.flatMap(({ kind, schema }) => (schema !== undefined && isOf(kind) ? [schema] : []));
+  const schemas = (of: string) =>
+    taken.flatMap(({ kind, schema }) => (schema !== undefined && kind === of ? [schema] : []));
   return {
     database: taken.some(({ kind }) => kind === "database"),
-    schemas: schemas((kind) => kind === "schema"),
-    functions: schemas((kind) => kind !== "schema"),
+    schemas: schemas("schema"),
+    functions: schemas("function"),
+    procedures: schemas("procedure"),
     makers: defaults
       .filter((of) => isHere(of) && isNew("function", "owner", of.owner))
       .map(({ owner }) => owner),
@@ -59,11 +63,8 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
     if (database.public !== "take") continue;
     const login = deployment.superuserOf(database);
     const taking = toBeTaken(state, database, stack);
-    if (
-      !taking.database &&
-      [taking.functions, taking.schemas, taking.makers].every((list) => list.length === 0)
-    )
-      continue;
+    const { database: isTaken, ...lists } = taking;
+    if (!isTaken && Object.values(lists).every((list) => list.length === 0)) continue;
     const query = (client: Client) => privilegesOf(client, database, taking);
     const found = (await asSuperuser(login, query, database.name)) ?? defaults(taking);
     await changeRecord(deployment, login, (record) => {
@@ -139,8 +140,9 @@ async function privilegesOf(
   const functions = await client.query<{ name: string }>(
     `SELECT p.oid::regprocedure::text AS name
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-     WHERE nspname = ANY ($1) AND grantee = 0 AND privilege_type = 'EXECUTE' ORDER BY 1`,
-    [taking.functions],
+     WHERE nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END) AND grantee = 0 AND privilege_type = 'EXECUTE'
+     ORDER BY 1`,
+    [taking.functions, taking.procedures],
   );
   const names = ({ rows }: { rows: { name: string }[] }) => rows.map(({ name }) => name);
   return {
@@ -254,15 +256,17 @@ async function give(
   }
   let executable = 0;
   for (const signature of functions) {
-    const { rows } = await client.query<{ name: string | null }>("SELECT to_regprocedure($1)::text AS name", [
-      signature,
-    ]);
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END AS name
+       FROM pg_proc p WHERE p.oid = to_regprocedure($1)`,
+      [signature],
+    );
     const [found] = rows;
-    if (found?.name == null) continue;
+    if (!found) continue;
     await client.query(`GRANT EXECUTE ON ROUTINE ${found.name} TO PUBLIC`);
     executable += 1;
   }
-  if (executable > 0) given.push(`EXECUTE on ${String(executable)} function${executable === 1 ? "" : "s"}`);
+  if (executable > 0) given.push(`EXECUTE on ${String(executable)} routine${executable === 1 ? "" : "s"}`);
   for (const [schema, privileges] of Object.entries(schemas)) {
     const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
     if (rowCount !== 1 || privileges.length === 0) continue;

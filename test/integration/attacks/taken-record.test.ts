@@ -54,7 +54,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "UPDATE leasehold.taken SET record = jsonb_set(record, '{public,app,functions,1}', '\"billing.gone()\"')",
     );
     expect(await givePublicBack(commands, [])).toEqual({
-      did: ["gave PUBLIC back what it had in the database app: CONNECT, TEMPORARY; EXECUTE on 1 function"],
+      did: ["gave PUBLIC back what it had in the database app: CONNECT, TEMPORARY; EXECUTE on 1 routine"],
       left: [],
     });
     await emptyRecord(commands);
@@ -82,7 +82,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await sql("REVOKE CONNECT ON DATABASE app FROM PUBLIC");
     expect(await may(connect)).toEqual(["gave PUBLIC back what it had in the database app: CONNECT"]);
     expect(await may({ database: ["CONNECT", "TEMPORARY"], functions: ["EXECUTE"] })).toEqual([
-      "gave PUBLIC back what it had in the database app: TEMPORARY; EXECUTE on 1 function",
+      "gave PUBLIC back what it had in the database app: TEMPORARY; EXECUTE on 1 routine",
     ]);
     const { rows } = await sql(
       "SELECT has_function_privilege('public', 'billing.total()', 'EXECUTE') AS may",
