@@ -166,13 +166,17 @@ async function openOwner(
   // Of several owners none may look into the others' schemas, and the login may do what each of them may.
   const asItself = actsAs(database) === undefined;
   return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
-    const where = `${address.host}:${String(address.port)}`;
-    const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
-    const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(
-      reason instanceof DatabaseError
-        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}; ${sessionRemedy(reason.message, reason.code, encrypt) ?? anotherServer(lease)}`
-        : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
+      `PostgreSQL at ${address.host}:${String(address.port)} ${refusalText(error instanceof Outage ? error.cause : error, lease)}`,
     );
   });
+}
+
+function refusalText(reason: unknown, lease: Lease): string {
+  const words = oneLine(reason);
+  if (!(reason instanceof DatabaseError)) return `can't be reached: ${words}; set PGHOST and PGPORT`;
+  const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
+  const remedy = sessionRemedy(reason.message, reason.code, encrypt);
+  if (remedy === undefined) return `rejects the login ${lease.username}: ${words}; ${anotherServer(lease)}`;
+  return `refuses a session (${reason.code!}: ${words}): ${remedy}`;
 }
