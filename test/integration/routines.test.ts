@@ -74,7 +74,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(findings(report)).toEqual([
       expect.stringMatching(/^ PUBLIC has nothing: .* EXECUTE on function daily\.p_since\(\) /),
     ]);
-    await sql(fixSql(report, deployment.manifest)!.split(/^\\connect .*$/m)[1]!);
+    await sql(fixSql(report, deployment.manifest).text.split(/^\\connect .*$/m)[1]!);
     const closed = await deployment.verify();
     expect(findings(closed)).toEqual(
       ["service", "report"].map((persona): unknown =>
@@ -85,7 +85,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
         ),
       ),
     );
-    await sql(fixSql(closed, deployment.manifest)!.split(/^\\connect .*$/m)[1]!);
+    await sql(fixSql(closed, deployment.manifest).text.split(/^\\connect .*$/m)[1]!);
     expect(await closedTo("stats_report")).toEqual([]);
     expect(findings(await deployment.verify())).toEqual([]);
   });
