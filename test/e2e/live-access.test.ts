@@ -27,7 +27,7 @@ const record = () => servers.checkout.path(join("home", "leasehold/external/depl
 
 /** Who gains and loses what, by the words of a command. */
 const changes = (output: string) => {
-  const [, access = ""] = /\n# access\n([^]*?)\n(\n|# )/.exec(output) ?? [];
+  const [, access = ""] = /\n# access\n([^]*?)\n(\n|# |$)/.exec(output) ?? [];
   const lines = access.split("\n");
   return {
     lines: lines.filter((line) => /^([+-] |no change)/.test(line)),
@@ -38,7 +38,7 @@ const changes = (output: string) => {
 const LIVE =
   "compared with what is live, by PostgreSQL's catalogs and Vault's answers, since no deploy from this machine has recorded what it declared";
 
-/** In a home folder of its own, with the planner's token in its environment, as a pipeline has it. */
+/** In a home folder of its own, with a token in its environment, as a pipeline has it. */
 const fromAnotherMachine = async (who: string, ...args: string[]) => {
   const token = readFileSync(join(servers.checkout.home, `leasehold/external/${who}-token`), "utf8");
   const home = servers.checkout.path("another-home");
