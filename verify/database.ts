@@ -71,12 +71,18 @@ export async function verifyDatabase(
     owner = await openOwner(address, database, lease);
     address = { ...address, pooler: await owner.poolMode() };
     if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
-    const [server] = await owner.query<{ version: string; number: number }>(
-      "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
+    const [server] = await owner.query<{ version: string; number: number; standby: boolean }>(
+      `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+         pg_is_in_recovery() AS standby`,
     );
     run.version = server!.version;
-    const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
+    const where = `PostgreSQL at ${address.host}:${String(address.port)}`;
+    const old = tooOld(where, server!.number);
     if (old !== undefined) throw new CannotVerify(old);
+    if (server!.standby)
+      throw new CannotVerify(
+        `${where} is a standby, which is behind and where nothing can be made: set PGHOST and PGPORT to the primary's`,
+      );
     const triggers = options.readOnly ? [] : await eventTriggers(owner);
     const readOnly = options.readOnly === true || triggers.length > 0;
     if (triggers.length > 0)
