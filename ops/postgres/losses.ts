@@ -174,13 +174,8 @@ function sessionsText(sessions: number, join: string): string {
  */
 const LOST = `
   WITH grants AS (
-    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges,
-      -- Of routines that it knows Terraform reads what was granted, and not what PostgreSQL gives from the start.
-      "isNew" OR EXISTS (
-        SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(proacl)
-        WHERE nspname = schema AND grantee = 0
-      ) AS is_taken
-    FROM jsonb_to_recordset($1) AS g (kind text, schema text, role text, privileges text[], "isNew" boolean)
+    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges
+    FROM jsonb_to_recordset($1) AS g (kind text, schema text, role text, privileges text[])
     LEFT JOIN pg_roles r ON rolname = role
     WHERE role = 'public' OR r.oid IS NOT NULL
   ), schemas AS (
@@ -198,7 +193,7 @@ const LOST = `
     WHERE nspname IN (SELECT name FROM schemas UNION SELECT schema FROM grants WHERE kind = 'schema')
     UNION ALL
     SELECT kind, nspname, CASE prokind WHEN 'p' THEN ${ROUTINE} ELSE p.oid::regprocedure::text END,
-      coalesce(proacl, CASE WHEN is_taken THEN acldefault('f', proowner) END)
+      coalesce(proacl, acldefault('f', proowner))
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN grants ON schema = nspname AND grantee = 0
     WHERE CASE kind WHEN 'function' THEN prokind <> 'p' WHEN 'procedure' THEN prokind = 'p' ELSE kind = 'routine' END
   ), before AS (

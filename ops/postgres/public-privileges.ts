@@ -8,6 +8,9 @@ import { changeRecord, readRecord, type PublicRecord, type TakenRecord } from ".
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
+/** SQL over pg_proc as `p`, for `ON ROUTINE`. */
+const ROUTINE_NAME = `CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END`;
+
 /** What the stack has taken from PUBLIC in a database. */
 function takenIn(state: readonly StateResource[], name: string): StateResource[] {
   return state.filter(({ attributes }) => attributes["role"] === "public" && attributes["database"] === name);
@@ -154,6 +157,43 @@ async function privilegesOf(
 }
 
 /**
+ * Takes what PostgreSQL gave PUBLIC of functions and procedures that were made since the stack took the others': Terraform's
+ * provider sees it only once something else is granted on them, and would take it with the deploy after next.
+ * @returns what was done, for people, a line each
+ */
+export async function takeLater(deployment: Deployment): Promise<string[]> {
+  const { grants } = await readStack(deployment);
+  const did: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    const taken = grants.filter(
+      (grant) =>
+        grant.server === database.server &&
+        grant.database === database.name &&
+        grant.role === "public" &&
+        !grant.isNew,
+    );
+    const schemas = (of: string) => taken.flatMap(({ kind, schema }) => (kind === of ? (schema ?? []) : []));
+    const lists = [schemas("function"), schemas("procedure")];
+    if (lists.flat().length === 0) continue;
+    const take = async (client: Client) => {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT ${ROUTINE_NAME} AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+         WHERE proacl IS NULL AND nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END)
+           AND pg_has_role(proowner, 'USAGE')`,
+        lists,
+      );
+      for (const { name } of rows) await client.query(`REVOKE EXECUTE ON ROUTINE ${name} FROM PUBLIC`);
+      return rows.length;
+    };
+    const count = await asSuperuser(deployment.superuserOf(database), take, database.name);
+    if (count) did.push(`took from PUBLIC in the database ${database.name}: ${executeText(count)}`);
+  }
+  return did;
+}
+
+const executeText = (count: number) => `EXECUTE on ${String(count)} routine${count === 1 ? "" : "s"}`;
+
+/**
  * After a deploy by whose config PUBLIC may have again what an earlier one took. What it still may not have stays on record.
  * @returns what was done, for people, a line each
  */
@@ -257,7 +297,7 @@ async function give(
   let executable = 0;
   for (const signature of functions) {
     const { rows } = await client.query<{ name: string }>(
-      `SELECT CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END AS name
+      `SELECT ${ROUTINE_NAME} AS name
        FROM pg_proc p WHERE p.oid = to_regprocedure($1)`,
       [signature],
     );
@@ -266,7 +306,7 @@ async function give(
     await client.query(`GRANT EXECUTE ON ROUTINE ${found.name} TO PUBLIC`);
     executable += 1;
   }
-  if (executable > 0) given.push(`EXECUTE on ${String(executable)} routine${executable === 1 ? "" : "s"}`);
+  if (executable > 0) given.push(executeText(executable));
   for (const [schema, privileges] of Object.entries(schemas)) {
     const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
     if (rowCount !== 1 || privileges.length === 0) continue;

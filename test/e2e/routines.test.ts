@@ -71,15 +71,16 @@ test("the owner's later ones are the personas' at once", async () => {
 test("another role's later ones are found by verify, and a deploy grants them and takes them from PUBLIC", async () => {
   await servers.deployment.superuser.query(`
     SET ROLE migrations; ${make("since")} RESET ROLE;
-    REVOKE EXECUTE ON PROCEDURE app.p_since(OUT integer) FROM PUBLIC;
-    GRANT EXECUTE ON FUNCTION app.f_since() TO PUBLIC`);
+    REVOKE EXECUTE ON PROCEDURE app.p_since(OUT integer) FROM PUBLIC`);
   const found = await servers.leasehold("verify", "--no-expiry");
   expect(found.code).toBe(1);
   expect(found.output).toMatch(
     /report: functions\.EXECUTE: EXECUTE on "app"\.p_since\(\) is declared .*mend: GRANT EXECUTE ON ROUTINE app\.p_since\(OUT a integer\) TO "app_report"/,
   );
   expect((await servers.leasehold("diff")).code).toBe(2);
-  await succeeds("deploy", "--auto-approve");
+  expect(await succeeds("deploy", "--auto-approve")).toContain(
+    "took from PUBLIC in the database app: EXECUTE on 3 routines",
+  );
   expect(await executable("app_service")).toEqual(made("by_other", "by_owner", "later", "since"));
   expect(await executable("public")).toEqual([]);
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });

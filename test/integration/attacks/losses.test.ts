@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { findLosses } from "../../../ops/postgres/losses";
+import { takeLater } from "../../../ops/postgres/public-privileges";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { forCommands, LoginUnderTest, MAJORS } from "./support";
@@ -139,7 +140,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     expect(await findLosses(forCommands(deployment))).toEqual([]);
   });
 
-  test("a function that is made later is PUBLIC's until Terraform sees a grant to PUBLIC", async () => {
+  test("functions and procedures that are made later are lost with the next deploy, which takes what Terraform does not see", async () => {
     const commands = forCommands(deployment);
     const { json, folder } = commands.stack("postgres")!;
     const resources = Object.keys(json.resource["postgresql_grant"]!).map((name) => ({
@@ -148,18 +149,38 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     }));
     const { path } = json.terraform.backend["local"]!;
     writeFileSync(resolve(folder, String(path)), JSON.stringify({ version: 4, resources }));
+    expect(await takeLater(commands)).toEqual([]);
     for (const name of ["later", "granted"])
       await deployment.superuser.query(
         `CREATE FUNCTION example.${name}() RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
       );
-    expect(await findLosses(commands)).toEqual([]);
+    await deployment.superuser.query(`
+      CREATE PROCEDURE example.later(IN integer, OUT integer) LANGUAGE sql AS 'SELECT 1';
+      CREATE PROCEDURE example.sent(OUT integer) LANGUAGE sql AS 'SELECT 1'`);
     await deployment.superuser.query("GRANT EXECUTE ON FUNCTION example.granted() TO PUBLIC, keeper");
-    const ids = (await findLosses(commands)).map(({ id, text }) => [id, text.split("; ")[1]]);
-    expect(ids).toEqual(
-      ["Reporting", "billing_app", "jobs", "keeper"].map((role) => [
-        `loss:functions in example:EXECUTE of ${role}`,
-        `to keep it: GRANT EXECUTE ON FUNCTION ${role === "keeper" ? "" : "example.granted(), "}example.later() TO "${role}"`,
+    const lost = async () => (await findLosses(commands)).map(({ id, text }) => [id, text.split("; ")[1]]);
+    const functions = (role: string, ...names: string[]) => [
+      `loss:functions in example:EXECUTE of ${role}`,
+      `to keep it: GRANT EXECUTE ON FUNCTION ${names.join(", ")} TO "${role}"`,
+    ];
+    const procedures = (role: string) => [
+      `loss:procedures in example:EXECUTE of ${role}`,
+      `to keep it: GRANT EXECUTE ON PROCEDURE example.later(IN integer, OUT integer), example.sent(OUT integer) TO "${role}"`,
+    ];
+    expect(await lost()).toEqual([
+      ...["Reporting", "billing_app", "jobs"].flatMap((role) => [
+        functions(role, "example.granted()", "example.later()"),
+        procedures(role),
       ]),
+      functions("keeper", "example.later()"),
+      procedures("keeper"),
+    ]);
+    expect(await takeLater(commands)).toEqual([
+      "took from PUBLIC in the database nanvc: EXECUTE on 3 routines",
+    ]);
+    expect(await takeLater(commands)).toEqual([]);
+    expect(await lost()).toEqual(
+      ["Reporting", "billing_app", "jobs"].map((role) => functions(role, "example.granted()")),
     );
   });
 
