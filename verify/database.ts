@@ -15,6 +15,7 @@ import {
 } from "./checks";
 import type { DatabaseContext } from "./context";
 import { CannotVerify, Ended, RunInterrupted } from "./errors";
+import { readClocks } from "./lifecycle/clocks";
 import { verifyPersona } from "./persona";
 import { otherRoles } from "./privileges/groups";
 import type { Acceptance } from "./report/accepted";
@@ -98,6 +99,7 @@ export async function verifyDatabase(
       before: NO_TARGETS,
       left: [],
       version: server!.number,
+      clocks: await readClocks(vault, owner),
       roles: await otherRoles(owner, neighbours),
       databases: neighbours,
       otherDatabases: manifest.servers.find(({ name }) => name === database.server)?.otherDatabases ?? "keep",
@@ -153,6 +155,15 @@ function poolerText({ host, port }: PostgresAddress, mode: PoolMode): string {
   return `a connection pooler in ${mode} mode answers at ${host}:${String(port)}: what refuses a login there is its own word (08P01), which stands here as PostgreSQL's code, and logins to other databases and reconnecting clients are not tried${left}; set PGHOST and PGPORT to the server itself to try all`;
 }
 
+/** PostgreSQL says of a login past its VALID UNTIL what it says of a wrong password. */
+function anotherServer({ duration, date }: Lease): string {
+  const clock =
+    date === undefined
+      ? ""
+      : `; or set its clock, where it is more than the lease's ${String(duration)} s ahead of Vault's, which says ${new Date(date).toISOString()}`;
+  return `set PGHOST and PGPORT${clock}`;
+}
+
 async function openOwner(
   address: PostgresAddress,
   database: ManifestDatabase,
@@ -167,11 +178,11 @@ async function openOwner(
   });
 }
 
-function refusalText(reason: unknown, { username }: Lease): string {
+function refusalText(reason: unknown, lease: Lease): string {
   const words = oneLine(reason);
   if (!(reason instanceof DatabaseError)) return `can't be reached: ${words}; set PGHOST and PGPORT`;
   const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
   const remedy = sessionRemedy(reason.message, reason.code, encrypt);
-  if (remedy === undefined) return `rejects the login ${username}: ${words}; set PGHOST and PGPORT`;
+  if (remedy === undefined) return `rejects the login ${lease.username}: ${words}; ${anotherServer(lease)}`;
   return `refuses a session (${reason.code!}: ${words}): ${remedy}`;
 }

@@ -30,7 +30,7 @@ import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgr
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
 import { forgetGoneTables } from "../postgres/named-tables";
 import { recordOwners } from "../postgres/former-owners";
-import { recordPublic } from "../postgres/public-privileges";
+import { givePublicKept, recordPublic } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
@@ -221,7 +221,10 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await eachDatabase(deployment, show, "createrole", freeMemberships);
         await eachDatabase(deployment, show, "createrole", dropEmptySchema);
       },
-      (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
+      async (show) => {
+        await eachDatabase(deployment, show, "functions", closeLeaseSchema);
+        for (const line of await givePublicKept(deployment)) show.detail(line);
+      },
     ),
     apply(
       deployment.stack("vault")!,

@@ -23,13 +23,13 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
   for (const line of await deployment.mendStates()) onProgress(line);
   const platform = deployment.stack("platform");
   await all([
-    initialiseStacks(deployment),
+    // What is refused whatever init does is said beside what init would mend.
+    initialiseStacks(deployment).then(() => checkRemoved(deployment)),
     ...(platform
       ? [checkDocker(deployment, platform, onProgress)]
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
   await checkFirstStart(deployment);
-  await checkRemoved(deployment);
   await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {
     // A container that is still to be made, or started.
     if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
@@ -65,6 +65,11 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
     ...(await deployment.undeclared("vault", "vault_mount")).map(
       ({ attributes }) =>
         `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
+    ),
+    // Its address is not made of its path.
+    ...(await deployment.renamed("vault", "vault_auth_backend", "path")).map(
+      ({ attributes }) =>
+        `the auth mount ${String(attributes["path"])}, with which Terraform would move what everybody logs in with`,
     ),
   ];
   const lines = removed.map(

@@ -18,8 +18,8 @@ const KEYWORDS: Readonly<Record<string, string>> = {
 
 /** Takes what was granted, or the right to pass it on. */
 export function revoking(grant: Grant): Mend {
-  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } =
-    grant;
+  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, relation, column } = grant;
+  const { object, procedure } = grant;
   const what = `${grantable ? "GRANT OPTION FOR " : ""}${privilege}`;
   if (later)
     return `${defaults(owner, schema)} REVOKE ${what} ON ${kind.toUpperCase()} FROM ${role(grantee)}`;
@@ -27,7 +27,7 @@ export function revoking(grant: Grant): Mend {
     column === null
       ? `REVOKE ${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()}`
       : `REVOKE ${what} (${ident(column)}) ON TABLE`;
-  const on = column === null ? object : `${ident(schema!)}.${ident(relation!)}`;
+  const on = column === null ? (procedure ?? object) : `${ident(schema!)}.${ident(relation!)}`;
   const after = `FROM ${role(grantee)}`;
   // A superuser revokes as the object's owner, who has granted nothing here.
   return grantor === owner || kind === "parameter"
@@ -43,7 +43,7 @@ export function revokingMembership({ role: group, member, grantor }: Membership,
 /** Gives a group what is declared for it, now or by default privileges. Nothing where it can't be granted. */
 export function granting(
   { kind: ofRow, name: called, privilege = called }: MatrixRow,
-  { name, probe, schema, columns = [] }: Target,
+  { name, procedure = name, probe, schema, columns = [] }: Target,
   group: string,
 ): Mend[] {
   const after = `TO ${ident(group)}`;
@@ -56,14 +56,14 @@ export function granting(
   if (!privileges.includes(privilege)) return [];
   if (probe)
     return [`${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} ${after}`];
-  const object = kind === "database" || kind === "schema" ? ident(name) : name;
+  const object = kind === "database" || kind === "schema" ? ident(name) : procedure;
   const keyword = kind === "functions" ? "ROUTINE" : OBJECT_KINDS[kind].keyword;
   return [{ before: `GRANT ${privilege} ON ${keyword}`, object, after }];
 }
 
 /** Of views and sequences as well. */
-export function givingTo(owner: string, { kind }: MatrixRow, { name }: Target): string {
-  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${name} OWNER TO ${ident(owner)}`;
+export function givingTo(owner: string, { kind }: MatrixRow, { name, procedure = name }: Target): string {
+  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${procedure} OWNER TO ${ident(owner)}`;
 }
 
 function defaults(owner: string, schema: string | null): string {

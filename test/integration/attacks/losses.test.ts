@@ -20,6 +20,10 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "CREATE FUNCTION example.\"Shut\"() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
       'REVOKE EXECUTE ON FUNCTION example."Shut"() FROM PUBLIC',
       "CREATE PROCEDURE example.run() LANGUAGE sql AS 'SELECT 1'",
+      // Where there is one with an OUT argument alone, its name with `(integer)` fits both.
+      "CREATE PROCEDURE example.run(IN integer, OUT integer) LANGUAGE sql AS 'SELECT 1'",
+      "CREATE PROCEDURE example.\"Shut\"(INOUT integer) LANGUAGE sql AS 'SELECT 1'",
+      'REVOKE EXECUTE ON PROCEDURE example."Shut"(INOUT integer) FROM PUBLIC',
       // Has all of it by PUBLIC, and the schema.
       "CREATE ROLE \"Reporting\" LOGIN PASSWORD 'x'",
       'GRANT USAGE ON SCHEMA example TO "Reporting"',
@@ -32,7 +36,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "CREATE ROLE keeper LOGIN PASSWORD 'x'",
       "GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO keeper",
       "GRANT USAGE ON SCHEMA example TO keeper",
-      "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA example TO keeper",
+      "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA example TO keeper",
       "CREATE ROLE staff",
       "GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO staff",
       "CREATE ROLE clerk LOGIN PASSWORD 'x' IN ROLE staff",
@@ -75,21 +79,42 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       `${role} loses ${privileges} on the database nanvc; to keep it: GRANT ${privileges} ON DATABASE nanvc TO "${role}"`;
     const functions = (role: string) =>
       `${role} loses EXECUTE on 2 functions of the schema example of the database nanvc; to keep it: GRANT EXECUTE ON FUNCTION example.total(), example.total(integer) TO "${role}"`;
+    const procedures = (role: string) =>
+      `${role} loses EXECUTE on 2 procedures of the schema example of the database nanvc; to keep it: GRANT EXECUTE ON PROCEDURE example.run(), example.run(IN integer, OUT integer) TO "${role}"`;
     expect(losses.map(({ text }) => text)).toEqual([
       database("Reporting", "CONNECT, TEMPORARY"),
       functions("Reporting"),
+      procedures("Reporting"),
       database("batch", "TEMPORARY"),
       database("billing_app", "CONNECT, TEMPORARY"),
       functions("billing_app"),
+      procedures("billing_app"),
       'billing_app loses CREATE, USAGE on the schema example of the database nanvc; to keep it, after the deploy: GRANT CREATE, USAGE ON SCHEMA example TO "billing_app"',
       database("jobs", "TEMPORARY"),
       functions("jobs"),
+      procedures("jobs"),
       database("v-alike", "CONNECT, TEMPORARY"),
     ]);
-    expect(losses.slice(0, 2).map(({ id }) => id)).toEqual([
+    expect(losses.slice(0, 3).map(({ id }) => id)).toEqual([
       "loss:database nanvc:CONNECT, TEMPORARY of Reporting",
       "loss:functions in example:EXECUTE of Reporting",
+      "loss:procedures in example:EXECUTE of Reporting",
     ]);
+  });
+
+  test("somebody else's leases are one, by an id that the next lease has too", async () => {
+    const leases = ["AAAAAAAAAAAAAAAAAAAA-1700000001", "BBBBBBBBBBBBBBBBBBBB-1700000002"].map(
+      (random) => `"v-token-theirs-${random}"`,
+    );
+    for (const lease of leases) await deployment.superuser.query(`CREATE ROLE ${lease} LOGIN`);
+    const losses = await findLosses(forCommands(deployment));
+    expect(losses.filter(({ id }) => id.includes("theirs"))).toEqual([
+      {
+        id: "loss:database nanvc:CONNECT, TEMPORARY of v-token-theirs-*",
+        text: 'v-token-theirs-* loses CONNECT, TEMPORARY on the database nanvc; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO "{{name}}" in the creation statements of its database role',
+      },
+    ]);
+    for (const lease of leases) await deployment.superuser.query(`DROP ROLE ${lease}`);
   });
 
   test("an owner who logs in", async () => {
@@ -107,7 +132,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await deployment.sandbox.apply();
     const after = await privileges();
     const lost = before.filter((held) => !after.includes(held));
-    expect(lost).toHaveLength(17);
+    expect(lost).toHaveLength(22);
     expect(await findLosses(forCommands(deployment))).toEqual([]);
     for (const { text } of losses) await deployment.superuser.query(/to keep it.*?: (.*)/.exec(text)![1]!);
     expect(await privileges()).toEqual(before);
