@@ -100,7 +100,7 @@ async function approve(deployment: Deployment, autoApprove = false, signal: Abor
   );
   const sections: [string, readonly string[]][] = [
     ["plan", plans.map(planLine)],
-    ["access", [accessText(deployment, isNew)]],
+    ["access", [await accessText(deployment, isNew, "operator")]],
     ["what ends", await endLines(deployment, plans, "operator")],
     ["what others lose", lossLines(losses, accepted)],
   ];

@@ -1,6 +1,7 @@
 import { escapeLiteral as literal } from "pg";
 import type { LoggedInContext } from "../context";
 import type { Check } from "../report/check";
+import { whyCut } from "../vault/max-lease-ttl";
 import { exerciseCredentials, exerciseRenewal } from "../vault/paths";
 import { secondsAhead } from "./clocks";
 import { expectCut, SECONDS_OF_TOLERANCE, validUntil } from "./valid-until";
@@ -10,7 +11,13 @@ export async function leaseLogin(context: LoggedInContext, check: Check): Promis
   const answer = await exerciseCredentials(context);
   check.noteAnswer(answer);
   context.lease = context.leases.keep(answer);
-  check.expect("lease TTL", context.persona.databaseRole.defaultTtl, context.lease.duration, "s");
+  const { duration } = context.lease;
+  const { defaultTtl } = context.persona.databaseRole;
+  check.expect("lease TTL", defaultTtl, duration, "s", await cutOf(context)(defaultTtl, duration));
+}
+
+function cutOf({ vault, database }: LoggedInContext) {
+  return (declared: number, found?: number) => whyCut(vault, database.vault.mount, declared, found);
 }
 
 export async function expectValidUntil(
@@ -47,5 +54,7 @@ export async function expectMaximum(context: LoggedInContext, check: Check): Pro
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(context, context.lease!.id, maxTtl * 2);
   check.noteAnswer(renewed);
-  expectCut("lease max TTL", maxTtl, renewed, renewed.body.lease_duration, context.lease!.issuedAt, check);
+  const { lease_duration } = renewed.body;
+  const { issuedAt } = context.lease!;
+  await expectCut("lease max TTL", maxTtl, renewed, lease_duration, issuedAt, check, cutOf(context));
 }

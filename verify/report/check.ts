@@ -71,16 +71,21 @@ export class Check extends Notes {
       this.details.push({ finding, objects, mends: statementsOf(mends) });
   }
 
-  /** Finds a value that is not the declared one. Returns whether it is. */
+  /**
+   * Finds a value that is not the declared one. Returns whether it is.
+   * @param why ends the finding
+   */
   expect<Value extends string | number | boolean>(
     what: string,
     declared: Value,
     found: Value | undefined,
     unit = "",
+    why = "",
   ): boolean {
     if (found === declared) return true;
     const text = (value: Value) => `${String(value)}${unit && ` ${unit}`}`;
-    this.find(`${what} declared: ${text(declared)}; found: ${found === undefined ? "nothing" : text(found)}`);
+    const is = found === undefined ? "nothing" : text(found);
+    this.find(`${what} declared: ${text(declared)}; found: ${is}${why}`);
     return false;
   }
 

@@ -80,7 +80,11 @@ test("what mends Vault's own login mends it", async () => {
   await sql("ALTER ROLE vault CREATEDB CONNECTION LIMIT 50 VALID UNTIL '2100-01-01Z'");
   await sql("GRANT pg_read_all_data TO vault; GRANT SELECT ON pg_catalog.pg_authid TO vault");
   const check = async () => {
-    const report = await deployment.verify({ manifest, readOnly: true, selection: { only: ["vault-login"] } });
+    const report = await deployment.verify({
+      manifest,
+      readOnly: true,
+      selection: { only: ["vault-login"] },
+    });
     const found = resultsOf(report).flatMap(({ result }) => result);
     return {
       findings: found.flatMap(({ findings }) => findings),
