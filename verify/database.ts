@@ -23,7 +23,7 @@ import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
 import type { LockWaits } from "./session/lock-waits";
-import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
+import { actsAs, eventTriggers, loginTriggers, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -88,6 +88,11 @@ export async function verifyDatabase(
     if (triggers.length > 0)
       run.remarks.push(
         `${database.name}: nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+      );
+    const atLogin = await loginTriggers(owner);
+    if (atLogin.length > 0)
+      run.remarks.push(
+        `${database.name}: each login runs ${few(atLogin)}, a leased one and verify's own too`,
       );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);

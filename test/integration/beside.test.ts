@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { INSTALLED_MAJOR } from "../../sandbox/postgres-binaries";
 import { cellsOf, type Report } from "../../verify/report/report";
 import { Wire } from "../e2e/wire";
 import { Deployment, findings } from "../support/deployment";
+import { unless } from "../support/skip";
 
 /** What answers a statement beside the privilege is told apart from a refusal: the verdict is the catalogs', and a remark says why. */
 let deployment: Deployment;
@@ -136,3 +138,48 @@ test.each(["ALTER DATABASE nanvc", "ALTER ROLE vault"])(
     expect(findings(await deployment.verify())).toEqual([]);
   },
 );
+
+const major = process.env["LEASEHOLD_POSTGRES"] || String(INSTALLED_MAJOR);
+const withLoginTriggers = unless(Number(major) < 17 && "PostgreSQL has login event triggers from 17 on");
+
+withLoginTriggers.describe(`a login event trigger${withLoginTriggers.because}`, () => {
+  /** @param raises for whom, as SQL */
+  async function trigger(raises: string): Promise<void> {
+    await deployment.superuser.query(
+      `CREATE OR REPLACE FUNCTION public.at_login() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF ${raises} THEN RAISE EXCEPTION 'not % today', session_user; END IF;
+       END $$;
+       DROP EVENT TRIGGER IF EXISTS at_login;
+       CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION public.at_login();
+       ALTER EVENT TRIGGER at_login ENABLE ALWAYS`,
+    );
+  }
+
+  afterAll(() => deployment.superuser.query("DROP EVENT TRIGGER at_login; DROP FUNCTION public.at_login"));
+
+  test("that lets everybody in is told", async () => {
+    await trigger("false");
+    const report = await deployment.verify({ selection: { only: ["schema-owner"] } });
+    expect(findings(report)).toEqual([]);
+    expect(report.remarks).toEqual([
+      "nanvc: each login runs the event trigger at_login, a leased one and verify's own too",
+    ]);
+  });
+
+  test("that does not let leased logins in: one line", async () => {
+    await trigger("session_user LIKE 'v-%'");
+    await expect(deployment.verify()).rejects.toThrow(
+      /^PostgreSQL at \S+ refuses a session \(P0001: not v-\S+ today\): a login event trigger of the database refuses it: have it let leased logins and Vault's in$/,
+    );
+  });
+
+  test("that does not let Vault's login in: one line", async () => {
+    await trigger("session_user = 'vault'");
+    await deployment.superuser.query(
+      "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'vault'",
+    );
+    await expect(deployment.verify()).rejects.toThrow(
+      /^GET database\/creds\/verify-owner: HTTP \d+: .*not vault today \(SQLSTATE P0001\); of PostgreSQL: a login event trigger /,
+    );
+  });
+});
