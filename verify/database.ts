@@ -24,7 +24,7 @@ import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
 import type { LockWaits } from "./session/lock-waits";
-import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
+import { actsAs, eventTriggers, loginTriggers, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -76,20 +76,31 @@ export async function verifyDatabase(
     owner = await openOwner(address, database, lease);
     address = { ...address, pooler: await owner.poolMode() };
     if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
-    const [server] = await owner.query<{ version: string; number: number; free: number }>(
+    const [server] = await owner.query<{ version: string; number: number; standby: boolean; free: number }>(
       `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+         pg_is_in_recovery() AS standby,
          current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - (SELECT count(*)::int FROM pg_stat_activity) AS free`,
     );
     run.version = server!.version;
-    const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
+    const where = `PostgreSQL at ${address.host}:${String(address.port)}`;
+    const old = tooOld(where, server!.number);
     if (old !== undefined) throw new CannotVerify(old);
+    if (server!.standby)
+      throw new CannotVerify(
+        `${where} is a standby, which is behind and where nothing can be made: set PGHOST and PGPORT to the primary's`,
+      );
     onRoom(server!.free);
     const triggers = options.readOnly ? [] : await eventTriggers(owner);
     const readOnly = options.readOnly === true || triggers.length > 0;
     if (triggers.length > 0)
       run.remarks.push(
         `${database.name}: nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+      );
+    const atLogin = await loginTriggers(owner);
+    if (atLogin.length > 0)
+      run.remarks.push(
+        `${database.name}: each login runs ${few(atLogin)}, a leased one and verify's own too`,
       );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
@@ -174,13 +185,17 @@ async function openOwner(
   // Of several owners none may look into the others' schemas, and the login may do what each of them may.
   const asItself = actsAs(database) === undefined;
   return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
-    const where = `${address.host}:${String(address.port)}`;
-    const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
-    const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(
-      reason instanceof DatabaseError
-        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}; ${sessionRemedy(reason.message, reason.code, encrypt) ?? anotherServer(lease)}`
-        : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
+      `PostgreSQL at ${address.host}:${String(address.port)} ${refusalText(error instanceof Outage ? error.cause : error, lease)}`,
     );
   });
+}
+
+function refusalText(reason: unknown, lease: Lease): string {
+  const words = oneLine(reason);
+  if (!(reason instanceof DatabaseError)) return `can't be reached: ${words}; set PGHOST and PGPORT`;
+  const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
+  const remedy = sessionRemedy(reason.message, reason.code, encrypt);
+  if (remedy === undefined) return `rejects the login ${lease.username}: ${words}; ${anotherServer(lease)}`;
+  return `refuses a session (${reason.code!}: ${words}): ${remedy}`;
 }

@@ -1,3 +1,4 @@
+import type { Declared } from "../../access/compare";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
 import type { TrustToken } from "../../manifest/names";
@@ -13,6 +14,7 @@ import { runSteps, type StepOutput } from "../terminal/progress";
 import { TerraformError } from "../terraform/terraform";
 import { leaseIds } from "../vault/issued-leases";
 import { accessLines } from "./diff-access";
+import { readLiveAccess } from "./live-access";
 
 /** Whose token plans. */
 export type Planner = Extract<TrustToken, "planner" | "operator">;
@@ -101,14 +103,33 @@ async function planStack(
   }
 }
 
-/** Who gains and loses what by a deploy. What is deployed is known from the last deploy of this machine. */
-export function accessText({ home, manifest }: Deployment, isNew: boolean): string {
-  const last = home.deployedAccess();
-  if (!isNew && !last)
-    return "not compared, since no deploy from this machine has recorded what it declared: npx leasehold diff --access COMMIT compares with what a commit declares";
-  const lines = accessLines(isNew ? undefined : parseAccessManifest(last!.text), manifest);
-  const since = isNew ? [] : [`compared with the deploy from this machine at ${last!.at.toISOString()}`];
-  return [...since, ...(lines.length > 0 ? lines.map(({ text }) => text) : ["no change"])].join("\n");
+/**
+ * Who gains and loses what by a deploy. What is deployed is known from the last deploy of this machine or, where there was none,
+ * from the servers.
+ */
+export async function accessText(deployment: Deployment, isNew: boolean, who: Planner): Promise<string> {
+  const { manifest } = deployment;
+  const last = deployment.home.deployedAccess();
+  const changes = (before: Declared | undefined) => {
+    const lines = accessLines(before, manifest).map(({ text }) => text);
+    return lines.length > 0 ? lines : ["no change"];
+  };
+  if (isNew) return changes(undefined).join("\n");
+  if (last)
+    return [
+      `compared with the deploy from this machine at ${last.at.toISOString()}`,
+      ...changes(parseAccessManifest(last.text)),
+    ].join("\n");
+  const live = await readLiveAccess(
+    deployment,
+    who,
+    missingToRead(deployment, deployment.stack("postgres")!),
+  );
+  return [
+    "compared with what is live, by PostgreSQL's catalogs and Vault's answers, since no deploy from this machine has recorded what it declared",
+    ...live.notes,
+    ...changes(live),
+  ].join("\n");
 }
 
 /**

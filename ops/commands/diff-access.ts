@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { changeText, compareAccess } from "../../access/compare";
+import { changeText, compareAccess, type Declared } from "../../access/compare";
 import { SetupError } from "../../clients/setup-error";
 import { oneLine, printable } from "../../clients/text";
 import { parseAccessManifest, type AccessManifest } from "../../manifest/schema";
@@ -50,7 +50,7 @@ interface Line {
 const NOTHING = { servers: [], databases: [] };
 
 /** What changes for whom, with what the later manifest accepts; where one of them is missing, all of the other comes or goes. */
-export function accessLines(old: AccessManifest | undefined, now: AccessManifest | undefined): Line[] {
+export function accessLines(old: Declared | undefined, now: AccessManifest | undefined): Line[] {
   return compareAccess(old ?? NOTHING, now ?? NOTHING).map((change) => {
     const accepted = now?.accepted.find(({ id }) => id === change.id);
     return {

@@ -30,7 +30,7 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
     const diffs = await planStacks(deployment, "planner", signal);
     for (const { stack, text } of diffs) console.log(`\n# ${stack}\n${text}`);
     const isNew = diffs.every((diff) => diff.isNew);
-    console.log(`\n# access\n${accessText(deployment, isNew)}`);
+    console.log(`\n# access\n${await accessText(deployment, isNew, "planner")}`);
     const ends = await endLines(deployment, diffs, "planner");
     if (ends.length > 0) console.log(`\n# what ends\n${ends.join("\n")}`);
     const losses = await lossText(deployment, isNew);

@@ -1,5 +1,6 @@
 import { escapeIdentifier, type Client } from "pg";
 import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
+import type { AccessManifest } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { changeRecord, readRecord } from "./record";
 import { asSuperuser } from "./superuser";
@@ -142,4 +143,18 @@ export async function reopenOthers(deployment: Deployment, { all = false } = {})
     await changeRecord(deployment, login, (record) => ({ ...record, closed: [] }));
   }
   return lines;
+}
+
+/** Whether PUBLIC's CONNECT is where a deploy has left it: closed are those that one took, and where the config closes them, all. */
+export async function otherDatabasesNow(
+  deployment: Deployment,
+  login: SuperuserLogin,
+): Promise<AccessManifest["servers"][number]["otherDatabases"]> {
+  const { servers } = deployment.manifest;
+  if (servers.find(({ name }) => name === login.server)?.otherDatabases === "keep")
+    return (await readRecord(deployment, login)).closed.length > 0 ? "close" : "keep";
+  const open = await asSuperuser(login, (client) =>
+    client.query(`SELECT FROM (${OPEN}) d LIMIT 1`, [declaredOn(deployment, login.server)]),
+  );
+  return open!.rowCount === 1 ? "keep" : "close";
 }

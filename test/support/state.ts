@@ -14,10 +14,14 @@ export function recordState(
   isMade: (type: string, attributes: Attributes) => boolean,
   stack: StackName = "postgres",
 ): void {
-  const resources = Object.entries(commands.stack(stack)!.json.resource).flatMap(([type, byName]) =>
+  const at = commands.stack(stack)!;
+  const resources = Object.entries(at.json.resource).flatMap(([type, byName]) =>
     Object.entries(byName)
       .filter(([, attributes]) => isMade(type, attributes))
-      .map(([name, attributes]) => ({ mode: "managed", type, name, instances: [{ attributes }] })),
+      .map(([name, attributes]) => ({
+        ...{ mode: "managed", type, name },
+        instances: [{ attributes: commands.valueIn(at, attributes) }],
+      })),
   );
   writeFileSync(stateFile(commands, stack), JSON.stringify({ version: 4, resources }));
   commands.forgetState(stack);

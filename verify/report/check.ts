@@ -1,6 +1,7 @@
 import { printable } from "../../clients/text";
 import type { VaultAnswer } from "../../clients/vault-client";
 import { Notes } from "./evidence";
+import { statementsOf, type Mend } from "./mend";
 import type { FindingDetails, Row } from "./report";
 
 /** Headings under which the report shows checks. */
@@ -60,10 +61,14 @@ export class Check extends Notes {
   }
 
   /** Says it with all that it is about, and with what mends it. */
-  findWith(text: string, { objects = [], mends = [] }: Partial<Omit<FindingDetails, "finding">>): void {
+  findWith(
+    text: string,
+    { objects = [], mends = [] }: { readonly objects?: readonly string[]; readonly mends?: readonly Mend[] },
+  ): void {
     const finding = printable(text);
     this.findings.push(finding);
-    if (objects.length + mends.length > 0) this.details.push({ finding, objects, mends });
+    if (objects.length + mends.length > 0)
+      this.details.push({ finding, objects, mends: statementsOf(mends) });
   }
 
   /**
