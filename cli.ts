@@ -74,7 +74,10 @@ program
     "verify a deployment: this machine's, or the one that VAULT_ADDR, VAULT_TOKEN (the verifier's), PGHOST and PGPORT name",
   )
   .option("--env <name>", "the environment, synthesized anew (default: the one that the manifest is of)")
-  .option("--manifest <file>", "what was declared", "cdktf.out/access.json")
+  .option(
+    "--manifest <file>",
+    "what was declared (default: what was deployed from this machine, else cdktf.out/access.json)",
+  )
   .option("--list", "print every check there is: its id, its group, what it proves")
   .option("--only <ids>", "make these checks alone, separated by commas", ids)
   .option("--skip <ids>", "leave these checks out, separated by commas", ids)

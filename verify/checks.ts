@@ -277,7 +277,7 @@ export const SESSION: readonly CheckDefinition<SessionContext>[] = [
     id: "other-databases",
     title: "other declared databases refused",
     proves:
-      "The login is refused by the server's other databases that are in the manifest, unless PUBLIC may keep CONNECT there.",
+      "The login is refused by the server's other databases that are in the manifest, unless PUBLIC may keep CONNECT there: by the catalogs, and by a login to the next five.",
     group: "session",
     run: otherDatabases,
   },

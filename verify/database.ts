@@ -18,6 +18,7 @@ import { CannotVerify, Ended, RunInterrupted } from "./errors";
 import { readClocks } from "./lifecycle/clocks";
 import { verifyPersona } from "./persona";
 import { otherRoles } from "./privileges/groups";
+import { othersAfter } from "./privileges/other-databases";
 import type { Acceptance } from "./report/accepted";
 import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
@@ -36,13 +37,17 @@ function rethrowUnlessReported(error: unknown): void {
   if (!(error instanceof Ended)) throw error;
 }
 
-/** Verifies one database and takes away what that made, whatever happens in between. */
+/**
+ * Verifies one database and takes away what that made, whatever happens in between.
+ * @param onRoom how many connections its server has left, once it has begun
+ */
 export async function verifyDatabase(
   options: VerifyOptions,
   run: DatabaseRun,
   id: string,
   acceptance: Acceptance,
   lockWaits: LockWaits,
+  onRoom: (free: number) => void,
 ): Promise<void> {
   const { manifest, vault, selection = {}, startApplication, signal, onStep } = options;
   const { database, recorder } = run;
@@ -71,9 +76,11 @@ export async function verifyDatabase(
     owner = await openOwner(address, database, lease);
     address = { ...address, pooler: await owner.poolMode() };
     if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
-    const [server] = await owner.query<{ version: string; number: number; standby: boolean }>(
+    const [server] = await owner.query<{ version: string; number: number; standby: boolean; free: number }>(
       `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
-         pg_is_in_recovery() AS standby`,
+         pg_is_in_recovery() AS standby,
+         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+           - (SELECT count(*)::int FROM pg_stat_activity) AS free`,
     );
     run.version = server!.version;
     const where = `PostgreSQL at ${address.host}:${String(address.port)}`;
@@ -83,6 +90,7 @@ export async function verifyDatabase(
       throw new CannotVerify(
         `${where} is a standby, which is behind and where nothing can be made: set PGHOST and PGPORT to the primary's`,
       );
+    onRoom(server!.free);
     const triggers = options.readOnly ? [] : await eventTriggers(owner);
     const readOnly = options.readOnly === true || triggers.length > 0;
     if (triggers.length > 0)
@@ -105,7 +113,7 @@ export async function verifyDatabase(
       left: [],
       version: server!.number,
       clocks: await readClocks(vault, owner),
-      roles: await otherRoles(owner, neighbours),
+      roles: await otherRoles(owner, othersAfter(database, neighbours), database),
       databases: neighbours,
       otherDatabases: manifest.servers.find(({ name }) => name === database.server)?.otherDatabases ?? "keep",
       ...{ startApplication, signal },

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { errorText, type VaultClient } from "../clients/vault-client";
 import type { AccessManifest, ManifestDatabase } from "../manifest/schema";
 import { EXPIRY } from "./checks";
@@ -11,6 +12,7 @@ import { count, resultsOf, type Asked, type DatabaseReport, type Placed, type Re
 import { LockWaits } from "./session/lock-waits";
 import { newRun } from "./session/probes";
 import type { PostgresAddress } from "./session/session";
+import { Turns } from "./turns";
 import type { StartApplication } from "./workloads/context";
 
 export interface VerifyOptions {
@@ -29,6 +31,7 @@ export interface VerifyOptions {
   readonly startApplication?: StartApplication;
   /** Ends the run after the step that is under way; what was made is taken away as always. */
   readonly signal?: AbortSignal;
+  /** Of several databases each step says which of how many. */
   readonly onStep?: (step: string) => void;
 }
 
@@ -72,11 +75,12 @@ export async function verify(given: VerifyOptions): Promise<Report> {
   const id = newRun();
   const acceptance = new Acceptance(manifest.accepted);
   const runs: DatabaseRun[] = [];
-  let interrupted = false;
-  let unable: CannotVerify | undefined;
+  const came: { interrupted: boolean; unable?: CannotVerify } = { interrupted: false };
 
   const stop = new AbortController();
   const ended = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  // Each database's lease that ends by itself listens.
+  setMaxListeners(0, ended);
   const begin = async (database: ManifestDatabase) => {
     const address = options.postgres(database.server);
     const recorder = new Recorder(selection);
@@ -85,45 +89,61 @@ export async function verify(given: VerifyOptions): Promise<Report> {
       database,
     };
   };
+  const isExpiryWanted = options.expiry !== false && EXPIRY.some(({ id }) => isSelected(selection, id));
   // The leases example revokes whatever the probe role has leased: what is to end by itself is leased after it.
   const isAfter = ({ workload }: ManifestDatabase) => !options.readOnly && workload?.kind === "leases";
-  const waited = manifest.databases.filter(
-    () => options.expiry !== false && EXPIRY.some(({ id }) => isSelected(selection, id)),
-  );
-  const expiries = waited.filter((database) => !isAfter(database)).map(begin);
-  for (const database of manifest.databases) {
-    const run: DatabaseRun = {
-      database,
-      recorder: new Recorder(selection),
-      personas: new Map(),
-      left: [],
-      remarks: [],
-    };
-    runs.push(run);
+  const expiries: ReturnType<typeof begin>[] = [];
+  const turns = new Turns();
+  let onBegun!: () => void;
+  const begun = new Promise<void>((resolve) => (onBegun = resolve));
+  const total = manifest.databases.length;
+  const verifyOne = async (database: ManifestDatabase, number: number) => {
+    // Where the first one can't begin, none does.
+    if (number > 1) await begun;
+    const endTurn = await turns.take(database.server);
     try {
-      await verifyDatabase(options, run, id, acceptance, locks);
+      if (came.unable) return;
+      if (number > 1 && signal?.aborted) throw new RunInterrupted();
+      const run: DatabaseRun = {
+        ...{ database, recorder: new Recorder(selection), personas: new Map(), left: [], remarks: [] },
+      };
+      runs.push(run);
+      if (isExpiryWanted && !isAfter(database)) expiries.push(begin(database));
+      const of = total > 1 ? ` (database ${String(number)} of ${String(total)})` : "";
+      const onStepOfIts = (step: string) => onStep?.(`${step}${of}`);
+      const onRoom = (free: number) => {
+        turns.allow(database.server, free);
+        onBegun();
+      };
+      await verifyDatabase({ ...options, onStep: onStepOfIts }, run, id, acceptance, locks, onRoom).catch(
+        (error: unknown) => {
+          // Once others are verified, what they came to is told as well.
+          if (error instanceof RunInterrupted || (error instanceof CannotVerify && number === 1)) throw error;
+          if (!(error instanceof Ended)) run.recorder.broken(error);
+        },
+      );
+      if (isExpiryWanted && isAfter(database)) expiries.push(begin(database));
     } catch (error) {
-      // Once others are verified, what they came to is told as well.
-      if (error instanceof CannotVerify && database === manifest.databases[0]) {
-        unable = error;
-        break;
-      }
-      if (error instanceof RunInterrupted) {
-        interrupted = true;
-        break;
-      }
-      if (!(error instanceof Ended)) run.recorder.broken(error);
+      if (error instanceof CannotVerify) came.unable = error;
+      else if (error instanceof RunInterrupted) came.interrupted = true;
+      else throw error;
+    } finally {
+      onBegun();
+      endTurn();
     }
-  }
-  if (unable || interrupted) stop.abort();
-  else expiries.push(...waited.filter(isAfter).map(begin));
+  };
+  await Promise.all(manifest.databases.map((database, i) => verifyOne(database, i + 1)));
+  const place = ({ database }: DatabaseRun) => manifest.databases.indexOf(database);
+  runs.sort((a, b) => place(a) - place(b));
+  if (came.unable || came.interrupted) stop.abort();
   if (!stop.signal.aborted && expiries.length > 0) onStep?.("a lease that nobody revokes ends by itself");
   const left = runs.flatMap((run) => run.left);
   for (const { database, recorder, left: stays } of await Promise.all(expiries)) {
     left.push(...stays);
     if (recorder) runs.find((run) => run.database === database)?.recorder.take(recorder);
-    else interrupted = true;
+    else came.interrupted = true;
   }
+  const { unable, interrupted } = came;
   if (unable)
     throw left.length > 0 ? new CannotVerify(`${unable.message}; left behind: ${left.join(", ")}`) : unable;
 

@@ -21,7 +21,8 @@ export interface VerifyCommandOptions {
   readonly fixSql?: string;
   readonly json?: string;
   readonly list?: boolean;
-  readonly manifest: string;
+  /** @default - what was deployed from this machine, else what was synthesized last */
+  readonly manifest?: string;
   /** Ids of checks. */
   readonly only?: readonly string[];
   readonly skip?: readonly string[];
@@ -54,8 +55,10 @@ export async function verifyCommand(
   if (fixFile) checkReportFile(fixFile, FIX_SQL);
   if (env !== undefined) await synthesizeAnew(env, signal);
   const target = verificationTarget(file);
+  const { note, ...deployment } = target;
+  if (note !== undefined) console.error(note);
   const report = await verify({
-    ...target,
+    ...deployment,
     selection: { only, skip },
     readOnly,
     expiry,

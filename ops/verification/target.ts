@@ -6,6 +6,7 @@ import { VaultClient } from "../../clients/vault-client";
 import { accessManifestSchema, type AccessManifest } from "../../manifest/schema";
 import type { PostgresAddress } from "../../verify/session/session";
 import { Deployment } from "../deployment/deployment";
+import { Home } from "../deployment/home";
 import { checkVaultAddress } from "../vault/address";
 
 /** What there is to verify, and how to reach it. */
@@ -14,26 +15,43 @@ export interface VerificationTarget {
   /** With the verifier's token. */
   readonly vault: VaultClient;
   readonly postgres: (server: string) => PostgresAddress;
+  /** To be known of the manifest. */
+  readonly note?: string;
 }
+
+/** What the last synth of this checkout declared, whatever it was for. */
+const SYNTHESIZED = "cdktf.out/access.json";
 
 /**
  * From VAULT_ADDR, VAULT_TOKEN, the PG* variables and, for what they leave open, the deployment beside the manifest.
- * @throws SetupError that names the variable which is missing or not allowed
+ * @param given the manifest. @default - that of the last deploy from this machine, else what was synthesized last
+ * @throws SetupError that names what is missing or not allowed
  */
-export function verificationTarget(file: string): VerificationTarget {
+export function verificationTarget(given?: string): VerificationTarget {
+  const file = given ?? SYNTHESIZED;
+  const synthesized = readManifest(file);
+  const home = Home.open(synthesized.environment);
+  const { manifest, note } =
+    given === undefined ? deployedFrom(home, synthesized) : { manifest: synthesized };
   const env = environmentFor(file);
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace, VAULT_CACERT: ca } = env;
-  if (!address)
-    throw new SetupError("VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200");
-  checkVaultAddress("VAULT_ADDR", address);
-  if (!token) throw new SetupError("VAULT_TOKEN is not set: export a token with the verifier's policy");
-  const manifest = readManifest(file);
+  if (address) checkVaultAddress("VAULT_ADDR", address);
+  if (!address || !token) {
+    const missing = [
+      !address && "VAULT_ADDR is not set: export Vault's address, such as http://127.0.0.1:8200",
+      !token && "VAULT_TOKEN is not set: export a token with the verifier's policy",
+      given === undefined &&
+        !home.token("verifier") &&
+        `this machine has no token of the verifier's for the environment ${manifest.environment} (${home.folder}), which npx leasehold init or deploy keeps there: verify where it was deployed from, or export these and, where PostgreSQL is elsewhere, PGHOST and PGPORT`,
+    ];
+    throw new SetupError(missing.filter((each) => each !== false).join("; "));
+  }
   const encrypted = new Set(manifest.servers.filter(({ tls }) => tls).map(({ name }) => name));
   const addresses = new Map(
     serversOf(manifest).map(({ server, suffix }) => [server, addressOf(env, suffix, encrypted.has(server))]),
   );
   return {
-    manifest,
+    ...{ manifest, note },
     vault: new VaultClient(
       address.replace(/\/+$/, ""),
       token,
@@ -41,6 +59,18 @@ export function verificationTarget(file: string): VerificationTarget {
       ca ? certificates("VAULT_CACERT", ca) : undefined,
     ),
     postgres: (server) => addresses.get(server)!,
+  };
+}
+
+/** A diff, or a synth of another branch, leaves in cdktf.out what nobody has deployed. */
+function deployedFrom(home: Home, synthesized: AccessManifest): { manifest: AccessManifest; note?: string } {
+  const last = home.deployedAccess();
+  const isOther = last && last.text !== readFileSync(SYNTHESIZED, "utf8");
+  const deployed = isOther && accessManifestSchema.safeParse(JSON.parse(last.text)).data;
+  if (!deployed) return { manifest: synthesized };
+  return {
+    manifest: deployed,
+    note: `judged by what was deployed from this machine at ${last.at.toISOString()}, which ${SYNTHESIZED} does not say: --manifest ${SYNTHESIZED} judges by that`,
   };
 }
 
@@ -111,7 +141,9 @@ function readManifest(file: string): AccessManifest {
   try {
     text = readFileSync(file, "utf8");
   } catch {
-    throw new SetupError(`${file} can't be read: run npx cdktf synth, or name the manifest with --manifest`);
+    throw new SetupError(
+      `${file} can't be read: name the environment with --env, run npx cdktf synth, or name the manifest with --manifest`,
+    );
   }
   let json: unknown;
   try {

@@ -299,7 +299,7 @@ describe("bad input: one line, exit code 2, nothing written", () => {
     [["dance"], /^unknown command 'dance'$/],
     [
       ["verify", "--manifest", "/nowhere/access.json"],
-      /^\/nowhere\/access\.json can't be read: run npx cdktf synth, or name the manifest with --manifest$/,
+      /^\/nowhere\/access\.json can't be read: name the environment with --env, run npx cdktf synth, or name the manifest with --manifest$/,
     ],
     [
       ["start", "--json", "/nowhere/report.json"],

@@ -1,4 +1,5 @@
 import { escapeLiteral as literal } from "pg";
+import type { VaultAnswer } from "../../clients/vault-client";
 import type { LoggedInContext } from "../context";
 import type { Check } from "../report/check";
 import { whyCut } from "../vault/max-lease-ttl";
@@ -13,11 +14,12 @@ export async function leaseLogin(context: LoggedInContext, check: Check): Promis
   context.lease = context.leases.keep(answer);
   const { duration } = context.lease;
   const { defaultTtl } = context.persona.databaseRole;
-  check.expect("lease TTL", defaultTtl, duration, "s", await cutOf(context)(defaultTtl, duration));
+  check.expect("lease TTL", defaultTtl, duration, "s", await cutOf(context, answer)(defaultTtl, duration));
 }
 
-function cutOf({ vault, database }: LoggedInContext) {
-  return (declared: number, found?: number) => whyCut(vault, database.vault.mount, declared, found);
+function cutOf({ vault, database }: LoggedInContext, { body }: VaultAnswer) {
+  return (declared: number, found?: number) =>
+    whyCut(vault, database.vault.mount, declared, found, body.warnings);
 }
 
 export async function expectValidUntil(
@@ -56,5 +58,5 @@ export async function expectMaximum(context: LoggedInContext, check: Check): Pro
   check.noteAnswer(renewed);
   const { lease_duration } = renewed.body;
   const { issuedAt } = context.lease!;
-  await expectCut("lease max TTL", maxTtl, renewed, lease_duration, issuedAt, check, cutOf(context));
+  await expectCut("lease max TTL", maxTtl, renewed, lease_duration, issuedAt, check, cutOf(context, renewed));
 }

@@ -132,15 +132,17 @@ async function logIn(context: PersonaContext, check: Check): Promise<void> {
   const { auth, vault, issuedAt } = (context.token = appRole.keep(answer));
   const { policies, tokenTtl, tokenMaxTtl } = persona.login;
   check.expect("policies", [...policies].sort().join(", "), [...auth.policies].sort().join(", "));
-  const why = (declared: number, found?: number) =>
-    whyCut(context.vault, `auth/${persona.login.authMount}`, declared, found);
+  const cutOf =
+    ({ body }: VaultAnswer) =>
+    (declared: number, found?: number) =>
+      whyCut(context.vault, `auth/${persona.login.authMount}`, declared, found, body.warnings);
   const { lease_duration: ttl } = auth;
-  check.expect("token TTL", tokenTtl, ttl, "s", await why(tokenTtl, ttl));
+  check.expect("token TTL", tokenTtl, ttl, "s", await cutOf(answer)(tokenTtl, ttl));
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await vault.request("POST", "auth/token/renew-self", { increment: tokenMaxTtl * 2 });
   check.noteAnswer(renewed);
   const { lease_duration: most } = renewed.body.auth ?? {};
-  await expectCut("token max TTL", tokenMaxTtl, renewed, most, issuedAt, check, why);
+  await expectCut("token max TTL", tokenMaxTtl, renewed, most, issuedAt, check, cutOf(renewed));
 }
 
 async function refuseLogins(context: PersonaContext, check: Check): Promise<void> {

@@ -11,16 +11,24 @@ import { rolesOf, searchPathOf } from "./declared";
 /** Past VALID UNTIL Vault has had this long to drop the login; it tries again when it fails. */
 const SECONDS_TO_DROP = 60;
 
+/** Of the roles of other databases, so many: of the rest the catalogs tell, or the work would grow with the square of the databases. */
+const TRIED_OF_OTHERS = 20;
+
 export interface OtherRole {
   readonly name: string;
   /** Declared, or a superuser: worth a statement. For the others the catalogs tell. */
   readonly tried: boolean;
 }
 
-/** Every role of the server that is not a leased login. */
-export function otherRoles(catalogs: Session, databases: readonly ManifestDatabase[]): Promise<OtherRole[]> {
+/** Every role of the server that is not a leased login. @param others databases, in the order in which their roles are tried */
+export function otherRoles(
+  catalogs: Session,
+  others: readonly ManifestDatabase[],
+  database: ManifestDatabase,
+): Promise<OtherRole[]> {
+  const tried = [...rolesOf(database), ...others.flatMap(rolesOf).slice(0, TRIED_OF_OTHERS)];
   return catalogs.query<OtherRole>(
-    `SELECT rolname AS name, rolsuper OR rolname IN (${literals(databases.flatMap(rolesOf))}) AS tried
+    `SELECT rolname AS name, rolsuper OR rolname IN (${literals(tried)}) AS tried
      FROM pg_roles WHERE rolname !~ '${LEASED}'
      ORDER BY 1`,
   );

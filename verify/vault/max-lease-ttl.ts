@@ -5,12 +5,14 @@ import type { VaultClient } from "../../clients/vault-client";
  * may read its limits here (Vault's UI does), which takes a policy everywhere else.
  * @param mount with `auth/` in front where it is an auth method's
  * @param declared in seconds, as is `found`
+ * @param warnings of the answer that gave it
  */
 export async function whyCut(
   vault: VaultClient,
   mount: string,
   declared: number,
   found: number | undefined,
+  warnings?: readonly string[] | null,
 ): Promise<string> {
   if (found === undefined || found >= declared) return "";
   const { status, body } = await vault.request("GET", `sys/internal/ui/mounts/${mount}`);
@@ -21,6 +23,7 @@ export async function whyCut(
     if (limit >= declared) return "";
     return `, since the mount ${mount} has max_lease_ttl ${String(limit)} s: ${tune}`;
   }
-  // OpenBao does not say its configuration's for a mount that has none of its own.
+  // OpenBao does not say its configuration's for a mount that has none of its own; that something cuts it, it says in a warning.
+  if (!warnings?.some((warning) => warning.includes("max_ttl"))) return "";
   return `, by what Vault has of the role (npx leasehold diff) or by max_lease_ttl in Vault's configuration: ${tune}`;
 }
