@@ -1,4 +1,4 @@
-import { NO_SUCH_DATABASE, TOO_MANY_CONNECTIONS } from "./sqlstates";
+import { NO_SUCH_DATABASE, RAISED, READ_ONLY_TRANSACTION, TOO_MANY_CONNECTIONS } from "./sqlstates";
 
 /**
  * What helps where PostgreSQL refuses a session for a reason beside the login's password.
@@ -10,6 +10,10 @@ export function sessionRemedy(text: string, code: string | undefined, encrypt: s
   if (is(TOO_MANY_CONNECTIONS))
     return "it has no free connection: end sessions that idle, or raise max_connections";
   if (is(NO_SUCH_DATABASE)) return "the database is not there: create it, or correct the config and deploy";
+  if (is(READ_ONLY_TRANSACTION))
+    return "its transactions are read-only: have Vault's connection reach the primary, and turn default_transaction_read_only off for the server, the database and Vault's login";
+  if (code === RAISED || new RegExp(`\\bFATAL: .*SQLSTATE ${RAISED}`).test(text))
+    return "a login event trigger of the database refuses it: have it let leased logins and Vault's in";
   if (is("57P03")) return "it is starting or stopping: try again in a moment";
   if (is("28000") && text.includes("pg_hba.conf"))
     return /no encryption|SSL off/.test(text)

@@ -10,6 +10,8 @@ export interface VaultAnswer {
   readonly path: string;
   readonly status: number;
   readonly body: VaultBody;
+  /** When it was given, by Vault's clock, in milliseconds of the epoch and whole seconds. */
+  readonly date?: number;
 }
 
 export interface VaultBody {
@@ -203,14 +205,18 @@ export class VaultClient {
     }
   }
 
-  private answer(method: string, path: string, { status, text }: HttpResponse): VaultAnswer {
+  private answer(method: string, path: string, { status, text, headers }: HttpResponse): VaultAnswer {
     let parsed: VaultBody;
     try {
       parsed = text ? (JSON.parse(text) as VaultBody) : {};
     } catch {
       throw new VaultUnreachable(`${this.address} does not answer like Vault: HTTP ${String(status)}`);
     }
-    const answer: VaultAnswer = { method, path, status, body: parsed };
+    const date = Date.parse(headers.date ?? "");
+    const answer: VaultAnswer = {
+      ...{ method, path, status, body: parsed },
+      ...(!Number.isNaN(date) && { date }),
+    };
     // Of a sealed or standby Vault; sys/health has this status too, without `errors`.
     if (status === 503 && parsed.errors) {
       const said = errorText(answer);

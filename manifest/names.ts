@@ -128,6 +128,11 @@ const SHORTENED = `[^[:cntrl:]"'']{0,8}`;
  */
 export const LEASED = `^${LEASED_PREFIX}${SHORTENED}-${SHORTENED}-[A-Za-z0-9]{20}-[0-9]{10}$`;
 
+/** A login's name, the same for each lease of one database role: what differs from lease to lease is an asterisk. */
+export function lastingName(login: string): string {
+  return login.startsWith(LEASED_PREFIX) ? login.replace(/-[A-Za-z0-9]{20}-[0-9]{10}$/, "-*") : login;
+}
+
 /**
  * The comment on each role that Vault leases for a database, written as it is made. Its holder can't write one, so it tells
  * a leased login from a forged one. A revocation that could not drop the role adds {@link REVOKED} and the SQLSTATE.

@@ -45,7 +45,7 @@ export class CertificateAuthority {
     return pem(this.root);
   }
 
-  /** For a server on 127.0.0.1, which is localhost as well, or for a client. */
+  /** For a server on 127.0.0.1 or ::1, which are localhost as well, or for a client. */
   async issue(usage: "serverAuth" | "clientAuth" = "serverAuth"): Promise<ServerTls> {
     const { x509 } = this;
     const keys = await newKeys();
@@ -63,6 +63,7 @@ export class CertificateAuthority {
         new x509.SubjectAlternativeNameExtension([
           { type: "dns", value: "localhost" },
           { type: "ip", value: "127.0.0.1" },
+          { type: "ip", value: "::1" },
         ]),
       ],
     });

@@ -1,6 +1,7 @@
 import { privilegeSetsOf } from "../manifest/privileges";
 import type { ManifestPersona } from "../manifest/schema";
 import type { DatabaseContext, LeasedContext, LoggedInContext, SessionContext } from "./context";
+import { clocksAgree } from "./lifecycle/clocks";
 import { outliveLease, type ExpiryContext } from "./lifecycle/expiry";
 import { expectGone, nothingLeft, ownLeaseGone, type OwnLease } from "./lifecycle/gone";
 import { expectConnectionLimit, expectMaximum, expectValidUntil, leaseLogin } from "./lifecycle/lease";
@@ -318,6 +319,16 @@ const mayLeave =
 
 /** On the life of leases, over all personas of a database. */
 export const LIFECYCLE: readonly CheckDefinition<LifecycleContext>[] = [
+  {
+    id: "clocks",
+    title: "Vault's and PostgreSQL's clocks agree",
+    proves:
+      "Vault's clock and PostgreSQL's are at most 10 s apart, so that a login ends with its lease by either's.",
+    group: "the life of a lease",
+    // They are the server's.
+    applies: ({ databases, database }) => databases[0]!.name === database.name,
+    run: clocksAgree,
+  },
   ...Object.values(LOGIN_METHODS).flatMap(({ lifecycle }) => lifecycle),
   {
     id: "renewed",

@@ -1,5 +1,6 @@
 import type { VaultClient } from "../clients/vault-client";
 import type { ManifestDatabase, ManifestPersona, OTHER_DATABASES } from "../manifest/schema";
+import type { Clocks } from "./lifecycle/clocks";
 import type { Access } from "./privileges/access";
 import type { OtherRole } from "./privileges/groups";
 import type { Broken } from "./privileges/broken-views";
@@ -42,6 +43,8 @@ export interface DatabaseContext {
   /** What the config accepts. */
   readonly acceptance: Acceptance;
   readonly readOnly: boolean;
+  /** Undefined where Vault does not say the time. */
+  readonly clocks?: Clocks;
   /** How long the users' locks are still waited for. */
   readonly lockWaits: LockWaits;
   /** What was remarked already, by what it was about. */

@@ -15,6 +15,7 @@ import {
 } from "./checks";
 import type { DatabaseContext } from "./context";
 import { CannotVerify, Ended, RunInterrupted } from "./errors";
+import { readClocks } from "./lifecycle/clocks";
 import { verifyPersona } from "./persona";
 import { otherRoles } from "./privileges/groups";
 import type { Acceptance } from "./report/accepted";
@@ -22,7 +23,7 @@ import { Recorder } from "./report/recorder";
 import { Custody } from "./session/custody";
 import { Leases, type Lease } from "./session/leases";
 import type { LockWaits } from "./session/lock-waits";
-import { actsAs, eventTriggers, makeGuarded, makeProbes } from "./session/probes";
+import { actsAs, eventTriggers, loginTriggers, makeGuarded, makeProbes } from "./session/probes";
 import { Session, type PoolMode, type PostgresAddress } from "./session/session";
 import { join, NO_TARGETS } from "./session/targets";
 import type { DatabaseRun, VerifyOptions } from "./verify";
@@ -70,17 +71,28 @@ export async function verifyDatabase(
     owner = await openOwner(address, database, lease);
     address = { ...address, pooler: await owner.poolMode() };
     if (address.pooler) run.remarks.push(poolerText(address, address.pooler));
-    const [server] = await owner.query<{ version: string; number: number }>(
-      "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number",
+    const [server] = await owner.query<{ version: string; number: number; standby: boolean }>(
+      `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+         pg_is_in_recovery() AS standby`,
     );
     run.version = server!.version;
-    const old = tooOld(`PostgreSQL at ${address.host}:${String(address.port)}`, server!.number);
+    const where = `PostgreSQL at ${address.host}:${String(address.port)}`;
+    const old = tooOld(where, server!.number);
     if (old !== undefined) throw new CannotVerify(old);
+    if (server!.standby)
+      throw new CannotVerify(
+        `${where} is a standby, which is behind and where nothing can be made: set PGHOST and PGPORT to the primary's`,
+      );
     const triggers = options.readOnly ? [] : await eventTriggers(owner);
     const readOnly = options.readOnly === true || triggers.length > 0;
     if (triggers.length > 0)
       run.remarks.push(
         `${database.name}: nothing is made, since it would run ${few(triggers)}: the catalogs tell, as with --read-only`,
+      );
+    const atLogin = await loginTriggers(owner);
+    if (atLogin.length > 0)
+      run.remarks.push(
+        `${database.name}: each login runs ${few(atLogin)}, a leased one and verify's own too`,
       );
     // Roles are global to a server, and CONNECT to a neighbour is nobody's.
     const neighbours = manifest.databases.filter(({ server }) => server === database.server);
@@ -92,6 +104,7 @@ export async function verifyDatabase(
       before: NO_TARGETS,
       left: [],
       version: server!.number,
+      clocks: await readClocks(vault, owner),
       roles: await otherRoles(owner, neighbours),
       databases: neighbours,
       otherDatabases: manifest.servers.find(({ name }) => name === database.server)?.otherDatabases ?? "keep",
@@ -147,6 +160,15 @@ function poolerText({ host, port }: PostgresAddress, mode: PoolMode): string {
   return `a connection pooler in ${mode} mode answers at ${host}:${String(port)}: what refuses a login there is its own word (08P01), which stands here as PostgreSQL's code, and logins to other databases and reconnecting clients are not tried${left}; set PGHOST and PGPORT to the server itself to try all`;
 }
 
+/** PostgreSQL says of a login past its VALID UNTIL what it says of a wrong password. */
+function anotherServer({ duration, date }: Lease): string {
+  const clock =
+    date === undefined
+      ? ""
+      : `; or set its clock, where it is more than the lease's ${String(duration)} s ahead of Vault's, which says ${new Date(date).toISOString()}`;
+  return `set PGHOST and PGPORT${clock}`;
+}
+
 async function openOwner(
   address: PostgresAddress,
   database: ManifestDatabase,
@@ -155,13 +177,17 @@ async function openOwner(
   // Of several owners none may look into the others' schemas, and the login may do what each of them may.
   const asItself = actsAs(database) === undefined;
   return Session.open(address, database.name, lease, { catalogs: true, asItself }).catch((error: unknown) => {
-    const where = `${address.host}:${String(address.port)}`;
-    const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
-    const reason = error instanceof Outage ? error.cause : error;
     throw new CannotVerify(
-      reason instanceof DatabaseError
-        ? `PostgreSQL at ${where} rejects the login ${lease.username}: ${oneLine(reason)}; ${sessionRemedy(reason.message, reason.code, encrypt) ?? "set PGHOST and PGPORT"}`
-        : `PostgreSQL at ${where} can't be reached: ${oneLine(reason)}; set PGHOST and PGPORT`,
+      `PostgreSQL at ${address.host}:${String(address.port)} ${refusalText(error instanceof Outage ? error.cause : error, lease)}`,
     );
   });
+}
+
+function refusalText(reason: unknown, lease: Lease): string {
+  const words = oneLine(reason);
+  if (!(reason instanceof DatabaseError)) return `can't be reached: ${words}; set PGHOST and PGPORT`;
+  const encrypt = "set PGSSLMODE to verify-full, and PGSSLROOTCERT";
+  const remedy = sessionRemedy(reason.message, reason.code, encrypt);
+  if (remedy === undefined) return `rejects the login ${lease.username}: ${words}; ${anotherServer(lease)}`;
+  return `refuses a session (${reason.code!}: ${words}): ${remedy}`;
 }

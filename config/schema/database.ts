@@ -192,7 +192,7 @@ const fields = object("a database", {
   }),
   public: publicPrivileges.optional().meta({
     description:
-      "What PUBLIC, and with it every login, has on the database, its schemas and their functions, later ones too. `take` revokes all of it. Otherwise nothing is revoked, and what is beyond the lists is a finding of `verify`.",
+      "What PUBLIC, and with it every login, has on the database, its schemas and their functions and procedures, later ones too. `take` revokes all of it. Otherwise nothing is revoked, and what is beyond the lists is a finding of `verify`.",
     otherwise: "`take`; with `exists` PUBLIC keeps what it has",
   }),
   manager: object("Vault's own login", {

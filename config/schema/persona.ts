@@ -97,7 +97,7 @@ const ofSchema = {
     .meta({ description: "On all sequences, present and future.", otherwise: "none" }),
   functions: privileges("functions")
     .optional()
-    .meta({ description: "On all functions, present and future.", otherwise: "none" }),
+    .meta({ description: "On all functions and procedures, present and future.", otherwise: "none" }),
 };
 
 const bySchema = byName(

@@ -16,7 +16,7 @@ import { NO_TLS } from "./server";
 
 const fields = object("the Vault server", {
   container: object("a Vault container", {
-    image: image.describe("Vault's or OpenBao's image."),
+    image: image.describe("Vault's image. OpenBao's is configured otherwise: deploy refuses it."),
     hostPort: port.describe("The port of 127.0.0.1 at which it is reached."),
     mode: oneOf("server", "dev")
       .default("server")

@@ -100,6 +100,9 @@ export class AccessRole extends Construct implements IAccessRole {
       const objectType = OBJECT_KINDS[kind].keyword.toLowerCase();
       const id = kind[0]!.toUpperCase() + kind.slice(1);
       this.grant(scope, id, { ...inSchema, objectType }, list);
+      // The provider reads procedures back with functions, and grants on functions alone. Default privileges cover both.
+      if (kind === "functions")
+        this.grant(scope, "Procedures", { ...inSchema, objectType: "procedure" }, list);
       // The first one stands where that on all tables stood, which is then revoked before any is granted.
       if (kind === "tables")
         for (const [i, table] of privileges.namedTables.entries())

@@ -317,6 +317,7 @@ export class Database extends DatabaseBase {
     if (schema === PUBLIC_SCHEMA && !keepsPublic)
       this.takeFromPublic(scope, "PublicSchema", Grant, { ...inSchema, objectType: "schema" });
     this.takeFromPublic(scope, "PublicFunctions", Grant, { ...inSchema, objectType: "function" });
+    this.takeFromPublic(scope, "PublicProcedures", Grant, { ...inSchema, objectType: "procedure" });
     // Without a schema: default privileges of a schema can only add to those of the whole database.
     for (const maker of [owner, ...creators]) {
       if (this.closed.has(maker)) continue;

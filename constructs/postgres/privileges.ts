@@ -34,7 +34,7 @@ export interface SchemaPrivileges {
    */
   readonly sequences?: readonly Privilege<"sequences">[];
   /**
-   * On all functions, those that exist and those that come.
+   * On all functions and procedures, those that exist and those that come.
    * @default - none
    */
   readonly functions?: readonly Privilege<"functions">[];

@@ -32,7 +32,7 @@ import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgr
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
 import { forgetGoneTables } from "../postgres/named-tables";
 import { recordOwners } from "../postgres/former-owners";
-import { recordPublic } from "../postgres/public-privileges";
+import { givePublicKept, recordPublic, takeLater } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
 import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
@@ -236,6 +236,10 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         for (const line of await moveHomeRecord(deployment)) show.detail(line);
         await recordOwners(deployment, marked);
         await recordPublic(deployment);
+        for (const line of await takeLater(deployment)) {
+          show.detail(line);
+          changed.add("PUBLIC");
+        }
         for (const line of await reopenOthers(deployment)) {
           show.detail(line);
           changed.add("other databases");
@@ -245,7 +249,10 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
         await eachDatabase(deployment, show, "createrole", freeMemberships);
         await eachDatabase(deployment, show, "createrole", dropEmptySchema);
       },
-      (show) => eachDatabase(deployment, show, "functions", closeLeaseSchema),
+      async (show) => {
+        await eachDatabase(deployment, show, "functions", closeLeaseSchema);
+        for (const line of await givePublicKept(deployment)) show.detail(line);
+      },
     ),
     apply(
       deployment.stack("vault")!,

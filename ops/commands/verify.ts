@@ -9,7 +9,7 @@ import { lock } from "../deployment/lock";
 import { color } from "../terminal/color";
 import { startApplication } from "../verification/application";
 import { fixSql } from "../verification/fix-sql";
-import { checkReportFile, exitCode, writeFixSql, writeReport } from "../verification/report-file";
+import { checkReportFile, exitCode, FIX_SQL, writeFixSql, writeReport } from "../verification/report-file";
 import { verificationTarget } from "../verification/target";
 
 export interface VerifyCommandOptions {
@@ -51,7 +51,7 @@ export async function verifyCommand(
   checkIds("--only", only);
   checkIds("--skip", skip);
   if (json) checkReportFile(json);
-  if (fixFile) checkReportFile(fixFile);
+  if (fixFile) checkReportFile(fixFile, FIX_SQL);
   if (env !== undefined) await synthesizeAnew(env, signal);
   const target = verificationTarget(file);
   const report = await verify({
@@ -73,11 +73,11 @@ export async function verifyCommand(
   console.log((details ? renderDetails : renderOverview)(report, color()));
   if (json) writeReport(json, report);
   if (fixFile) {
-    const sql = fixSql(report, target.manifest);
-    if (sql !== undefined) writeFixSql(fixFile, sql);
+    const { text, statements } = fixSql(report, target.manifest);
+    writeFixSql(fixFile, text);
     console.log(
-      sql === undefined
-        ? "no statement would mend anything: nothing was written"
+      statements === 0
+        ? `${fixFile}: there is no statement that would mend anything`
         : `${fixFile}: statements that would mend it, for a superuser to read and run: psql -v ON_ERROR_STOP=1 -f ${fixFile}`,
     );
   }

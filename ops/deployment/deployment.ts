@@ -290,13 +290,16 @@ export class Deployment {
     );
   }
 
-  /** Resources of a type that are in a stack's state under another name than the declared one. */
-  async renamed(name: StackName, type: string): Promise<StateResource[]> {
+  /**
+   * Resources of a type that are in a stack's state under another name than the declared one.
+   * @param key the attribute that has it
+   */
+  async renamed(name: StackName, type: string, key = "name"): Promise<StateResource[]> {
     const stack = this.stack(name)!;
     const declared = stack.json.resource[type] ?? {};
     return (await this.state(stack)).filter(({ address, attributes }) => {
-      const { name: wanted } = declared[address.slice(type.length + 1)] ?? {};
-      return address.startsWith(`${type}.`) && wanted !== undefined && wanted !== attributes["name"];
+      const wanted = declared[address.slice(type.length + 1)]?.[key];
+      return address.startsWith(`${type}.`) && wanted !== undefined && wanted !== attributes[key];
     });
   }
 

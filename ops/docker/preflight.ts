@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import { SetupError } from "../../clients/setup-error";
 import { sealStatus } from "../../clients/vault-seal";
 import { errorText, VaultUnreachable, type VaultAnswer, type VaultClient } from "../../clients/vault-client";
+import type { Input } from "../../manifest/inputs";
 import type { TrustToken } from "../../manifest/names";
 import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
@@ -22,13 +23,13 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
   for (const line of await deployment.mendStates()) onProgress(line);
   const platform = deployment.stack("platform");
   await all([
-    initialiseStacks(deployment),
+    // What is refused whatever init does is said beside what init would mend.
+    initialiseStacks(deployment).then(() => checkRemoved(deployment)),
     ...(platform
       ? [checkDocker(deployment, platform, onProgress)]
       : [checkSuperusers(deployment), checkVault(deployment)]),
   ]);
   await checkFirstStart(deployment);
-  await checkRemoved(deployment);
   await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {
     // A container that is still to be made, or started.
     if (!platform || !((error as Error).cause instanceof VaultUnreachable)) throw error;
@@ -64,6 +65,11 @@ export async function checkRemoved(deployment: Deployment): Promise<void> {
     ...(await deployment.undeclared("vault", "vault_mount")).map(
       ({ attributes }) =>
         `the mount ${String(attributes["path"])}, which Terraform would remove with its leases`,
+    ),
+    // Its address is not made of its path.
+    ...(await deployment.renamed("vault", "vault_auth_backend", "path")).map(
+      ({ attributes }) =>
+        `the auth mount ${String(attributes["path"])}, with which Terraform would move what everybody logs in with`,
     ),
   ];
   const lines = removed.map(
@@ -320,11 +326,18 @@ async function checkDocker(
       if (!ports.includes(`:${port}->`)) await checkPort(Number(port), name);
     }
   };
+  const containers = Object.values(platform.json.resource["docker_container"] ?? {});
+  const isConfigured = containers.some((container) => valueIn(container, "VAULT_LOCAL_CONFIG") !== undefined);
+  const checkImageOf = async ({ variable, for: purpose }: Input) => {
+    const image = resolve(`\${var.${variable}}`);
+    await checkImage(image, variable, onProgress);
+    if (purpose === "vault-image" && isConfigured) await checkIsVaults(image, variable);
+  };
   await all([
     ...deployment.manifest.inputs
       .filter((input) => input.for === "image" || input.for === "vault-image")
-      .map(({ variable }) => checkImage(resolve(`\${var.${variable}}`), variable, onProgress)),
-    ...Object.values(platform.json.resource["docker_container"] ?? {}).map(checkPorts),
+      .map(checkImageOf),
+    ...containers.map(checkPorts),
   ]);
 }
 
@@ -340,6 +353,16 @@ async function checkImage(
   if (failed)
     throw new SetupError(
       `the image ${image} is not on this machine and can't be pulled (${stderr.split("\n").at(-1) ?? ""}): docker load it, or set TF_VAR_${variable}, or image in the config, to one from a registry in reach (docs/air-gapped.md)`,
+    );
+}
+
+/** OpenBao's images read another variable and another folder: in server mode the container would have no listener. */
+async function checkIsVaults(image: string, variable: string): Promise<void> {
+  const { stdout } = await tryDocker("image", "inspect", "--format", "{{json .Config}}", image);
+  // Their volumes; of the one without a shell, its program.
+  if (/"\/openbao\/|\/bao"/.test(stdout))
+    throw new SetupError(
+      `the image ${image} is OpenBao's, which does not read what Vault's image is configured with and would not listen: set TF_VAR_${variable}, or image in the config, to one of Vault's, or have OpenBao as a server that exists already (docs/external.md)`,
     );
 }
 

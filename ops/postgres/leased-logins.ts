@@ -219,8 +219,8 @@ export async function emptyGroups(
   return emptied ?? [];
 }
 
-/** By which ALTER ROUTINE finds it and no other: of two procedures that differ in their OUT arguments, regprocedure fits both. */
-const ROUTINE =
+/** By which a statement about a function or procedure finds it and no other: of two procedures that differ in their OUT arguments, regprocedure fits both. */
+export const ROUTINE =
   "format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(p.oid))";
 /** A dependency on a user's function or operator: pg_depend has no rows for PostgreSQL's own. */
 const CALLS = (catalog: string, oid: string) =>

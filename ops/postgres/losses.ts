@@ -1,9 +1,10 @@
 import { escapeIdentifier, type Client } from "pg";
 import { printable } from "../../clients/text";
-import { LEASED_PREFIX } from "../../manifest/names";
+import { lastingName, LEASED_PREFIX } from "../../manifest/names";
 import type { AccessManifest } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { findLockedOut, lockedOutText } from "./other-databases";
+import { ROUTINE } from "./leased-logins";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
@@ -36,7 +37,7 @@ export async function findLosses(deployment: Deployment, options?: { forPlan?: b
       const query = async (client: Client) =>
         (await client.query<Row>(LOST, [JSON.stringify(grants), JSON.stringify(schemas), ours])).rows;
       const rows = await asSuperuser(login, query, name);
-      losses.push(...(rows ?? []).map((row) => lossOf(name, row)));
+      losses.push(...ofLogins(rows ?? []).map((row) => lossOf(name, row)));
     }
   }
   return [
@@ -52,7 +53,7 @@ export async function findLockedOutLosses(
   options?: { forPlan?: boolean },
 ): Promise<Loss[]> {
   return (await findLockedOut(deployment, options)).map((who) => ({
-    id: `loss:database ${who.database}:CONNECT of ${who.login}`,
+    id: `loss:database ${who.database}:CONNECT of ${lastingName(who.login)}`,
     text: lockedOutText(who),
   }));
 }
@@ -125,6 +126,17 @@ interface Row {
   readonly sessions: number;
 }
 
+/** Leases of one database role that others have as one: no config could accept what the next one loses. */
+function ofLogins(rows: readonly Row[]): Row[] {
+  const byName = new Map<string, Row>();
+  for (const { sessions, ...row } of rows) {
+    const one = { ...row, role: lastingName(row.role) };
+    const key = JSON.stringify(one);
+    byName.set(key, { ...one, sessions: sessions + (byName.get(key)?.sessions ?? 0) });
+  }
+  return [...byName.values()];
+}
+
 function lossOf(database: string, row: Row): Loss {
   const { role, kind, schema, objects } = row;
   const isRoutine = schema !== null && kind !== "schema";
@@ -140,8 +152,14 @@ function lossOf(database: string, row: Row): Loss {
   const object = isRoutine ? `${kind}s in ${schema}` : `${kind} ${schema ?? database}`;
   return {
     id: `loss:${object}:${privileges} of ${role}`,
-    text: `${role} loses ${privileges} on ${where}${of}${sessionsText(row.sessions, "where")}; to keep it${when}: GRANT ${privileges} ON ${on} TO ${escapeIdentifier(role)}`,
+    text: `${role} loses ${privileges} on ${where}${of}${sessionsText(row.sessions, "where")}; to keep it${when}: GRANT ${privileges} ON ${on} TO ${grantee(role)}`,
   };
+}
+
+/** As it stands in a GRANT. A lease gets it from the creation statements of its database role. */
+function grantee(login: string): string {
+  const isLease = login.startsWith(LEASED_PREFIX) && login.endsWith("-*");
+  return isLease ? '"{{name}}" in the creation statements of its database role' : escapeIdentifier(login);
 }
 
 function sessionsText(sessions: number, join: string): string {
@@ -156,13 +174,8 @@ function sessionsText(sessions: number, join: string): string {
  */
 const LOST = `
   WITH grants AS (
-    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges,
-      -- Of routines that it knows Terraform reads what was granted, and not what PostgreSQL gives from the start.
-      "isNew" OR EXISTS (
-        SELECT FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(proacl)
-        WHERE nspname = schema AND grantee = 0
-      ) AS is_taken
-    FROM jsonb_to_recordset($1) AS g (kind text, schema text, role text, privileges text[], "isNew" boolean)
+    SELECT kind, schema, coalesce(r.oid, 0) AS grantee, privileges
+    FROM jsonb_to_recordset($1) AS g (kind text, schema text, role text, privileges text[])
     LEFT JOIN pg_roles r ON rolname = role
     WHERE role = 'public' OR r.oid IS NOT NULL
   ), schemas AS (
@@ -179,7 +192,8 @@ const LOST = `
     FROM pg_namespace
     WHERE nspname IN (SELECT name FROM schemas UNION SELECT schema FROM grants WHERE kind = 'schema')
     UNION ALL
-    SELECT kind, nspname, p.oid::regprocedure::text, coalesce(proacl, CASE WHEN is_taken THEN acldefault('f', proowner) END)
+    SELECT kind, nspname, CASE prokind WHEN 'p' THEN ${ROUTINE} ELSE p.oid::regprocedure::text END,
+      coalesce(proacl, acldefault('f', proowner))
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN grants ON schema = nspname AND grantee = 0
     WHERE CASE kind WHEN 'function' THEN prokind <> 'p' WHEN 'procedure' THEN prokind = 'p' ELSE kind = 'routine' END
   ), before AS (

@@ -1,10 +1,15 @@
 import { escapeIdentifier, type Client } from "pg";
 import { madeOwnersOf } from "../../manifest/names";
+import { publicMay } from "../../manifest/public";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
-import { changeRecord, readRecord, type PublicRecord } from "./record";
+import { ROUTINE } from "./leased-logins";
+import { changeRecord, readRecord, type PublicRecord, type TakenRecord } from "./record";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
+
+/** SQL over pg_proc as `p`, for `ON ROUTINE`. */
+const ROUTINE_NAME = `CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END`;
 
 /** What the stack has taken from PUBLIC in a database. */
 function takenIn(state: readonly StateResource[], name: string): StateResource[] {
@@ -16,6 +21,8 @@ interface ToBeTaken {
   readonly database: boolean;
   /** Schemas whose functions it will be. */
   readonly functions: readonly string[];
+  /** Schemas whose procedures it will be: by a deploy of an earlier release their functions are taken already. */
+  readonly procedures: readonly string[];
   readonly schemas: readonly string[];
   /** Roles whose later functions it will be. */
   readonly makers: readonly string[];
@@ -38,12 +45,13 @@ function toBeTaken(
       grant.role === "public" &&
       isNew(grant.kind, grant.schema ? "schema" : "database", grant.schema ?? name),
   );
-  const schemas = (isOf: (kind: string) => boolean) =>
-    taken.flatMap(({ kind, schema }) => (schema !== undefined && isOf(kind) ? [schema] : []));
+  const schemas = (of: string) =>
+    taken.flatMap(({ kind, schema }) => (schema !== undefined && kind === of ? [schema] : []));
   return {
     database: taken.some(({ kind }) => kind === "database"),
-    schemas: schemas((kind) => kind === "schema"),
-    functions: schemas((kind) => kind !== "schema"),
+    schemas: schemas("schema"),
+    functions: schemas("function"),
+    procedures: schemas("procedure"),
     makers: defaults
       .filter((of) => isHere(of) && isNew("function", "owner", of.owner))
       .map(({ owner }) => owner),
@@ -58,11 +66,8 @@ export async function recordPublic(deployment: Deployment): Promise<void> {
     if (database.public !== "take") continue;
     const login = deployment.superuserOf(database);
     const taking = toBeTaken(state, database, stack);
-    if (
-      !taking.database &&
-      [taking.functions, taking.schemas, taking.makers].every((list) => list.length === 0)
-    )
-      continue;
+    const { database: isTaken, ...lists } = taking;
+    if (!isTaken && Object.values(lists).every((list) => list.length === 0)) continue;
     const query = (client: Client) => privilegesOf(client, database, taking);
     const found = (await asSuperuser(login, query, database.name)) ?? defaults(taking);
     await changeRecord(deployment, login, (record) => {
@@ -92,12 +97,15 @@ function union<Item>(one: readonly Item[] = [], other: readonly Item[] = []): It
   return [...new Set([...one, ...other])];
 }
 
-/** A deploy that was killed has a record, and may have taken some of it: what was there first counts. */
+/** A deploy that was killed has a record, and may have taken some of it; of what PUBLIC got back, it may lose some again. */
 function merged(before: PublicRecord | undefined, found: PublicRecord): PublicRecord {
+  const schemas = union(Object.keys(before?.schemas ?? {}), Object.keys(found.schemas));
   return {
-    database: before?.database ?? found.database,
+    database: (before?.database ?? found.database) && union(before?.database, found.database),
     functions: union(before?.functions, found.functions),
-    schemas: { ...found.schemas, ...before?.schemas },
+    schemas: Object.fromEntries(
+      schemas.map((name) => [name, union(before?.schemas[name], found.schemas[name])]),
+    ),
     makers: union(before?.makers, found.makers),
   };
 }
@@ -135,8 +143,9 @@ async function privilegesOf(
   const functions = await client.query<{ name: string }>(
     `SELECT p.oid::regprocedure::text AS name
      FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-     WHERE nspname = ANY ($1) AND grantee = 0 AND privilege_type = 'EXECUTE' ORDER BY 1`,
-    [taking.functions],
+     WHERE nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END) AND grantee = 0 AND privilege_type = 'EXECUTE'
+     ORDER BY 1`,
+    [taking.functions, taking.procedures],
   );
   const names = ({ rows }: { rows: { name: string }[] }) => rows.map(({ name }) => name);
   return {
@@ -146,6 +155,102 @@ async function privilegesOf(
     makers: names(makers),
   };
 }
+
+/**
+ * Takes what PostgreSQL gave PUBLIC of functions and procedures that were made since the stack took the others': Terraform's
+ * provider sees it only once something else is granted on them, and would take it with the deploy after next.
+ * @returns what was done, for people, a line each
+ */
+export async function takeLater(deployment: Deployment): Promise<string[]> {
+  const { grants } = await readStack(deployment);
+  const did: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    const taken = grants.filter(
+      (grant) =>
+        grant.server === database.server &&
+        grant.database === database.name &&
+        grant.role === "public" &&
+        !grant.isNew,
+    );
+    const schemas = (of: string) => taken.flatMap(({ kind, schema }) => (kind === of ? (schema ?? []) : []));
+    const lists = [schemas("function"), schemas("procedure")];
+    if (lists.flat().length === 0) continue;
+    const take = async (client: Client) => {
+      const { rows } = await client.query<{ name: string }>(
+        `SELECT ${ROUTINE_NAME} AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+         WHERE proacl IS NULL AND nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END)
+           AND pg_has_role(proowner, 'USAGE')`,
+        lists,
+      );
+      for (const { name } of rows) await client.query(`REVOKE EXECUTE ON ROUTINE ${name} FROM PUBLIC`);
+      return rows.length;
+    };
+    const count = await asSuperuser(deployment.superuserOf(database), take, database.name);
+    if (count) did.push(`took from PUBLIC in the database ${database.name}: ${executeText(count)}`);
+  }
+  return did;
+}
+
+const executeText = (count: number) => `EXECUTE on ${String(count)} routine${count === 1 ? "" : "s"}`;
+
+/**
+ * After a deploy by whose config PUBLIC may have again what an earlier one took. What it still may not have stays on record.
+ * @returns what was done, for people, a line each
+ */
+export async function givePublicKept(deployment: Deployment): Promise<string[]> {
+  const did: string[] = [];
+  for (const database of deployment.manifest.databases) {
+    if (database.public === "take") continue;
+    const login = deployment.superuserOf(database);
+    const { public: had, owners } = await readRecord(deployment, login);
+    const before = had[database.name];
+    if (!before) continue;
+    const [kept, rest] = split(before, database);
+    const mayExecute = publicMay(database, "functions", "EXECUTE");
+    const makers = mayExecute ? makersOf(database, before, owners) : [];
+    const given = await asSuperuser(login, (client) => give(client, database, kept, makers), database.name);
+    await changeRecord(deployment, login, (record) => {
+      const { [database.name]: _, ...others } = record.public;
+      return { ...record, public: rest ? { ...others, [database.name]: rest } : others };
+    });
+    if (given && given.length > 0) did.push(givenText(database, given));
+  }
+  return did;
+}
+
+/** What PUBLIC may have again, and what it may not. */
+function split(before: PublicRecord, database: ManifestDatabase): [PublicRecord, PublicRecord | undefined] {
+  const mayExecute = publicMay(database, "functions", "EXECUTE");
+  const part = (may: boolean): PublicRecord => ({
+    database: before.database?.filter((privilege) => publicMay(database, "database", privilege) === may),
+    functions: mayExecute === may ? before.functions : [],
+    schemas: Object.fromEntries(
+      Object.entries(before.schemas).map(([schema, privileges]) => [
+        schema,
+        privileges.filter((privilege) => publicMay(database, "schema", privilege, schema) === may),
+      ]),
+    ),
+    makers: mayExecute === may ? before.makers : [],
+  });
+  const rest = part(false);
+  const isEmpty = [rest.database ?? [], rest.functions, rest.makers, ...Object.values(rest.schemas)].every(
+    (list) => list.length === 0,
+  );
+  return [part(true), isEmpty ? undefined : rest];
+}
+
+/** The owners that the stack makes are its own, and were as PostgreSQL makes one. */
+function makersOf(
+  database: ManifestDatabase,
+  before: PublicRecord | undefined,
+  owners: TakenRecord["owners"],
+): string[] {
+  const made = madeOwnersOf(database).filter((name) => !Object.hasOwn(owners, name));
+  return [...made, ...(before?.makers ?? [])];
+}
+
+const givenText = ({ name }: ManifestDatabase, given: readonly string[]) =>
+  `gave PUBLIC back what it had in the database ${name}: ${given.join("; ")}`;
 
 /** What was done and what could not be, for people, a line each. */
 export interface GivenBack {
@@ -170,15 +275,9 @@ export async function givePublicBack(
       left.push(
         `the database ${database.name} without PUBLIC's privileges, since those that it had before are not on record (PostgreSQL's default: GRANT CONNECT, TEMPORARY ON DATABASE ${escapeIdentifier(database.name)} TO PUBLIC)`,
       );
-    // The owners that the stack makes are its own, and were as PostgreSQL makes one.
-    const made = madeOwnersOf(database).filter((name) => !Object.hasOwn(owners, name));
-    const given = await asSuperuser(
-      login,
-      (client) => give(client, database, before, [...made, ...(before?.makers ?? [])]),
-      database.name,
-    );
-    if (given && given.length > 0)
-      did.push(`gave PUBLIC back what it had in the database ${database.name}: ${given.join("; ")}`);
+    const makers = makersOf(database, before, owners);
+    const given = await asSuperuser(login, (client) => give(client, database, before, makers), database.name);
+    if (given && given.length > 0) did.push(givenText(database, given));
   }
   return { did, left };
 }
@@ -197,15 +296,17 @@ async function give(
   }
   let executable = 0;
   for (const signature of functions) {
-    const { rows } = await client.query<{ name: string | null }>("SELECT to_regprocedure($1)::text AS name", [
-      signature,
-    ]);
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT ${ROUTINE_NAME} AS name
+       FROM pg_proc p WHERE p.oid = to_regprocedure($1)`,
+      [signature],
+    );
     const [found] = rows;
-    if (found?.name == null) continue;
+    if (!found) continue;
     await client.query(`GRANT EXECUTE ON ROUTINE ${found.name} TO PUBLIC`);
     executable += 1;
   }
-  if (executable > 0) given.push(`EXECUTE on ${String(executable)} function${executable === 1 ? "" : "s"}`);
+  if (executable > 0) given.push(executeText(executable));
   for (const [schema, privileges] of Object.entries(schemas)) {
     const { rowCount } = await client.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema]);
     if (rowCount !== 1 || privileges.length === 0) continue;

@@ -10,7 +10,7 @@ import { asSuperuser } from "./superuser";
 /** What PUBLIC had in a database before a deploy took it. What is left out was not taken. */
 const publicRecord = z.object({
   database: z.array(z.enum(["CONNECT", "CREATE", "TEMPORARY"])).optional(),
-  /** Functions that it could execute, as PostgreSQL writes them. */
+  /** Functions and procedures that it could execute, as PostgreSQL writes them. */
   functions: z.array(z.string()).default([]),
   /** On schemas that were there before, by their names. */
   schemas: z.record(z.string(), z.array(z.enum(["USAGE", "CREATE"]))).default({}),

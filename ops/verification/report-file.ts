@@ -4,33 +4,39 @@ import { SetupError } from "../../clients/setup-error";
 import type { Report } from "../../verify/report/report";
 
 /** Before the work, so that a name that can't be written does not cost it. */
-export function checkReportFile(file: string): void {
+export function checkReportFile(file: string, what = "the report"): void {
   try {
     accessSync(dirname(resolve(file)), constants.W_OK);
     if (existsSync(file)) accessSync(file, constants.W_OK);
     if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw new Error(`${file} is a folder`);
   } catch (error) {
     throw new SetupError(
-      `the report can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,
+      `${what} can't be written (${(error as Error).message}): name a file in a folder that exists and can be written`,
     );
   }
 }
 
 export function writeReport(file: string, report: Report): void {
-  write(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  write("the report", () => {
+    writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  });
 }
 
-/** Statements for a superuser are for nobody else to change. */
+export const FIX_SQL = "the file with statements";
+
+/** Replaces a file that is there. Statements for a superuser are for nobody else to change. */
 export function writeFixSql(file: string, sql: string): void {
-  if (existsSync(file)) chmodSync(file, 0o600);
-  write(file, sql, 0o600);
+  write(FIX_SQL, () => {
+    if (existsSync(file)) chmodSync(file, 0o600);
+    writeFileSync(file, sql, { mode: 0o600 });
+  });
 }
 
-function write(file: string, text: string, mode = 0o666): void {
+function write(what: string, writing: () => void): void {
   try {
-    writeFileSync(file, text, { mode });
+    writing();
   } catch (error) {
-    throw new SetupError(`the report can't be written: ${(error as Error).message}`);
+    throw new SetupError(`${what} can't be written: ${(error as Error).message}`);
   }
 }
 

@@ -50,9 +50,9 @@ async function ofOthers(): Promise<object> {
   };
 }
 
-function configure(exists: boolean): void {
+function configure(exists: boolean, suffix = ""): void {
   servers.configure((draft: EnvironmentInput) => {
-    const mount = (path: string) => (exists ? { path, exists } : path);
+    const mount = (path: string) => (exists ? { path, exists } : path + suffix);
     draft.vault.authMount = mount("approle");
     draft.databases[0]!.vault.mount = mount("database");
     // The login of that lease gets in as everybody does.
@@ -91,6 +91,21 @@ test("and are not taken: as the environment's own they are refused, with the way
   const commands = lines.map((line) => /made it, (\(.*\)); if/.exec(line)![1]!);
   expect(await servers.shell(commands.join(" && "))).toMatchObject({ code: 0 });
   await holds("deploy", "--auto-approve");
+});
+
+test("the environment's own are not renamed, since every lease and login would go with them", async () => {
+  configure(false, "-2");
+  const { code, output } = await servers.leasehold("deploy", "--auto-approve");
+  expect(code).toBe(2);
+  for (const what of [
+    "mount database, which Terraform would remove with its leases",
+    "auth mount approle, with which Terraform would move what everybody logs in with",
+  ])
+    expect(messages(output)).toContainEqual(
+      `config/external.ts no longer declares the ${what}: put it back, or run npx leasehold destroy before you remove it`,
+    );
+  configure(false);
+  expect(await holds("deploy", "--auto-approve")).toMatch("Nothing to do");
 });
 
 test("given back they are not unmounted, by deploy and by destroy, and a lease of ours lives on until then", async () => {

@@ -4,7 +4,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Network } from "@cdktf/provider-docker/lib/network";
 import { DockerProvider } from "@cdktf/provider-docker/lib/provider";
-import { App, TerraformVariable } from "cdktf";
+import { App } from "cdktf";
 import type { Construct } from "constructs";
 import { Client } from "pg";
 import { VaultContainer } from "../../constructs/docker/vault-container";
@@ -32,38 +32,32 @@ let port: number;
 let vaultAddress: string;
 let volumesBefore: string[];
 
-/** The two forms of Vault's container that the environment local does not have. */
-class VariantsStack extends LeaseholdStack {
-  constructor(scope: Construct) {
-    super(scope, "variants", { name: NAME });
+/** The two forms of Vault's container that the environment local does not have, each with its free port. */
+const VARIANTS = { locking: "", dev: "" };
+
+class VariantStack extends LeaseholdStack {
+  constructor(scope: Construct, name: keyof typeof VARIANTS) {
+    super(scope, name, { name: NAME });
     new DockerProvider(this, "docker", {});
-    const network = new Network(this, "Network", { name: `${NAME}-variants` });
-    const text = (name: string) => new TerraformVariable(this, name, { type: "string" }).stringValue;
-    const number = (name: string) => new TerraformVariable(this, name, { type: "number" }).numberValue;
-    const image = text("vault_image");
-    new VaultContainer(this, "Locking", {
-      name: `${NAME}-locking`,
-      image,
-      network,
-      hostPort: number("locking_port"),
-      mode: "server",
-      storage: "file",
-      lockMemory: true,
-    });
-    new VaultContainer(this, "Dev", {
-      name: `${NAME}-dev`,
-      image,
-      network,
-      hostPort: number("dev_port"),
-      mode: "dev",
-      storage: "memory",
-      lockMemory: false,
+    new VaultContainer(this, "Vault", {
+      name: `${NAME}-${name}`,
+      image: "named-by-a-variable",
+      network: new Network(this, "Network", { name: `${NAME}-${name}` }),
+      hostPort: 8200,
+      ...(name === "dev"
+        ? { mode: "dev", storage: "memory", lockMemory: false }
+        : { mode: "server", storage: "file", lockMemory: true }),
     });
   }
 }
 
+const isVariant = (stack: string): stack is keyof typeof VARIANTS => Object.hasOwn(VARIANTS, stack);
+
 function terraform(stack: string, ...args: string[]): Promise<Ended> {
-  const env = { ...process.env, ...variables, TF_INPUT: "0", CHECKPOINT_DISABLE: "1" };
+  const env = {
+    ...{ ...process.env, ...variables, TF_INPUT: "0", CHECKPOINT_DISABLE: "1" },
+    ...(isVariant(stack) && { TF_VAR_vault_port: VARIANTS[stack] }),
+  };
   return run("terraform", args, { cwd: join(synthesized, "stacks", stack), env });
 }
 
@@ -222,14 +216,13 @@ beforeAll(async () => {
     TF_VAR_vault_image: await vaultImage(progress),
     TF_VAR_postgres_port: String(port),
     TF_VAR_vault_port: String(vaultPort),
-    TF_VAR_locking_port: String(await freePort()),
-    TF_VAR_dev_port: String(await freePort()),
   });
+  for (const stack of Object.keys(VARIANTS).filter(isVariant)) VARIANTS[stack] = String(await freePort());
   const app = new App({ outdir: synthesized, stackTraces: false });
   new PlatformStack(app, environment());
-  new VariantsStack(app);
+  for (const stack of Object.keys(VARIANTS).filter(isVariant)) new VariantStack(app, stack);
   app.synth();
-  for (const stack of ["platform", "variants"]) {
+  for (const stack of ["platform", ...Object.keys(VARIANTS)]) {
     const { code, output } = await terraform(stack, "init", "-no-color");
     expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
   }
@@ -237,7 +230,8 @@ beforeAll(async () => {
 }, IMAGES_TIMEOUT_MILLISECONDS);
 
 afterAll(async () => {
-  for (const stack of ["platform", "variants"]) await terraform(stack, "destroy", "-auto-approve");
+  for (const stack of ["platform", ...Object.keys(VARIANTS)])
+    await terraform(stack, "destroy", "-auto-approve");
   const left = (await volumes()).filter((name) => name.startsWith(NAME));
   if (left.length > 0) await docker("volume", "rm", ...left);
   rmSync(folder, { recursive: true, force: true });
@@ -399,10 +393,12 @@ inDocker.describe(`Vault's other forms${inDocker.because}`, () => {
   const unseal = () => call(address, "PUT", "sys/unseal", { body: { key } });
 
   test("deploy, and a second plan is empty", async () => {
-    address = `http://127.0.0.1:${variables["TF_VAR_locking_port"]!}`;
-    devAddress = `http://127.0.0.1:${variables["TF_VAR_dev_port"]!}`;
-    expect(await apply("variants")).toContain("Apply complete! Resources: 5 added, 0 changed, 0 destroyed.");
-    await expectEmptyPlan("variants");
+    address = `http://127.0.0.1:${VARIANTS.locking}`;
+    devAddress = `http://127.0.0.1:${VARIANTS.dev}`;
+    for (const stack of Object.keys(VARIANTS)) {
+      expect(await apply(stack)).toContain("Apply complete! Resources: 3 added, 0 changed, 0 destroyed.");
+      await expectEmptyPlan(stack);
+    }
   });
 
   test("locking: Vault is not root, and has IPC_LOCK alone", async () => {
@@ -436,9 +432,9 @@ inDocker.describe(`Vault's other forms${inDocker.because}`, () => {
     await docker("stop", "--time", "30", locking);
     expect((await inspect<Inspected>(locking)).State.ExitCode).toBe(0);
     expect(await startStopped({ containers: [locking, dev], volumes: [] })).toEqual([locking]);
-    await expectEmptyPlan("variants");
-    await destroy("variants");
-    await apply("variants");
+    await expectEmptyPlan("locking");
+    await destroy("locking");
+    await apply("locking");
     expect((await call(address, "GET", "sys/health")).status).toBe(503);
     await unseal();
     await active();
@@ -456,7 +452,7 @@ inDocker.describe(`Vault's other forms${inDocker.because}`, () => {
   });
 
   test("dev: neither token nor unseal key stands anywhere", async () => {
-    const found = await places("variants", [locking, dev]);
+    const found = await places("dev", [locking, dev]);
     expect(holding(found, DEV_TOKEN)).toEqual([]);
     expect(holding(found, token)).toEqual([]);
     expect(holding(found, key)).toEqual([]);
@@ -465,7 +461,7 @@ inDocker.describe(`Vault's other forms${inDocker.because}`, () => {
   });
 
   test("destroy leaves the volume of the storage alone", async () => {
-    await destroy("variants");
+    for (const stack of Object.keys(VARIANTS)) await destroy(stack);
     await expectGone(NAME);
     expect((await volumes()).filter((name) => !volumesBefore.includes(name))).toEqual([`${locking}-data`]);
     await docker("volume", "rm", `${locking}-data`);

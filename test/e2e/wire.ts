@@ -10,7 +10,7 @@ interface Address {
 
 interface Trap {
   readonly asked: RegExp;
-  readonly happen: () => void;
+  readonly happen: () => unknown;
   isSprung: boolean;
 }
 
@@ -44,8 +44,8 @@ export class Wire {
     return (this.listener.address() as { port: number } | null)?.port ?? this.place.port;
   }
 
-  /** The next time that the server answers what matches, this happens before anybody hears the answer. */
-  onAnswered(asked: RegExp, happen: () => void): Trap {
+  /** The next time that the server answers what matches, this has happened before anybody hears the answer. */
+  onAnswered(asked: RegExp, happen: () => unknown): Trap {
     return (this.trap = { asked, happen, isSprung: false });
   }
 
@@ -80,11 +80,17 @@ export class Wire {
         const text = bytes.toString("latin1");
         this.heard += text;
         if (from === client) asked += text;
-        else if (this.trap && !this.trap.isSprung && this.trap.asked.test(asked)) {
-          this.trap.isSprung = true;
-          this.trap.happen();
+        const { trap } = this;
+        if (from === client || !trap || trap.isSprung || !trap.asked.test(asked)) {
+          to.write(bytes);
+          return;
         }
-        to.write(bytes);
+        trap.isSprung = true;
+        from.pause();
+        void Promise.resolve(trap.happen()).then(() => {
+          to.write(bytes);
+          from.resume();
+        });
       });
     }
   }

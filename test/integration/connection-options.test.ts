@@ -88,6 +88,10 @@ test("Vault reaches the host that it wants, shows its certificate, and names lea
   await query(first!, "ALTER DATABASE history SET default_transaction_read_only = on");
   await apply(stacks.vault, values, { vault: vaultProvider(sandbox.initialised.tokens.operator) });
 
+  const { data: connection } = await root.call("GET", "archive/config/history");
+  expect(connection).toMatchObject({
+    connection_details: { connection_url: expect.stringContaining("?sslmode=verify-ca&") as string },
+  });
   const { data } = await root.call("GET", "archive/creds/shop_report");
   const { username, password: made } = data as { username: string; password: string };
   expect(username).toMatch(/^v-shop-shop_-[A-Za-z0-9]{20}-\d{10}$/);

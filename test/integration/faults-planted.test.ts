@@ -348,9 +348,7 @@ const ON_ROLES: Readonly<Record<string, Fault>> = {
   },
   "Vault's own login made a superuser": {
     plant: bySql("ALTER ROLE vault SUPERUSER", "ALTER ROLE vault NOSUPERUSER"),
-    finds: [
-      " Vault's own login: attributes, memberships, settings: vault has SUPERUSER: ALTER ROLE vault NOSUPERUSER",
-    ],
+    finds: [" Vault's own login: attributes, memberships, settings: vault has SUPERUSER"],
   },
   "a user with a password in a group": {
     plant: bySql("CREATE ROLE alice LOGIN PASSWORD 'wonderland' IN ROLE readonly_role", "DROP ROLE alice"),

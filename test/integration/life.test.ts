@@ -147,6 +147,40 @@ describe("what is not as it should be is found and named", () => {
     await nothingIsLeft();
   });
 
+  test.each<[string, string, number, RegExp[]]>([
+    [
+      "a database mount's max_lease_ttl",
+      "sys/mounts/database/tune",
+      7200,
+      [
+        /^readonly lease max TTL: lease max TTL declared: 86400 s; renewing gives (7200|7199) s, since the mount database has max_lease_ttl 7200 s: vault secrets tune -max-lease-ttl=86400s database$/,
+      ],
+    ],
+    [
+      "a database mount's max_lease_ttl, below the TTL as well",
+      "sys/mounts/database/tune",
+      600,
+      [
+        /^readonly lease: .*: lease TTL declared: 3600 s; found: 600 s, since the mount database has max_lease_ttl 600 s: vault secrets tune -max-lease-ttl=3600s database$/,
+      ],
+    ],
+    [
+      "an auth mount's max_lease_ttl",
+      "sys/auth/approle/tune",
+      600,
+      [
+        /^readonly login: .*: token TTL declared: 1200 s; found: 600 s, since the mount auth\/approle has max_lease_ttl 600 s: vault auth tune -max-lease-ttl=1200s approle; token max TTL declared: 1800 s; renewing gives (600|599) s, since .* vault auth tune -max-lease-ttl=1800s approle$/,
+        /^ secret ids: .* readonly: .* must have secret_id_ttl 86400, it has 600, since the mount auth\/approle has max_lease_ttl 600 s: vault auth tune -max-lease-ttl=86400s approle$/,
+      ],
+    ],
+  ])("%s: the mount is named, and the command that mends it", async (_, path, seconds, named) => {
+    await deployment.root.call("POST", path, { max_lease_ttl: `${String(seconds)}s` });
+    const report = await deployment.verify();
+    await deployment.root.call("POST", path, { max_lease_ttl: "0s" });
+    for (const finding of named) expect(findings(report)).toContainEqual(expect.stringMatching(finding));
+    expect(report.left).toEqual([]);
+  });
+
   test.each([
     [
       "session",

@@ -296,7 +296,7 @@ describe("PostgreSQL's connections are exhausted", () => {
       await exhaust();
     });
     await expect(deployment.verify({ vault })).rejects.toThrow(
-      /^PostgreSQL at \S+ rejects the login v-token-\S+: sorry, too many clients already; it has no free connection: /,
+      /^PostgreSQL at \S+ refuses a session \(53300: sorry, too many clients already\): it has no free connection: /,
     );
     await free();
     expect(await remains()).toEqual([]);

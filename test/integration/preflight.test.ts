@@ -55,6 +55,16 @@ test.each<[string, Readonly<Record<string, string>>, ...RegExp[]]>([
     /^the image postgres:18\.4 is not on this machine and can't be pulled \(denied\): docker load it, or set TF_VAR_postgres_image,/,
     /^the image hashicorp\/vault:1\.21\.4 is not on this machine and can't be pulled \(denied\): docker load it, or set TF_VAR_vault_image,/,
   ],
+  ...[`"Volumes":{"/openbao/file":{},"/openbao/logs":{}}`, `"Entrypoint":["/usr/bin/bao"]`].map(
+    (config): [string, Readonly<Record<string, string>>, RegExp] => [
+      `OpenBao's image for Vault's (${config})`,
+      {
+        terraform: TERRAFORM,
+        docker: `case "$*" in "image inspect --format"*hashicorp*) echo '{"Cmd":["server"],${config}}' ;; version* | image*) ;; ps*) echo ':35432-> :8200->' ;; *) exit 1 ;; esac`,
+      },
+      /^the image hashicorp\/vault:1\.21\.4 is OpenBao's, which does not read .*: set TF_VAR_vault_image, or image in the config, to one of Vault's, or have OpenBao as a server that exists already/,
+    ],
+  ),
   [
     "a provider that can't be installed",
     {

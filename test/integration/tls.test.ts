@@ -78,7 +78,11 @@ test.each<[string, () => NodeJS.ProcessEnv, RegExp]>([
     () => ({ VAULT_CACERT: "/nowhere/ca.crt" }),
     /^VAULT_CACERT can't be read: ENOENT/,
   ],
-  ["no TLS", () => ({ PGSSLMODE: "disable" }), /^PostgreSQL at \S+ rejects the login \S+: .*no encryption/],
+  [
+    "no TLS",
+    () => ({ PGSSLMODE: "disable" }),
+    /^PostgreSQL at \S+ refuses a session \(28000: .*no encryption\): /,
+  ],
   [
     "TLS without a check",
     () => ({ PGSSLMODE: "require" }),

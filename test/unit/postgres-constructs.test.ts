@@ -39,7 +39,7 @@ describe("Database", () => {
     });
   });
 
-  test("PUBLIC loses the database, existing functions, and later functions of the owner in any schema", () => {
+  test("PUBLIC loses the database, existing functions and procedures, and later functions of the owner in any schema", () => {
     const publics = [
       ...find(synthesized, "postgresql_grant", { role: "public" }),
       ...find(synthesized, "postgresql_default_privileges", { role: "public" }),
@@ -47,6 +47,7 @@ describe("Database", () => {
     expect(publics.map(({ object_type: type, schema, privileges }) => [type, schema, privileges])).toEqual([
       ["database", undefined, []],
       ["function", "sales", []],
+      ["procedure", "sales", []],
       ["function", undefined, []],
     ]);
   });
@@ -110,6 +111,9 @@ describe("Database with further schemas", () => {
       "function hr",
       "function old",
       "function public",
+      "procedure hr",
+      "procedure old",
+      "procedure public",
       "schema public",
     ]);
     expect(taken("postgresql_default_privileges").sort()).toEqual([
@@ -172,10 +176,12 @@ describe("Database with further schemas", () => {
     );
     expect(forgotten).toEqual([
       "postgresql_grant.Old_Schemas_b_PublicFunctions",
+      "postgresql_grant.Old_Schemas_b_PublicProcedures",
       "postgresql_database.Old",
       "postgresql_grant.Old_PublicDatabase",
       "postgresql_grant.Old_PublicSchema",
       "postgresql_grant.Old_PublicFunctions",
+      "postgresql_grant.Old_PublicProcedures",
       "postgresql_default_privileges.Old_PublicDefaultFunctions",
       "postgresql_default_privileges.Old_Creator-nightly_PublicDefaultFunctions",
     ]);
@@ -302,6 +308,7 @@ describe("AccessRole", () => {
     expect(granted("postgresql_grant", "Shop_Roles_Readonly")).toEqual([
       ["database", ["CONNECT"]],
       ["function", ["EXECUTE"]],
+      ["procedure", ["EXECUTE"]],
       ["schema", ["USAGE"]],
       ["sequence", ["SELECT"]],
       ["table", ["SELECT"]],

@@ -476,7 +476,7 @@ test("a persona more is in all the places, and changes no address of the others"
     const added = [...now.resources.keys()].filter((address) => !old.resources.has(address));
     expect([...old.resources.keys()].filter((address) => !now.resources.has(address))).toEqual([]);
     expect(added.every((address) => address.includes("report"))).toBe(true);
-    expect(added).toHaveLength(stack === "postgres" ? 10 : 3);
+    expect(added).toHaveLength(stack === "postgres" ? 11 : 3);
   }
   expect(after.vault.trust.texts().deliverer).toBe(before.vault.trust.texts().deliverer);
 });

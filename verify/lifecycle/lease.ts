@@ -1,7 +1,9 @@
 import { escapeLiteral as literal } from "pg";
 import type { LoggedInContext } from "../context";
 import type { Check } from "../report/check";
+import { whyCut } from "../vault/max-lease-ttl";
 import { exerciseCredentials, exerciseRenewal } from "../vault/paths";
+import { secondsAhead } from "./clocks";
 import { expectCut, SECONDS_OF_TOLERANCE, validUntil } from "./valid-until";
 
 /** Leases the login that the persona's other checks use. */
@@ -9,10 +11,19 @@ export async function leaseLogin(context: LoggedInContext, check: Check): Promis
   const answer = await exerciseCredentials(context);
   check.noteAnswer(answer);
   context.lease = context.leases.keep(answer);
-  check.expect("lease TTL", context.persona.databaseRole.defaultTtl, context.lease.duration, "s");
+  const { duration } = context.lease;
+  const { defaultTtl } = context.persona.databaseRole;
+  check.expect("lease TTL", defaultTtl, duration, "s", await cutOf(context)(defaultTtl, duration));
 }
 
-export async function expectValidUntil({ owner, lease }: LoggedInContext, check: Check): Promise<void> {
+function cutOf({ vault, database }: LoggedInContext) {
+  return (declared: number, found?: number) => whyCut(vault, database.vault.mount, declared, found);
+}
+
+export async function expectValidUntil(
+  { owner, lease, clocks, recorder }: LoggedInContext,
+  check: Check,
+): Promise<void> {
   const { username, duration, issuedAt } = lease!;
   const valid = await validUntil(owner, username, check);
   if (!valid) {
@@ -20,7 +31,8 @@ export async function expectValidUntil({ owner, lease }: LoggedInContext, check:
     return;
   }
   const left = duration - (performance.now() - issuedAt) / 1000;
-  const { fromNow } = valid;
+  // What the check of the clocks says is not said again.
+  const fromNow = valid.fromNow + (recorder.wants("clocks") ? secondsAhead(clocks) : 0);
   check.note("VALID UNTIL, from now", `${fromNow.toFixed(1)} s, of a lease that has ${left.toFixed(1)} s`);
   if (Math.abs(fromNow - left) > SECONDS_OF_TOLERANCE)
     check.find(`VALID UNTIL is ${fromNow.toFixed(0)} s away, the lease's end ${left.toFixed(0)} s`);
@@ -42,5 +54,7 @@ export async function expectMaximum(context: LoggedInContext, check: Check): Pro
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await exerciseRenewal(context, context.lease!.id, maxTtl * 2);
   check.noteAnswer(renewed);
-  expectCut("lease max TTL", maxTtl, renewed, renewed.body.lease_duration, context.lease!.issuedAt, check);
+  const { lease_duration } = renewed.body;
+  const { issuedAt } = context.lease!;
+  await expectCut("lease max TTL", maxTtl, renewed, lease_duration, issuedAt, check, cutOf(context));
 }

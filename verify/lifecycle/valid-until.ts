@@ -16,18 +16,23 @@ export function isCutTo(maximum: number, seconds: number, issuedAt: number): boo
   return seconds <= maximum && seconds >= maximum - age - SECONDS_OF_TOLERANCE;
 }
 
-/** @param seconds what a renewal beyond the maximum gave; undefined where Vault refused it */
-export function expectCut(
+/**
+ * @param seconds what a renewal beyond the maximum gave; undefined where Vault refused it
+ * @param why ends the finding
+ */
+export async function expectCut(
   what: string,
   maximum: number,
   { status }: VaultAnswer,
   seconds: number | undefined,
   issuedAt: number,
   check: Check,
-): void {
+  why: (declared: number, found?: number) => Promise<string>,
+): Promise<void> {
   if (seconds !== undefined && isCutTo(maximum, seconds, issuedAt)) return;
   const given = seconds === undefined ? `HTTP ${String(status)}` : `${String(seconds)} s`;
-  check.find(`${what} declared: ${String(maximum)} s; renewing gives ${given}`);
+  const cut = await why(maximum, seconds);
+  check.find(`${what} declared: ${String(maximum)} s; renewing gives ${given}${cut}`);
 }
 
 /** A role's VALID UNTIL, as seconds of the epoch and from now; undefined where there is none. */

@@ -8,6 +8,7 @@ import type { Check } from "../report/check";
 import { expectCut } from "../lifecycle/valid-until";
 import { AppRole, APPROLE_FIELDS, appRolePersonas, secretIdOf, type SecretIdLimits } from "./approle";
 import type { LoginContext, LoginMethod } from "./login";
+import { whyCut } from "../vault/max-lease-ttl";
 
 /** The way to log in that Vault calls AppRole: a role id, and a secret id that is delivered wrapped. */
 export const APPROLE: LoginMethod = {
@@ -131,11 +132,15 @@ async function logIn(context: PersonaContext, check: Check): Promise<void> {
   const { auth, vault, issuedAt } = (context.token = appRole.keep(answer));
   const { policies, tokenTtl, tokenMaxTtl } = persona.login;
   check.expect("policies", [...policies].sort().join(", "), [...auth.policies].sort().join(", "));
-  check.expect("token TTL", tokenTtl, auth.lease_duration, "s");
+  const why = (declared: number, found?: number) =>
+    whyCut(context.vault, `auth/${persona.login.authMount}`, declared, found);
+  const { lease_duration: ttl } = auth;
+  check.expect("token TTL", tokenTtl, ttl, "s", await why(tokenTtl, ttl));
   // Asks for more than there is: what comes back is the maximum.
   const renewed = await vault.request("POST", "auth/token/renew-self", { increment: tokenMaxTtl * 2 });
   check.noteAnswer(renewed);
-  expectCut("token max TTL", tokenMaxTtl, renewed, renewed.body.auth?.lease_duration, issuedAt, check);
+  const { lease_duration: most } = renewed.body.auth ?? {};
+  await expectCut("token max TTL", tokenMaxTtl, renewed, most, issuedAt, check, why);
 }
 
 async function refuseLogins(context: PersonaContext, check: Check): Promise<void> {
@@ -172,8 +177,15 @@ async function expectLimits(context: LoginContext, persona: ManifestPersona, che
     const opened = await appRole.unwrap(await appRole.wrappedSecretId(limits));
     const found = opened.body.data?.[field];
     check.note(`${opened.method} ${opened.path} (${what})`, `${field} ${String(found)}`);
-    if (found !== declared)
-      check.find(`a secret id with ${what} must have ${field} ${String(declared)}, it has ${String(found)}`);
+    if (found !== declared) {
+      const why =
+        field === "secret_id_ttl" && typeof found === "number" && found > 0
+          ? await whyCut(context.vault, `auth/${persona.login.authMount}`, declared, found)
+          : "";
+      check.find(
+        `a secret id with ${what} must have ${field} ${String(declared)}, it has ${String(found)}${why}`,
+      );
+    }
     return opened;
   };
   if (uses !== undefined) {

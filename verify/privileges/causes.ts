@@ -3,6 +3,7 @@ import { makersOf } from "../../manifest/names";
 import { publicMay } from "../../manifest/public";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
+import type { Mend } from "../report/mend";
 import { literals } from "../session/sql";
 import { probeOwnerOf } from "../session/probes";
 import type { Target } from "../session/targets";
@@ -18,7 +19,7 @@ export interface Causes {
   /** Words of theirs that are about this target alone. */
   readonly about?: string;
   /** Statements that would change it. */
-  readonly mends: readonly string[];
+  readonly mends: readonly Mend[];
 }
 
 /** What is behind something that is held and was not declared, PUBLIC's grants apart. */
@@ -41,7 +42,7 @@ export async function causesOfHeld(context: LeasedContext, row: MatrixRow, targe
     return {
       causes,
       about: one && objectText(one),
-      mends: [...new Set([...grants.map(revoking), ...mends])],
+      mends: [...grants.map(revoking), ...mends],
     };
   const superusers = await context.owner.query<{ rolname: string }>(
     `SELECT rolname FROM pg_roles WHERE rolsuper AND rolname IN (${literals(context.access.roles)})`,

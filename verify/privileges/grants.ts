@@ -1,6 +1,6 @@
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
 import type { ManifestDatabase } from "../../manifest/schema";
-import { constructorOf, extensionOf, isOwn, literals } from "../session/sql";
+import { constructorOf, extensionOf, isOwn, literals, procedureOf } from "../session/sql";
 import type { Session } from "../session/session";
 import { schemaNames } from "./declared";
 
@@ -13,6 +13,8 @@ export interface Grant {
   /** Qualified, quoted where it has to be; of later objects, whose and where. */
   readonly object: string;
   readonly oid: number;
+  /** A procedure, as a statement about it names it. */
+  readonly procedure: string | null;
   /** Of the object, where it is in one. */
   readonly schema: string | null;
   /** Of a table, and of a table's column: their names alone. */
@@ -153,6 +155,7 @@ function readGrants(catalogs: Session, grantee: string): Promise<Grant[]> {
        WHERE ${grantee}
      )
      SELECT kind, class = 'pg_default_acl'::regclass AS later, object, oid::int8::float8 AS oid, schema,
+       CASE kind WHEN 'function' THEN (${procedureOf("entries.oid")}) END AS procedure,
        CASE WHEN kind IN ('table', 'column') THEN (
          SELECT relname::text FROM pg_class r WHERE r.oid = entries.oid
        ) END AS relation,

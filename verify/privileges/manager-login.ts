@@ -1,4 +1,4 @@
-import { escapeLiteral as literal } from "pg";
+import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import { groupRolesOf, LEASED, RESERVED_SLOTS } from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
 import type { DatabaseContext } from "../context";
@@ -7,6 +7,7 @@ import { membershipColumns, membershipText, type Membership } from "./access";
 import { dependenciesOf } from "./dependencies";
 import { grantsTo, grantText, isHere } from "./grants";
 import { isOfLeaseFunctions } from "./lease-functions";
+import { revoking, revokingMembership } from "./mends";
 
 /** Each with its column of pg_roles. */
 const ATTRIBUTES = { LOGIN: "rolcanlogin", INHERIT: "rolinherit", ...ROLE_ATTRIBUTES };
@@ -55,20 +56,21 @@ async function attributesAndSettings(
     return false;
   }
   check.note(manager, JSON.stringify(found));
+  const alter = `ALTER ROLE ${ident(manager)}`;
   for (const [attribute, has] of Object.entries(found.attributes)) {
     const declared =
       DECLARED.includes(attribute) || (attribute === "CREATEROLE" && database.leases === "createrole");
     if (has === declared) continue;
-    const remedy = `ALTER ROLE ${manager} ${declared ? "" : "NO"}${attribute}`;
-    check.find(`${manager} ${declared ? "is without" : "has"} ${attribute}: ${remedy}`);
+    const mends = [`${alter} ${declared ? "" : "NO"}${attribute}`];
+    check.findWith(`${manager} ${declared ? "is without" : "has"} ${attribute}`, { mends });
   }
   const { limit, until, settings } = found;
   if (limit !== -1)
-    check.find(
-      `${manager} has the connection limit ${String(limit)}: ALTER ROLE ${manager} CONNECTION LIMIT -1`,
-    );
+    check.findWith(`${manager} has the connection limit ${String(limit)}`, {
+      mends: [`${alter} CONNECTION LIMIT -1`],
+    });
   if (until !== null)
-    check.find(`${manager} has VALID UNTIL ${until}: ALTER ROLE ${manager} VALID UNTIL 'infinity'`);
+    check.findWith(`${manager} has VALID UNTIL ${until}`, { mends: [`${alter} VALID UNTIL 'infinity'`] });
   if (!settings.some((setting) => SEARCH_PATHS.includes(setting)))
     check.find(`${manager} lacks the setting ${SEARCH_PATHS[0]!}: npx leasehold deploy sets it`);
   for (const setting of settings)
@@ -103,8 +105,10 @@ async function membershipsOf(
     // It made them, and joins one to end it; what such a login may not have is another check's.
     if ((createRole && leased) || groups.includes(role)) continue;
     if (!admin && [...owners, RESERVED_SLOTS].includes(role)) continue;
-    const remedy = owners.includes(role) ? `REVOKE ADMIN OPTION FOR ${role}` : `REVOKE ${role}`;
-    check.find(`not declared: ${membershipText(membership)}: ${remedy} FROM ${manager}`);
+    const option = owners.includes(role) ? "ADMIN OPTION FOR " : "";
+    check.findWith(`not declared: ${membershipText(membership)}`, {
+      mends: [revokingMembership(membership, option)],
+    });
   }
   for (const group of groups)
     if (!found.some(({ role, admin }) => role === group && admin))
@@ -127,7 +131,7 @@ async function grantedAndOwned(
     const { kind, privilege, grantable } = grant;
     if (kind === "database" && privilege === "CONNECT" && !grantable && isHere(grant, database)) continue;
     if (isOfLeaseFunctions(grant, database)) continue;
-    check.find(`not declared: ${grantText(grant)}`);
+    check.findWith(`not declared: ${grantText(grant)}`, { mends: [revoking(grant)] });
   }
   for (const { owns, inThisDatabase, object } of await dependenciesOf(catalogs, [manager], check))
     // What is granted in this database is known by now.

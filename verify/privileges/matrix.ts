@@ -12,6 +12,7 @@ import type { Target } from "../session/targets";
 import { causesOfHeld, causesOfMissing, heldByPublicAlone, type Causes } from "./causes";
 import { readsWhole, type MatrixRow } from "./row";
 import { OF_ANOTHER_ROLE, sessionRows } from "./rows";
+import { lockedNow, lockKey, remarkLocks } from "./users-objects";
 
 /** What findings of the matrix have said already. */
 export interface MatrixFindings {
@@ -140,16 +141,22 @@ async function send(
         continue;
       }
       const given = await answer(context.session, row, sql, notes, context.lockWaits.usersLimit);
-      if (given.sqlstate === LOCK_NOT_AVAILABLE) context.lockWaits.waited(name);
+      if (isOfLock(given)) context.lockWaits.waited(name);
       // The catalogs decide: what answers beside the privilege is neither its use nor its refusal.
       if (given.allowed === undefined) beside.push({ name, ...given });
       else ofTarget.push(given);
     }
     if (users && ofTarget.length > 0) alike.set(users.alike, [...tried, ofTarget]);
   }
+  // Somebody took them after the catalogs were asked.
+  if (beside.some(isOfLock)) remarkLocks(context, await lockedNow(context, targets));
   for (const [reason, names] of byCatalogs)
     notes.note(`by the catalogs, since there is ${reason}`, names.join(", "));
   return { answers, remarks: besideRemarks(context, row, beside) };
+}
+
+function isOfLock({ sqlstate }: Answer): boolean {
+  return sqlstate === LOCK_NOT_AVAILABLE;
 }
 
 interface Beside extends Answer {
@@ -165,7 +172,7 @@ function besideRemarks(
   const bySqlstate = new Map<string, Beside[]>();
   for (const each of beside) {
     const key = `${each.sqlstate ?? ""} ${each.name}`;
-    if (remarked.has(key)) continue;
+    if (remarked.has(key) || (isOfLock(each) && remarked.has(lockKey(each.name)))) continue;
     remarked.add(key);
     bySqlstate.set(each.sqlstate ?? "", [...(bySqlstate.get(each.sqlstate ?? "") ?? []), each]);
   }

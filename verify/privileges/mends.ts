@@ -1,5 +1,6 @@
 import { escapeIdentifier as ident } from "pg";
 import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
+import type { Mend } from "../report/mend";
 import type { Target } from "../session/targets";
 import type { Membership } from "./access";
 import { PUBLIC, type Grant } from "./grants";
@@ -16,21 +17,22 @@ const KEYWORDS: Readonly<Record<string, string>> = {
 };
 
 /** Takes what was granted, or the right to pass it on. */
-export function revoking(grant: Grant): string {
-  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, object, relation, column } =
-    grant;
+export function revoking(grant: Grant): Mend {
+  const { later, kind, owner, schema, privilege, grantee, grantor, grantable, relation, column } = grant;
+  const { object, procedure } = grant;
   const what = `${grantable ? "GRANT OPTION FOR " : ""}${privilege}`;
   if (later)
     return `${defaults(owner, schema)} REVOKE ${what} ON ${kind.toUpperCase()} FROM ${role(grantee)}`;
-  const on =
+  const before =
     column === null
-      ? `${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()} ${object}`
-      : `${what} (${ident(column)}) ON TABLE ${ident(schema!)}.${ident(relation!)}`;
-  const revoke = `REVOKE ${on} FROM ${role(grantee)}`;
+      ? `REVOKE ${what} ON ${KEYWORDS[kind] ?? kind.toUpperCase()}`
+      : `REVOKE ${what} (${ident(column)}) ON TABLE`;
+  const on = column === null ? (procedure ?? object) : `${ident(schema!)}.${ident(relation!)}`;
+  const after = `FROM ${role(grantee)}`;
   // A superuser revokes as the object's owner, who has granted nothing here.
   return grantor === owner || kind === "parameter"
-    ? revoke
-    : `SET LOCAL ROLE ${ident(grantor)}; ${revoke}; RESET ROLE`;
+    ? { before, object: on, after }
+    : { before: `SET LOCAL ROLE ${ident(grantor)}; ${before}`, object: on, after: `${after}; RESET ROLE` };
 }
 
 /** @param option such as `ADMIN OPTION FOR `. @default - the membership itself */
@@ -41,26 +43,27 @@ export function revokingMembership({ role: group, member, grantor }: Membership,
 /** Gives a group what is declared for it, now or by default privileges. Nothing where it can't be granted. */
 export function granting(
   { kind: ofRow, name: called, privilege = called }: MatrixRow,
-  { name, probe, schema, columns = [] }: Target,
+  { name, procedure = name, probe, schema, columns = [] }: Target,
   group: string,
-): string[] {
+): Mend[] {
+  const after = `TO ${ident(group)}`;
   if (ofRow === "columns")
-    return [`GRANT ${privilege} (${columns.map(ident).join(", ")}) ON TABLE ${name} TO ${ident(group)}`];
+    return [
+      { before: `GRANT ${privilege} (${columns.map(ident).join(", ")}) ON TABLE`, object: name, after },
+    ];
   const kind = ofRow as ObjectKind;
   const privileges: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind].privileges : [];
   if (!privileges.includes(privilege)) return [];
   if (probe)
-    return [
-      `${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} TO ${ident(group)}`,
-    ];
-  const object = kind === "database" || kind === "schema" ? ident(name) : name;
+    return [`${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} ${after}`];
+  const object = kind === "database" || kind === "schema" ? ident(name) : procedure;
   const keyword = kind === "functions" ? "ROUTINE" : OBJECT_KINDS[kind].keyword;
-  return [`GRANT ${privilege} ON ${keyword} ${object} TO ${ident(group)}`];
+  return [{ before: `GRANT ${privilege} ON ${keyword}`, object, after }];
 }
 
 /** Of views and sequences as well. */
-export function givingTo(owner: string, { kind }: MatrixRow, { name }: Target): string {
-  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${name} OWNER TO ${ident(owner)}`;
+export function givingTo(owner: string, { kind }: MatrixRow, { name, procedure = name }: Target): string {
+  return `ALTER ${kind === "functions" ? "ROUTINE" : "TABLE"} ${procedure} OWNER TO ${ident(owner)}`;
 }
 
 function defaults(owner: string, schema: string | null): string {

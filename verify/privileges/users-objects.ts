@@ -148,6 +148,18 @@ async function locksOf({ owner }: Context, schemas: string): Promise<Map<number,
   return new Map(found.map(({ oid, holder }) => [oid, holder]));
 }
 
+/** As {@link withFacts} has them, at this moment. */
+export async function lockedNow(context: Context, targets: readonly Target[]): Promise<Locked[]> {
+  const locks = await locksOf(context, literals(schemaNames(context.database)));
+  return targets.flatMap(({ name, users }) => {
+    const holder = users && locks.get(users.oid);
+    return holder === undefined ? [] : [{ table: name, holder }];
+  });
+}
+
+/** Of a remark on who holds a table. */
+export const lockKey = (table: string) => `lock ${table}`;
+
 /** Once a run: who holds which tables. */
 export function remarkLocks(
   { remark, remarked }: Pick<DatabaseContext, "remark" | "remarked">,
@@ -155,8 +167,8 @@ export function remarkLocks(
 ): void {
   const byHolder = new Map<string, string[]>();
   for (const { table, holder } of locked) {
-    if (remarked.has(`lock ${table}`)) continue;
-    remarked.add(`lock ${table}`);
+    if (remarked.has(lockKey(table))) continue;
+    remarked.add(lockKey(table));
     byHolder.set(holder, [...(byHolder.get(holder) ?? []), table]);
   }
   for (const [holder, tables] of byHolder)

@@ -1,4 +1,5 @@
 import type { Check } from "./check";
+import type { Mend } from "./mend";
 
 /** What the config accepts, by the id of the finding. */
 interface Accepted {
@@ -13,7 +14,7 @@ interface Finding {
   /** All that it is about, where the text names a few. @default - it names them all */
   readonly objects?: readonly string[];
   /** @default - no statement mends it */
-  readonly mends?: readonly string[];
+  readonly mends?: readonly Mend[];
 }
 
 /** Tells findings that are accepted from those that are not. */

@@ -1,6 +1,7 @@
 import { printable } from "../../clients/text";
 import type { VaultAnswer } from "../../clients/vault-client";
 import { Notes } from "./evidence";
+import { statementsOf, type Mend } from "./mend";
 import type { FindingDetails, Row } from "./report";
 
 /** Headings under which the report shows checks. */
@@ -60,22 +61,31 @@ export class Check extends Notes {
   }
 
   /** Says it with all that it is about, and with what mends it. */
-  findWith(text: string, { objects = [], mends = [] }: Partial<Omit<FindingDetails, "finding">>): void {
+  findWith(
+    text: string,
+    { objects = [], mends = [] }: { readonly objects?: readonly string[]; readonly mends?: readonly Mend[] },
+  ): void {
     const finding = printable(text);
     this.findings.push(finding);
-    if (objects.length + mends.length > 0) this.details.push({ finding, objects, mends });
+    if (objects.length + mends.length > 0)
+      this.details.push({ finding, objects, mends: statementsOf(mends) });
   }
 
-  /** Finds a value that is not the declared one. Returns whether it is. */
+  /**
+   * Finds a value that is not the declared one. Returns whether it is.
+   * @param why ends the finding
+   */
   expect<Value extends string | number | boolean>(
     what: string,
     declared: Value,
     found: Value | undefined,
     unit = "",
+    why = "",
   ): boolean {
     if (found === declared) return true;
     const text = (value: Value) => `${String(value)}${unit && ` ${unit}`}`;
-    this.find(`${what} declared: ${text(declared)}; found: ${found === undefined ? "nothing" : text(found)}`);
+    const is = found === undefined ? "nothing" : text(found);
+    this.find(`${what} declared: ${text(declared)}; found: ${is}${why}`);
     return false;
   }
 

@@ -1,4 +1,5 @@
 import { few } from "../../clients/text";
+import { statementsOf, type Mend } from "./mend";
 import type { FindingDetails } from "./report";
 
 /** What two sides say of one object, database or path: the catalogs (PostgreSQL's, or Vault's capabilities) and the server. */
@@ -20,7 +21,7 @@ export interface Observation {
   /** Words of a cause that are about this one alone, such as `table example.users`. @default - none are */
   readonly about?: string;
   /** Statements that would change it. @default - there are none */
-  readonly mends?: readonly string[];
+  readonly mends?: readonly Mend[];
   /** A statement or a request with its answer. */
   readonly example?: string;
 }
@@ -78,7 +79,7 @@ function detailsOf(declared: boolean, found: string, all: readonly Observation[]
   return {
     finding: `${shown} ${words}${example}`,
     objects: shown === names.join(", ") ? [] : [first.short ?? what, ...names.slice(1)],
-    mends: [...new Set(all.flatMap(({ mends = [] }) => mends))],
+    mends: statementsOf(all.flatMap(({ mends = [] }) => mends)),
   };
 }
 

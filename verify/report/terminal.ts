@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import { pad, printable } from "../../clients/text";
+import { LONGEST_STATEMENT } from "./mend";
 import { cellsOf, resultsOf, type Cell, type CheckResult, type Placed, type Report } from "./report";
 
 /** Of a terminal as people have them. */
@@ -37,7 +38,6 @@ export function legendOfPublic(report: Report): string[] {
 /** Findings that a line of the terminal has room for, the first ones; the report has them all. */
 const SHOWN = 3;
 export const LONGEST = 500;
-const LONGEST_MEND = 200;
 
 /** Rows of a kind together; in the run Vault's paths come first, here they stand below what the lease is for. */
 export function byKind(cells: readonly Cell[]): Cell[] {
@@ -71,7 +71,7 @@ function mendsText({ details }: CheckResult): string {
   if (first === undefined) return "";
   const more = mends.length - 1;
   const and = more > 0 ? `, and ${more.toLocaleString("en")} more: --fix-sql <file>` : "";
-  return first.length > LONGEST_MEND ? "; mend: --fix-sql <file>" : `; mend: ${printable(first)}${and}`;
+  return first.length > LONGEST_STATEMENT ? "; mend: --fix-sql <file>" : `; mend: ${printable(first)}${and}`;
 }
 
 /** @param end stays */

@@ -16,6 +16,8 @@ export interface Lease extends Login {
   readonly duration: number;
   /** `performance.now()` of the moment of the answer. */
   readonly issuedAt: number;
+  /** The same moment by Vault's clock, in milliseconds of the epoch. */
+  readonly date?: number;
   /**
    * Revokes it, and waits until Vault has run the revocation statements.
    * @throws VaultError, with Vault's words on the statement that failed
@@ -83,7 +85,7 @@ export class Leases {
       const status = await release();
       notes?.note(`POST sys/leases/revoke ${id}`, `HTTP ${String(status)}`);
     };
-    const lease = { id, username, password, duration, issuedAt, revoke };
+    const lease = { id, username, password, duration, issuedAt, date: answer.date, revoke };
     this.taken.push(lease);
     return lease;
   }

@@ -130,6 +130,16 @@ export async function eventTriggers(owner: Session): Promise<string[]> {
   return found.map(({ name }) => name);
 }
 
+/** Event triggers that run at each login, the verifier's as well: PostgreSQL has them from 17 on. */
+export async function loginTriggers(owner: Session): Promise<string[]> {
+  const found = await owner.query<{ name: string }>(
+    `SELECT format('the event trigger %I', evtname) AS name FROM pg_event_trigger
+     WHERE evtenabled <> 'D' AND evtevent = 'login'
+     ORDER BY 1`,
+  );
+  return found.map(({ name }) => name);
+}
+
 /** As whom the verifier's own session acts: the owner, or its group; undefined, which is the login itself, where there are several owners. */
 export function actsAs(database: ManifestDatabase): string | undefined {
   if (!probesActAsOwner(database)) return database.probeGroups!.owner;

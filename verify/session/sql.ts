@@ -6,6 +6,12 @@ import { escapeLiteral as literal } from "pg";
 export const FIRST_OBJECT = "16384";
 
 /** For `IN (…)`, which holds for nothing where there are no names. */
+/** SQL: the name of a procedure with its OUT arguments. With the others alone it could fit another procedure as well. */
+export function procedureOf(oid: string): string {
+  return `SELECT format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(routine.oid))
+    FROM pg_proc routine WHERE routine.oid = ${oid} AND prokind = 'p'`;
+}
+
 export function literals(names: readonly string[]): string {
   return names.map((name) => literal(name)).join(", ") || "NULL";
 }

@@ -2,7 +2,7 @@ import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
 import type { SchemaObjectKind } from "../../manifest/object-kinds";
 import type { ManifestSchema } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
-import { constructorOf, isOwn } from "./sql";
+import { constructorOf, isOwn, procedureOf } from "./sql";
 
 /** What the catalogs know of an object of the users'. */
 export interface UsersObject {
@@ -26,6 +26,8 @@ export interface Target {
   readonly schema?: ManifestSchema;
   /** Of an object of the users': what the catalogs know of it. */
   readonly users?: UsersObject;
+  /** A procedure, as a statement about it names it. */
+  readonly procedure?: string;
   /** For a table that can be written: a column that takes DEFAULT. */
   readonly column?: string;
   /** Of the users' own tables: the name alone. */
@@ -78,6 +80,7 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
       columns: readonly string[] | null;
       written: readonly string[] | null;
       column: string | null;
+      procedure: string | null;
     }>(
       `SELECT CASE relkind WHEN 'S' THEN 'sequences' ELSE 'tables' END AS kind,
          ${qualifier} || quote_ident(relname) AS name, relname::text AS relation,
@@ -86,14 +89,14 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
            SELECT attname FROM pg_attribute
            WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
            ORDER BY attnum LIMIT 1
-         ) END AS column
+         ) END AS column, NULL AS procedure
        FROM pg_class c
        WHERE relnamespace = ${oid} AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
          AND NOT starts_with(relname, '${PROBE_PREFIX}')
          AND ${isOwn("pg_class", "c", "relowner")}
        UNION ALL
        SELECT 'functions', ${qualifier} || quote_ident(proname) || '(' || oidvectortypes(proargtypes) || ')',
-         NULL, NULL, NULL, NULL
+         NULL, NULL, NULL, NULL, (${procedureOf("p.oid")})
        FROM pg_proc p
        WHERE pronamespace = ${oid}
          AND NOT starts_with(proname, '${PROBE_PREFIX}')
@@ -104,8 +107,8 @@ export async function ownObjects({ owner, database }: Pick<DatabaseContext, "own
     const of = (kind: SchemaObjectKind): Target[] =>
       found
         .filter((object) => object.kind === kind)
-        .map(({ name, column, relation, columns, written }) => ({
-          ...{ name, probe: false, schema, column: column ?? undefined },
+        .map(({ name, column, procedure, relation, columns, written }) => ({
+          ...{ name, probe: false, schema, column: column ?? undefined, procedure: procedure ?? undefined },
           ...(kind === "tables" && { relation: relation!, columns: columns!, written: written! }),
         }));
     parts.push({

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { findLosses } from "../../../ops/postgres/losses";
+import { takeLater } from "../../../ops/postgres/public-privileges";
 import { Deployment } from "../../support/deployment";
 import { attacked } from "./environment";
 import { forCommands, LoginUnderTest, MAJORS } from "./support";
@@ -20,6 +21,10 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "CREATE FUNCTION example.\"Shut\"() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
       'REVOKE EXECUTE ON FUNCTION example."Shut"() FROM PUBLIC',
       "CREATE PROCEDURE example.run() LANGUAGE sql AS 'SELECT 1'",
+      // Where there is one with an OUT argument alone, its name with `(integer)` fits both.
+      "CREATE PROCEDURE example.run(IN integer, OUT integer) LANGUAGE sql AS 'SELECT 1'",
+      "CREATE PROCEDURE example.\"Shut\"(INOUT integer) LANGUAGE sql AS 'SELECT 1'",
+      'REVOKE EXECUTE ON PROCEDURE example."Shut"(INOUT integer) FROM PUBLIC',
       // Has all of it by PUBLIC, and the schema.
       "CREATE ROLE \"Reporting\" LOGIN PASSWORD 'x'",
       'GRANT USAGE ON SCHEMA example TO "Reporting"',
@@ -32,7 +37,7 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "CREATE ROLE keeper LOGIN PASSWORD 'x'",
       "GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO keeper",
       "GRANT USAGE ON SCHEMA example TO keeper",
-      "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA example TO keeper",
+      "GRANT EXECUTE ON ALL ROUTINES IN SCHEMA example TO keeper",
       "CREATE ROLE staff",
       "GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO staff",
       "CREATE ROLE clerk LOGIN PASSWORD 'x' IN ROLE staff",
@@ -75,21 +80,42 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       `${role} loses ${privileges} on the database nanvc; to keep it: GRANT ${privileges} ON DATABASE nanvc TO "${role}"`;
     const functions = (role: string) =>
       `${role} loses EXECUTE on 2 functions of the schema example of the database nanvc; to keep it: GRANT EXECUTE ON FUNCTION example.total(), example.total(integer) TO "${role}"`;
+    const procedures = (role: string) =>
+      `${role} loses EXECUTE on 2 procedures of the schema example of the database nanvc; to keep it: GRANT EXECUTE ON PROCEDURE example.run(), example.run(IN integer, OUT integer) TO "${role}"`;
     expect(losses.map(({ text }) => text)).toEqual([
       database("Reporting", "CONNECT, TEMPORARY"),
       functions("Reporting"),
+      procedures("Reporting"),
       database("batch", "TEMPORARY"),
       database("billing_app", "CONNECT, TEMPORARY"),
       functions("billing_app"),
+      procedures("billing_app"),
       'billing_app loses CREATE, USAGE on the schema example of the database nanvc; to keep it, after the deploy: GRANT CREATE, USAGE ON SCHEMA example TO "billing_app"',
       database("jobs", "TEMPORARY"),
       functions("jobs"),
+      procedures("jobs"),
       database("v-alike", "CONNECT, TEMPORARY"),
     ]);
-    expect(losses.slice(0, 2).map(({ id }) => id)).toEqual([
+    expect(losses.slice(0, 3).map(({ id }) => id)).toEqual([
       "loss:database nanvc:CONNECT, TEMPORARY of Reporting",
       "loss:functions in example:EXECUTE of Reporting",
+      "loss:procedures in example:EXECUTE of Reporting",
     ]);
+  });
+
+  test("somebody else's leases are one, by an id that the next lease has too", async () => {
+    const leases = ["AAAAAAAAAAAAAAAAAAAA-1700000001", "BBBBBBBBBBBBBBBBBBBB-1700000002"].map(
+      (random) => `"v-token-theirs-${random}"`,
+    );
+    for (const lease of leases) await deployment.superuser.query(`CREATE ROLE ${lease} LOGIN`);
+    const losses = await findLosses(forCommands(deployment));
+    expect(losses.filter(({ id }) => id.includes("theirs"))).toEqual([
+      {
+        id: "loss:database nanvc:CONNECT, TEMPORARY of v-token-theirs-*",
+        text: 'v-token-theirs-* loses CONNECT, TEMPORARY on the database nanvc; to keep it: GRANT CONNECT, TEMPORARY ON DATABASE nanvc TO "{{name}}" in the creation statements of its database role',
+      },
+    ]);
+    for (const lease of leases) await deployment.superuser.query(`DROP ROLE ${lease}`);
   });
 
   test("an owner who logs in", async () => {
@@ -107,14 +133,14 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     await deployment.sandbox.apply();
     const after = await privileges();
     const lost = before.filter((held) => !after.includes(held));
-    expect(lost).toHaveLength(17);
+    expect(lost).toHaveLength(22);
     expect(await findLosses(forCommands(deployment))).toEqual([]);
     for (const { text } of losses) await deployment.superuser.query(/to keep it.*?: (.*)/.exec(text)![1]!);
     expect(await privileges()).toEqual(before);
     expect(await findLosses(forCommands(deployment))).toEqual([]);
   });
 
-  test("a function that is made later is PUBLIC's until Terraform sees a grant to PUBLIC", async () => {
+  test("functions and procedures that are made later are lost with the next deploy, which takes what Terraform does not see", async () => {
     const commands = forCommands(deployment);
     const { json, folder } = commands.stack("postgres")!;
     const resources = Object.keys(json.resource["postgresql_grant"]!).map((name) => ({
@@ -123,18 +149,38 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
     }));
     const { path } = json.terraform.backend["local"]!;
     writeFileSync(resolve(folder, String(path)), JSON.stringify({ version: 4, resources }));
+    expect(await takeLater(commands)).toEqual([]);
     for (const name of ["later", "granted"])
       await deployment.superuser.query(
         `CREATE FUNCTION example.${name}() RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
       );
-    expect(await findLosses(commands)).toEqual([]);
+    await deployment.superuser.query(`
+      CREATE PROCEDURE example.later(IN integer, OUT integer) LANGUAGE sql AS 'SELECT 1';
+      CREATE PROCEDURE example.sent(OUT integer) LANGUAGE sql AS 'SELECT 1'`);
     await deployment.superuser.query("GRANT EXECUTE ON FUNCTION example.granted() TO PUBLIC, keeper");
-    const ids = (await findLosses(commands)).map(({ id, text }) => [id, text.split("; ")[1]]);
-    expect(ids).toEqual(
-      ["Reporting", "billing_app", "jobs", "keeper"].map((role) => [
-        `loss:functions in example:EXECUTE of ${role}`,
-        `to keep it: GRANT EXECUTE ON FUNCTION ${role === "keeper" ? "" : "example.granted(), "}example.later() TO "${role}"`,
+    const lost = async () => (await findLosses(commands)).map(({ id, text }) => [id, text.split("; ")[1]]);
+    const functions = (role: string, ...names: string[]) => [
+      `loss:functions in example:EXECUTE of ${role}`,
+      `to keep it: GRANT EXECUTE ON FUNCTION ${names.join(", ")} TO "${role}"`,
+    ];
+    const procedures = (role: string) => [
+      `loss:procedures in example:EXECUTE of ${role}`,
+      `to keep it: GRANT EXECUTE ON PROCEDURE example.later(IN integer, OUT integer), example.sent(OUT integer) TO "${role}"`,
+    ];
+    expect(await lost()).toEqual([
+      ...["Reporting", "billing_app", "jobs"].flatMap((role) => [
+        functions(role, "example.granted()", "example.later()"),
+        procedures(role),
       ]),
+      functions("keeper", "example.later()"),
+      procedures("keeper"),
+    ]);
+    expect(await takeLater(commands)).toEqual([
+      "took from PUBLIC in the database nanvc: EXECUTE on 3 routines",
+    ]);
+    expect(await takeLater(commands)).toEqual([]);
+    expect(await lost()).toEqual(
+      ["Reporting", "billing_app", "jobs"].map((role) => functions(role, "example.granted()")),
     );
   });
 

@@ -1,6 +1,6 @@
 import type { Client } from "pg";
 import { recordOwners } from "../../../ops/postgres/former-owners";
-import { givePublicBack, recordPublic } from "../../../ops/postgres/public-privileges";
+import { givePublicBack, givePublicKept, recordPublic } from "../../../ops/postgres/public-privileges";
 import { changeRecord, emptyRecord, readRecord } from "../../../ops/postgres/record";
 import { Deployment } from "../../support/deployment";
 import existing from "../../environments/existing";
@@ -62,10 +62,40 @@ describe.each(MAJORS)("on PostgreSQL %i", (postgresMajor) => {
       "UPDATE leasehold.taken SET record = jsonb_set(record, '{public,app,functions,1}', '\"billing.gone()\"')",
     );
     expect(await givePublicBack(commands, [])).toEqual({
-      did: ["gave PUBLIC back what it had in the database app: CONNECT, TEMPORARY; EXECUTE on 1 function"],
+      did: ["gave PUBLIC back what it had in the database app: CONNECT, TEMPORARY; EXECUTE on 1 routine"],
       left: [],
     });
     await emptyRecord(commands);
+    expect(await isThere()).toEqual({ schema: false, table: false });
+  });
+
+  test("what the config lets PUBLIC have again is given back once, and the rest stays on record", async () => {
+    await recordPublic(commands);
+    await sql(
+      "REVOKE CONNECT, TEMPORARY ON DATABASE app FROM PUBLIC; REVOKE EXECUTE ON FUNCTION billing.total() FROM PUBLIC",
+    );
+    const may = (kept: object) => {
+      const later = forCommands(deployment);
+      later.manifest.databases.forEach((database) => Object.assign(database, { public: kept }));
+      return givePublicKept(later);
+    };
+    const connect = { database: ["CONNECT"] };
+    expect(await may(connect)).toEqual(["gave PUBLIC back what it had in the database app: CONNECT"]);
+    expect((await record()).public["app"]).toMatchObject({ database: ["TEMPORARY"] });
+    await sql("REVOKE CONNECT ON DATABASE app FROM PUBLIC");
+    expect(await may(connect)).toEqual([]);
+    await sql("GRANT CONNECT ON DATABASE app TO PUBLIC");
+    await recordPublic(commands);
+    expect((await record()).public["app"]!.database!.toSorted()).toEqual(["CONNECT", "TEMPORARY"]);
+    await sql("REVOKE CONNECT ON DATABASE app FROM PUBLIC");
+    expect(await may(connect)).toEqual(["gave PUBLIC back what it had in the database app: CONNECT"]);
+    expect(await may({ database: ["CONNECT", "TEMPORARY"], functions: ["EXECUTE"] })).toEqual([
+      "gave PUBLIC back what it had in the database app: TEMPORARY; EXECUTE on 1 routine",
+    ]);
+    const { rows } = await sql(
+      "SELECT has_function_privilege('public', 'billing.total()', 'EXECUTE') AS may",
+    );
+    expect(rows).toEqual([{ may: true }]);
     expect(await isThere()).toEqual({ schema: false, table: false });
   });
 
