@@ -193,7 +193,11 @@ program
   .description("measure synth, leases and deploys, each beside something else of the same run; minutes")
   .option(...ENVIRONMENT)
   .option(...POSTGRES)
-  .option("--only <parts>", "these parts alone, separated by commas: synth, leases, rates, deploys", parts)
+  .option(
+    "--only <parts>",
+    "these parts alone, separated by commas: synth, leases, rates, verify, deploys",
+    parts,
+  )
   .option("--rounds <number>", "of the short measurements", rounds, 20)
   .option(
     "--alive <numbers>",
@@ -216,7 +220,7 @@ function ids(text: string): string[] {
 }
 
 function parts(text: string): Part[] {
-  const known: Part[] = ["synth", "leases", "rates", "deploys"];
+  const known: Part[] = ["synth", "leases", "rates", "verify", "deploys"];
   return text.split(",").map((name) => {
     const part = known.find((one) => one === name.trim());
     if (part === undefined) throw new InvalidArgumentError(`allowed: ${known.join(", ")}`);

@@ -13,8 +13,9 @@ import { benchLeases } from "./leases";
 import { renderComparisons, type Comparison } from "./measure";
 import { benchRates, renderRates, type Rates } from "./rates";
 import { benchSynth } from "./synth";
+import { benchVerifications } from "./verification";
 
-export const PARTS = ["synth", "leases", "rates", "deploys"] as const;
+export const PARTS = ["synth", "leases", "rates", "verify", "deploys"] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -38,6 +39,7 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
   if (json) checkReportFile(json);
   const comparisons: Comparison[] = [];
   const measured: Rates = { rates: [], calls: [] };
+  const verifications: string[] = [];
   const leftOut: string[] = [];
   const load = [loadavg()[0]!];
   const workspace = await Workspace.create();
@@ -74,6 +76,14 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
         );
       },
     },
+    verify: {
+      title: "Verifications of 1, 2 and 20 databases, and of many objects, on embedded servers",
+      run: async ({ detail }) => {
+        const { comparisons: measured, spent } = await benchVerifications(major, rounds, signal, detail);
+        comparisons.push(...measured);
+        verifications.push(...spent);
+      },
+    },
     deploys: {
       title: "Deploy, diff and destroy, beside plain Terraform",
       run: async ({ detail, title }) => {
@@ -103,6 +113,7 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
   load.push(loadavg()[0]!);
   const machine = { cores: cpus().length, model: cpus()[0]?.model ?? "unknown", load };
   if (comparisons.length > 0) console.log(`\n${renderComparisons(comparisons)}`);
+  if (verifications.length > 0) console.log(`\n${verifications.join("\n")}`);
   if (measured.rates.length > 0)
     console.log(`\n${renderRates(measured.rates)}\n\n${measured.calls.join("\n")}`);
   for (const line of leftOut) console.log(`\nDeploy, diff and destroy were left out: ${line}`);
@@ -111,7 +122,7 @@ export async function bench(options: BenchOptions, signal: AbortSignal): Promise
     `\n${String(machine.cores)} cores (${machine.model}), load ${before!} before and ${after!} after`,
   );
   if (json) {
-    const report = { version: 1, environment, machine, comparisons, ...measured, leftOut };
+    const report = { version: 1, environment, machine, comparisons, verifications, ...measured, leftOut };
     writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`, { mode: 0o600 });
   }
   return 0;

@@ -1,6 +1,8 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
+import { SetupError } from "../clients/setup-error";
 import { ROOT } from "../ops/deployment/synthesize";
 
 const PARTS = [
@@ -50,5 +52,22 @@ export class Checkout {
 
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * As `main.ts` does it for an environment that is not in config/.
+ * @param config the text of its file, beside config/'s own
+ */
+export async function synthesizeConfig(name: string, config: string, outdir: string): Promise<void> {
+  const checkout = new Checkout(name);
+  try {
+    writeFileSync(checkout.path("config", `${name}.ts`), config);
+    const { exitCode, stderr } = await execa(process.execPath, ["--import", "tsx", "main.ts"], {
+      ...{ cwd: checkout.folder, env: checkout.env({ CDKTF_OUTDIR: outdir }), reject: false },
+    });
+    if (exitCode !== 0) throw new SetupError(stderr);
+  } finally {
+    checkout.remove();
   }
 }

@@ -1,14 +1,12 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { execa } from "execa";
 import { Client, escapeIdentifier } from "pg";
 import { errorText, VaultError, type VaultClient } from "../clients/vault-client";
-import { SetupError } from "../clients/setup-error";
 import { readAccessManifest, type ManifestDatabase } from "../manifest/schema";
 import type { PostgresMajor } from "../sandbox/postgres-binaries";
 import { Sandbox } from "../sandbox/sandbox";
 import { Workspace } from "../sandbox/workspace";
-import { Checkout } from "./checkout";
+import { synthesizeConfig } from "./checkout";
 
 /** The first source's statements, and the two values of a config's `leases`. */
 export const WAYS = ["source", "createrole", "functions"] as const;
@@ -34,7 +32,13 @@ export class Way {
     let sandbox: Sandbox | undefined;
     try {
       const synthesized = workspace.path("cdktf.out");
-      await synthesize(environment, name === "functions" ? name : "createrole", synthesized);
+      const config = `bench-${name === "functions" ? name : "createrole"}`;
+      const leases = config.replace("bench-", "");
+      await synthesizeConfig(
+        config,
+        `import environment from "./${environment}";\nexport default { ...environment, name: "${config}", leases: "${leases}" };\n`,
+        synthesized,
+      );
       sandbox = await Sandbox.start(workspace, { synthesized, postgresMajor: major, keepRootToken: true });
       await sandbox.apply();
       const way = new Way(name, workspace, sandbox, readAccessManifest(synthesized).databases[0]!);
@@ -172,24 +176,6 @@ export class Way {
     this.note = `its own revocation fails (HTTP ${String(answer.status)}: ${reason}), so ${join} goes first`;
     await write({ creation_statements, revocation_statements: [join, ...revocation_statements] });
     await this.revoke("round");
-  }
-}
-
-/** As `main.ts` does it for an environment that leases in that way, and is not in config/. */
-async function synthesize(environment: string, leases: string, outdir: string): Promise<void> {
-  const name = `bench-${leases}`;
-  const checkout = new Checkout(name);
-  try {
-    writeFileSync(
-      checkout.path("config", `${name}.ts`),
-      `import environment from "./${environment}";\nexport default { ...environment, name: "${name}", leases: "${leases}" };\n`,
-    );
-    const { exitCode, stderr } = await execa(process.execPath, ["--import", "tsx", "main.ts"], {
-      ...{ cwd: checkout.folder, env: checkout.env({ CDKTF_OUTDIR: outdir }), reject: false },
-    });
-    if (exitCode !== 0) throw new SetupError(stderr);
-  } finally {
-    checkout.remove();
   }
 }
 

@@ -76,6 +76,7 @@ test("a leased role that owns something in the neighbour is revoked and not drop
   await inBilling(`ALTER TABLE elsewhere.stray OWNER TO "${role}"`);
 
   const report = await running;
+  expect(steps).toContain("billing: report (database 2 of 2)\n");
   const lines = findings(report);
   expect(lines).toContainEqual(
     expect.stringMatching(/^report revoked: login, role, lease gone: the role \S+ is still there$/),
