@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { BenchOptions, Part } from "./bench/bench";
 import type { DeployOptions } from "./ops/commands/deploy";
 import type { DestroyOptions } from "./ops/commands/destroy";
@@ -100,6 +100,10 @@ program
     "--auto-approve",
     "say what changes, and do not ask; stops where others would lose what the config does not accept",
   )
+  .option(
+    "--plan <folder>",
+    "deploy what diff --out has saved there, as it was shown, and do not ask; stops as --auto-approve does, and where anything has changed since",
+  )
   .action(async (options: DeployOptions) =>
     run(async (signal) => (await import("./ops/commands/deploy.js")).deploy(options, signal)),
   );
@@ -110,6 +114,12 @@ program
     "plan all stacks side by side, with the planner's token; exit code 0 no change, 1 a failure, 2 changes",
   )
   .option(...ENVIRONMENT)
+  .addOption(
+    new Option(
+      "--out <folder>",
+      "save the plan, for deploy --plan; readable by its owner alone, since it may hold secrets",
+    ).conflicts("access"),
+  )
   .option(
     "--access <commits...>",
     "who gains and loses what between a commit and HEAD, or between two, by their committed access.json, of every environment unless --env names one; 3 a widening that is not accepted",

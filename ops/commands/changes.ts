@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Declared } from "../../access/compare";
 import { SetupError } from "../../clients/setup-error";
 import { printable } from "../../clients/text";
@@ -11,6 +14,7 @@ import { rolesWithMisspelledSettings } from "../postgres/role-settings";
 import { asSuperuser } from "../postgres/superuser";
 import { color } from "../terminal/color";
 import { runSteps, type StepOutput } from "../terminal/progress";
+import type { PlannedChanges } from "../terraform/planned-changes";
 import { TerraformError } from "../terraform/terraform";
 import { leaseIds } from "../vault/issued-leases";
 import { accessLines } from "./diff-access";
@@ -31,26 +35,45 @@ export interface StackPlan {
   readonly going: readonly string[];
   /** Nothing of it is deployed. */
   readonly isNew?: boolean;
+  /** By resource; undefined where it was not compared with the server, or not asked for. */
+  readonly changes?: PlannedChanges;
 }
 
-/** Plans all stacks side by side, and changes nothing. In the order of the stacks. */
+/**
+ * Plans all stacks side by side, and changes nothing. In the order of the stacks.
+ * @param withChanges whether what changes is read by resource as well
+ */
 export async function planStacks(
   deployment: Deployment,
   who: Planner,
   signal: AbortSignal,
+  withChanges = false,
 ): Promise<StackPlan[]> {
   const plans = new Map<StackName, StackPlan>();
-  await runSteps(
-    deployment.stacks.map((stack) => ({
-      title: `Plan the stack ${stack.name}`,
-      run: async (show: StepOutput) => {
-        plans.set(stack.name, await planStack(deployment, stack, who, show));
-      },
-    })),
-    signal,
-    { concurrent: true },
+  await inPrivateFolder((folder) =>
+    runSteps(
+      deployment.stacks.map((stack) => ({
+        title: `Plan the stack ${stack.name}`,
+        run: async (show: StepOutput) => {
+          const out = withChanges ? join(folder, stack.name) : undefined;
+          plans.set(stack.name, await planStack(deployment, stack, who, show, out));
+        },
+      })),
+      signal,
+      { concurrent: true },
+    ),
   );
   return deployment.stacks.map(({ name }) => plans.get(name)!);
+}
+
+/** For plans, which may hold what is nobody else's business. */
+export async function inPrivateFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "leasehold-plan-"));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 async function planStack(
@@ -58,6 +81,7 @@ async function planStack(
   stack: Stack,
   who: Planner,
   show: StepOutput,
+  out: string | undefined,
 ): Promise<StackPlan> {
   try {
     const notes: string[] = [];
@@ -83,7 +107,7 @@ async function planStack(
     notes.push(...(await handedOver(deployment, stack)));
     deployment.restore(stack);
     const refresh = missing.length === 0 && misspelled.length === 0;
-    const plan = terraform.plan({ refresh, color: color(), onProgress: show.progress });
+    const plan = terraform.plan({ refresh, color: color(), out, onProgress: show.progress });
     const [stopped] = await Promise.allSettled([
       stack.name === "platform" && !isNew ? deployedPlatform(deployment).then(stoppedContainers) : [],
       plan,
@@ -95,7 +119,11 @@ async function planStack(
       notes.push(`container ${name} is stopped, which the plan reports as missing: deploy starts it`);
     show.title(`Planned the stack ${stack.name}: ${hasChanges ? "changes" : "no change"}`);
     const exitCode = hasChanges ? 2 : 0;
-    return { stack: stack.name, text: [...notes, text].join("\n"), exitCode, counts, going, isNew };
+    const isWhole = !isNew && refresh && out !== undefined;
+    return {
+      ...{ stack: stack.name, text: [...notes, text].join("\n"), exitCode, counts, going, isNew },
+      ...(isWhole && { changes: await terraform.plannedChanges(out) }),
+    };
   } catch (error) {
     if (!(error instanceof TerraformError || error instanceof SetupError)) throw error;
     show.title(`The stack ${stack.name} can't be planned`);

@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
+import { few } from "../../clients/text";
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
 import { databaseRolesOf, groupRolesOf, ownersOf } from "../../manifest/names";
@@ -36,17 +38,24 @@ import { spellSettings } from "../postgres/role-settings";
 import { confirm } from "../terminal/ask";
 import { runSteps, type StepOutput, type Step } from "../terminal/progress";
 import { rotateDue } from "../vault/rotate";
-import { accessText, endLines, planStacks, type StackPlan } from "./changes";
+import { accessText, endLines, inPrivateFolder, planStacks, type StackPlan } from "./changes";
+import { changesOf, checkCurrent, readPlan, type ApprovedChanges } from "./saved-plan";
 import { checkOthers } from "../terraform/others";
-import { changesText, TerraformError, type Changes } from "../terraform/terraform";
+import { changesBeyond, type PlannedChanges } from "../terraform/planned-changes";
+import { changesText, TerraformError, type Changes, type Terraform } from "../terraform/terraform";
 
 export interface DeployOptions {
   readonly env?: string;
   readonly autoApprove?: boolean;
+  /** The folder of a plan that diff has saved: it is deployed as it was shown, unasked. */
+  readonly plan?: string;
 }
 
 /** Brings up what the config declares; what is there already stays. Returns the exit code. */
-export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortSignal): Promise<number> {
+export async function deploy(
+  { env, autoApprove, plan }: DeployOptions,
+  signal: AbortSignal,
+): Promise<number> {
   const release = lock("deploy");
   try {
     let deployment!: Deployment;
@@ -66,7 +75,7 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
       ],
       signal,
     );
-    const approved = await approve(deployment, autoApprove, signal);
+    const approved = await approve(deployment, { autoApprove, plan }, signal);
     const { changed, steps } = deploySteps(deployment, approved);
     await runSteps(steps, signal);
     deployment.home.setDeployedAccess(deployment.access);
@@ -81,20 +90,31 @@ export async function deploy({ env, autoApprove }: DeployOptions, signal: AbortS
   }
 }
 
-/** What a deploy may take from others. */
-type Approved = (loss: Loss) => boolean;
+/** What a deploy may do. */
+interface Approved {
+  /** Whether it may take something from others. */
+  readonly loss: (loss: Loss) => boolean;
+  /** What it may change, by stack. @default - what the config declares */
+  readonly changes?: ApprovedChanges;
+}
 
 /**
- * Says what the deploy would change, for whom, and asks, where that is anything. Unasked, it goes on as the config declares, but
- * for what others lose: the config has to accept that.
+ * Says what the deploy would change, for whom, and asks, where that is anything. Unasked, it goes on as the config declares, or as a
+ * saved plan was shown, but for what others lose: the config has to accept that.
  * @throws SetupError where it is not approved
  */
-async function approve(deployment: Deployment, autoApprove = false, signal: AbortSignal): Promise<Approved> {
+async function approve(
+  deployment: Deployment,
+  { autoApprove = false, plan }: Pick<DeployOptions, "autoApprove" | "plan">,
+  signal: AbortSignal,
+): Promise<Approved> {
   const { accepted, environment } = deployment.manifest;
   const isAccepted = ({ id }: Loss) => accepted.some((one) => one.id === id);
+  const saved = plan === undefined ? undefined : readPlan(plan, deployment);
   const losses = await reachableLosses(deployment);
   // Each stack's step plans as well, right before it applies.
-  const plans = autoApprove ? [] : await planStacks(deployment, "operator", signal);
+  const isPlanned = !autoApprove || saved !== undefined;
+  const plans = isPlanned ? await planStacks(deployment, "operator", signal, true) : [];
   const isNew = (await Promise.all(deployment.stacks.map((stack) => deployment.state(stack)))).every(
     (state) => state.length === 0,
   );
@@ -107,17 +127,21 @@ async function approve(deployment: Deployment, autoApprove = false, signal: Abor
   for (const [title, lines] of sections)
     if (lines.length > 0) console.log(`\n# ${title}\n${lines.join("\n")}`);
   console.log();
+  if (saved) checkCurrent(plan!, saved, plans);
   const unaccepted = losses.filter((loss) => !isAccepted(loss));
-  if (!autoApprove) {
+  if (!autoApprove && !saved) {
     if (losses.length > 0 || plans.some(({ exitCode }) => exitCode !== 0))
       await confirm(`Deploy ${environment}.`, "nothing was deployed", signal);
-    return (loss) => isAccepted(loss) || losses.some(({ id }) => id === loss.id);
+    return {
+      loss: (loss) => isAccepted(loss) || losses.some(({ id }) => id === loss.id),
+      changes: changesOf(plans),
+    };
   }
   if (unaccepted.length > 0)
     throw new SetupError(
-      `--auto-approve does not take from others what config/${environment}.ts does not accept: ${unaccepted.map(({ id }) => id).join("; ")}: keep it as each line says, accept each by its id (docs/accepted.md), or deploy on a terminal, which asks; nothing was deployed`,
+      `${saved ? "--plan" : "--auto-approve"} does not take from others what config/${environment}.ts does not accept: ${unaccepted.map(({ id }) => id).join("; ")}: keep it as each line says, accept each by its id (docs/accepted.md), or deploy on a terminal, which asks; nothing was deployed`,
     );
-  return isAccepted;
+  return { loss: isAccepted, changes: saved };
 }
 
 function planLine({ stack, text, exitCode, counts }: StackPlan): string {
@@ -137,7 +161,7 @@ async function reachableLosses(deployment: Deployment): Promise<Loss[]> {
 
 /** @throws SetupError with what nobody was asked about */
 function refuseUnasked(losses: readonly Loss[], approved: Approved, deployment: Deployment): void {
-  const unasked = losses.filter((loss) => !approved(loss));
+  const unasked = losses.filter((loss) => !approved.loss(loss));
   if (unasked.length > 0)
     throw new SetupError(
       `${lossLines(unasked, deployment.manifest.accepted).join("\n")}\nRun the command again, which asks, or accept each by its id`,
@@ -160,7 +184,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
     title: `Deploy the stack ${stack.name}`,
     run: async (show) => {
       await before(show);
-      const changes = await applyStack(deployment, stack, show);
+      const changes = await applyStack(deployment, stack, show, approved.changes?.get(stack.name));
       await after?.(show);
       if (Object.values(changes).some((count) => count > 0)) changed.add(stack.name);
       show.title(`Deployed the stack ${stack.name}: ${changesText(changes)}`);
@@ -289,11 +313,21 @@ async function eachDatabase(
     if (database.leases === leases) for (const line of await work(deployment, database)) show.detail(line);
 }
 
-async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput): Promise<Changes> {
+/**
+ * @param approved what it may change. @default - what the config declares
+ * @throws SetupError where it would change anything else
+ */
+async function applyStack(
+  deployment: Deployment,
+  stack: Stack,
+  show: StepOutput,
+  approved: PlannedChanges | undefined,
+): Promise<Changes> {
   for (const line of await handedOver(deployment, stack)) show.detail(line);
   deployment.restore(stack);
   const terraform = deployment.terraform(stack, deployment.token("operator"));
   try {
+    if (approved) return await applyApproved(terraform, stack, show, approved);
     return await terraform.apply(show.progress, (address) => {
       if (address.startsWith("docker_container."))
         show.detail(`replacing ${address}: every session on the container ends`);
@@ -302,6 +336,25 @@ async function applyStack(deployment: Deployment, stack: Stack, show: StepOutput
     if (error instanceof TerraformError) throw explain(error, deployment, stack);
     throw error;
   }
+}
+
+/** Plans once more, since the steps before have done a part of what was shown, and applies that plan where it is no more than it. */
+function applyApproved(
+  terraform: Terraform,
+  { name }: Stack,
+  { progress }: StepOutput,
+  approved: PlannedChanges,
+): Promise<Changes> {
+  return inPrivateFolder(async (folder) => {
+    const file = join(folder, name);
+    await terraform.plan({ refresh: true, color: false, out: file, onProgress: progress });
+    const others = changesBeyond(approved, await terraform.plannedChanges(file));
+    if (others.length > 0)
+      throw new SetupError(
+        `the stack ${name} was not deployed: it would change what was not shown (${few(others)}); run npx leasehold diff, or the command again, to see it`,
+      );
+    return terraform.apply(progress, undefined, file);
+  });
 }
 
 /** Whether Vault still makes leases without the mark, as up to 0.1.0. */

@@ -4,14 +4,17 @@ import { lock } from "../deployment/lock";
 import { findLosses, lossLines } from "../postgres/losses";
 import { runSteps } from "../terminal/progress";
 import { Terraform, TerraformError } from "../terraform/terraform";
+import { savePlan } from "./saved-plan";
 import { accessText, endLines, missingToRead, planStacks } from "./changes";
 
 export interface DiffOptions {
   readonly env?: string;
+  /** The folder in which the plan is saved, for a deploy. */
+  readonly out?: string;
 }
 
 /** Plans all stacks side by side and changes nothing. Returns Terraform's exit code: 0 no change, 1 a failure, 2 changes. */
-export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<number> {
+export async function diff({ env, out }: DiffOptions, signal: AbortSignal): Promise<number> {
   const release = lock("diff");
   try {
     let deployment!: Deployment;
@@ -27,14 +30,20 @@ export async function diff({ env }: DiffOptions, signal: AbortSignal): Promise<n
       ],
       signal,
     );
-    const diffs = await planStacks(deployment, "planner", signal);
-    for (const { stack, text } of diffs) console.log(`\n# ${stack}\n${text}`);
+    const diffs = await planStacks(deployment, "planner", signal, out !== undefined);
     const isNew = diffs.every((diff) => diff.isNew);
-    console.log(`\n# access\n${await accessText(deployment, isNew, "planner")}`);
-    const ends = await endLines(deployment, diffs, "planner");
-    if (ends.length > 0) console.log(`\n# what ends\n${ends.join("\n")}`);
-    const losses = await lossText(deployment, isNew);
-    if (losses) console.log(`\n# what others lose\n${losses}`);
+    const sections = [
+      ...diffs.map(({ stack, text }) => [stack, text] as const),
+      ["access", await accessText(deployment, isNew, "planner")] as const,
+      ["what ends", (await endLines(deployment, diffs, "planner")).join("\n")] as const,
+      ["what others lose", await lossText(deployment, isNew)] as const,
+    ];
+    const shown = sections.filter(([, text]) => text !== "").map(([title, text]) => `\n# ${title}\n${text}`);
+    console.log(shown.join("\n"));
+    if (out !== undefined) {
+      savePlan(out, deployment, diffs, shown.join("\n"));
+      console.log(`\nSaved. It may hold secrets. To deploy it as it is: npx leasehold deploy --plan ${out}`);
+    }
     const codes = diffs.map(({ exitCode }) => exitCode);
     return codes.includes(1) ? 1 : Math.max(...codes);
   } finally {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "../../clients/setup-error";
 import { OutputFile } from "./output-file";
+import { parsePlan, type PlannedChanges } from "./planned-changes";
 import { backupOf, keep } from "./state-file";
 
 /** What an apply or a destroy came to. */
@@ -158,20 +159,24 @@ export class Terraform {
   }
 
   /**
-   * A plan for people to read. Writes no file and takes no lock: a planner may not write.
+   * A plan for people to read. Takes no lock: a planner may not write.
+   * @param out the file that it is saved in. @default - none
    * @throws TerraformError
    */
   async plan({
     refresh,
     color,
+    out,
     onProgress,
   }: {
     refresh: boolean;
     color: boolean;
+    out?: string;
     onProgress: (text: string) => void;
   }): Promise<Plan> {
     const args = ["plan", "-input=false", "-detailed-exitcode", "-lock=false", `-refresh=${String(refresh)}`];
     if (!color) args.push("-no-color");
+    if (out !== undefined) args.push(`-out=${out}`);
     const { code, stdout, stderr } = await this.run(args, (line) => {
       const refreshed = /^\S*?([a-z_]+\.[\w-]+): Refreshing state/.exec(line)?.[1];
       if (refreshed) onProgress(refreshed);
@@ -181,13 +186,22 @@ export class Terraform {
     return { hasChanges: code === 2, text, ...planned(text) };
   }
 
-  /** @throws TerraformError, TerraformInterrupted */
+  /** What a saved plan would change. */
+  async plannedChanges(file: string): Promise<PlannedChanges> {
+    return parsePlan(await this.expect(["show", "-json", file]));
+  }
+
+  /**
+   * @param onReplace called with each resource that is about to be replaced, unless a saved plan is applied
+   * @param saved the file of a plan. @default - what is declared
+   * @throws TerraformError, TerraformInterrupted; SetupError where the saved plan is stale
+   */
   apply(
     onProgress: (text: string) => void,
-    /** Called with each resource that is about to be replaced. */
     onReplace?: (address: string) => void,
+    saved?: string,
   ): Promise<Changes> {
-    return this.change(["apply"], onProgress, onReplace);
+    return this.change(["apply"], onProgress, onReplace, saved);
   }
 
   /** @throws TerraformError, TerraformInterrupted */
@@ -211,12 +225,20 @@ export class Terraform {
     command: readonly string[],
     onProgress: (text: string) => void,
     onReplace?: (address: string) => void,
+    saved?: string,
   ): Promise<Changes> {
     const diagnostics: Diagnostic[] = [];
     let changes: Changes = { add: 0, change: 0, remove: 0 };
     let done = 0;
     if (this.stateFile !== undefined) keep(this.stateFile);
-    const args = [...command, "-json", "-auto-approve", "-input=false", LOCK_TIMEOUT];
+    const args = [
+      ...command,
+      "-json",
+      "-auto-approve",
+      "-input=false",
+      LOCK_TIMEOUT,
+      ...(saved === undefined ? [] : [saved]),
+    ];
     const { code, stderr } = await this.run(args, (line) => {
       const message = parse(line);
       if (message?.diagnostic?.severity === "error") diagnostics.push(message.diagnostic);
@@ -227,15 +249,17 @@ export class Terraform {
       if (message?.type === "apply_complete") done += 1;
       if (address && (message.type === "apply_start" || message.type === "refresh_start")) {
         const total = changes.add + changes.change + changes.remove;
-        onProgress(
-          message.type === "apply_start" ? `${String(done)} of ${String(total)}: ${address}` : address,
-        );
+        // Of a saved plan it says no total.
+        const isCounted = message.type === "apply_start" && total > 0;
+        onProgress(isCounted ? `${String(done)} of ${String(total)}: ${address}` : address);
       }
     });
     if (this.signal.aborted)
       throw new TerraformInterrupted(
         "interrupted: Terraform has saved its state; run the same command again to continue, or to be told what to import",
       );
+    if (diagnostics.some(({ summary }) => summary === "Saved plan is stale"))
+      throw new SetupError("the state has changed since the plan was made: run the command again");
     if (code !== 0) {
       const found = diagnostics.length > 0 ? diagnostics : plainErrors(stderr);
       const remedy = `its state is in ${this.errored}: the next npx leasehold deploy or destroy saves it where it belongs`;

@@ -84,11 +84,16 @@ test("leases and sessions that would end are said, by role", async () => {
   await session.end();
 });
 
+test("a yes to a persona that goes and a group role that is renamed: what was shown is what is applied", async () => {
+  const { code, output } = await asked("yes\n");
+  expect({ code, output: code === 0 ? "" : output }).toEqual({ code: 0, output: "" });
+  expect(await servers.query(OURS)).toEqual(expect.arrayContaining(["app_admin", "app_writers"]));
+  expect(await servers.query(OURS)).not.toContain("app_report");
+});
+
 test("Ctrl-C in the middle of a destroy: the next one finishes", async () => {
-  configure(admin!, service!, report!);
-  await servers.succeeds("init");
   await servers.query("CREATE TABLE app.kept AS SELECT 42 AS answer");
-  await servers.query("GRANT SELECT ON app.kept TO app_report");
+  await servers.query("GRANT SELECT ON app.kept TO app_writers");
   // Holds the table's access control list, from which the group role is about to be taken.
   const other = servers.deployment.superuser;
   await other.query("BEGIN");
