@@ -1,3 +1,4 @@
+import { maintains } from "./privileges";
 import type { ManifestDatabase, ManifestPersona } from "./schema";
 
 /** The policies of the trust model, written by whoever initialises Vault. */
@@ -97,6 +98,21 @@ export function heirOf(
   { actsAsOwner, groupRole }: Pick<ManifestPersona, "actsAsOwner" | "groupRole">,
 ): string {
   return actsAsOwner ? owner : groupRole;
+}
+
+/** A role beside a persona's group, which is its one member, for MAINTAIN alone (maintain.ts). */
+export function maintainRoleOf({ groupRole }: Pick<ManifestPersona, "groupRole">): string {
+  return `${groupRole}_maintain`;
+}
+
+/** The role that holds a privilege of a persona's. */
+export function holderOf(persona: Pick<ManifestPersona, "groupRole">, privilege: string): string {
+  return privilege === "MAINTAIN" ? maintainRoleOf(persona) : persona.groupRole;
+}
+
+/** Of a database's personas that declare MAINTAIN. */
+export function maintainRolesOf({ personas }: Pick<ManifestDatabase, "personas">): string[] {
+  return personas.filter(maintains).map(maintainRoleOf);
 }
 
 /** Roles that cannot log in and hold what leased logins inherit. */

@@ -18,8 +18,9 @@ export const OBJECT_KINDS = {
     owner: "nspowner",
   },
   tables: {
-    // MAINTAIN (17 and later) is not here: the provider can't grant it.
     privileges: ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
+    /** Of PostgreSQL 17 and later: the provider can't grant them (maintain.ts). */
+    since17: ["MAINTAIN"],
     keyword: "TABLE",
     grants: ["table", "column"],
     /** Those that can be granted on single columns. */
@@ -67,7 +68,17 @@ export function attributesHeld(attributes: Readonly<Record<string, string>>): st
 export type ObjectKind = keyof typeof OBJECT_KINDS;
 /** Of objects that stand in a schema. */
 export type SchemaObjectKind = Exclude<ObjectKind, "database" | "schema">;
-export type Privilege<Kind extends ObjectKind> = (typeof OBJECT_KINDS)[Kind]["privileges"][number];
+export type Privilege<Kind extends ObjectKind> =
+  | (typeof OBJECT_KINDS)[Kind]["privileges"][number]
+  | (Kind extends "tables" ? (typeof OBJECT_KINDS)["tables"]["since17"][number] : never);
+
+/** Those that can be declared on a kind, in the order in which they are shown. */
+export function privilegesOn<Kind extends ObjectKind>(kind: Kind): readonly Privilege<Kind>[] {
+  const of: { readonly privileges: readonly string[]; readonly since17?: readonly string[] } =
+    OBJECT_KINDS[kind];
+  return [...of.privileges, ...(of.since17 ?? [])] as Privilege<Kind>[];
+}
+
 /** Those that can be granted on single columns. */
 export type ColumnPrivilege = (typeof OBJECT_KINDS.tables.columns)[number];
 

@@ -10,6 +10,21 @@ export function privilegeSetsOf({
   return privileges.schemas ?? [privileges];
 }
 
+/** Whether a persona has MAINTAIN on any table by what is declared for it. */
+export function maintains(persona: Pick<ManifestPersona, "privileges">): boolean {
+  return privilegeSetsOf(persona).some(setMaintains);
+}
+
+/** The same of what it has in one schema. */
+export function setMaintains({
+  tables,
+  namedTables,
+}: Pick<SchemaPrivilegeSet, "tables" | "namedTables">): boolean {
+  return [tables, ...namedTables.map(({ privileges }) => privileges)].some((list) =>
+    list.includes("MAINTAIN"),
+  );
+}
+
 /** What a persona has in a schema of its database. */
 export function privilegesIn(
   { privileges }: Pick<ManifestPersona, "privileges">,

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { inputSchema } from "./inputs";
-import { OBJECT_KINDS, type ObjectKind } from "./object-kinds";
+import { OBJECT_KINDS, privilegesOn, type ObjectKind } from "./object-kinds";
 
 /** How many sessions a leased login may have at a time, where nothing else is declared. */
 export const DEFAULT_CONNECTION_LIMIT = 20;
@@ -14,8 +14,7 @@ export const OTHER_DATABASES = ["keep", "close"] as const;
 
 const name = z.string().min(1).max(255);
 const seconds = z.int().positive();
-const privileges = <Kind extends ObjectKind>(kind: Kind) =>
-  z.array(z.enum(OBJECT_KINDS[kind].privileges as (typeof OBJECT_KINDS)[Kind]["privileges"])).readonly();
+const privileges = <Kind extends ObjectKind>(kind: Kind) => z.array(z.enum(privilegesOn(kind))).readonly();
 
 const namedTable = z.object({
   name,

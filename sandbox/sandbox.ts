@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { Client } from "pg";
 import { unsealVault } from "../clients/vault-seal";
 import type { Input, InputPurpose } from "../manifest/inputs";
+import { maintainQueries, withoutMaintain } from "../manifest/maintain";
 import { VaultClient } from "../clients/vault-client";
 import { apply } from "./engine";
 import { CertificateAuthority, type ServerTls } from "./certificates";
@@ -48,6 +50,10 @@ export class Sandbox {
   static async start(workspace: Workspace, options: SandboxOptions): Promise<Sandbox> {
     const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
     const synthesized = readSynthesized(options.synthesized);
+    const tooOld = synthesized.databases.flatMap(
+      (database) => withoutMaintain(database, Number(major)) ?? [],
+    );
+    if (tooOld[0] !== undefined) throw new SetupError(tooOld[0]);
     const { issue, caFile } = await certificates(workspace, synthesized);
     // First, and once for all servers: nothing is started where one is missing.
     const [binary] = await Promise.all([
@@ -166,8 +172,30 @@ export class Sandbox {
     let count = 0;
     for (const stack of STACKS) {
       count += await apply(this.synthesized.stacks[stack], this.variables(stack), factories);
+      if (stack === "postgres") await this.grantMaintain();
     }
     return count;
+  }
+
+  /** As a deploy does once the stack postgres is applied. */
+  private async grantMaintain(): Promise<void> {
+    for (const database of this.synthesized.databases) {
+      const queries = maintainQueries(database);
+      const server = this.servers.get(database.server);
+      if (queries.length === 0 || !server) continue;
+      const { host, port, superuser: user, password, ssl = false } = server;
+      const options = "-c search_path=pg_catalog";
+      const client = new Client({ host, port, user, password, ssl, options, database: database.name });
+      await client.connect();
+      try {
+        for (const { text, values } of queries) {
+          const { rows } = await client.query<{ sql: string }>(text, [...values]);
+          await client.query(rows.map(({ sql }) => sql).join(";\n"));
+        }
+      } finally {
+        await client.end();
+      }
+    }
   }
 
   /**

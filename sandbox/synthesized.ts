@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Input } from "../manifest/inputs";
-import { accessManifestSchema } from "../manifest/schema";
+import { accessManifestSchema, type ManifestDatabase } from "../manifest/schema";
 import type { PolicyTexts } from "./vault-setup";
 import { SetupError } from "../clients/setup-error";
 import { readConfiguration, templateParts, VARIABLE, type Configuration, type Json } from "./terraform-json";
@@ -53,13 +53,16 @@ export interface Synthesized {
   readonly inputs: readonly Input[];
   /** The first is the one of the provider block without an alias. */
   readonly servers: readonly DeclaredServer[];
+  /** Whose personas may have MAINTAIN. One written by hand may not say it. */
+  readonly databases: readonly ManifestDatabase[];
   readonly stacks: Readonly<Record<StackName, Configuration>>;
 }
 
 /** @throws SetupError, ApplyError where the folder asks for what the sandbox can't give */
 export function readSynthesized(folder: string): Synthesized {
   const read = (file: string) => readFileSync(join(folder, file), "utf8");
-  const access = accessSchema.safeParse(JSON.parse(read("access.json")));
+  const json: unknown = JSON.parse(read("access.json"));
+  const access = accessSchema.safeParse(json);
   if (!access.success) {
     const [issue] = access.error.issues;
     throw new SetupError(`access.json: ${issue!.path.join(".")}: ${issue!.message}`);
@@ -77,6 +80,7 @@ export function readSynthesized(folder: string): Synthesized {
     vault: { tls: false, shares: 1, threshold: 1, ...access.data.vault },
     inputs: access.data.inputs,
     servers: declaredServers(stacks.postgres, access.data),
+    databases: accessManifestSchema.safeParse(json).data?.databases ?? [],
     stacks,
   };
 }

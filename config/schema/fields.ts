@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Duration } from "../../constructs/duration";
 import { isName, type NameRule } from "../../constructs/names";
-import { OBJECT_KINDS, type ObjectKind, type Privilege } from "../../manifest/object-kinds";
+import { privilegesOn, type ObjectKind } from "../../manifest/object-kinds";
 
 declare module "zod" {
   /** What docs/config.md says of a field beside its description. */
@@ -146,7 +146,7 @@ export function byName<Item extends z.ZodType>(what: string, rule: NameRule, ite
 
 /** Once each, in the declared order of the kind, so that the spelling in a config file never shows in a diff. */
 export function privileges<Kind extends ObjectKind>(kind: Kind) {
-  const all = OBJECT_KINDS[kind].privileges as readonly Privilege<Kind>[];
+  const all = privilegesOn(kind);
   const names = all.join(", ");
   return z
     .array(z.enum(all, { error: `one of ${names}` }), { error: `a list of ${names}` })

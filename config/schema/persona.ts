@@ -10,6 +10,7 @@ import {
 } from "../../constructs/names";
 import { SETTING, SETTING_VALUE } from "../../constructs/sql";
 import { SchemaPrivileges } from "../../constructs/postgres/privileges";
+import { maintainRoleOf } from "../../manifest/names";
 import { DEFAULT_CONNECTION_LIMIT } from "../../manifest/schema";
 import {
   boolean,
@@ -62,7 +63,7 @@ const ofTable = z
         UPDATE: allOrColumns.optional(),
       },
       ...{ DELETE: all.optional(), TRUNCATE: all.optional() },
-      ...{ REFERENCES: allOrColumns.optional(), TRIGGER: all.optional() },
+      ...{ REFERENCES: allOrColumns.optional(), TRIGGER: all.optional(), MAINTAIN: all.optional() },
     },
     { error: "a list of privileges, or an object of them, each with true or a list of columns" },
   )
@@ -82,7 +83,7 @@ const tables = either((value) => isList(value) || typeof value !== "object", ALL
   .meta({
     allowed: `${ALL_TABLES.meta()!.allowed!}; or by the name of a table that exists: such a list, or an object of privileges, each with \`true\` or a list of columns`,
     description:
-      'On all tables and views, present and future; or, by their names, on some that exist and on no others: `{ orders: ["SELECT"], customers: { SELECT: ["id"], DELETE: true } }`.',
+      'On all tables and views, present and future; or, by their names, on some that exist and on no others: `{ orders: ["SELECT"], customers: { SELECT: ["id"], DELETE: true } }`. `MAINTAIN` takes PostgreSQL 17 or later, and a role of its own, `<groupRole>_maintain`, which has it by deploy.',
     otherwise: "none",
   });
 
@@ -207,6 +208,15 @@ const fields = object("a persona", {
 
 type Persona = z.output<typeof fields>;
 
+/** Whether it has MAINTAIN on any table. */
+export function declaresMaintain({ schemas, ...all }: Persona["privileges"]): boolean {
+  const lists = (tables: NonNullable<typeof all.tables>) =>
+    Array.isArray(tables) ? [tables] : Object.values(tables);
+  return [all, ...Object.values(schemas ?? {})].some(({ tables = [] }) =>
+    lists(tables).some((list) => (Array.isArray(list) ? list.includes("MAINTAIN") : "MAINTAIN" in list)),
+  );
+}
+
 function* maxIsAtLeastDefaultOfLease({ lease }: Persona): Iterable<Breach> {
   if (lease.maxTtl.isShorterThan(lease.defaultTtl))
     yield {
@@ -286,6 +296,24 @@ function* ownerDeclaresWhatItHas({ actsAsOwner, privileges }: Persona): Iterable
   }
 }
 
+/** Its sessions have it in any case, where there is one. */
+function* ownerNeedsNoMaintain({ actsAsOwner, privileges }: Persona): Iterable<Breach> {
+  if (actsAsOwner && Array.isArray(privileges.tables) && (privileges.tables as string[]).includes("MAINTAIN"))
+    yield {
+      path: ["privileges", "tables"],
+      allowed: "a list without MAINTAIN, which a persona that acts as the owner has in any case",
+    };
+}
+
+function* nameLeavesRoomForMaintain({ groupRole, privileges }: Persona): Iterable<Breach> {
+  const role = maintainRoleOf({ groupRole });
+  if (declaresMaintain(privileges) && !isName(POSTGRES_ROLE, role))
+    yield {
+      path: ["groupRole"],
+      allowed: `a name that leaves room for ${role} in 63 bytes, since the persona declares MAINTAIN`,
+    };
+}
+
 export const persona = withRules(fields, [
   maxIsAtLeastDefaultOfLease,
   maxIsAtLeastTtlOfToken,
@@ -295,6 +323,8 @@ export const persona = withRules(fields, [
   setsAreSpelledOnce,
   objectsAreReached,
   ownerDeclaresWhatItHas,
+  ownerNeedsNoMaintain,
+  nameLeavesRoomForMaintain,
 ]).describe(
   "Somebody, or something, that leases logins: a group role with its privileges, and an AppRole that may lease them.",
 );

@@ -9,9 +9,11 @@ import { roleOf as spelledRole, schemasOf } from "./database";
 import { mounted, serverOf, type DatabaseConfig, type Environment } from "./environment";
 import { mountOf, spelledAt, type Breach, type Rule } from "./fields";
 import { pathText, valueAt } from "./messages";
+import { declaresMaintain } from "./persona";
 import {
   isTrustPolicy,
   LEASE_SCHEMA,
+  maintainRoleOf,
   managerPasswordVariable,
   probeDatabaseRoles,
   probeRoleNames,
@@ -113,7 +115,10 @@ function* creatorsExist(database: DatabaseConfig, environment: Environment): Ite
     .filter((other) => serverOf(environment, other) === server)
     .flatMap((other) => [
       other.manager.name,
-      ...other.personas.map(({ groupRole }) => groupRole),
+      ...other.personas.flatMap((persona) => [
+        persona.groupRole,
+        ...(declaresMaintain(persona.privileges) ? [maintainRoleOf(persona)] : []),
+      ]),
       ...other.staticRoles.flatMap(({ login }) => (spelledRole(login).exists ? [] : spelledRole(login).name)),
       ...(environment.verification ? Object.values(probeRoleNames(other)) : []),
       ...(other === database ? [] : schemasOf(other).map(({ owner }) => owner)),
@@ -331,7 +336,7 @@ function* claims(environment: Environment): Iterable<Claim> {
         taken: [...groups, ...probes.map((name) => [databaseRole, name] as const)],
       };
     }
-    for (const [p, { name, groupRole, appRole, policy }] of database.personas.entries()) {
+    for (const [p, { name, groupRole, appRole, policy, privileges }] of database.personas.entries()) {
       const here = [...at, "personas", p];
       yield { path: [...here, "name"], taken: [[`a persona of ${database.name}`, name]] };
       yield {
@@ -339,6 +344,7 @@ function* claims(environment: Environment): Iterable<Claim> {
         taken: [
           [role, groupRole],
           [databaseRole, groupRole],
+          ...(declaresMaintain(privileges) ? [[role, maintainRoleOf({ groupRole })] as const] : []),
         ],
       };
       const own = ["a policy", policy ?? appRole] as const;

@@ -3,7 +3,8 @@ import { Grant, type GrantConfig } from "@cdktf/provider-postgresql/lib/grant";
 import { Role } from "@cdktf/provider-postgresql/lib/role";
 import { Construct } from "constructs";
 import { OBJECT_KINDS, type NamedTable, type SchemaObjectKind } from "../../manifest/object-kinds";
-import { heirOf } from "../../manifest/names";
+import { heirOf, maintainRoleOf } from "../../manifest/names";
+import { setMaintains } from "../../manifest/privileges";
 import { DeclarationError } from "../declaration-error";
 import { checkName, POSTGRES_ROLE } from "../names";
 import type { DatabaseSchema, IDatabase } from "./database";
@@ -63,18 +64,29 @@ export class AccessRole extends Construct implements IAccessRole {
       throw new DeclarationError(
         `${this.roleName} must not act as the owner ${superuser}, who is a superuser`,
       );
-    const role = database.chain(
-      (meta) =>
-        new Role(this, "Resource", {
-          name: this.roleName,
-          login: false,
-          // Here and not as a GrantRole: the provider reads every membership back into this attribute.
-          roles: actsAsOwner ? owners : undefined,
-          searchPath: database.schemas.map(({ name }) => name),
-          lifecycle: { ignoreChanges: OF_A_DBA },
-          ...meta,
-        }),
-    ).name;
+    const group = (id: string, name: string, roles: string[]) =>
+      database.chain(
+        (meta) =>
+          new Role(this, id, {
+            ...{ name, login: false },
+            // Here and not as a GrantRole: the provider reads every membership back into this attribute.
+            roles: roles.length > 0 ? roles : undefined,
+            searchPath: database.schemas.map((schema) => schema.name),
+            lifecycle: { ignoreChanges: OF_A_DBA },
+            ...meta,
+          }),
+      ).name;
+    const roles = actsAsOwner ? owners : [];
+    // The provider refuses MAINTAIN, and would read it back as a difference: whoever deploys grants it to this one.
+    if (database.schemas.some(({ name }) => setMaintains(privilegesIn(privileges, name)))) {
+      const maintainer = checkName(
+        POSTGRES_ROLE,
+        "name of the role for MAINTAIN",
+        maintainRoleOf({ groupRole: this.roleName }),
+      );
+      roles.push(group("Maintain", maintainer, []));
+    }
+    const role = group("Resource", this.roleName, roles);
     // Its sessions are the owner's, whose privileges count.
     if (actsAsOwner) database.grantOwner(...privileges.database.filter((name) => name === "TEMPORARY"));
 
@@ -96,7 +108,7 @@ export class AccessRole extends Construct implements IAccessRole {
     const inSchema = { role, database: database.databaseName, schema };
     this.grant(scope, "Schema", { ...inSchema, objectType: "schema" }, privileges.schema);
     for (const kind of ["tables", "sequences", "functions"] satisfies SchemaObjectKind[]) {
-      const list = [...privileges[kind]].sort();
+      const list = grantable(privileges[kind]);
       const objectType = OBJECT_KINDS[kind].keyword.toLowerCase();
       const id = kind[0]!.toUpperCase() + kind.slice(1);
       this.grant(scope, id, { ...inSchema, objectType }, list);
@@ -133,8 +145,8 @@ export class AccessRole extends Construct implements IAccessRole {
         { ...of, objectType: "column", columns: [...list].sort(), privileges: [privilege] },
       ],
     );
-    const onTable = { ...of, objectType: "table", privileges: [...privileges].sort() };
-    if (privileges.length > 0) grants.unshift([id, onTable]);
+    const onTable = { ...of, objectType: "table", privileges: grantable(privileges) };
+    if (onTable.privileges.length > 0) grants.unshift([id, onTable]);
     let place = scope;
     for (const [privilege, config] of grants) {
       const made = this.database.chain(
@@ -155,4 +167,9 @@ export class AccessRole extends Construct implements IAccessRole {
         (meta) => new Grant(scope, id, { ...on, privileges: [...privileges].sort(), ...meta }),
       );
   }
+}
+
+/** By the provider. */
+function grantable(privileges: readonly string[]): string[] {
+  return privileges.filter((privilege) => privilege !== "MAINTAIN").sort();
 }

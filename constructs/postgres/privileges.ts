@@ -1,5 +1,6 @@
 import {
   OBJECT_KINDS,
+  privilegesOn,
   type ColumnPrivilege,
   type NamedTable,
   type Privilege,
@@ -102,8 +103,7 @@ export function privilegesIn(privileges: Privileges, schemaName: string): Schema
 function namedTable([name, given]: [string, TablePrivileges]): NamedTable {
   checkName(POSTGRES_IDENTIFIER, "table", name);
   if (isList(given)) return { name, privileges: given, columns: {} };
-  const { privileges: all, columns: some } = OBJECT_KINDS.tables;
-  const columns = some.flatMap((privilege) => {
+  const columns = OBJECT_KINDS.tables.columns.flatMap((privilege) => {
     const list = given[privilege];
     if (list === undefined || list === true) return [];
     for (const column of list) checkName(POSTGRES_IDENTIFIER, "column", column);
@@ -111,7 +111,7 @@ function namedTable([name, given]: [string, TablePrivileges]): NamedTable {
   });
   return {
     name,
-    privileges: all.filter((privilege) => given[privilege] === true),
+    privileges: privilegesOn("tables").filter((privilege) => given[privilege] === true),
     columns: Object.fromEntries(columns),
   };
 }

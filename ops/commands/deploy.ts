@@ -3,7 +3,13 @@ import { SetupError } from "../../clients/setup-error";
 import { few } from "../../clients/text";
 import type { VaultClient } from "../../clients/vault-client";
 import { explain } from "../terraform/explain";
-import { databaseRolesOf, groupRolesOf, ownersOf } from "../../manifest/names";
+import {
+  databaseRolesOf,
+  groupRolesOf,
+  maintainRoleOf,
+  maintainRolesOf,
+  ownersOf,
+} from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, type Stack, type StateResource } from "../deployment/deployment";
 import { prepareVault, vaultTarget } from "../vault/prepare";
@@ -31,6 +37,7 @@ import { checkMounts, checkOwners, checkSuperusers, checkVault, preflight } from
 import { findLockedOutLosses, findLosses, lossLines, type Loss } from "../postgres/losses";
 import { closeOthers, reopenOthers } from "../postgres/other-databases";
 import { forgetGoneTables } from "../postgres/named-tables";
+import { checkMaintain, grantMaintain } from "../postgres/maintain";
 import { recordOwners } from "../postgres/former-owners";
 import { givePublicKept, recordPublic, takeLater } from "../postgres/public-privileges";
 import { moveHomeRecord } from "../postgres/record";
@@ -222,6 +229,7 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
       deployment.stack("postgres")!,
       async (show) => {
         await checkSuperusers(deployment);
+        await checkMaintain(deployment);
         await checkOwners(deployment);
         await checkVault(deployment);
         await checkMounts(deployment);
@@ -252,6 +260,10 @@ function deploySteps(deployment: Deployment, approved: Approved): { steps: Step[
       async (show) => {
         await eachDatabase(deployment, show, "functions", closeLeaseSchema);
         for (const line of await givePublicKept(deployment)) show.detail(line);
+        for (const line of await grantMaintain(deployment)) {
+          show.detail(line);
+          changed.add("MAINTAIN");
+        }
       },
     ),
     apply(
@@ -447,10 +459,11 @@ function goingFrom(
     .filter(({ attributes }) => ((attributes["privileges"] ?? []) as string[]).includes("CONNECT"))
     .map(({ attributes }) => String(attributes["role"]));
   const homes = [...groups, ...database.personas.map(({ groupRole }) => groupRole)];
+  const maintainers = homes.map((groupRole) => maintainRoleOf({ groupRole }));
   return roles
     .filter(
       ({ attributes }) =>
-        groups.includes(String(attributes["name"])) ||
+        [...groups, ...maintainers].includes(String(attributes["name"])) ||
         ((attributes["roles"] ?? []) as string[]).some(
           (role) => attributes["login"] === true && homes.includes(role),
         ),
@@ -465,6 +478,7 @@ function declaredBeside({ manifest }: Deployment, { server }: ManifestDatabase):
     .flatMap((database) => [
       ...[ownersOf(database), database.manager ?? []].flat(),
       ...groupRolesOf(database),
+      ...maintainRolesOf(database),
       ...database.staticRoles.map(({ login }) => login),
     ]);
 }

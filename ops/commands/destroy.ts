@@ -1,5 +1,5 @@
 import { escapeIdentifier } from "pg";
-import { groupRolesOf, LEASE_SCHEMA, madeOwnersOf, ownersOf } from "../../manifest/names";
+import { groupRolesOf, LEASE_SCHEMA, madeOwnersOf, maintainRolesOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
 import { Deployment, forgottenBy, type Stack, type StateResource } from "../deployment/deployment";
 import { dropLogins, dropRoles, emptyGroup } from "../postgres/leased-logins";
@@ -284,7 +284,7 @@ async function freeGroups(run: Run, show: StepOutput): Promise<void> {
   const isMade = (name: string) => findResource(state, "postgresql_role", { name }) !== undefined;
   for (const database of deployment.manifest.databases) {
     // Not a role of the same name that was there before, on which a deploy failed.
-    const groups = groupRolesOf(database).filter(isMade);
+    const groups = [...groupRolesOf(database), ...maintainRolesOf(database)].filter(isMade);
     for (const login of await dropLogins(deployment, database, groups))
       show.detail(`dropped the login ${login}, which Vault no longer knows`);
     const { dropped, kept } = await sweepAll(deployment, database);

@@ -1,7 +1,7 @@
 import type { Declared } from "../../access/compare";
 import { SetupError } from "../../clients/setup-error";
 import { few, printable } from "../../clients/text";
-import { LEASE_SCHEMA, makersOf, type TrustToken } from "../../manifest/names";
+import { LEASE_SCHEMA, maintainRoleOf, makersOf, type TrustToken } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
 import { DEFAULT_CONNECTION_LIMIT, type ManifestDatabase, type ManifestPersona } from "../../manifest/schema";
 import type { Attributes, Deployment, StateResource, SuperuserLogin } from "../deployment/deployment";
@@ -52,7 +52,8 @@ export async function readLiveAccess(
   for (const database of databases) {
     const known = new Known(deployment, database, state);
     const { manager, ...mounted } = await logins.connection(database);
-    const roles = [...known.personas.map(({ groupRole }) => groupRole), manager ?? []].flat();
+    const groups = known.personas.flatMap((persona) => [persona.groupRole, maintainRoleOf(persona)]);
+    const roles = [...groups, manager ?? []].flat();
     const catalogs = await ask(
       database.server,
       (login) => readCatalogs(login, database.name, roles, known.schemas).then((found) => found ?? "none"),
@@ -176,7 +177,11 @@ class Known {
         return { name: id, groupRole: String(attributes["name"]), declared: persona };
       });
     const isProbe = ({ name: id }: KnownPersona) => id === "VerifyOwner" || id === "VerifyShort";
-    this.personas = roles.filter((role) => !isProbe(role));
+    const isBeside = ({ groupRole: name }: KnownPersona) =>
+      roles.some((persona) => maintainRoleOf(persona) === name);
+    this.personas = roles.filter(
+      (role) => !isProbe(role) && !(role.name.endsWith("_Maintain") && isBeside(role)),
+    );
     const [owner, short] = ["VerifyOwner", "VerifyShort"].map(
       (id) => roles.find((role) => role.name === id)?.groupRole,
     );

@@ -8,6 +8,7 @@ import type { Attributes, Deployment, Stack } from "../deployment/deployment";
 import { docker, DOCKER_STOPPED, tryDocker } from "./docker";
 import { madeOwnersOf, makersOf, ownersOf } from "../../manifest/names";
 import type { ManifestDatabase } from "../../manifest/schema";
+import { checkMaintain } from "../postgres/maintain";
 import { missingTables } from "../postgres/named-tables";
 import { wrongSettings } from "../postgres/persona-settings";
 import { asSuperuser } from "../postgres/superuser";
@@ -27,7 +28,7 @@ export async function preflight(deployment: Deployment, onProgress: (text: strin
     initialiseStacks(deployment).then(() => checkRemoved(deployment)),
     ...(platform
       ? [checkDocker(deployment, platform, onProgress)]
-      : [checkSuperusers(deployment), checkVault(deployment)]),
+      : [checkSuperusers(deployment).then(() => checkMaintain(deployment)), checkVault(deployment)]),
   ]);
   await checkFirstStart(deployment);
   await checkOperator(vaultTarget(deployment)).catch((error: unknown) => {

@@ -286,11 +286,12 @@ async function handOver(client: Client, from: string, to: string): Promise<void>
   );
 }
 
-/** Runs the statements that a query writes. */
-async function asOwnStatements(client: Client, query: string, values: unknown[]): Promise<void> {
+/** Runs the statements that a query writes. @returns how many there were */
+export async function asOwnStatements(client: Client, query: string, values: unknown[]): Promise<number> {
   const { rows } = await client.query<{ sql: string }>(query, values);
   for (let i = 0; i < rows.length; i += BATCH) {
     const statements = rows.slice(i, i + BATCH).map(({ sql }) => sql);
     await client.query(statements.join(";\n"));
   }
+  return rows.length;
 }

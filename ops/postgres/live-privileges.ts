@@ -1,6 +1,8 @@
 import { few } from "../../clients/text";
+import { holderOf, maintainRoleOf } from "../../manifest/names";
 import {
   OBJECT_KINDS,
+  privilegesOn,
   type NamedTable,
   type ObjectKind,
   type Privilege,
@@ -37,9 +39,15 @@ export function livePrivileges(
   grants: readonly Attributes[] | undefined,
 ): LivePrivileges {
   const notes: string[] = [];
-  const entriesOfRole = entries.filter((one) => one.role === role);
+  const isOwn = (one: { readonly role: string | null; readonly privilege: string }) =>
+    one.role === holderOf({ groupRole: role }, one.privilege);
+  const entriesOfRole = entries.filter((one) => one.role === role || isOwn(one));
+  // A deploy sets what the role for MAINTAIN has without Terraform.
   const held = grants
-    ? entriesOfRole.filter((one) => grants.some((grant) => covers(grant, one)))
+    ? entriesOfRole.filter(
+        (one) =>
+          one.role === maintainRoleOf({ groupRole: role }) || grants.some((grant) => covers(grant, one)),
+      )
     : entriesOfRole;
   const stays = entriesOfRole.filter((one) => !held.includes(one)).map(text);
   if (stays.length > 0) notes.push(`${role} also has ${few(stays)}, which no deploy gave it: it stays`);
@@ -52,7 +60,7 @@ export function livePrivileges(
   const all = <Kind extends SchemaObjectKind>(kind: Kind, schema: string) => {
     const madeLater = listed(
       kind,
-      later.filter((one) => one.role === role && one.schema === schema && one.kind === kind),
+      later.filter((one) => isOwn(one) && one.schema === schema && one.kind === kind),
     );
     // Single tables can be named.
     const set = kind === "tables" ? madeLater : [...new Set([...madeLater, ...given(kind, schema)])];
@@ -94,8 +102,7 @@ function listed<Kind extends ObjectKind>(
   kind: Kind,
   found: readonly { readonly privilege: string }[],
 ): Privilege<Kind>[] {
-  const known = OBJECT_KINDS[kind].privileges as readonly Privilege<Kind>[];
-  return known.filter((name) => found.some(({ privilege }) => privilege === name));
+  return privilegesOn(kind).filter((name) => found.some(({ privilege }) => privilege === name));
 }
 
 function covers(grant: Attributes, { role, kind, schema, object, column }: HeldPrivilege): boolean {

@@ -1,5 +1,5 @@
 import { escapeLiteral as literal } from "pg";
-import { makersOf } from "../../manifest/names";
+import { holderOf, makersOf } from "../../manifest/names";
 import type { ColumnPrivilege } from "../../manifest/object-kinds";
 import { privilegesIn } from "../../manifest/privileges";
 import type { LeasedContext, SessionContext } from "../context";
@@ -7,6 +7,7 @@ import type { Check } from "../report/check";
 import { DEFINER_BODY, DEFINER_PATH, probeOwnerOf } from "../session/probes";
 import { isOwn, literals } from "../session/sql";
 import { PROBE_PREFIX } from "../session/targets";
+import { ownRoles } from "./declared";
 import { dependenciesOf } from "./dependencies";
 import { revoking } from "./mends";
 import { declarableKind, grantText, isHere, type Grant } from "./grants";
@@ -18,7 +19,7 @@ import { namedTable } from "./row";
  */
 export async function beyondMatrix(context: SessionContext, check: Check): Promise<void> {
   const { owner: catalogs, persona, access, acceptance, found } = context;
-  const own = [access.login, persona.groupRole];
+  const own = [access.login, ...ownRoles(persona)];
   const grants = access.grants
     .filter(({ grantee }) => own.includes(grantee))
     .filter((grant) => !isDeclared(grant, context) && !hasRow(grant, context));
@@ -43,7 +44,7 @@ export async function beyondMatrix(context: SessionContext, check: Check): Promi
 
 function isDeclared(grant: Grant, { persona, database }: LeasedContext): boolean {
   const { later, owner, privilege, grantee, grantable, column } = grant;
-  if (grantee !== persona.groupRole || grantable) return false;
+  if (grantee !== holderOf(persona, privilege) || grantable) return false;
   const kind = declarableKind(grant);
   const schema = database.schemas.find(({ name }) => name === grant.schema);
   const isInPlace = later

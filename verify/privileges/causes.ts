@@ -1,7 +1,7 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { makersOf } from "../../manifest/names";
+import { holderOf, makersOf } from "../../manifest/names";
 import { publicMay } from "../../manifest/public";
-import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
+import { OBJECT_KINDS, privilegesOn, type ObjectKind } from "../../manifest/object-kinds";
 import type { LeasedContext } from "../context";
 import type { Mend } from "../report/mend";
 import { literals } from "../session/sql";
@@ -70,7 +70,8 @@ export async function heldByPublicAlone(
   const { kind, privilege: name = row.name, also = [] } = row;
   if (!isObjectKind(kind)) return undefined;
   // What takes the owner, such as DROP, is nobody's by a grant.
-  const privileges = [name, ...also].filter((privilege) => isGrantable(kind, privilege));
+  const grantable: readonly string[] = privilegesOn(kind);
+  const privileges = [name, ...also].filter((privilege) => grantable.includes(privilege));
   const schema = target.schema?.name;
   if (!privileges.every((privilege) => publicMay(database, kind, privilege, schema))) return undefined;
   if (privileges.length === 0) return undefined;
@@ -84,12 +85,6 @@ export async function heldByPublicAlone(
 
 function isObjectKind(kind: string): kind is ObjectKind {
   return kind in OBJECT_KINDS;
-}
-
-/** MAINTAIN is not declared, and can be granted all the same. */
-function isGrantable(kind: ObjectKind, privilege: string): boolean {
-  const { privileges }: { privileges: readonly string[] } = OBJECT_KINDS[kind];
-  return privileges.includes(privilege) || (kind === "tables" && privilege === "MAINTAIN");
 }
 
 async function waysToHold(context: LeasedContext, row: MatrixRow, target: Target): Promise<Ways> {
@@ -148,7 +143,7 @@ export async function causesOfMissing(
 ): Promise<Causes> {
   const { persona, access } = context;
   const { kind, privilege: name = row.name } = row;
-  const { groupRole } = persona;
+  const groupRole = holderOf(persona, name);
   // The login ends with its lease: the group is what can be mended.
   if (kind === "set role")
     return { causes: [`${access.login} is not a member of ${target.name}`], mends: [] };

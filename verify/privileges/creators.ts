@@ -1,7 +1,9 @@
+import { holderOf } from "../../manifest/names";
 import type { SchemaObjectKind } from "../../manifest/object-kinds";
 import { privilegesIn } from "../../manifest/privileges";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
+import { ownRoles } from "./declared";
 import { grantsTo } from "./grants";
 
 const KINDS = ["tables", "sequences", "functions"] satisfies SchemaObjectKind[];
@@ -11,7 +13,7 @@ export async function creatorsDefaults(
   { owner: catalogs, database: { schemas, personas } }: DatabaseContext,
   check: Check,
 ): Promise<void> {
-  const groups = personas.map(({ groupRole }) => groupRole);
+  const groups = personas.flatMap(ownRoles);
   const later = (await grantsTo(catalogs, groups)).filter((grant) => grant.later);
   check.note("aclexplode of every default ACL", `${String(later.length)} privileges of the personas' groups`);
   for (const { name: schema, creators = [] } of schemas)
@@ -20,7 +22,7 @@ export async function creatorsDefaults(
         for (const kind of KINDS) {
           const given = later
             .filter((grant) => grant.schema === schema && grant.owner === creator && grant.kind === kind)
-            .filter(({ grantee }) => grantee === persona.groupRole)
+            .filter(({ grantee, privilege }) => grantee === holderOf(persona, privilege))
             .map(({ privilege }) => privilege);
           const missing = privilegesIn(persona, schema)[kind].filter(
             (privilege) => !given.includes(privilege),

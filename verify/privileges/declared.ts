@@ -1,6 +1,6 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, ownersOf } from "../../manifest/names";
-import { privilegesIn } from "../../manifest/privileges";
+import { groupRolesOf, maintainRoleOf, maintainRolesOf, ownersOf } from "../../manifest/names";
+import { maintains, privilegesIn } from "../../manifest/privileges";
 import type { ManifestDatabase, ManifestPersona, ManifestSchema } from "../../manifest/schema";
 import type { LeasedContext } from "../context";
 
@@ -24,7 +24,10 @@ export function schemasToLeaveIn({ schemas }: ManifestDatabase, persona: Manifes
 /** Every role of the database but logins. */
 export function rolesOf(database: ManifestDatabase): string[] {
   const { manager } = database;
-  return [...ownersOf(database), ...(manager === undefined ? [] : [manager]), ...groupRolesOf(database)];
+  return [
+    ...[...ownersOf(database), ...(manager === undefined ? [] : [manager])],
+    ...[...groupRolesOf(database), ...maintainRolesOf(database)],
+  ];
 }
 
 /** The schemas in which a persona's sessions look names up. */
@@ -37,20 +40,23 @@ export function searchPathOf(database: ManifestDatabase, names = schemaNames(dat
   return names.map((name) => `quote_ident(${literal(name)})`).join(" || ', ' || ");
 }
 
+/** Its group, and its role for MAINTAIN where it has one. */
+export function ownRoles(persona: ManifestPersona): string[] {
+  return [persona.groupRole, ...(maintains(persona) ? [maintainRoleOf(persona)] : [])];
+}
+
 type PersonasLogin = Pick<LeasedContext, "database" | "persona" | "access">;
 
 /** Roles that a persona's session may act as. */
 export function actingRoles({ database, persona, access }: PersonasLogin): string[] {
-  return [access.login, persona.groupRole, ...(persona.actsAsOwner ? ownersOf(database) : [])];
+  return [access.login, ...ownRoles(persona), ...(persona.actsAsOwner ? ownersOf(database) : [])];
 }
 
 /** From the leased login upwards: in its group, and for a persona that acts as the owner from there in the owner. */
 export function declaredMemberships({ database, persona, access }: PersonasLogin) {
-  const owners = persona.actsAsOwner ? ownersOf(database) : [];
-  return [
-    { member: access.login, role: persona.groupRole },
-    ...owners.map((role) => ({ member: persona.groupRole, role })),
-  ];
+  const [group, ...further] = ownRoles(persona);
+  const above = [...(persona.actsAsOwner ? ownersOf(database) : []), ...further];
+  return [{ member: access.login, role: group! }, ...above.map((role) => ({ member: group!, role }))];
 }
 
 export function isDeclaredMembership(

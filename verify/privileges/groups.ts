@@ -1,6 +1,15 @@
 import { escapeLiteral as literal } from "pg";
-import { groupRolesOf, LEASED, madeOwnersOf, ownersOf, probesActAsOwner } from "../../manifest/names";
+import {
+  groupRolesOf,
+  LEASED,
+  madeOwnersOf,
+  maintainRoleOf,
+  maintainRolesOf,
+  ownersOf,
+  probesActAsOwner,
+} from "../../manifest/names";
 import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { maintains } from "../../manifest/privileges";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { DatabaseContext } from "../context";
 import type { Check } from "../report/check";
@@ -53,7 +62,8 @@ export async function groupRoles(
 ): Promise<void> {
   const { personas, probeGroups } = database;
   const owners = ownersOf(database);
-  const names = [...owners, ...groupRolesOf(database)];
+  const maintainers = maintainRolesOf(database);
+  const names = [...owners, ...groupRolesOf(database), ...maintainers];
   const found = await catalogs.read<GroupRole>(
     `SELECT rolname AS name, rolcanlogin AS "canLogIn",
        ${Object.values(ROLE_ATTRIBUTES).join(" OR ")} AS "isPowerful",
@@ -72,6 +82,7 @@ export async function groupRoles(
   for (const name of names)
     if (!found.some((role) => role.name === name)) check.find(`${name} does not exist`);
   const isActedAs = (name: string) =>
+    maintainers.includes(name) ||
     personas.some(
       ({ groupRole, actsAsOwner }) => name === groupRole || (actsAsOwner && owners.includes(name)),
     );
@@ -117,7 +128,7 @@ export async function groupMembers(
   const found = await catalogs.read<Member>(
     `WITH RECURSIVE edges AS (
        SELECT roleid, member, grantor FROM pg_auth_members
-       WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals([...madeOwnersOf(database), ...groups])}))
+       WHERE roleid IN (SELECT oid FROM pg_roles WHERE rolname IN (${literals([...madeOwnersOf(database), ...groups, ...maintainRolesOf(database)])}))
        UNION
        SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN edges ON m.roleid = edges.member
      ),
@@ -161,8 +172,13 @@ function declaredMembers(database: ManifestDatabase): string {
     const group = personas.find(({ name }) => name === persona)?.groupRole ?? "";
     return `role = ${literal(group)} AND member = ${literal(login)}`;
   });
+  const maintaining = personas
+    .filter(maintains)
+    .map(
+      (persona) => `role = ${literal(maintainRoleOf(persona))} AND member = ${literal(persona.groupRole)}`,
+    );
   const owned = `role IN (${literals(ownersOf(database))}) AND member IN (${literals(acting)})`;
-  return [owned, ...logins].join(" OR ");
+  return [owned, ...maintaining, ...logins].join(" OR ");
 }
 
 /** Each schema that was made is the declared owner's, so that nobody else can drop what is in it. */

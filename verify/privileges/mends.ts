@@ -1,5 +1,5 @@
 import { escapeIdentifier as ident } from "pg";
-import { OBJECT_KINDS, type ObjectKind } from "../../manifest/object-kinds";
+import { OBJECT_KINDS, privilegesOn, type ObjectKind } from "../../manifest/object-kinds";
 import type { Mend } from "../report/mend";
 import type { Target } from "../session/targets";
 import type { Membership } from "./access";
@@ -52,7 +52,7 @@ export function granting(
       { before: `GRANT ${privilege} (${columns.map(ident).join(", ")}) ON TABLE`, object: name, after },
     ];
   const kind = ofRow as ObjectKind;
-  const privileges: readonly string[] = kind in OBJECT_KINDS ? OBJECT_KINDS[kind].privileges : [];
+  const privileges: readonly string[] = kind in OBJECT_KINDS ? privilegesOn(kind) : [];
   if (!privileges.includes(privilege)) return [];
   if (probe)
     return [`${defaults(schema!.owner, schema!.name)} GRANT ${privilege} ON ${kind.toUpperCase()} ${after}`];

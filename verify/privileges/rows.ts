@@ -1,7 +1,7 @@
 import { escapeIdentifier as ident, escapeLiteral as literal } from "pg";
-import { ownersOf } from "../../manifest/names";
+import { maintainRoleOf, ownersOf } from "../../manifest/names";
 import { OBJECT_KINDS } from "../../manifest/object-kinds";
-import { privilegesIn } from "../../manifest/privileges";
+import { maintains, privilegesIn } from "../../manifest/privileges";
 import { probeName, probePrefix } from "../session/probes";
 import { DATABASE_OWNER } from "./declared";
 import {
@@ -84,6 +84,12 @@ const OF_TABLES: readonly MatrixRow[] = [
   ),
 ];
 
+/** The owner of a table has it; others by a role of their own, since the provider can't grant it. */
+const MAINTAIN = {
+  ...tableRow("MAINTAIN", ({ name, probe }) => (probe ? `REINDEX TABLE ${name}` : undefined)),
+  since: PG17,
+};
+
 const OF_COLUMNS: readonly MatrixRow[] = [
   ...columnRows("SELECT", (table, columns) => `SELECT ${idents(columns)} FROM ${table} LIMIT 0`),
   ...columnRows("INSERT", (table, columns, { written }) => {
@@ -132,14 +138,15 @@ const SESSION_ROWS: readonly MatrixRow[] = [
 
   ...OF_TABLES,
   {
-    // The provider can't grant it: a persona has it as the owner.
-    ...tableRow("MAINTAIN", ({ name, probe }) => (probe ? `REINDEX TABLE ${name}` : undefined)),
-    proves: "A persona has MAINTAIN on the schemas' tables exactly where it acts as their owner.",
-    since: PG17,
-    declared: ({ actsAsOwner }) => actsAsOwner,
+    ...MAINTAIN,
+    proves:
+      "A persona has MAINTAIN on the schemas' tables exactly where it acts as their owner or that is declared.",
+    declared: (persona) => persona.actsAsOwner || MAINTAIN.declared(persona),
+    targets: (context) => (context.persona.actsAsOwner ? context.targets.tables : MAINTAIN.targets(context)),
   },
   ...ownerRows("tables", (name) => `ALTER TABLE ${name} ADD COLUMN leasehold_probe integer`),
   ...OF_TABLES.map(onOthers),
+  onOthers(MAINTAIN),
   ...OF_COLUMNS,
 
   ...OF_SEQUENCES,
@@ -169,6 +176,7 @@ const SESSION_ROWS: readonly MatrixRow[] = [
       () => false,
       ({ roles, persona, database }) => {
         const own = [persona.groupRole, ...ownersOf(database)];
+        if (maintains(persona)) own.push(maintainRoleOf(persona));
         // One that exists may be the owner's.
         if (database.exists && persona.actsAsOwner) own.push(DATABASE_OWNER);
         return roles.map(({ name }) => name).filter((name) => !own.includes(name));
