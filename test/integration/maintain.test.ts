@@ -67,7 +67,7 @@ test.each<[string, string, string, string[]]>([
     'REVOKE MAINTAIN ON sales."Order-items" FROM shop_service_maintain',
     'GRANT MAINTAIN ON sales."Order-items" TO shop_service_maintain',
     [
-      'service tables.MAINTAIN: MAINTAIN on "sales"."Order-items" is declared and is held by neither: no grant of MAINTAIN to shop_service_maintain',
+      'service tables.MAINTAIN: MAINTAIN on "sales"."Order-items" is declared and is not held by the catalogs: no grant of MAINTAIN to shop_service_maintain',
     ],
   ],
   [
@@ -82,31 +82,38 @@ test.each<[string, string, string, string[]]>([
     "default privileges that are gone",
     "ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner IN SCHEMA billing REVOKE MAINTAIN ON TABLES FROM shop_report_maintain",
     "ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner IN SCHEMA billing GRANT MAINTAIN ON TABLES TO shop_report_maintain",
-    [],
+    [
+      "is declared and is refused: no default privileges of shop_owner grant shop_report_maintain MAINTAIN on tables",
+    ],
   ],
   [
     "a creator's that are gone",
     `ALTER DEFAULT PRIVILEGES FOR ROLE ${CREATOR} IN SCHEMA billing REVOKE MAINTAIN ON TABLES FROM shop_report_maintain`,
     `ALTER DEFAULT PRIVILEGES FOR ROLE ${CREATOR} IN SCHEMA billing GRANT MAINTAIN ON TABLES TO shop_report_maintain`,
-    [],
+    ["no default privileges of nightly in billing grant shop_report_maintain MAINTAIN on tables"],
   ],
   [
     "another privilege of the role's",
     "GRANT DELETE ON billing.invoices TO shop_report_maintain",
     "REVOKE DELETE ON billing.invoices FROM shop_report_maintain",
-    [],
+    [
+      'report tables.DELETE: DELETE on "billing".invoices is not declared and is allowed: granted to shop_report_maintain by shop_owner',
+    ],
   ],
   [
     "another member of the role",
     `GRANT shop_report_maintain TO ${CREATOR}`,
     `REVOKE shop_report_maintain FROM ${CREATOR}`,
-    [],
+    ["nightly, a member of shop_report_maintain, granted by postgres, is not declared"],
   ],
   [
     "the membership",
     "REVOKE shop_report_maintain FROM shop_report",
     "GRANT shop_report_maintain TO shop_report",
-    [],
+    [
+      "report tables.MAINTAIN: MAINTAIN on ",
+      "declared and missing: membership of shop_report in shop_report_maintain",
+    ],
   ],
 ])(
   "verify finds %s",
@@ -114,9 +121,7 @@ test.each<[string, string, string, string[]]>([
     await sql(plant);
     try {
       const found = findings(await deployment.verify());
-      console.log(found);
-      expect(found).not.toEqual([]);
-      for (const line of wanted) expect(found).toContain(line);
+      expect(found).toEqual(wanted.map((line) => expect.stringContaining(line) as string));
     } finally {
       await sql(mend);
     }
@@ -190,7 +195,7 @@ test("a deploy to an older server is refused", async () => {
 test("17 is new enough, and where nobody declares it any version is", () => {
   const [database] = deployment.manifest.databases;
   expect(withoutMaintain(database!, 17)).toBeUndefined();
-  expect(withoutMaintain({ ...database!, personas: [database!.personas[0]!] }, 15)).toBeUndefined();
+  expect(withoutMaintain({ ...database!, personas: [] }, 15)).toBeUndefined();
 });
 
 test("the config refuses a group role without room for the other's name, an owner's MAINTAIN, and MAINTAIN on columns", () => {

@@ -833,12 +833,12 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a privilege that does not exist",
     (d) => (readonly(d).privileges["tables"] = ["READ"]),
-    `${RO}.privileges.tables[0]: received 'READ', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+    `${RO}.privileges.tables[0]: received 'READ', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN`,
   ],
   [
     "ALL",
     (d) => (readonly(d).privileges["tables"] = ["ALL"]),
-    `${RO}.privileges.tables[0]: received 'ALL', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+    `${RO}.privileges.tables[0]: received 'ALL', allowed: one of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN`,
   ],
   [
     "a privilege twice",
@@ -848,7 +848,7 @@ describe.each<[string, (draft: Draft) => void, string]>([
   [
     "a privilege instead of a list",
     (d) => (readonly(d).privileges["tables"] = "SELECT"),
-    `${RO}.privileges.tables: received 'SELECT', allowed: a list of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER`,
+    `${RO}.privileges.tables: received 'SELECT', allowed: a list of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN`,
   ],
   [
     "a table without privileges",

@@ -27,9 +27,12 @@ export async function creatorsDefaults(
           const missing = privilegesIn(persona, schema)[kind].filter(
             (privilege) => !given.includes(privilege),
           );
-          if (missing.length > 0)
-            check.find(
-              `no default privileges of ${creator} in ${schema} grant ${persona.groupRole} ${missing.join(", ")} on ${kind}`,
-            );
+          for (const role of ownRoles(persona)) {
+            const lacking = missing.filter((privilege) => holderOf(persona, privilege) === role);
+            if (lacking.length > 0)
+              check.find(
+                `no default privileges of ${creator} in ${schema} grant ${role} ${lacking.join(", ")} on ${kind}`,
+              );
+          }
         }
 }
