@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import external from "../../config/external";
 import { messages } from "../support/program";
 import { OwnServers } from "./own-servers";
@@ -89,6 +89,17 @@ test("so it is once a server has changed, or the config; nor is it another envir
   writeFileSync(file(), text.replace('"environment": "external"', '"environment": "other"'));
   expect(await refused()).toBe(`the plan in ${folder()} is of the environment other, not of external`);
   writeFileSync(file(), text);
+  for (const [path, mode] of [
+    [folder(), 0o777],
+    [file(), 0o666],
+  ] as const) {
+    const before = statSync(path).mode;
+    chmodSync(path, mode);
+    expect(await refused()).toBe(
+      `others may write ${path}: chmod go-w it, and read what the plan allows before it is deployed`,
+    );
+    chmodSync(path, before);
+  }
   configure(admin!, { ...service!, lease: { defaultTtl: "30m", maxTtl: "1h" } }, audit);
   expect(await refused()).toMatch(
     / is of another config or version: what is synthesized now differs in the stacks vault; /,
