@@ -10,15 +10,9 @@ const [admin, service, report] = external.databases[0]!.personas;
 const audit = { ...report!, name: "audit", groupRole: "app_audit", appRole: "app-audit" };
 const shorter = { ...service!, lease: { defaultTtl: "10m", maxTtl: "20m" } };
 
-const configure = (...personas: (typeof external.databases)[number]["personas"]) => {
-  servers.configure((draft) => {
-    Object.assign(draft.databases[0]!, { personas, workload: undefined });
-  });
-};
-
 beforeAll(async () => {
   servers = await OwnServers.start();
-  configure(admin!, service!, report!);
+  servers.configurePersonas(admin!, service!, report!);
   await servers.succeeds("init");
 }, 120_000);
 
@@ -57,7 +51,7 @@ test("before a first deploy there is none to be saved, and there is none to be d
 
 test("it is deployed without a question, a persona that goes and one that comes, and leaves nothing to change", async () => {
   await servers.succeeds("deploy", "--auto-approve");
-  configure(admin!, shorter, audit);
+  servers.configurePersonas(admin!, shorter, audit);
   await servers.succeeds("init");
   expect(await saves()).toContain(`npx leasehold deploy --plan ${folder()}`);
   expect([folder(), file()].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o600]);
@@ -80,7 +74,7 @@ test("once it is deployed it is stale", async () => {
 });
 
 test("so it is once a server has changed, or the config; nor is it another environment's", async () => {
-  configure(admin!, service!, audit);
+  servers.configurePersonas(admin!, service!, audit);
   await saves();
   await servers.query("GRANT TEMPORARY ON DATABASE app TO app_audit");
   expect(await refused()).toMatch(/ is stale: .*\(postgresql_grant\.Database-app_Roles_audit_Database_\w+\)/);
@@ -100,18 +94,18 @@ test("so it is once a server has changed, or the config; nor is it another envir
     );
     chmodSync(path, before);
   }
-  configure(admin!, { ...service!, lease: { defaultTtl: "30m", maxTtl: "1h" } }, audit);
+  servers.configurePersonas(admin!, { ...service!, lease: { defaultTtl: "30m", maxTtl: "1h" } }, audit);
   expect(await refused()).toMatch(
     / is of another config or version: what is synthesized now differs in the stacks vault; /,
   );
   expect(await ttl()).toBe(600);
-  configure(admin!, service!, audit);
+  servers.configurePersonas(admin!, service!, audit);
   await servers.succeeds("deploy", "--plan", folder());
   expect(await ttl()).toBe(3600);
 });
 
 test("what changes while it is deployed is not changed with it", async () => {
-  configure(admin!, service!);
+  servers.configurePersonas(admin!, service!);
   await servers.succeeds("init");
   await saves();
   // The step before Terraform drops what the role that goes owns.
