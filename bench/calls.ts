@@ -8,18 +8,23 @@ export interface Spent {
   readonly calls: number;
   /** While at least one of them was under way, in milliseconds. */
   readonly waiting: number;
+  /** From the first one's begin to the last one's end, in milliseconds. */
+  readonly span: number;
   /** Of all of them together, in milliseconds: more than `waiting` where they are side by side. */
   readonly latency: number;
   /** The most memory that it had, in KiB. */
   readonly peak: number;
 }
 
-const spent = { calls: 0, waiting: 0, latency: 0 };
+const spent = { calls: 0, waiting: 0, span: 0, latency: 0 };
 let underWay = 0;
 let since = 0;
+let first: number | undefined;
 
 function begin(): () => void {
   const start = performance.now();
+  first ??= start;
+  const begun = first;
   if (underWay === 0) since = start;
   underWay += 1;
   spent.calls += 1;
@@ -27,6 +32,7 @@ function begin(): () => void {
     const end = performance.now();
     underWay -= 1;
     spent.latency += end - start;
+    spent.span = end - begun;
     if (underWay === 0) spent.waiting += end - since;
   };
 }

@@ -56,8 +56,8 @@ export function savePlan(
       stacks.map((stack) => [stack.name, { sha256: sha256(stack.text), changes: changes.get(stack.name)! }]),
     ),
   };
+  // One that is there keeps its mode.
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
   write(join(folder, FILE), `${JSON.stringify(text, undefined, 2)}\n`);
   write(join(folder, SHOWN), `${shown}\n`);
 }
@@ -67,9 +67,10 @@ export function readPlan(folder: string, { manifest, stacks }: Deployment): Appr
   const file = join(folder, FILE);
   if (!existsSync(file))
     throw new SetupError(`there is no plan in ${folder}: npx leasehold diff --out ${folder} saves one`);
-  if ((statSync(file).mode & 0o022) !== 0)
+  const open = [folder, file].find((path) => (statSync(path).mode & 0o022) !== 0);
+  if (open !== undefined)
     throw new SetupError(
-      `others may write ${file}: chmod go-w it, and read what it allows before it is deployed`,
+      `others may write ${open}: chmod go-w it, and read what the plan allows before it is deployed`,
     );
   let plan: z.output<typeof savedPlan>;
   try {

@@ -158,7 +158,8 @@ async function privilegesOf(
 
 /**
  * Takes what PostgreSQL gave PUBLIC of functions and procedures that were made since the stack took the others': Terraform's
- * provider sees it only once something else is granted on them, and would take it with the deploy after next.
+ * provider sees it only once something else is granted on them, and would take it with the deploy after next. Recorded before it is
+ * taken.
  * @returns what was done, for people, a line each
  */
 export async function takeLater(deployment: Deployment): Promise<string[]> {
@@ -175,18 +176,36 @@ export async function takeLater(deployment: Deployment): Promise<string[]> {
     const schemas = (of: string) => taken.flatMap(({ kind, schema }) => (kind === of ? (schema ?? []) : []));
     const lists = [schemas("function"), schemas("procedure")];
     if (lists.flat().length === 0) continue;
-    const take = async (client: Client) => {
-      const { rows } = await client.query<{ name: string }>(
-        `SELECT ${ROUTINE_NAME} AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+    const login = deployment.superuserOf(database);
+    const find = async (client: Client) => {
+      await client.query("SET search_path = ''");
+      const { rows } = await client.query<{ name: string; signature: string }>(
+        `SELECT ${ROUTINE_NAME} AS name, p.oid::regprocedure::text AS signature
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
          WHERE proacl IS NULL AND nspname = ANY (CASE prokind WHEN 'p' THEN $2::text[] ELSE $1 END)
-           AND pg_has_role(proowner, 'USAGE')`,
+           AND pg_has_role(proowner, 'USAGE') ORDER BY 1`,
         lists,
       );
-      for (const { name } of rows) await client.query(`REVOKE EXECUTE ON ROUTINE ${name} FROM PUBLIC`);
-      return rows.length;
+      return rows;
     };
-    const count = await asSuperuser(deployment.superuserOf(database), take, database.name);
-    if (count) did.push(`took from PUBLIC in the database ${database.name}: ${executeText(count)}`);
+    const found = (await asSuperuser(login, find, database.name)) ?? [];
+    if (found.length === 0) continue;
+    await changeRecord(deployment, login, (record) => {
+      const had: PublicRecord = {
+        functions: found.map(({ signature }) => signature),
+        schemas: {},
+        makers: [],
+      };
+      return {
+        ...record,
+        public: { ...record.public, [database.name]: merged(record.public[database.name], had) },
+      };
+    });
+    const take = async (client: Client) => {
+      for (const { name } of found) await client.query(`REVOKE EXECUTE ON ROUTINE ${name} FROM PUBLIC`);
+    };
+    await asSuperuser(login, take, database.name);
+    did.push(`took from PUBLIC in the database ${database.name}: ${executeText(found.length)}`);
   }
   return did;
 }

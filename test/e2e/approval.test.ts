@@ -12,15 +12,9 @@ let servers: OwnServers;
 const [admin, service, report] = external.databases[0]!.personas;
 const CLI = ["--import", "tsx", "cli.ts"];
 
-const configure = (...personas: (typeof external.databases)[number]["personas"]) => {
-  servers.configure((draft) => {
-    Object.assign(draft.databases[0]!, { personas, workload: undefined });
-  });
-};
-
 beforeAll(async () => {
   servers = await OwnServers.start();
-  configure(admin!, service!, report!);
+  servers.configurePersonas(admin!, service!, report!);
   await servers.succeeds("init");
 }, 120_000);
 
@@ -70,7 +64,7 @@ test("leases and sessions that would end are said, by role", async () => {
   const session = new Client({ host, port, ssl, database: "app", user, password });
   session.on("error", () => undefined);
   await session.connect();
-  configure(admin!, { ...service!, groupRole: "app_writers" });
+  servers.configurePersonas(admin!, { ...service!, groupRole: "app_writers" });
   await servers.succeeds("init");
   const { code, output } = await servers.leasehold("deploy");
   expect(code).toBe(2);

@@ -54,6 +54,13 @@ export class OwnServers {
     checkout.configure(draft);
   }
 
+  /** The environment with these personas alone, and no workload. */
+  configurePersonas(...personas: EnvironmentInput["databases"][number]["personas"]): void {
+    this.configure((draft) => {
+      Object.assign(draft.databases[0]!, { personas, workload: undefined });
+    });
+  }
+
   /** A command, `init` with the token of Vault's owner. */
   leasehold(...args: string[]): Promise<Ended> {
     return this.leaseholdWith({}, ...args);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import external from "../../config/external";
 import { messages } from "../support/program";
 import { OwnServers } from "./own-servers";
@@ -10,15 +10,9 @@ const [admin, service, report] = external.databases[0]!.personas;
 const audit = { ...report!, name: "audit", groupRole: "app_audit", appRole: "app-audit" };
 const shorter = { ...service!, lease: { defaultTtl: "10m", maxTtl: "20m" } };
 
-const configure = (...personas: (typeof external.databases)[number]["personas"]) => {
-  servers.configure((draft) => {
-    Object.assign(draft.databases[0]!, { personas, workload: undefined });
-  });
-};
-
 beforeAll(async () => {
   servers = await OwnServers.start();
-  configure(admin!, service!, report!);
+  servers.configurePersonas(admin!, service!, report!);
   await servers.succeeds("init");
 }, 120_000);
 
@@ -57,7 +51,7 @@ test("before a first deploy there is none to be saved, and there is none to be d
 
 test("it is deployed without a question, a persona that goes and one that comes, and leaves nothing to change", async () => {
   await servers.succeeds("deploy", "--auto-approve");
-  configure(admin!, shorter, audit);
+  servers.configurePersonas(admin!, shorter, audit);
   await servers.succeeds("init");
   expect(await saves()).toContain(`npx leasehold deploy --plan ${folder()}`);
   expect([folder(), file()].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o600]);
@@ -80,7 +74,7 @@ test("once it is deployed it is stale", async () => {
 });
 
 test("so it is once a server has changed, or the config; nor is it another environment's", async () => {
-  configure(admin!, service!, audit);
+  servers.configurePersonas(admin!, service!, audit);
   await saves();
   await servers.query("GRANT TEMPORARY ON DATABASE app TO app_audit");
   expect(await refused()).toMatch(/ is stale: .*\(postgresql_grant\.Database-app_Roles_audit_Database_\w+\)/);
@@ -89,18 +83,29 @@ test("so it is once a server has changed, or the config; nor is it another envir
   writeFileSync(file(), text.replace('"environment": "external"', '"environment": "other"'));
   expect(await refused()).toBe(`the plan in ${folder()} is of the environment other, not of external`);
   writeFileSync(file(), text);
-  configure(admin!, { ...service!, lease: { defaultTtl: "30m", maxTtl: "1h" } }, audit);
+  for (const [path, mode] of [
+    [folder(), 0o777],
+    [file(), 0o666],
+  ] as const) {
+    const before = statSync(path).mode;
+    chmodSync(path, mode);
+    expect(await refused()).toBe(
+      `others may write ${path}: chmod go-w it, and read what the plan allows before it is deployed`,
+    );
+    chmodSync(path, before);
+  }
+  servers.configurePersonas(admin!, { ...service!, lease: { defaultTtl: "30m", maxTtl: "1h" } }, audit);
   expect(await refused()).toMatch(
     / is of another config or version: what is synthesized now differs in the stacks vault; /,
   );
   expect(await ttl()).toBe(600);
-  configure(admin!, service!, audit);
+  servers.configurePersonas(admin!, service!, audit);
   await servers.succeeds("deploy", "--plan", folder());
   expect(await ttl()).toBe(3600);
 });
 
 test("what changes while it is deployed is not changed with it", async () => {
-  configure(admin!, service!);
+  servers.configurePersonas(admin!, service!);
   await servers.succeeds("init");
   await saves();
   // The step before Terraform drops what the role that goes owns.

@@ -107,7 +107,7 @@ const TRIED_ALIKE = 20;
 /** The statements that a row has for a target: none where one would evaluate something of the users'. */
 export function statementsFor(row: MatrixRow, target: Target, context: SessionContext): readonly string[] {
   const { users, name, probe } = target;
-  if (!probe && (users?.untried !== undefined || context.lockWaits.has(name))) return [];
+  if (!probe && (users?.untried !== undefined || context.lockWaits.has(context.database, name))) return [];
   return row.statements(target, context);
 }
 
@@ -141,7 +141,7 @@ async function send(
         continue;
       }
       const given = await answer(context.session, row, sql, notes, context.lockWaits.usersLimit);
-      if (isOfLock(given)) context.lockWaits.waited(name);
+      if (isOfLock(given)) context.lockWaits.waited(context.database, name);
       // The catalogs decide: what answers beside the privilege is neither its use nor its refusal.
       if (given.allowed === undefined) beside.push({ name, ...given });
       else ofTarget.push(given);

@@ -1,3 +1,5 @@
+import type { ManifestDatabase } from "../../manifest/schema";
+
 /** What a run may wait for others' locks, in all. */
 const RUN_MILLISECONDS = 5_000;
 /** And for one of them. */
@@ -10,6 +12,7 @@ const UNNOTICED_MILLISECONDS = 100;
 /** How long a run's sessions have waited for locks. PostgreSQL's lock_timeout of 0 would be no bound. */
 export class LockWaits {
   private left = RUN_MILLISECONDS;
+  /** Tables, each by its database as well: several are verified side by side. */
   private readonly met = new Set<string>();
 
   /** What one statement may still wait, in milliseconds. */
@@ -28,12 +31,16 @@ export class LockWaits {
   }
 
   /** A statement waited for it in vain. */
-  waited(table: string): void {
-    this.met.add(table);
+  waited(database: Place, table: string): void {
+    this.met.add(keyOf(database, table));
   }
 
   /** Whether it was waited for in vain already: nobody waits for it again. */
-  has(table: string): boolean {
-    return this.met.has(table);
+  has(database: Place, table: string): boolean {
+    return this.met.has(keyOf(database, table));
   }
 }
+
+type Place = Pick<ManifestDatabase, "server" | "name">;
+
+const keyOf = ({ server, name }: Place, table: string) => JSON.stringify([server, name, table]);
