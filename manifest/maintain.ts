@@ -41,7 +41,7 @@ export function maintainQueries(database: Pick<ManifestDatabase, "personas" | "s
   });
 }
 
-/** What GRANT … ON ALL TABLES covers. A superuser grants as the owner; another has to act as it. */
+/** What GRANT … ON ALL TABLES covers. A superuser grants as the owner; another acts as it, as a member for that long where it may only make members. */
 const STATEMENTS = `
   WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $1),
   tables AS (
@@ -76,11 +76,11 @@ const STATEMENTS = `
     WHERE declared AND pg_has_role(relowner, 'MEMBER') AND EXISTS (SELECT FROM role)
       AND NOT EXISTS (SELECT FROM held WHERE held.oid = t.oid AND held.declared)
     UNION ALL
-    SELECT 1, NULL, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON TABLES FROM %I', pg_get_userbyid(defaclrole),
+    SELECT 1, CASE current_setting('is_superuser') WHEN 'off' THEN defaclrole END, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON TABLES FROM %I', pg_get_userbyid(defaclrole),
       CASE defaclnamespace WHEN 0 THEN '' ELSE format(' IN SCHEMA %s', defaclnamespace::regnamespace) END, privilege_type, $1::text)
     FROM later WHERE NOT declared
     UNION ALL
-    SELECT 2, NULL, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT MAINTAIN ON TABLES TO %I',
+    SELECT 2, CASE current_setting('is_superuser') WHEN 'off' THEN maker END, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT MAINTAIN ON TABLES TO %I',
       pg_get_userbyid(maker), schema::regnamespace, $1::text)
     FROM makers
     WHERE EXISTS (SELECT FROM role) AND NOT EXISTS (
@@ -88,7 +88,9 @@ const STATEMENTS = `
     )
   )
   SELECT CASE WHEN actor IS NULL THEN sql
-    ELSE format('SET LOCAL ROLE %I; %s; RESET ROLE', pg_get_userbyid(actor), sql) END AS sql
+    WHEN pg_has_role(actor, 'SET') THEN format('SET LOCAL ROLE %I; %s; RESET ROLE', pg_get_userbyid(actor), sql)
+    ELSE format('GRANT %1$I TO CURRENT_USER; SET LOCAL ROLE %1$I; %2$s; RESET ROLE; REVOKE %1$I FROM CURRENT_USER',
+      pg_get_userbyid(actor), sql) END AS sql
   FROM statements ORDER BY place`;
 
 /** Of a server that has no MAINTAIN, whose personas declare it: a line, for people. */

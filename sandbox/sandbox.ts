@@ -50,9 +50,7 @@ export class Sandbox {
   static async start(workspace: Workspace, options: SandboxOptions): Promise<Sandbox> {
     const { onProgress, postgresMajor: major = INSTALLED_MAJOR, postgresSettings: settings } = options;
     const synthesized = readSynthesized(options.synthesized);
-    const tooOld = synthesized.databases.flatMap(
-      (database) => withoutMaintain(database, Number(major)) ?? [],
-    );
+    const tooOld = synthesized.databases.flatMap((database) => withoutMaintain(database, major) ?? []);
     if (tooOld[0] !== undefined) throw new SetupError(tooOld[0]);
     const { issue, caFile } = await certificates(workspace, synthesized);
     // First, and once for all servers: nothing is started where one is missing.

@@ -44,7 +44,8 @@ export interface SchemaPrivileges {
 /**
  * The privileges of a persona on its database, its schemas and their objects, the same in each schema or by schema. `ALL` is
  * left out on purpose: on PostgreSQL 17 and later it includes MAINTAIN, which the provider reads back as a difference
- * (https://www.postgresql.org/docs/18/ddl-priv.html).
+ * (https://www.postgresql.org/docs/18/ddl-priv.html). Where MAINTAIN is declared the stack makes a role for it beside the group, and
+ * whoever deploys grants it (manifest/maintain.ts).
  */
 export interface Privileges extends SchemaPrivileges {
   /** On the database. */

@@ -147,25 +147,33 @@ test("a deploy brings it to what is declared, whatever was granted or revoked by
   expect(await grantMaintain(commands)).toEqual([]);
 }, 60_000);
 
-test("who is no superuser grants it as a member of the owners", async () => {
-  await sql(
-    `REVOKE MAINTAIN ON billing.invoices FROM shop_report_maintain;
-     CREATE ROLE bootstrap; GRANT shop_owner, ${CREATOR} TO bootstrap`,
-  );
-  try {
-    for (const { text, values } of maintainQueries(deployment.manifest.databases[0]!)) {
-      await sql("SET ROLE bootstrap; SET search_path = pg_catalog");
-      const { rows } = await deployment.superuser.query<{ sql: string }>(text, [...values]);
-      // RESET ROLE would be the superuser's again.
-      for (const row of rows)
-        await sql(`SET SESSION AUTHORIZATION bootstrap; ${row.sql}; RESET SESSION AUTHORIZATION`);
-      await sql("RESET ROLE; RESET search_path");
+test.each([
+  ["a member of the owners", ""],
+  ["one that may make members", "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"],
+])(
+  "who is no superuser grants it as %s",
+  async (_, option) => {
+    await sql(
+      `REVOKE MAINTAIN ON billing.invoices FROM shop_report_maintain;
+     ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner IN SCHEMA billing REVOKE MAINTAIN ON TABLES FROM shop_report_maintain;
+     CREATE ROLE bootstrap; GRANT shop_owner, ${CREATOR} TO bootstrap ${option}`,
+    );
+    try {
+      for (const { text, values } of maintainQueries(deployment.manifest.databases[0]!)) {
+        await sql("SET ROLE bootstrap; SET search_path = pg_catalog");
+        const { rows } = await deployment.superuser.query<{ sql: string }>(text, [...values]);
+        // RESET ROLE would be the superuser's again.
+        for (const row of rows)
+          await sql(`SET SESSION AUTHORIZATION bootstrap; ${row.sql}; RESET SESSION AUTHORIZATION`);
+        await sql("RESET ROLE; RESET search_path");
+      }
+      expect(findings(await deployment.verify())).toEqual([]);
+    } finally {
+      await sql("RESET SESSION AUTHORIZATION; RESET ROLE; DROP OWNED BY bootstrap; DROP ROLE bootstrap");
     }
-    expect(findings(await deployment.verify())).toEqual([]);
-  } finally {
-    await sql("RESET SESSION AUTHORIZATION; RESET ROLE; DROP OWNED BY bootstrap; DROP ROLE bootstrap");
-  }
-}, 60_000);
+  },
+  60_000,
+);
 
 test.each([15, 16] as const)(
   "PostgreSQL %s is refused in a line, before anything is started",
