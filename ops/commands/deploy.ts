@@ -417,7 +417,7 @@ async function revokeRemoved(deployment: Deployment, show: StepOutput): Promise<
       show.detail(
         `gave what ${group} owned in ${database.name} to ${database.owner}; its functions and views run with their callers' privileges now`,
       );
-    const going = goingFrom(database, roles, grants).filter((name) => groups.includes(name));
+    const going = goingFrom(deployment, database, roles, grants).filter((name) => groups.includes(name));
     for (const role of await dropRoles(deployment, database, going))
       show.detail(`dropped the role ${role}, which is no longer declared`);
     const { dropped, kept } = await sweepRevoked(deployment, database);
@@ -450,6 +450,7 @@ async function loginsWithoutLease(deployment: Deployment, database: ManifestData
 
 /** Group roles and static logins that are no longer declared of a database that still is. Terraform drops the others. */
 function goingFrom(
+  { manifest }: Deployment,
   database: ManifestDatabase,
   roles: readonly StateResource[],
   grants: readonly StateResource[],
@@ -459,7 +460,14 @@ function goingFrom(
     .filter(({ attributes }) => ((attributes["privileges"] ?? []) as string[]).includes("CONNECT"))
     .map(({ attributes }) => String(attributes["role"]));
   const homes = [...groups, ...database.personas.map(({ groupRole }) => groupRole)];
-  const maintainers = homes.map((groupRole) => maintainRoleOf({ groupRole }));
+  // What a role for MAINTAIN has is in no state: Terraform can't drop it while it has anything in another database than the first.
+  // Of a database that is no longer declared nothing says on which of several servers it was.
+  const isGone = ({ attributes }: StateResource) =>
+    !manifest.databases.some(({ name }) => name === attributes["database"]);
+  const left = manifest.servers.length > 1 ? [] : grants.filter(isGone);
+  const maintainers = [...homes, ...left.map(({ attributes }) => String(attributes["role"]))].map(
+    (groupRole) => maintainRoleOf({ groupRole }),
+  );
   return roles
     .filter(
       ({ attributes }) =>

@@ -1,5 +1,6 @@
 import { beforeOf } from "../environments/load";
 import { maintain, MAKE_CREATOR } from "../support/maintain";
+import { query } from "../support/hand-made";
 import { OwnServers } from "./own-servers";
 
 /**
@@ -11,6 +12,12 @@ let servers: OwnServers;
 beforeAll(async () => {
   servers = await OwnServers.start();
   await servers.deployment.superuser.query(`${beforeOf("named-privileges")!}; ${MAKE_CREATOR}`);
+  await servers.query("CREATE DATABASE archive");
+  const archive = { database: "archive" };
+  const { postgres } = servers.deployment.sandbox;
+  await query(postgres, "CREATE SCHEMA archive AUTHORIZATION shop_owner", archive);
+  await query(postgres, "CREATE TABLE archive.old (id integer PRIMARY KEY)", archive);
+  await query(postgres, "ALTER TABLE archive.old OWNER TO shop_owner", archive);
 }, 60_000);
 
 afterAll(() => servers.stop());
@@ -22,13 +29,36 @@ const reads = {
   privileges: { database: ["CONNECT"], schema: ["USAGE"], tables: ["SELECT"] },
 } as const;
 
-function configure(...declared: (typeof personas)[number][]): void {
+/** In a database other than the one that Terraform's provider is in, where it drops nothing of a role that it drops. */
+const ARCHIVE = {
+  ...{ name: "archive", exists: true },
+  schemas: [{ name: "archive", owner: { name: "shop_owner", exists: true as const }, exists: true }],
+  manager: { name: "archive_vault", passwordVersion: 1 },
+  vault: { mount: "database", connection: "archive" },
+};
+const archivist = { ...reads, groupRole: "archive_report", appRole: "app-archive-report" };
+const maintains = {
+  ...archivist,
+  privileges: { database: ["CONNECT"], schema: ["USAGE"], tables: ["SELECT", "MAINTAIN"] },
+} as const;
+
+async function configure(
+  declared: (typeof personas)[number][],
+  archivists: (typeof personas)[number][],
+): Promise<void> {
   servers.configure((draft) => {
     const { schema: _, owner: __, ...rest } = draft.databases[0]!;
     const workload = { kind: "leases", reader: "report" } as const;
-    draft.databases[0] = { ...rest, schemas, personas: declared, workload };
+    const all = { ...rest, workload };
+    draft.databases = [
+      { ...all, schemas, personas: declared },
+      ...(archivists.length > 0 ? [{ ...all, ...ARCHIVE, personas: archivists }] : []),
+    ];
   });
+  await succeeds("init");
 }
+
+const ALL = ["archive_report_maintain", "shop_report_maintain", "shop_service_maintain"];
 
 const succeeds = (...args: string[]) => servers.succeeds(...args);
 
@@ -40,12 +70,11 @@ async function maintainers(): Promise<string[]> {
 }
 
 test("it is deployed, the diff is empty and all holds", async () => {
-  configure(service!, report!);
-  await succeeds("init");
+  await configure([service!, report!], [maintains]);
   expect(await succeeds("deploy", "--auto-approve")).toContain(
     "brought what shop_report_maintain has in the database app to MAINTAIN as declared: 3 changes",
   );
-  expect(await maintainers()).toEqual(["shop_report_maintain", "shop_service_maintain"]);
+  expect(await maintainers()).toEqual(ALL);
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
   expect(await succeeds("deploy", "--auto-approve")).not.toContain("MAINTAIN");
   await succeeds("verify", "--no-expiry");
@@ -60,19 +89,26 @@ test("a deploy puts right what was granted and revoked by hand", async () => {
 });
 
 test("a persona that loses it, and one that goes, leave no role", async () => {
-  configure(reads);
-  await succeeds("init");
+  await configure([reads], [archivist]);
   await succeeds("deploy", "--auto-approve");
   expect(await maintainers()).toEqual([]);
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
   await succeeds("verify", "--no-expiry");
 });
 
-test("destroy leaves no role", async () => {
-  configure(service!, report!);
-  await succeeds("init");
+test("a database that is no longer declared leaves none", async () => {
+  await configure([reads], [maintains]);
   await succeeds("deploy", "--auto-approve");
-  expect(await maintainers()).toEqual(["shop_report_maintain", "shop_service_maintain"]);
+  expect(await maintainers()).toEqual(["archive_report_maintain"]);
+  await configure([reads], []);
+  await succeeds("deploy", "--auto-approve");
+  expect(await maintainers()).toEqual([]);
+});
+
+test("destroy leaves no role", async () => {
+  await configure([service!, report!], [maintains]);
+  await succeeds("deploy", "--auto-approve");
+  expect(await maintainers()).toEqual(ALL);
   expect(await servers.leasehold("diff")).toMatchObject({ code: 0 });
   await succeeds("destroy", "--auto-approve");
   expect(await maintainers()).toEqual([]);
