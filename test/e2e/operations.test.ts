@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseError } from "pg";
+import { freePort } from "../../sandbox/free-port";
 import type { Report } from "../../verify/report/report";
 import { eventually, messages, processesWith, ROOT, type Program } from "../support/program";
 import { record } from "../support/seen";
@@ -107,6 +108,16 @@ inDocker.describe.each(VERSIONS)(`day by day on PostgreSQL %s${inDocker.because}
     );
     await ends(0, "diff");
     await estate.query("SELECT", lease);
+  });
+
+  test("another port: the diff says that the container is replaced, and that every session on it ends", async () => {
+    const { variables } = estate;
+    const port = variables["TF_VAR_postgres_port"]!;
+    variables["TF_VAR_postgres_port"] = String(await freePort());
+    const { output } = await estate.leasehold("diff");
+    variables["TF_VAR_postgres_port"] = port;
+    expect(output).toMatch(/^the container \S+-postgres is replaced, and every session on it ends$/m);
+    await ends(0, "diff");
   });
 
   test("a persona added can lease; removed while its leases live, it leaves no login", async () => {
