@@ -56,7 +56,8 @@ export async function verifyCommand(
   if (env !== undefined) await synthesizeAnew(env, signal);
   const target = verificationTarget(file);
   const { note, ...deployment } = target;
-  if (note !== undefined) console.error(note);
+  // With --env it is this checkout's config that counts.
+  if (note !== undefined && env === undefined) console.error(note);
   const report = await verify({
     ...deployment,
     selection: { only, skip },

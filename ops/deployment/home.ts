@@ -128,7 +128,11 @@ export class Home {
   /** The access.json of the last deploy from here, and when that was: for diff. */
   deployedAccess(): { text: string; at: Date } | undefined {
     const text = this.read(DEPLOYED_ACCESS);
-    return text === undefined ? undefined : { text, at: statSync(join(this.folder, DEPLOYED_ACCESS)).mtime };
+    return text === undefined ? undefined : { text, at: statSync(this.deployedAccessFile).mtime };
+  }
+
+  get deployedAccessFile(): string {
+    return join(this.folder, DEPLOYED_ACCESS);
   }
 
   setDeployedAccess(text: string): void {

@@ -24,15 +24,14 @@ const SYNTHESIZED = "cdktf.out/access.json";
 
 /**
  * From VAULT_ADDR, VAULT_TOKEN, the PG* variables and, for what they leave open, the deployment beside the manifest.
- * @param given the manifest. @default - that of the last deploy from this machine, else what was synthesized last
+ * @param given the manifest. @default - what was synthesized last
  * @throws SetupError that names what is missing or not allowed
  */
 export function verificationTarget(given?: string): VerificationTarget {
   const file = given ?? SYNTHESIZED;
-  const synthesized = readManifest(file);
-  const home = Home.open(synthesized.environment);
-  const { manifest, note } =
-    given === undefined ? deployedFrom(home, synthesized) : { manifest: synthesized };
+  const manifest = readManifest(file);
+  const home = Home.open(manifest.environment);
+  const note = given === undefined ? noteOf(home, manifest) : undefined;
   const env = environmentFor(file);
   const { VAULT_ADDR: address, VAULT_TOKEN: token, VAULT_NAMESPACE: namespace, VAULT_CACERT: ca } = env;
   if (address) checkVaultAddress("VAULT_ADDR", address);
@@ -62,16 +61,11 @@ export function verificationTarget(given?: string): VerificationTarget {
   };
 }
 
-/** A diff, or a synth of another branch, leaves in cdktf.out what nobody has deployed. */
-function deployedFrom(home: Home, synthesized: AccessManifest): { manifest: AccessManifest; note?: string } {
+/** A diff, or a synth of another branch, leaves in cdktf.out what nobody may have deployed: plain cdktf deploys it as well. */
+function noteOf(home: Home, { environment }: AccessManifest): string | undefined {
   const last = home.deployedAccess();
-  const isOther = last && last.text !== readFileSync(SYNTHESIZED, "utf8");
-  const deployed = isOther && accessManifestSchema.safeParse(JSON.parse(last.text)).data;
-  if (!deployed) return { manifest: synthesized };
-  return {
-    manifest: deployed,
-    note: `judged by what was deployed from this machine at ${last.at.toISOString()}, which ${SYNTHESIZED} does not say: --manifest ${SYNTHESIZED} judges by that`,
-  };
+  if (!last || last.text === readFileSync(SYNTHESIZED, "utf8")) return undefined;
+  return `judged by ${SYNTHESIZED}, which is not what leasehold deploy last deployed from this machine (${last.at.toISOString()}): where it is another branch's, --env ${environment} takes this checkout's config, and --manifest ${home.deployedAccessFile} what was deployed`;
 }
 
 /** Those that have a database, with what their variables end in: nothing for the first server of all. */

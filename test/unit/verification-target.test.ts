@@ -51,21 +51,21 @@ describe("in a checkout", () => {
     process.chdir(ROOT);
   });
 
-  test("after a diff of a branch it is judged by what was deployed, unless the manifest is named", () => {
+  test("after a diff of a branch a note says that what is judged by is not what was deployed, and how it would be", () => {
     Object.assign(process.env, { VAULT_ADDR: "http://127.0.0.1:1", VAULT_TOKEN: "x" });
-    Home.open("local").setDeployedAccess(text);
+    const home = Home.open("local");
+    home.setDeployedAccess(text);
     const groups = (file?: string) => {
       const { manifest, note } = verificationTarget(file);
       return [manifest.databases[0]!.personas.at(-1)!.groupRole, note];
     };
-    expect(groups()).toEqual([
-      "readonly_role",
-      expect.stringMatching(
-        /^judged by what was deployed from this machine at \S+Z, which cdktf\.out\/access\.json does not say: --manifest cdktf\.out\/access\.json judges by that$/,
-      ),
-    ]);
-    expect(groups("cdktf.out/access.json")).toEqual(["renamed_role", undefined]);
-    Home.open("local").removeDeployedAccess();
+    const [group, note] = groups();
+    expect(group).toBe("renamed_role");
+    expect(note).toMatch(
+      /^judged by cdktf\.out\/access\.json, which is not what leasehold deploy last deployed from this machine \(\S+Z\): .*--env local takes this checkout's config, and --manifest \S+\/deployed-access\.json what was deployed$/,
+    );
+    expect(groups(home.deployedAccessFile)).toEqual(["readonly_role", undefined]);
+    home.removeDeployedAccess();
     expect(groups()).toEqual(["renamed_role", undefined]);
   });
 
