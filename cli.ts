@@ -76,7 +76,7 @@ program
   .option("--env <name>", "the environment, synthesized anew (default: the one that the manifest is of)")
   .option(
     "--manifest <file>",
-    "what was declared (default: what was deployed from this machine, else cdktf.out/access.json)",
+    "what was declared (default: what was synthesized last, cdktf.out/access.json)",
   )
   .option("--list", "print every check there is: its id, its group, what it proves")
   .option("--only <ids>", "make these checks alone, separated by commas", ids)
