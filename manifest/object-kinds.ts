@@ -65,6 +65,15 @@ export function attributesHeld(attributes: Readonly<Record<string, string>>): st
   return `array_remove(ARRAY[${names.join(", ")}], NULL)`;
 }
 
+/**
+ * SQL over pg_proc: by which a statement about a function or procedure finds it and no other. Of two procedures that differ in their
+ * OUT arguments, regprocedure fits both.
+ * @param alias of pg_proc
+ */
+export function routineName(alias: string): string {
+  return `format('%I.%I(%s)', ${alias}.pronamespace::regnamespace::name, ${alias}.proname, pg_get_function_identity_arguments(${alias}.oid))`;
+}
+
 export type ObjectKind = keyof typeof OBJECT_KINDS;
 /** Of objects that stand in a schema. */
 export type SchemaObjectKind = Exclude<ObjectKind, "database" | "schema">;

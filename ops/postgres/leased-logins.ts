@@ -1,6 +1,6 @@
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { LEASED_PREFIX, leaseMark } from "../../manifest/names";
-import { ROLE_ATTRIBUTES } from "../../manifest/object-kinds";
+import { ROLE_ATTRIBUTES, routineName } from "../../manifest/object-kinds";
 import { DEFAULT_CONNECTION_LIMIT, type ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { PREPARED_BY_OR_ON } from "./marked-logins";
@@ -219,9 +219,7 @@ export async function emptyGroups(
   return emptied ?? [];
 }
 
-/** By which a statement about a function or procedure finds it and no other: of two procedures that differ in their OUT arguments, regprocedure fits both. */
-export const ROUTINE =
-  "format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(p.oid))";
+const ROUTINE = routineName("p");
 /** A dependency on a user's function or operator: pg_depend has no rows for PostgreSQL's own. */
 const CALLS = (catalog: string, oid: string) =>
   `EXISTS (SELECT FROM pg_depend WHERE classid = '${catalog}'::regclass AND objid = ${oid}

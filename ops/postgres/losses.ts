@@ -1,10 +1,10 @@
 import { escapeIdentifier, type Client } from "pg";
 import { printable } from "../../clients/text";
 import { lastingName, LEASED_PREFIX } from "../../manifest/names";
+import { routineName } from "../../manifest/object-kinds";
 import type { AccessManifest } from "../../manifest/schema";
 import type { Deployment, SuperuserLogin } from "../deployment/deployment";
 import { findLockedOut, lockedOutText } from "./other-databases";
-import { ROUTINE } from "./leased-logins";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
@@ -192,7 +192,7 @@ const LOST = `
     FROM pg_namespace
     WHERE nspname IN (SELECT name FROM schemas UNION SELECT schema FROM grants WHERE kind = 'schema')
     UNION ALL
-    SELECT kind, nspname, CASE prokind WHEN 'p' THEN ${ROUTINE} ELSE p.oid::regprocedure::text END,
+    SELECT kind, nspname, CASE prokind WHEN 'p' THEN ${routineName("p")} ELSE p.oid::regprocedure::text END,
       coalesce(proacl, acldefault('f', proowner))
     FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace JOIN grants ON schema = nspname AND grantee = 0
     WHERE CASE kind WHEN 'function' THEN prokind <> 'p' WHEN 'procedure' THEN prokind = 'p' ELSE kind = 'routine' END

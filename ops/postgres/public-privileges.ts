@@ -1,15 +1,15 @@
 import { escapeIdentifier, type Client } from "pg";
 import { madeOwnersOf } from "../../manifest/names";
+import { routineName } from "../../manifest/object-kinds";
 import { publicMay } from "../../manifest/public";
 import type { ManifestDatabase } from "../../manifest/schema";
 import type { Deployment, StateResource } from "../deployment/deployment";
-import { ROUTINE } from "./leased-logins";
 import { changeRecord, readRecord, type PublicRecord, type TakenRecord } from "./record";
 import { readStack, type StackContent } from "./stack-content";
 import { asSuperuser } from "./superuser";
 
 /** SQL over pg_proc as `p`, for `ON ROUTINE`. */
-const ROUTINE_NAME = `CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${ROUTINE} END`;
+const ROUTINE_NAME = `CASE prokind WHEN 'a' THEN p.oid::regprocedure::text ELSE ${routineName("p")} END`;
 
 /** What the stack has taken from PUBLIC in a database. */
 function takenIn(state: readonly StateResource[], name: string): StateResource[] {
@@ -28,32 +28,39 @@ interface ToBeTaken {
   readonly makers: readonly string[];
 }
 
+type PublicGrant = StackContent["grants"][number];
+
+/** What the stack takes from PUBLIC in a database. */
+function publicGrants({ grants }: StackContent, { server, name }: ManifestDatabase): PublicGrant[] {
+  return grants.filter((on) => on.server === server && on.database === name && on.role === "public");
+}
+
+/** Those in which it takes something of a kind. */
+function schemasOf(taken: readonly PublicGrant[], of: string): string[] {
+  return taken.flatMap(({ kind, schema }) => (kind === of ? (schema ?? []) : []));
+}
+
 function toBeTaken(
   state: readonly StateResource[],
-  { server, name }: ManifestDatabase,
-  { grants, defaults }: StackContent,
+  database: ManifestDatabase,
+  stack: StackContent,
 ): ToBeTaken {
-  const isHere = (at: { server: string; database: string }) => at.server === server && at.database === name;
+  const { server, name } = database;
   // Under whatever address.
   const isNew = (kind: string, key: "schema" | "owner" | "database", value: string) =>
     !takenIn(state, name).some(
       ({ attributes }) => attributes["object_type"] === kind && attributes[key] === value,
     );
-  const taken = grants.filter(
-    (grant) =>
-      isHere(grant) &&
-      grant.role === "public" &&
-      isNew(grant.kind, grant.schema ? "schema" : "database", grant.schema ?? name),
+  const taken = publicGrants(stack, database).filter(({ kind, schema }) =>
+    isNew(kind, schema ? "schema" : "database", schema ?? name),
   );
-  const schemas = (of: string) =>
-    taken.flatMap(({ kind, schema }) => (schema !== undefined && kind === of ? [schema] : []));
   return {
     database: taken.some(({ kind }) => kind === "database"),
-    schemas: schemas("schema"),
-    functions: schemas("function"),
-    procedures: schemas("procedure"),
-    makers: defaults
-      .filter((of) => isHere(of) && isNew("function", "owner", of.owner))
+    schemas: schemasOf(taken, "schema"),
+    functions: schemasOf(taken, "function"),
+    procedures: schemasOf(taken, "procedure"),
+    makers: stack.defaults
+      .filter((of) => of.server === server && of.database === name && isNew("function", "owner", of.owner))
       .map(({ owner }) => owner),
   };
 }
@@ -163,18 +170,11 @@ async function privilegesOf(
  * @returns what was done, for people, a line each
  */
 export async function takeLater(deployment: Deployment): Promise<string[]> {
-  const { grants } = await readStack(deployment);
+  const stack = await readStack(deployment);
   const did: string[] = [];
   for (const database of deployment.manifest.databases) {
-    const taken = grants.filter(
-      (grant) =>
-        grant.server === database.server &&
-        grant.database === database.name &&
-        grant.role === "public" &&
-        !grant.isNew,
-    );
-    const schemas = (of: string) => taken.flatMap(({ kind, schema }) => (kind === of ? (schema ?? []) : []));
-    const lists = [schemas("function"), schemas("procedure")];
+    const taken = publicGrants(stack, database).filter(({ isNew }) => !isNew);
+    const lists = [schemasOf(taken, "function"), schemasOf(taken, "procedure")];
     if (lists.flat().length === 0) continue;
     const login = deployment.superuserOf(database);
     const find = async (client: Client) => {

@@ -1,17 +1,18 @@
 import { escapeLiteral as literal } from "pg";
+import { routineName } from "../../manifest/object-kinds";
 
 // Parts of SQL that several questions to the catalogs share.
 
 /** The lowest oid of an object that is not PostgreSQL's own (FirstNormalObjectId). */
 export const FIRST_OBJECT = "16384";
 
-/** For `IN (…)`, which holds for nothing where there are no names. */
 /** SQL: the name of a procedure with its OUT arguments. With the others alone it could fit another procedure as well. */
 export function procedureOf(oid: string): string {
-  return `SELECT format('%I.%I(%s)', pronamespace::regnamespace::name, proname, pg_get_function_identity_arguments(routine.oid))
+  return `SELECT ${routineName("routine")}
     FROM pg_proc routine WHERE routine.oid = ${oid} AND prokind = 'p'`;
 }
 
+/** For `IN (…)`, which holds for nothing where there are no names. */
 export function literals(names: readonly string[]): string {
   return names.map((name) => literal(name)).join(", ") || "NULL";
 }
