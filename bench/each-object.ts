@@ -2,7 +2,7 @@ import { Client } from "pg";
 
 /** The straight-line program beside which verify stands: with a connection from PG*, one call for each object and persona. */
 async function main(): Promise<void> {
-  const client = new Client();
+  const client = new Client({ options: "-c search_path=pg_catalog" });
   await client.connect();
   const found: unknown[] = [];
   const { rows: objects } = await client.query<{ oid: number; kind: string; privilege: string }>(

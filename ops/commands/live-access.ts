@@ -267,13 +267,11 @@ function inCatalogs(
   // Where no deploy has taken anything of it, it keeps what it has.
   const untaken = kept === "take" ? ("keep" as const) : kept;
   return {
-    owner: found[0]?.owner ?? holderOf(declared),
+    owner: found[0]?.owner ?? declared[0]!.owner,
     schemas: found,
     public: taken.length > 0 ? lists : untaken,
   };
 }
-
-const holderOf = ([first]: ManifestDatabase["schemas"]) => first!.owner;
 
 /** @returns undefined where neither says it */
 function limitOf(group: string, creation: string, open: string | null | undefined): number | undefined {
